@@ -1,0 +1,68 @@
+"""isogloss: how far does an LLM's safety alignment reach beyond English?
+
+Public names are loaded when they are first used: `import isogloss` imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isogloss.activations.activations import extract as extract
+    from isogloss.activations.spec import ExtractSpec as ExtractSpec
+    from isogloss.auditing.audit import audit as audit
+    from isogloss.auditing.plan import AuditConfig as AuditConfig
+    from isogloss.corpora.corpus import Corpus as Corpus
+    from isogloss.corpora.languages import LANGUAGES as LANGUAGES
+    from isogloss.corpora.load import load_corpus as load_corpus
+    from isogloss.corpora.sources import CORPORA as CORPORA
+    from isogloss.errors import IsoglossError as IsoglossError
+    from isogloss.models.pairs import MODEL_PAIRS as MODEL_PAIRS
+    from isogloss.models.pairs import ModelPair as ModelPair
+    from isogloss.models.pairs import ModelRef as ModelRef
+    from isogloss.results import Audit as Audit
+    from isogloss.separation import metrics as metrics
+    from isogloss.separation.metrics import METRICS as METRICS
+    from isogloss.tuning.train import TuneConfig as TuneConfig
+    from isogloss.tuning.train import tune as tune
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AuditConfig": "isogloss.auditing.plan",
+    "Audit": "isogloss.results",
+    "CORPORA": "isogloss.corpora.sources",
+    "Corpus": "isogloss.corpora.corpus",
+    "ExtractSpec": "isogloss.activations.spec",
+    "IsoglossError": "isogloss.errors",
+    "LANGUAGES": "isogloss.corpora.languages",
+    "METRICS": "isogloss.separation.metrics",
+    "MODEL_PAIRS": "isogloss.models.pairs",
+    "ModelPair": "isogloss.models.pairs",
+    "ModelRef": "isogloss.models.pairs",
+    "TuneConfig": "isogloss.tuning.train",
+    "audit": "isogloss.auditing.audit",
+    "extract": "isogloss.activations.activations",
+    "load_corpus": "isogloss.corpora.load",
+    "metrics": "isogloss.separation.metrics",
+    "tune": "isogloss.tuning.train",
+}
+
+__all__ = [  # noqa: PLE0604 - the names are the keys of the table above
+    *_HOMES,
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'isogloss' has no attribute {name!r}")
+    home = import_module(_HOMES[name])
+    value = home if name == "metrics" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,1 @@
+"""WHAT THEY THINK: hidden states, computed once and kept on disk."""

@@ -1,0 +1,101 @@
+"""ExtractSpec: everything that changes the numbers of an extraction, and nothing else; it is hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from isogloss.errors import MetricError, UsageError
+from isogloss.files import canonical_json, sha256_text
+
+Position = Literal["last", "mean"]
+POSITIONS = ("last", "mean")
+RENDERINGS = ("raw", "chat")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in the model: 0 is the embeddings, k is after block k; the last is read before or after the final norm.
+
+    `norm` is "pre" or "post" for the last layer and "" for all others.
+    """
+
+    index: int
+    norm: str
+
+    @property
+    def name(self) -> str:
+        """The name in files and tables, such as 6 or 18-post."""
+        return f"{self.index}-{self.norm}" if self.norm else str(self.index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSpec:
+    """What to read from a model.
+
+    Attributes:
+        layers: numbers, "final" (last layer, after the final norm), "final-pre" (before it) or "all".
+        position: "last" is the last token, "mean" the mean over all tokens but BOS (whose state dwarfs the others).
+        rendering: "raw" text, or the text as a user turn in the model's "chat" template.
+        max_tokens: longer texts lose their end, and a notice counts them.
+        dtype: of weights and computation; hidden states are always kept as float32.
+    """
+
+    layers: tuple[str, ...] = ("final",)
+    position: Position = "last"
+    rendering: Literal["raw", "chat"] = "raw"
+    max_tokens: int = 512
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not exist."""
+        for option, value, known in (
+            ("position", self.position, POSITIONS),
+            ("rendering", self.rendering, RENDERINGS),
+            ("dtype", self.dtype, DTYPES),
+        ):
+            if value not in known:
+                raise UsageError(f"--{option}", found=repr(value), expected=" or ".join(known), do="choose one")
+        if self.max_tokens < 1 or not self.layers:
+            raise UsageError(
+                "extraction",
+                found=f"{self.max_tokens} tokens, layers {self.layers}",
+                expected="some of each",
+                do="ask for more",
+            )
+
+    def resolve(self, depth: int) -> tuple[Layer, ...]:
+        """Turn layer names into layers of a model with `depth` blocks, in order and without repeats.
+
+        >>> [layer.name for layer in ExtractSpec(layers=("final", "0", "6")).resolve(18)]
+        ['0', '6', '18-post']
+
+        Raises:
+            MetricError: a layer does not exist.
+        """
+        found = {layer for name in self.layers for layer in _resolve(name, depth)}
+        return tuple(sorted(found, key=lambda layer: (layer.index, layer.norm == "post")))
+
+    def sha256(self, layers: Sequence[Layer]) -> str:
+        """Hash of the settings, with layers resolved."""
+        return sha256_text(canonical_json(asdict(self) | {"layers": [layer.name for layer in layers]}))
+
+
+def _resolve(name: str, depth: int) -> list[Layer]:
+    named = {"final": Layer(depth, "post"), "final-pre": Layer(depth, "pre")}
+    if name in named:
+        return [named[name]]
+    if name == "all":
+        return [*(Layer(index, "") for index in range(depth)), *named.values()]
+    if name.isdecimal() and int(name) < depth:
+        return [Layer(int(name), "")]
+    if name.isdecimal() and int(name) == depth:
+        return [named["final-pre"]]
+    raise MetricError(
+        "--layers",
+        found=repr(name),
+        expected=f"numbers from 0 (embeddings) to {depth}, final, final-pre or all",
+        do="choose layers that this model has",
+    )

@@ -1,0 +1,131 @@
+"""The activation store: float32 shards per model, settings, language and set of texts; the manifest is written last.
+
+    STORE/<model hash>/<spec hash>/<language>/<text-set hash>-<shard>.safetensors
+    STORE/<model hash>/<spec hash>/<language>/<text-set hash>.json      its existence means: complete
+
+Nothing in the names depends on a run, so every run that needs the same states finds them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from isogloss.activations.spec import Layer
+from isogloss.errors import StoreError
+from isogloss.files import cache_root, canonical_json, sha256_text, write_atomic
+
+VERSION = 1
+SHARD_TEXTS = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The states of one set of texts in one language under one model and spec."""
+
+    folder: Path
+    texts_sha256: str
+    text_ids: tuple[str, ...]
+
+    @property
+    def manifest(self) -> Path:
+        """The file whose existence means that all shards are there."""
+        return self.folder / f"{self.texts_sha256}.json"
+
+    @property
+    def complete(self) -> bool:
+        """True if the states are there."""
+        return self.manifest.is_file()
+
+    def shards(self) -> Iterator[tuple[Path, slice]]:
+        """Iterate over shard files, each with the texts that it holds."""
+        for number, start in enumerate(range(0, len(self.text_ids), SHARD_TEXTS)):
+            stop = min(start + SHARD_TEXTS, len(self.text_ids))
+            yield self.folder / f"{self.texts_sha256}-{number:05d}.safetensors", slice(start, stop)
+
+
+def default_store() -> Path:
+    """Return the user's store."""
+    return cache_root() / "store"
+
+
+def entry(root: Path, *, model_sha256: str, spec_sha256: str, language: str, text_ids: Sequence[str]) -> Entry:
+    """Name the place of a set of states; nothing is read or written."""
+    return Entry(
+        folder=root / model_sha256 / spec_sha256 / language,
+        texts_sha256=sha256_text("\n".join(text_ids)),
+        text_ids=tuple(text_ids),
+    )
+
+
+def write_shard(path: Path, states: dict[Layer, np.ndarray], token_counts: np.ndarray) -> None:
+    """Write one shard: for each layer float32 (texts, width), and the number of tokens of each text."""
+    tensors = {layer.name: np.ascontiguousarray(state, dtype=np.float32) for layer, state in states.items()}
+    write_atomic(path, save(tensors | {"token_counts": token_counts.astype(np.int32)}))
+
+
+def finish(place: Entry, *, notes: dict[str, object]) -> None:
+    """Write the manifest, which makes the entry complete."""
+    content = {"version": VERSION, "text_ids": list(place.text_ids), "shard_texts": SHARD_TEXTS, **notes}
+    write_atomic(place.manifest, canonical_json(content, indent=1))
+
+
+def manifest(place: Entry) -> dict[str, object]:
+    """Read the manifest.
+
+    Raises:
+        StoreError: it is missing, of another version, or does not fit the texts.
+    """
+    if not place.complete:
+        raise StoreError(
+            "activation store", found="no manifest", expected=str(place.manifest), do="run the audit again"
+        )
+    content: dict[str, object] = json.loads(place.manifest.read_text("utf-8"))
+    if content.get("version") != VERSION or content.get("text_ids") != list(place.text_ids):
+        raise StoreError(
+            f"activation store {place.manifest}",
+            found=f"version {content.get('version')} or other texts",
+            expected=f"version {VERSION} with these texts",
+            do="delete this file and run the audit again",
+        )
+    return content
+
+
+def read(place: Entry, name: str) -> np.ndarray:
+    """Read one layer (or "token_counts") of all texts of an entry, touching only its bytes.
+
+    Returns:
+        float32 (texts, width) for a layer name; int32 (texts,) for token_counts.
+
+    Raises:
+        StoreError: a shard is missing or broken.
+    """
+    manifest(place)
+    parts = []
+    for path, texts in place.shards():
+        try:
+            with safe_open(path, framework="np") as file:
+                part = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            found = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StoreError(
+                f"activation store {path}",
+                found=found,
+                expected=f"the tensor {name}",
+                do=f"delete {place.manifest.name} beside it and run the audit again",
+            ) from error
+        if len(part) != texts.stop - texts.start:
+            raise StoreError(
+                f"activation store {path}",
+                found=f"{len(part)} texts",
+                expected=str(texts.stop - texts.start),
+                do=f"delete {place.manifest.name} beside it and run the audit again",
+            )
+        parts.append(part)
+    return np.concatenate(parts)

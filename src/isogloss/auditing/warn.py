@@ -1,0 +1,70 @@
+"""Coded warnings that follow from the numbers of an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from isogloss.activations.spec import Layer
+from isogloss.notices import Notice
+from isogloss.results import Row
+from isogloss.separation.projection import Projection
+
+#: A length-only AUROC this far from .5 says that length alone tells the classes apart.
+LENGTH_MARGIN = 0.15
+TIED = 1.1
+
+
+def notices_of_language(
+    code: str, rows: Sequence[Row], projection: Projection, *, cut: int, max_tokens: int
+) -> list[Notice]:
+    """Warn of one language's confounders, at the layer of `projection`.
+
+    Args:
+        code: language.
+        rows: its scores at the primary layer, and its controls.
+        projection: of the aligned model at the primary layer.
+        cut: texts that lost their end.
+        max_tokens: the limit that cut them.
+    """
+    controls = {row.metric: row.estimate.value for row in rows if row.kind == "control"}
+    found = []
+    if cut:
+        found.append(Notice(code="M001", detail=f"{cut} texts at {max_tokens} tokens", language=code))
+    if abs(controls["length_auroc"] - 0.5) > LENGTH_MARGIN:
+        found.append(Notice(code="S002", detail=f"AUROC {controls['length_auroc']:.2f}", language=code))
+    probe = [row.estimate.value for row in rows if row.metric == "auroc" and row.model == "aligned"]
+    if probe and controls["ngram_auroc"] >= probe[0]:
+        detail = f"n-grams {controls['ngram_auroc']:.2f}, probe {probe[0]:.2f}"
+        found.append(Notice(code="S003", detail=detail, language=code))
+    gap = projection.eigen_gap(2)
+    if gap < TIED:
+        found.append(Notice(code="S005", detail=f"eigenvalue ratio {gap:.2f}", language=code))
+    missing = sorted({f"{row.metric}, {row.components} components" for row in rows if math.isnan(row.estimate.value)})
+    if missing:
+        found.append(Notice(code="S001", detail="; ".join(missing), language=code))
+    return found
+
+
+def notices_of_run(rows: Sequence[Row], layer: Layer, *, has_reference: bool, pivot: str) -> list[Notice]:
+    """Warn of what concerns the comparison of the two models at the primary layer."""
+    if not has_reference:
+        return [Notice(code="M002", detail="scores of the aligned model only")]
+    gains = {
+        (row.metric, row.language): row.estimate
+        for row in rows
+        if row.kind == "gain" and (row.layer, row.norm) == (layer.index, layer.norm) and row.components in {10, None}
+    }
+    found = []
+    if not gains["between_class_variance", pivot].value > 0:
+        found.append(
+            Notice(code="S006", detail=f"gain {gains['between_class_variance', pivot].value:.3f}", language=pivot)
+        )
+    for (name, code), salience in gains.items():
+        probe = gains.get(("auroc", code))
+        # Only a clear salience gain can disagree; its interval excludes zero then.
+        clear = salience.low > 0 or salience.high < 0
+        if name == "between_class_variance" and probe and clear and salience.value * probe.value < 0:
+            detail = f"gains {salience.value:+.3f} and {probe.value:+.3f}"
+            found.append(Notice(code="S004", detail=detail, language=code))
+    return found

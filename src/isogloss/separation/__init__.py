@@ -1,0 +1,1 @@
+"""WHAT THAT MEANS: pure numbers; numpy and scipy in, numbers out; no torch, no files."""

@@ -1,0 +1,275 @@
+"""The METRICS table and its pure functions.
+
+Each metric is written once, for many labelings at a time, so that the observed labels and their shuffles go through
+the same code as one matrix product. The public functions below take one labeling: (x, harmful, pairs) -> float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.spatial.distance
+import scipy.stats
+
+from isogloss.errors import MetricError, unknown
+from isogloss.separation.pairs import fold_of_units, twin_index
+from isogloss.separation.probe import N_FOLDS, cross_fitted_scores
+
+Many = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
+
+#: Labelings handled at once; bounds the memory of (labelings, n) arrays.
+CHUNK = 256
+SINGULAR = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One row of METRICS.
+
+    Attributes:
+        basis: "pca" metrics read principal components, "probe" metrics read cross-fitted scores in the full space.
+        family: salience (is harm a dominant direction?) or detectability (how well does a probe find it?).
+        chance: value without any class difference.
+        per_component: texts needed per class and component, else the value is not reported.
+        many: (x or scores, labels (B, n), twins or None, folds) -> (B,).
+    """
+
+    name: str
+    basis: Literal["pca", "probe"]
+    family: Literal["salience", "detectability"]
+    low: float
+    high: float
+    chance: float
+    about: str
+    source: str
+    many: Many
+    per_component: int = 0
+    needs_twins: bool = False
+
+
+def _between_class_variance(x: np.ndarray, labels: np.ndarray, twins: object, folds: object) -> np.ndarray:
+    del twins, folds
+    centred = x - x.mean(axis=0)
+    sums = labels.astype(np.float64) @ centred  # the other class has the opposite sum
+    n1 = labels.sum(axis=1)
+    between = (sums**2).sum(axis=1) * (1 / n1 + 1 / (labels.shape[1] - n1))
+    return np.asarray(between / (centred**2).sum())
+
+
+def _bhattacharyya(x: np.ndarray, labels: np.ndarray, twins: object, folds: object) -> np.ndarray:
+    del twins, folds
+    n, k = x.shape
+    centred = x - x.mean(axis=0)
+    products = (centred[:, :, None] * centred[:, None, :]).reshape(n, k * k)
+    means, covariances = [], []
+    for side in (~labels, labels):
+        weights = side.astype(np.float64)
+        size = weights.sum(axis=1)
+        mean = weights @ centred / size[:, None]
+        second = (weights @ products).reshape(-1, k, k)
+        outer = mean[:, :, None] * mean[:, None, :] * size[:, None, None]
+        covariances.append((second - outer) / (size - 1)[:, None, None])
+        means.append(mean)
+    pooled = (covariances[0] + covariances[1]) / 2
+    spectra = [np.linalg.eigvalsh(c) for c in (*covariances, pooled)]
+    sound = np.all([s[:, 0] > SINGULAR * s[:, -1] for s in spectra], axis=0)
+    value = np.full(len(labels), np.nan)
+    if sound.any():
+        logs = [np.log(s[sound]).sum(axis=1) for s in spectra]
+        shift = (means[1] - means[0])[sound]
+        solved = np.linalg.solve(pooled[sound], shift[:, :, None])[:, :, 0]
+        value[sound] = (shift * solved).sum(axis=1) / 8 + (logs[2] - (logs[0] + logs[1]) / 2) / 2
+    return value
+
+
+def _silhouette(x: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, folds: object) -> np.ndarray:
+    del folds
+    distances = scipy.spatial.distance.squareform(scipy.spatial.distance.pdist(x))
+    total = distances.sum(axis=1)
+    to_twin = distances[np.arange(len(x)), twins] if twins is not None else np.zeros(len(x))
+    own_twin = 0 if twins is None else 1
+    values = []
+    for start in range(0, len(labels), CHUNK):
+        side = labels[start : start + CHUNK]
+        n1 = side.sum(axis=1, keepdims=True)
+        to_harmful = side.astype(np.float64) @ distances
+        to_own = np.where(side, to_harmful, total - to_harmful)
+        own_size = np.where(side, n1, side.shape[1] - n1)
+        # A text's twin stands in the other class and is left out there, as the text itself is in its own.
+        inner = to_own / (own_size - 1)
+        outer = (total - to_own - to_twin) / (side.shape[1] - own_size - own_twin)
+        largest = np.maximum(inner, outer)
+        values.append(np.divide(outer - inner, largest, out=np.zeros_like(inner), where=largest > 0).mean(axis=1))
+    return np.concatenate(values)
+
+
+def _auroc(scores: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, folds: np.ndarray) -> np.ndarray:
+    values = []
+    for fold in np.unique(folds):
+        test = folds == fold
+        side, score = labels[:, test], scores[:, test]
+        n1 = side.sum(axis=1)
+        n0 = side.shape[1] - n1
+        wins = (scipy.stats.rankdata(score, axis=1) * side).sum(axis=1) - n1 * (n1 + 1) / 2
+        comparisons = n1 * n0
+        if twins is not None:
+            wins = wins - (_twin_wins(scores, labels, twins) * (labels & test)).sum(axis=1)
+            comparisons = comparisons - n1
+        values.append(wins / comparisons)
+    return np.asarray(np.mean(values, axis=0))
+
+
+def _twin_wins(scores: np.ndarray, labels: np.ndarray, twins: np.ndarray) -> np.ndarray:
+    """(B, n): 1 where a harmful text scores above its twin, 1/2 for a tie, 0 else."""
+    difference = np.sign(scores - scores[:, twins])
+    return np.asarray(np.where(labels, (difference + 1) / 2, 0.0))
+
+
+def _twin_accuracy(scores: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, folds: object) -> np.ndarray:
+    del folds
+    if twins is None:
+        raise MetricError("twin_accuracy", found="texts without twins", expected="pairs", do="use auroc")
+    return np.asarray(_twin_wins(scores, labels, twins).sum(axis=1) / labels.sum(axis=1))
+
+
+_FUKUNAGA = "Fukunaga (1990), Introduction to Statistical Pattern Recognition, 3.4"
+_ROWS = (
+    Metric(
+        name="between_class_variance",
+        basis="pca",
+        family="salience",
+        low=0.0,
+        high=1.0,
+        chance=0.0,
+        about="share of the variance in the first k principal components that lies between the classes",
+        source="arXiv 2504.02708 (eta squared)",
+        many=_between_class_variance,
+    ),
+    Metric(
+        name="bhattacharyya",
+        basis="pca",
+        family="salience",
+        low=0.0,
+        high=float("inf"),
+        chance=0.0,
+        about="Bhattacharyya distance of Gaussian fits to the classes in k principal components",
+        source=f"arXiv 2504.02708; {_FUKUNAGA}",
+        many=_bhattacharyya,
+        per_component=10,
+    ),
+    Metric(
+        name="silhouette",
+        basis="pca",
+        family="salience",
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        about="mean silhouette of the true classes in k principal components; a text's own twin is left out",
+        source="arXiv 2504.02708; Rousseeuw (1987)",
+        many=_silhouette,
+    ),
+    Metric(
+        name="auroc",
+        basis="probe",
+        family="detectability",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        about="area under the ROC curve of a cross-fitted linear probe; own-twin comparisons are left out",
+        source="Hanley and McNeil (1982); Ledoit and Wolf (2004) for the probe",
+        many=_auroc,
+    ),
+    Metric(
+        name="twin_accuracy",
+        basis="probe",
+        family="detectability",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        about="share of pairs whose harmful text scores above its twin under a probe fitted on other pairs",
+        source="isogloss",
+        many=_twin_accuracy,
+        needs_twins=True,
+    ),
+)
+
+METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
+
+
+def metric(name: str) -> Metric:
+    """Look a metric up by its name.
+
+    Raises:
+        MetricError: the name is not in METRICS.
+    """
+    if name not in METRICS:
+        raise unknown(MetricError, "metric", name, METRICS)
+    return METRICS[name]
+
+
+def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | np.ndarray | None) -> float:
+    """Check the arguments of a public function and compute its metric for one labeling."""
+    x, harmful = np.asarray(x, dtype=np.float64), np.asarray(harmful)
+    harmful = harmful.astype(bool)
+    if x.ndim != 2 or harmful.shape != (len(x),) or not np.isfinite(x).all():  # noqa: PLR2004 - a matrix
+        raise MetricError(
+            name,
+            found=f"x {x.shape} and harmful {harmful.shape}",
+            expected="finite x (n, d) and harmful (n,)",
+            do="correct the arrays",
+        )
+    if min(harmful.sum(), (~harmful).sum()) < 2:  # noqa: PLR2004 - a variance needs two
+        raise MetricError(
+            name, found=f"{harmful.sum()} harmful of {len(x)}", expected="at least 2 of each class", do="add texts"
+        )
+    twins = twin_index(pairs, harmful) if pairs is not None else None
+    row, labels = METRICS[name], harmful[None, :]
+    folds = np.zeros(len(x), dtype=np.intp)
+    if row.basis == "probe":
+        smallest = min(harmful.sum(), (~harmful).sum())
+        folds = fold_of_units(harmful, twins, min(N_FOLDS, int(smallest)), np.random.default_rng(0))
+        x = cross_fitted_scores(x, labels, folds)
+    return float(row.many(x, labels, twins, folds)[0])
+
+
+def between_class_variance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Between-class sum of squares over total sum of squares, in [0, 1].
+
+    >>> between_class_variance(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1]))
+    0.8
+
+    Args:
+        x: (n, k), usually principal components.
+        harmful: (n,), 1 or True for harmful.
+        pairs: not used; every metric takes it.
+    """
+    return _one("between_class_variance", x, harmful, pairs)
+
+
+def bhattacharyya(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Bhattacharyya distance of Gaussian fits (unbiased covariances), 0 or more; NaN if a covariance is singular.
+
+    With equal variances it is an eighth of the squared standardised distance of the means:
+
+    >>> round(bhattacharyya(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1])), 12)
+    1.0
+    """
+    return _one("bhattacharyya", x, harmful, pairs)
+
+
+def silhouette(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Mean silhouette of the two classes, in [-1, 1]; with pairs, a text's own twin is left out of the other class."""
+    return _one("silhouette", x, harmful, pairs)
+
+
+def auroc(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """AUROC of a cross-fitted linear probe in the space of x, in [0, 1], 0.5 by chance; mean over five folds."""
+    return _one("auroc", x, harmful, pairs)
+
+
+def twin_accuracy(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Share of pairs whose harmful text scores above its twin under a cross-fitted probe, in [0, 1]; needs pairs."""
+    return _one("twin_accuracy", x, harmful, pairs)

@@ -1,0 +1,1 @@
+"""WHAT TO DO ABOUT IT: preference tuning in chosen languages."""

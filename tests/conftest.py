@@ -144,3 +144,11 @@ def labelled_file(tmp_path):
     path = tmp_path / "labelled.csv"
     pl.DataFrame(rows).write_csv(path)
     return path
+
+
+def pytest_configure():
+    """Let hypothesis draw the same examples in every run, and keep no database in the checkout."""
+    from hypothesis import settings
+
+    settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+    settings.load_profile("fixed")

@@ -47,7 +47,7 @@ def hidden_states(
     plan = plan_batches(rows, token_budget)
     kept: dict[Layer, np.ndarray] = {}
     for batch in plan.batches:
-        states = _forward(model, [plan.distinct[i] for i in batch], layers, position, bos)
+        states = _forward(model, [plan.distinct[i] for i in batch], layers, position, bos=bos)
         for layer, state in states.items():
             if layer not in kept:
                 kept[layer] = np.empty((len(plan.distinct), state.shape[1]), dtype=np.float32)
@@ -64,40 +64,43 @@ def _forward(
     rows: Sequence[tuple[int, ...]],
     layers: Sequence[Layer],
     position: Position,
-    bos: bool,  # noqa: FBT001
+    *,
+    bos: bool,
 ) -> dict[Layer, np.ndarray]:
-    lengths = torch.tensor([len(row) for row in rows])
-    width = int(lengths.max())
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    lengths = torch.tensor([len(row) for row in rows], device=model.device)
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
-    mask = torch.arange(width)[None, :] < lengths[:, None]
-    weights = _weights(mask, lengths, position, bos).to(model.device)
+    ids = ids.to(model.device)
+    mask = torch.arange(ids.shape[1], device=model.device)[None, :] < lengths[:, None]
     kept: dict[Layer, np.ndarray] = {}
 
     def keep(layer: Layer, hidden: torch.Tensor) -> None:
-        # Zero weight is not enough: 0 * inf at a padded place would be NaN.
-        real = hidden.float().masked_fill(~mask.to(hidden.device)[..., None], 0.0)
-        kept[layer] = torch.einsum("bt,btd->bd", weights.to(hidden.device), real).cpu().numpy()
+        read = _last(hidden, lengths) if position == "last" else _mean(hidden, mask, lengths, bos=bos)
+        kept[layer] = read.float().cpu().numpy()
 
     with torch.inference_mode(), _hooks(model, layers, keep):
-        out = model.decoder(
-            input_ids=ids.to(model.device), attention_mask=mask.long().to(model.device), use_cache=False
-        )
+        out = model.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False)
         for layer in layers:
             if layer.norm == "post":
                 keep(layer, out.last_hidden_state)
-    return {layer: kept[layer] for layer in layers}
+    return kept
 
 
-def _weights(mask: torch.Tensor, lengths: torch.Tensor, position: Position, bos: bool) -> torch.Tensor:  # noqa: FBT001
-    """Give each token its share in the read-out; rows sum to one."""
-    if position == "last":
-        return torch.nn.functional.one_hot(lengths - 1, mask.shape[1]).float()
-    real = mask.clone()
+def _last(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Gather the last real token: (rows, tokens, width) -> (rows, width); a copy, so the batch can be freed."""
+    lengths = lengths.to(hidden.device)
+    return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
+
+
+def _mean(hidden: torch.Tensor, mask: torch.Tensor, lengths: torch.Tensor, *, bos: bool) -> torch.Tensor:
+    """Mean over the real tokens, BOS left out: (rows, tokens, width) -> (rows, width), summed in float32."""
+    real = mask.to(hidden.device).clone()
     if bos:
         real[:, 0] = False
-    return real.float() / real.sum(1, keepdim=True)
+    # Filled with zeros, not multiplied: what stands at a padded place may be infinite.
+    total = hidden.float().masked_fill(~real[..., None], 0.0).sum(dim=1)
+    return total / (lengths.to(hidden.device) - int(bos))[:, None]
 
 
 @contextlib.contextmanager

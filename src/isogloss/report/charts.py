@@ -101,7 +101,7 @@ def separation(audit: Audit) -> alt.LayerChart:
     colour = alt.Color(
         "model:N",
         scale=alt.Scale(domain=MODELS, range=[REFERENCE, ALIGNED]),
-        legend=alt.Legend(title=None, orient="top", symbolSize=90),
+        legend=alt.Legend(title=None, orient="top", symbolSize=90, symbolOpacity=1),
     )
     base = alt.Chart(data)
     title = f"share of variance between the classes ({audit.primary.components} principal components)"

@@ -108,7 +108,8 @@ def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], componen
 
 def _pca_score(row: Metric, k: int, projection: Projection, labels: np.ndarray, draws: Draws) -> Score:
     if projection.width < k:
-        return Score(metric=row.name, components=k, value=NAN, null=np.empty(0), left_out=np.empty(0), reason=reason)
+        few = f"the texts vary in {projection.width} directions only"
+        return Score(metric=row.name, components=k, value=NAN, null=np.empty(0), left_out=np.empty(0), reason=few)
     values = row.many(projection.scores[:, :k], labels, draws.twins, draws.folds)
     reason: str | None = None
     if draws.per_class < row.per_component * k:

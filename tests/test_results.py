@@ -1,0 +1,326 @@
+"""An audit is a value: exact in JSON, one line a number as a table, and readable for ever."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import struct
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isogloss.errors import StoreError
+from isogloss.notices import Notice
+from isogloss.results import NAN, VERSION, Audit, Estimate, Identity, Primary, Reading, Row, folder_in
+
+GOLDEN = Path(__file__).parent / "golden" / "audit_v1.json"
+
+
+def rows():
+    return (
+        Row(
+            kind="score",
+            language="en",
+            metric="silhouette",
+            model="aligned",
+            layer=4,
+            norm="post",
+            basis="pca",
+            components=10,
+            estimate=Estimate(
+                value=0.1 + 0.2,
+                n=30,
+                seed=7,
+                low=-1e-308,
+                high=5e-324,
+                level=0.95,
+                method="jackknife",
+                null_mean=-0.0,
+                null_low=1 / 3,
+                null_high=2**0.5,
+                p_value=1 / 501,
+            ),
+        ),
+        Row(
+            kind="gain",
+            language="sw",
+            metric="silhouette",
+            layer=4,
+            norm="post",
+            basis="pca",
+            components=10,
+            estimate=Estimate(value=0.25, n=30, seed=7),
+        ),
+        Row(
+            kind="retention",
+            language="am",
+            metric="silhouette",
+            layer=4,
+            norm="post",
+            basis="pca",
+            components=10,
+            estimate=Estimate(value=NAN, n=30, seed=7, reason="the pivot gained nothing"),
+        ),
+        Row(kind="control", language="en", metric="length_auroc", estimate=Estimate(value=1, n=30, seed=7)),
+    )
+
+
+def audit(**changes):
+    fields = {
+        "corpus": {"name": "mini", "sha256": "c0", "licence": None, "revision": "1"},
+        "models": {"reference": {"name": "base", "sha256": "a0"}, "aligned": {"name": "tuned", "sha256": "b0"}},
+        "config": {"position": "last", "rendering": "raw", "seed": 7, "layers": ["0", "4"], "per_class": None},
+        "versions": {"numpy": "2.4"},
+        "pivot": "en",
+        "primary": Primary(metric="between_class_variance", components=10),
+        "rows": rows(),
+        "readings": (Reading(language="sw", reading="rose"),),
+        "notices": (Notice(code="C005", detail="é"), Notice(code="S002", detail="0.9", language="sw")),
+    }
+    return Audit(**fields | changes)
+
+
+def bits(value):
+    """Any value with its floats as bits: NaN equals NaN, and zero keeps its sign."""
+    if dataclasses.is_dataclass(value):
+        return type(value).__name__, {name: bits(item) for name, item in vars(value).items()}
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else struct.pack(">d", value)
+    if isinstance(value, tuple | list):
+        return type(value).__name__, [bits(item) for item in value]
+    if isinstance(value, dict):
+        return {name: bits(item) for name, item in value.items()}
+    return value
+
+
+# Estimate
+
+
+def test_estimate_without_value_needs_a_reason():
+    for reason in (None, ""):
+        with pytest.raises(ValueError, match="needs a reason"):
+            Estimate(value=NAN, n=1, seed=0, reason=reason)
+    assert math.isnan(Estimate(value=NAN, n=1, seed=0, reason="why").value)
+
+
+def test_unknown_parts_of_an_estimate_are_nan_never_zero():
+    estimate = Estimate(value=0.5, n=1, seed=0)
+    parts = ("low", "high", "level", "null_mean", "null_low", "null_high", "p_value")
+    assert all(math.isnan(getattr(estimate, name)) for name in parts)
+    assert (estimate.method, estimate.reason) == (None, None)
+
+
+@pytest.mark.parametrize("value", [Estimate(value=1.0, n=1, seed=0), rows()[0], audit()])
+def test_results_cannot_be_changed(value):
+    name = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, name, 0)
+
+
+# JSON
+
+
+def test_json_round_trip_is_exact():
+    before = audit()
+    after = Audit.from_json(before.to_json())
+    assert bits(after) == bits(before)
+    assert after.to_json() == before.to_json()
+
+
+def test_json_round_trip_of_an_audit_without_reference_rows_or_notices():
+    before = audit(models={"reference": None, "aligned": {"sha256": "b0"}}, rows=(), readings=(), notices=())
+    after = Audit.from_json(before.to_json())
+    assert bits(after) == bits(before)
+    assert not after.has_reference
+    assert audit().has_reference
+
+
+FLOATS = st.floats(allow_infinity=False)
+ESTIMATES = st.builds(
+    Estimate,
+    value=st.floats(allow_infinity=False, allow_nan=False),
+    n=st.integers(0, 2**62),
+    seed=st.integers(0, 2**62),
+    method=st.none() | st.text(),
+    reason=st.none() | st.text(),
+    **dict.fromkeys(("low", "high", "level", "null_mean", "null_low", "null_high", "p_value"), FLOATS),
+) | st.builds(
+    Estimate, value=st.just(NAN), n=st.integers(0), seed=st.integers(0), reason=st.text(min_size=1), low=FLOATS
+)
+
+
+@given(ESTIMATES)
+def test_any_estimate_survives_json_exactly(estimate):
+    before = audit(rows=(Row(kind="score", language="en", metric="m", estimate=estimate),))
+    after = Audit.from_json(before.to_json())
+    assert bits(after) == bits(before)
+
+
+def test_json_is_strict_and_knows_no_nan():
+    def refuse(name):
+        raise AssertionError(name)
+
+    data = json.loads(audit().to_json(), parse_constant=refuse)
+    assert data["version"] == VERSION
+    assert data["rows"][2]["estimate"]["value"] is None
+    assert audit().to_json().endswith("}\n")
+
+
+def test_order_of_keys_does_not_change_the_bytes():
+    config = audit().config
+    assert audit(config=dict(reversed(config.items()))).to_json() == audit().to_json()
+
+
+@pytest.mark.parametrize("version", [0, VERSION + 1, "1", None, [1]])
+def test_other_versions_are_refused(version):
+    data = json.loads(audit().to_json()) | {"version": version}
+    with pytest.raises(StoreError, match="expected version 1"):
+        Audit.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"audit"', "{}"])
+def test_other_json_is_refused(text):
+    with pytest.raises(StoreError, match=r"audit\.json: found another format"):
+        Audit.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", audit().to_json()[:200]])
+def test_broken_json_is_refused(text):
+    with pytest.raises(StoreError, match=r"audit\.json: found .*; expected JSON; run the audit again"):
+        Audit.from_json(text)
+
+
+def test_golden_audit_of_version_1_loads_for_ever():
+    golden = Audit.from_json(GOLDEN.read_text("utf-8"))
+    assert golden.languages == ("en", "am", "sw")
+    assert golden.corpus["name"] == "mini"
+    assert golden.has_reference
+    assert golden.primary == Primary(metric="between_class_variance", components=10)
+    score = golden.value(kind="score", language="en", model="aligned", layer=4)
+    assert score.value == 0.30000000000000004
+    assert (score.low, score.high, score.level, score.p_value) == (0.25, 0.35, 0.95, 0.001996007984031936)
+    retention = golden.value(kind="retention", language="am")
+    assert math.isnan(retention.value)
+    assert retention.reason == "the pivot gained nothing"
+    assert golden.find(kind="control")[0].layer is None
+    assert {reading.language: reading.reading for reading in golden.readings} == {"am": "no clear change", "sw": "rose"}
+    assert [notice.code for notice in golden.notices] == ["C005", "S002", "S006"]
+    assert golden.table().height == len(golden.rows) == 5
+    assert golden.identity.name == "3238cb1f"
+
+
+# Table
+
+
+def test_table_has_one_line_a_row_with_its_numbers():
+    table = audit().table()
+    assert table.height == len(rows())
+    assert table["value"].to_list()[:2] == [0.1 + 0.2, 0.25]
+    assert table["kind"].to_list() == ["score", "gain", "retention", "control"]
+    assert set(table.select("corpus", "position", "rendering").rows()) == {("mini", "last", "raw")}
+    for line, row in zip(table.to_dicts(), rows(), strict=True):
+        known = {**vars(row), **vars(row.estimate)}
+        assert bits(
+            {name: float(v) if name == "value" else v for name, v in known.items() if name != "estimate"}
+        ) == bits({name: v for name, v in line.items() if name not in {"corpus", "position", "rendering"}})
+
+
+def test_table_keeps_unknown_numbers_apart_from_absent_ones():
+    table = audit().table()
+    assert table["value"].is_nan().to_list() == [False, False, True, False]
+    assert table["value"].null_count() == 0
+    assert table["layer"].to_list() == [4, 4, 4, None]
+
+
+def test_table_has_the_same_columns_and_types_without_rows():
+    empty = audit(rows=()).table()
+    assert empty.height == 0
+    assert empty.schema == audit().table().schema
+    assert empty.schema["value"] == pl.Float64
+    assert empty.schema["layer"] == empty.schema["n"] == pl.Int64
+
+
+# Finding
+
+
+def test_find_gives_the_rows_with_these_fields():
+    result = audit()
+    assert result.find() == result.rows
+    assert [row.language for row in result.find(metric="silhouette", layer=4)] == ["en", "sw", "am"]
+    assert result.find(layer=None) == (result.rows[3],)
+    assert result.find(kind="score", language="sw") == ()
+
+
+def test_find_refuses_a_name_that_is_no_field():
+    with pytest.raises(TypeError, match="Row has no field 'lang'"):
+        audit().find(lang="en")
+
+
+def test_value_gives_the_only_estimate_or_none():
+    assert audit().value(kind="gain", language="sw").value == 0.25
+    assert audit().value(kind="gain", language="en") is None
+    with pytest.raises(ValueError, match="3 rows match"):
+        audit().value(metric="silhouette")
+
+
+def test_languages_begin_with_the_pivot():
+    assert audit().languages == ("en", "am", "sw")
+    assert audit(pivot="sw").languages == ("sw", "am", "en")
+
+
+# Identity and files
+
+
+def test_identity_is_a_hash_of_corpus_models_and_settings():
+    identity = Identity(corpus_name="mini", corpus="aa", models={"aligned": "bb"}, config={"seed": 0, "low": NAN})
+    text = '{"config": {"low": null, "seed": 0}, "corpus": "aa", "corpus_name": "mini", "models": {"aligned": "bb"}}'
+    assert identity.name == hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"corpus": {"name": "mini", "sha256": "c1"}},
+        {"models": {"reference": None, "aligned": {"sha256": "b0"}}},
+        {"models": {"reference": {"sha256": "b0"}, "aligned": {"sha256": "a0"}}},
+        {"config": audit().config | {"seed": 8}},
+    ],
+    ids=["corpus", "no reference", "swapped", "seed"],
+)
+def test_what_decides_a_result_changes_its_identity(change):
+    assert audit(**change).identity.name != audit().identity.name
+
+
+@pytest.mark.parametrize("change", [{"versions": {"numpy": "3"}}, {"rows": ()}, {"notices": ()}])
+def test_what_does_not_decide_a_result_leaves_its_identity(change):
+    assert audit(**change).identity == audit().identity
+
+
+@pytest.mark.parametrize(
+    ("corpus", "stem"), [("mini", "mini"), ("my pairs.jsonl", "my pairs"), ("mini+b.csv", "mini+b")]
+)
+def test_run_folder_is_named_by_corpus_and_identity(corpus, stem):
+    identity = Identity(corpus_name=corpus, corpus="aa", models={}, config={})
+    assert folder_in(Path("runs"), identity) == Path("runs") / f"{stem}-{identity.name}"
+
+
+def test_saved_audit_is_loaded_back(tmp_path):
+    folder = tmp_path / "new" / "run"
+    audit().save(str(folder))
+    assert bits(Audit.load(folder)) == bits(audit())
+    assert bits(pl.read_parquet(folder / "results.parquet").to_dicts()) == bits(audit().table().to_dicts())
+    first = (folder / "audit.json").read_bytes()
+    Audit.load(str(folder)).save(folder)
+    assert (folder / "audit.json").read_bytes() == first
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_folder_without_an_audit_is_refused(tmp_path, there):
+    folder = tmp_path / "run"
+    if there:
+        folder.mkdir()
+    with pytest.raises(StoreError, match=r"run .*/run: found no audit\.json; expected a run folder; check the path"):
+        Audit.load(folder)

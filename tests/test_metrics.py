@@ -404,18 +404,19 @@ def test_arrays_of_other_shapes_are_refused(name):
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize(
-    "pairs",
+    ("harmful", "pairs"),
     [
-        pytest.param([0, 0, 1, 1, 2, 2], id="twins of the same class"),
-        pytest.param([0, 1, 2, 0, 1, 3], id="texts without a twin"),
-        pytest.param([0, 0, 1, 0, 0, 1], id="four texts in one pair"),
-        pytest.param([0, 1, 1, 0, 0, 1], id="triples"),
+        pytest.param([1, 1, 1, 0, 1, 0], [0, 0, 1, 1, 2, 2], id="two harmful texts in a pair"),
+        pytest.param([0, 0, 1, 0, 1, 0], [0, 0, 1, 1, 2, 2], id="two harmless texts in a pair"),
+        pytest.param([1, 1, 1, 0, 0, 0], [0, 1, 2, 0, 1, 3], id="texts without a twin"),
+        pytest.param([1, 1, 1, 0, 0, 0], [0, 0, 1, 0, 0, 1], id="four texts in a pair"),
+        pytest.param([1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 1], id="three texts in a pair"),
     ],
 )
-def test_pairs_that_are_not_one_harmful_and_one_harmless_text_are_refused(name, pairs):
+def test_pairs_that_are_not_one_harmful_and_one_harmless_text_are_refused(name, harmful, pairs):
     x = np.random.default_rng(29).normal(size=(6, 2))
     with pytest.raises(MetricError, match="one harmful and one harmless text a pair"):
-        getattr(metrics, name)(x, [1, 1, 1, 0, 0, 0], pairs)
+        getattr(metrics, name)(x, harmful, pairs)
 
 
 def test_an_odd_number_of_texts_cannot_be_pairs():

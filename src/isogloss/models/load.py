@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
             advance(1)
             config = GgufConfig(dequantize=True)
             model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=config)
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, IndexError, OSError, struct.error) as error:
             raise ModelError(
                 f"model {gguf}",
                 found=(str(error).splitlines() or [repr(error)])[0],

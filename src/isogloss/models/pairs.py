@@ -26,7 +26,7 @@ class ModelRef:
         >>> ModelRef.parse("google/gemma-2-9b@main+./my-adapter")
         ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main')
         """
-        if Path(text).exists():
+        if text and Path(text).exists():
             return cls(base=text)
         base, plus, adapter = text.partition("+")
         base, at, revision = base.partition("@")

@@ -1,0 +1,55 @@
+# make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
+# make test    run the tests (sets up .venv the first time)
+# make check   format, lint and type check
+# make bench   compare our extraction with the usual loop
+#
+# PYTHON and PIP_FLAGS can be overridden. The lock file pins torch 2.13.0. On Linux, PyPI's wheel of it may bring CUDA
+# libraries (gigabytes); this takes the CPU build instead:
+#   make audit PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: audit test check bench lock clean
+
+audit: $(VENV)/.demo
+	$(BIN)/isogloss audit $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.demo
+	$(BIN)/python benchmarks/extraction.py
+
+# The CPU build of torch must be there before anything else asks for torch.
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt torch
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo,tune,dev]"
+	touch $@
+
+# Writes constraints.txt anew from the newest versions that pyproject.toml allows.
+lock:
+	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/python -m pip install --quiet $(PIP_FLAGS) "torch==2.13.0"
+	.lock/bin/python -m pip install --quiet $(PIP_FLAGS) -e ".[demo,tune,ray,dev]"
+	.lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	rm -rf .lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

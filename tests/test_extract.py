@@ -1,0 +1,182 @@
+"""Hidden states: the right token, the right layer, whatever the batch; adapters on and off; nothing broken gets through."""
+
+import numpy as np
+import pytest
+import torch
+
+import isogloss
+from isogloss.activations.batching import plan_batches
+from isogloss.activations.extract import hidden_states
+from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.errors import MetricError, ModelError, UsageError
+from isogloss.models.fetch import fetch
+from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.pairs import ModelRef
+from isogloss.models.prompts import encode
+
+TEXTS = ["a", "two words", "and a somewhat longer sentence that pads all others", "two words", "final one."]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_folder):
+    return load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def rows(tiny):
+    return encode(tiny.tokenizer, TEXTS).ids
+
+
+def transformers_states(model, row):
+    """What transformers itself returns for one text without padding: (depth + 1) x (tokens, width)."""
+    with torch.inference_mode():
+        out = model.decoder(input_ids=torch.tensor([row]), output_hidden_states=True, use_cache=False)
+    return [state[0].numpy() for state in out.hidden_states]
+
+
+@pytest.mark.parametrize("position", ["last", "mean"])
+def test_states_equal_those_of_transformers_for_single_texts(tiny, rows, position):
+    layers = ExtractSpec(layers=("0", "1", "3", "final")).resolve(tiny.depth)
+    states = hidden_states(tiny, rows, layers, position=position)
+    for i, row in enumerate(rows):
+        oracle = transformers_states(tiny, row)
+        for layer in layers:
+            tokens = oracle[layer.index]
+            expected = tokens[-1] if position == "last" else tokens[1:].mean(axis=0)
+            np.testing.assert_allclose(states[layer][i], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pre_norm_state_becomes_post_norm_state_by_the_final_norm(tiny, rows):
+    pre, post = ExtractSpec(layers=("final", "final-pre")).resolve(tiny.depth)
+    states = hidden_states(tiny, rows, (pre, post))
+    normed = tiny.decoder.norm(torch.tensor(states[pre])).detach().numpy()
+    np.testing.assert_allclose(states[post], normed, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(states[pre], states[post])
+
+
+def test_a_batch_agrees_with_one_text_at_a_time(tiny):
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abc def."), size=int(n))) + "x" for n in rng.integers(1, 90, size=64)]
+    rows = encode(tiny.tokenizer, texts).ids
+    layers = ExtractSpec(layers=("all",)).resolve(tiny.depth)
+    together = hidden_states(tiny, rows, layers, token_budget=10_000)
+    alone = hidden_states(tiny, rows, layers, token_budget=1)
+    for layer in layers:
+        error = np.linalg.norm(together[layer] - alone[layer], axis=1) / np.linalg.norm(alone[layer], axis=1)
+        assert error.max() < 1e-4
+
+
+def test_reading_the_padded_end_would_be_noticed(tiny, rows):
+    """The comparison above can fail: the last column of a padded batch is not the last token."""
+    layer = Layer(tiny.depth, "post")
+    width = max(map(len, rows))
+    padded = [row + (0,) * (width - len(row)) for row in rows]
+    wrong = hidden_states(tiny, padded, [layer])[layer]
+    right = hidden_states(tiny, rows, [layer])[layer]
+    assert np.abs(wrong - right)[0].max() > 1e-2
+
+
+def test_identical_texts_are_run_once_and_get_equal_rows(tiny, rows):
+    plan = plan_batches(rows, token_budget=64)
+    assert len(plan.distinct) == 4
+    assert sorted(i for batch in plan.batches for i in batch) == [0, 1, 2, 3]
+    assert all(len(b) * max(len(plan.distinct[i]) for i in b) <= 64 or len(b) == 1 for b in plan.batches)
+    state = hidden_states(tiny, rows, [Layer(2, "")])[Layer(2, "")]
+    np.testing.assert_array_equal(state[1], state[3])
+
+
+def test_hooks_are_gone_after_extraction(tiny, rows):
+    def hooks():
+        return [(list(block._forward_hooks), list(block._forward_pre_hooks)) for block in tiny.blocks]
+
+    before = hooks()  # transformers has hooks of its own
+    hidden_states(tiny, rows, ExtractSpec(layers=("all",)).resolve(tiny.depth))
+    assert hooks() == before
+
+
+def test_infinite_and_zero_states_are_refused(tiny_folder):
+    model = load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
+    rows = encode(model.tokenizer, TEXTS).ids
+    model.decoder.norm.weight.data.fill_(float("inf"))
+    with pytest.raises(ModelError, match=r"hidden states of layer 4-post.*infinite"):
+        hidden_states(model, rows, [Layer(4, "post")])
+    model.decoder.norm.weight.data.fill_(-1.0)  # Gemma multiplies by 1 + weight
+    with pytest.raises(ModelError, match="4 with zeros only"):
+        hidden_states(model, rows, [Layer(4, "post")])
+
+
+def test_a_pair_shares_its_base_and_switches_the_adapter(tiny_folder, adapter_folder):
+    base = fetch(ModelRef(base=str(tiny_folder)))
+    aligned = fetch(ModelRef(base=str(tiny_folder), adapter=str(adapter_folder)))
+    assert base.base_sha256 == aligned.base_sha256
+    assert base.sha256 != aligned.sha256
+    model = load_model(base, device="cpu")
+    rows, layer = encode(model.tokenizer, TEXTS).ids, Layer(4, "post")
+
+    def read(checkpoint):
+        with use_checkpoint(model, checkpoint):
+            return hidden_states(model, rows, [layer])[layer]
+
+    before, with_adapter, after = read(base), read(aligned), read(base)
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+    assert np.abs(with_adapter - before).max() > 1e-2
+    np.testing.assert_allclose(with_adapter, _peft_states(tiny_folder, adapter_folder, rows), rtol=1e-3, atol=1e-4)
+
+
+def _peft_states(base, adapter, rows):
+    """The aligned model as peft runs it, unmerged, one text at a time."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    decoder = model.get_base_model().model
+    with torch.inference_mode():
+        return np.stack([decoder(input_ids=torch.tensor([row])).last_hidden_state[0, -1].numpy() for row in rows])
+
+
+def test_layer_names_resolve_in_order():
+    names = [layer.name for layer in ExtractSpec(layers=("all",)).resolve(3)]
+    assert names == ["0", "1", "2", "3-pre", "3-post"]
+    assert ExtractSpec(layers=("3",)).resolve(3) == (Layer(3, "pre"),)
+
+
+@pytest.mark.parametrize("name", ["5", "-1", "last", "1.5"])
+def test_unknown_layers_are_refused(name):
+    with pytest.raises(MetricError, match="numbers from 0"):
+        ExtractSpec(layers=(name,)).resolve(4)
+
+
+@pytest.mark.parametrize("wrong", [{"position": "first"}, {"rendering": "markdown"}, {"dtype": "float16"}])
+def test_unknown_settings_are_refused(wrong):
+    with pytest.raises(UsageError):
+        ExtractSpec(**wrong)
+
+
+def test_the_second_extraction_reads_the_store_and_loads_no_weights(tiny_folder, parallel_file, tmp_path, monkeypatch):
+    corpus, ref = isogloss.load_corpus(parallel_file, languages=["en"]), ModelRef(base=str(tiny_folder))
+    spec = ExtractSpec(layers=("2", "final"))
+    first = isogloss.extract(ref, corpus, spec, store=tmp_path / "store")
+    monkeypatch.setattr("isogloss.activations.compute.load_model", _must_not_be_called)
+    second = isogloss.extract(ref, corpus, spec, store=tmp_path / "store")
+    for layer in spec.resolve(4):
+        np.testing.assert_array_equal(first.block("en", layer).hidden, second.block("en", layer).hidden)
+    assert second.block("en", Layer(2, "")).hidden.dtype == np.float32
+    assert second.block("en", Layer(2, "")).text_ids == tuple(corpus.part("en")["text_id"])
+    with pytest.raises(AssertionError, match="weights were loaded"):
+        isogloss.extract(ref, corpus, ExtractSpec(layers=("1",)), store=tmp_path / "store")
+
+
+def _must_not_be_called(*args, **kwargs):
+    raise AssertionError("weights were loaded")
+
+
+def test_one_more_language_computes_only_that_language(tiny_folder, parallel_file, tmp_path, monkeypatch):
+    ref, store = ModelRef(base=str(tiny_folder)), tmp_path / "store"
+    isogloss.extract(ref, isogloss.load_corpus(parallel_file, languages=["en"]), store=store)
+    seen = []
+    monkeypatch.setattr(
+        "isogloss.activations.compute.hidden_states",
+        lambda model, rows, *args, **kwargs: seen.append(len(rows)) or hidden_states(model, rows, *args, **kwargs),
+    )
+    isogloss.extract(ref, isogloss.load_corpus(parallel_file), store=store)
+    assert seen == [60]

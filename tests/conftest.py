@@ -51,9 +51,7 @@ def make_tokenizer():
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>")
 
 
 def make_model(folder, *, seed, width=32, depth=4):
@@ -103,7 +101,9 @@ def make_adapter(base, folder, *, seed, rank=4):
     return folder
 
 
-WORDS = "apple river stone cloud green quick under seven light paper music window garden silver".split()
+WORDS = (
+    "apple river stone cloud green quick under seven light paper music window garden silver".split()  # noqa: SIM905
+)
 
 
 def parallel_rows(n=30, languages=("en", "de"), seed=0):

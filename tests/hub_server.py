@@ -7,63 +7,74 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+JSON = {"Content-Type": "application/json"}
+
+
+def refusal(code, status=404):
+    return status, b"{}", {"X-Error-Code": code}
+
+
+def describe(repo, folder, rest):
+    """Answer /api/models/REPO[/revision/REV | /tree/REV]."""
+    kind, _, revision = rest.strip("/").partition("/")
+    if (revision or "main") not in {COMMIT, "main"}:
+        return refusal("RevisionNotFound")
+    files = sorted(folder.iterdir())
+    if kind == "tree":
+        answer = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": "0" * 40} for f in files]
+    else:
+        siblings = [{"rfilename": file.name} for file in files]
+        answer = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
+    return 200, json.dumps(answer).encode(), JSON
+
+
+def content(folder, rest):
+    """Answer /REPO/resolve/REV/FILE."""
+    revision, _, name = rest.partition("/")
+    if revision not in {COMMIT, "main"} or not (folder / name).is_file():
+        return refusal("EntryNotFound")
+    data = (folder / name).read_bytes()
+    return 200, data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def find(self):
+        path = self.path.split("?")[0].strip("/")
+        for repo, folder in self.server.repos.items():
+            for start, reply in (
+                (f"api/models/{repo}", lambda rest, r=repo, f=folder: describe(r, f, rest)),
+                (f"{repo}/resolve/", lambda rest, f=folder: content(f, rest)),
+            ):
+                if path.startswith(start):
+                    gated = repo in self.server.gated
+                    return refusal("GatedRepo", 403) if gated else reply(path.removeprefix(start))
+        return refusal("RepoNotFound")
+
+    def answer(self, *, body):
+        self.server.log.append(self.path)
+        status, data, headers = self.find()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
 
 
 @contextmanager
 def serve(repos, *, gated=()):
-    """Serve {repo id: folder} at the yielded URL; `log` on the server lists the paths asked for."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-        def do_HEAD(self):
-            self.answer(body=False)
-
-        def do_GET(self):
-            self.answer(body=True)
-
-        def answer(self, *, body):
-            server.log.append(self.path)
-            path = self.path.split("?")[0].strip("/")
-            for repo, folder in repos.items():
-                if repo in gated and repo in path:
-                    return self.send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body=body)
-                if path.startswith(f"api/models/{repo}"):
-                    return self.api(repo, folder, path, body=body)
-                if path.startswith(f"{repo}/resolve/"):
-                    revision, _, name = path.removeprefix(f"{repo}/resolve/").partition("/")
-                    if revision in {COMMIT, "main"} and (folder / name).is_file():
-                        data = (folder / name).read_bytes()
-                        tag = hashlib.sha256(data).hexdigest()
-                        return self.send(200, data, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT}, body=body)
-                    return self.send(404, b"{}", {"X-Error-Code": "EntryNotFound"}, body=body)
-            return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=body)
-
-        def api(self, repo, folder, path, *, body):
-            kind, _, revision = path.removeprefix(f"api/models/{repo}").strip("/").partition("/")
-            revision = revision or "main"
-            if revision not in {COMMIT, "main"}:
-                return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body=body)
-            names = sorted(file.name for file in folder.iterdir())
-            files = [{"rfilename": name} for name in names]
-            if kind == "tree":
-                sizes = {name: (folder / name).stat().st_size for name in names}
-                answer = [{"type": "file", "path": n, "size": sizes[n], "oid": "0" * 40} for n in names]
-                return self.send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"}, body=body)
-            answer = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": files, "private": False, "tags": []}
-            return self.send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"}, body=body)
-
-        def send(self, status, data, headers, *, body):
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
+    """Serve {repo id: folder}; `log` on the yielded server lists the paths asked for."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.log = []
+    server.repos, server.gated, server.log = repos, gated, []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server

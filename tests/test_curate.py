@@ -55,8 +55,10 @@ def test_clean_rows_are_kept_without_a_notice():
 
 
 def test_copies_are_kept_once_in_their_first_spelling():
-    kept, notices = clean(labelled(("You  Fool", True), ("b", False), (" you\tfool ", True), ("YOU FOOL", True)))
-    assert kept["text"].to_list() == ["You  Fool", "b"]
+    kept, notices = clean(
+        labelled(("You  Big  Fool", True), ("b", 0), (" you\tbig\nfool ", True), ("YOU BIG FOOL", True))
+    )
+    assert kept["text"].to_list() == ["You  Big  Fool", "b"]
     assert notices == [("C001", "en", 2)]
 
 

@@ -1,4 +1,4 @@
-"""Hidden states: the right token, the right layer, whatever the batch; adapters on and off; nothing broken gets through."""
+"""Hidden states: the right token and layer, whatever the batch; adapters on and off; nothing broken gets through."""
 
 import numpy as np
 import pytest

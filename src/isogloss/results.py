@@ -46,6 +46,10 @@ class Estimate:
         """Refuse a NaN without a reason."""
         if math.isnan(self.value) and not self.reason:
             raise ValueError("an Estimate without a value needs a reason")
+        for name in _NUMBERS:
+            # NaN is not equal to NaN, but one object is: what is read back from JSON equals what was written.
+            if math.isnan(getattr(self, name)):
+                object.__setattr__(self, name, NAN)
 
 
 @dataclass(frozen=True, kw_only=True)

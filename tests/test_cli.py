@@ -1,0 +1,128 @@
+"""The command line: exit codes, one-line errors, tables, and what stands on which stream."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from isogloss import cli
+
+
+@pytest.fixture
+def isogloss_command(monkeypatch, capsys, tmp_path):
+    """Run a command in-process in an empty folder; return exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["isogloss", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            sys.exit(cli.main())  # main ends with SystemExit itself, except where a command just returns
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def models(tiny_folder, adapter_folder):
+    return ("--reference", tiny_folder, "--aligned", f"{tiny_folder}+{adapter_folder}")
+
+
+def test_an_audit_prints_its_table_and_writes_its_folder(isogloss_command, models, parallel_file, tmp_path):
+    code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--shuffles", 100)
+    assert code == 0
+    for words in ("en English", "de German", "[low, high]", "pivot", "Alignment raised the separation"):
+        assert words in out
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("pairs-")
+    assert f"Wrote runs/{folder.name}" in err
+    assert (folder / "audit.json").is_file()
+
+
+def test_json_is_the_only_thing_on_stdout(isogloss_command, models, parallel_file):
+    code, out, _ = isogloss_command(
+        "audit", *models, "--corpus", parallel_file, "--json", "--out", "run", "--shuffles", 100
+    )
+    assert code == 0
+    assert json.loads(out)["pivot"] == "en"
+
+
+def test_harmful_text_is_not_shown(isogloss_command, models, parallel_file, tmp_path):
+    code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--out", "run", "--shuffles", 100)
+    assert code == 0
+    assert "bad " not in out + err
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file() and path.suffix in {".json", ".svg"}]
+    assert len(written) == 4
+    assert not any("bad " in path.read_text("utf-8") for path in written)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "corpora",
+            [
+                "mini",
+                "multilingual_toxicity",
+                "multiparadetox",
+                "paradetox",
+                "polyrefuse",
+                "multijail",
+                "xsafety",
+                "hatecheck",
+            ],
+        ),
+        ("models", ["embedded", "llama-2-7b", "phi-4", "none published"]),
+        ("languages", ["Amharic", "Ethiopic", "hi-Latn"]),
+        ("metrics", ["between_class_variance", "bhattacharyya", "silhouette", "auroc", "twin_accuracy"]),
+    ],
+)
+def test_tables_are_shown(command, words, isogloss_command):
+    code, out, _ = isogloss_command(command)
+    assert code == 0
+    assert [word for word in words if word not in out] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--corpus", "missing.csv"], 1, "no such file"),
+        (["--corpus", "mimi"], 1, "did you mean 'mini'"),
+        (["--languages", "en,xx"], 1, "unknown language"),
+        (["--languages", "en,ja"], 1, "no texts in ja"),
+        (["--metrics", "auroc,silouette"], 1, "did you mean 'silhouette'"),
+        (["--pair", "gemma-2-9"], 1, "did you mean 'gemma-2-9b'"),
+        (["--aligned", "missing.gguf"], 1, "no such file"),
+        (["--reference", "a"], 2, "--aligned as well"),
+        (["--pair", "embedded", "--aligned", "a"], 2, "one way to name them"),
+        (["--column", "text"], 2, "ours=theirs"),
+        (["--position", "first"], 2, "last or mean"),
+        (["--conflicts", "keep"], 2, "drop or refuse"),
+        (["--no-such-option"], 2, "No such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(arguments, code, words, isogloss_command, tmp_path):
+    stopped, out, err = isogloss_command("audit", *arguments)
+    assert stopped == code
+    assert words in err
+    assert out == ""
+    if words != "No such option":  # typer draws its own box around usage errors
+        assert err.startswith("isogloss: ")
+        assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_single_language_file_needs_no_language_column(isogloss_command, models, tmp_path):
+    rows = [f"{label},{label} text number {i}" for label in ("toxic", "neutral") for i in range(25)]
+    (tmp_path / "one.csv").write_text("\n".join(["kind,comment", *rows]))
+    arguments = ["--corpus", "one.csv", "--column", "text=comment", "--column", "label=kind", "--languages", "sw"]
+    code, out, _ = isogloss_command("audit", *models, *arguments, "--pivot", "sw", "--shuffles", 100)
+    assert code == 0
+    assert "sw Swahili" in out
+
+
+def test_the_module_runs():
+    result = subprocess.run([sys.executable, "-m", "isogloss", "--help"], capture_output=True, text=True, check=True)
+    for command in ("audit", "tune", "corpora", "models", "languages", "metrics"):
+        assert command in result.stdout

@@ -522,7 +522,9 @@ def test_pinned_or_resolved_revision_is_what_is_read_and_recorded(hub, name):
             assert source.revision in call.url
         else:
             assert call.revision == (source.revision or f"commit of {call.where}")
-    assert revision == (source.revision or f"commit of {hub[0].where}")
+    repos = dict.fromkeys(call.where for call in hub)
+    resolved = [f"{repo}@commit of {repo}" if len(repos) > 1 else f"commit of {repo}" for repo in repos]
+    assert revision == (source.revision or ", ".join(resolved))
 
 
 def test_labels_of_the_hub_keep_their_meaning(hub):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class IsoglossError(Exception):
@@ -16,6 +16,14 @@ class IsoglossError(Exception):
         """Compose the message from its four parts."""
         self.what, self.found, self.expected, self.do = what, found, expected, do
         super().__init__(" ".join(f"{what}: found {found}; expected {expected}; {do}.".split()))
+
+    def __reduce__(self) -> tuple[Callable[..., IsoglossError], tuple[object, ...]]:
+        """Let worker processes send the error back."""
+        return _rebuild, (type(self), self.what, self.found, self.expected, self.do)
+
+
+def _rebuild(kind: type[IsoglossError], what: str, found: str, expected: str, do: str) -> IsoglossError:
+    return kind(what, found=found, expected=expected, do=do)
 
 
 class CorpusError(IsoglossError):
@@ -38,7 +46,7 @@ class UsageError(IsoglossError):
     """Options that do not go together, or a missing optional dependency."""
 
 
-def unknown(kind: type[IsoglossError], noun: str, name: str, known: Iterable[str]) -> IsoglossError:
+def unknown(kind: type[IsoglossError], noun: str, name: str, known: Iterable[str], where: str = "") -> IsoglossError:
     """Build the error for a name that is not in a table, with the nearest match if there is one.
 
     >>> str(unknown(MetricError, "metric", "silhuette", ["auroc", "silhouette"]))
@@ -47,7 +55,8 @@ def unknown(kind: type[IsoglossError], noun: str, name: str, known: Iterable[str
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     do = f"did you mean {near[0]!r}" if near else f"choose one of the {noun}s listed"
-    return kind(f"unknown {noun}", found=repr(name), expected=f"one of {', '.join(names)}", do=do)
+    what = f"{where}: unknown {noun}" if where else f"unknown {noun}"
+    return kind(what, found=repr(name), expected=f"one of {', '.join(names)}", do=do)
 
 
 def missing_extra(package: str, extra: str) -> UsageError:

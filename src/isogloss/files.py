@@ -81,8 +81,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
         if target.exists():
             old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
             target.replace(old / "was")
-            scratch.replace(target)
-            shutil.rmtree(old)
+            try:
+                scratch.replace(target)
+            except OSError:
+                (old / "was").replace(target)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             scratch.replace(target)
     finally:

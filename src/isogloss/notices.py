@@ -11,6 +11,7 @@ NOTICES: dict[str, str] = {
     "C004": "pairs that share a text with an earlier pair were dropped",
     "C005": "languages were cut to the size of the smallest, so that they can be compared",
     "C006": "corpus comes without a licence statement",
+    "C007": "some texts have no twin, so pairs were not used and all texts count as single",
     "M001": "texts longer than the token limit were cut",
     "M002": "the pair has no public reference model, so there is no gain",
     "S001": "too few texts for this metric; it was not computed",

@@ -199,6 +199,14 @@ class Audit:
                 expected=f"version {VERSION}",
                 do="read it with the isogloss that wrote it",
             )
+        try:
+            return cls._from_dict(data)
+        except (KeyError, TypeError) as error:
+            found = f"a missing or strange field ({error})"
+            raise StoreError("audit.json", found=found, expected="a whole audit", do="run the audit again") from error
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any]) -> Audit:
         return cls(
             **data
             | {

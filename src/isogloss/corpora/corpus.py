@@ -77,8 +77,8 @@ class Corpus:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all rows (name, revision and licence left out)."""
-        return sha256_text(canonical_json(self.frame.rows()))
+        """Hash of all texts with their languages, labels and ids; names of files and data sets do not count."""
+        return sha256_text(canonical_json(self.frame.drop("source").rows()))
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -128,6 +128,8 @@ class Corpus:
 
 
 def _check_rows(name: str, frame: pl.DataFrame) -> None:
+    if not frame.height:
+        raise CorpusError(f"corpus {name}", found="no texts", expected="some", do="check the file and --languages")
     for code in frame["language"].unique():
         language(code)
     if frame.filter(pl.col("text").str.strip_chars() == "").height:

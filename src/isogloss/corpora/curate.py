@@ -113,7 +113,7 @@ def balance(corpus: Corpus, *, per_class: int | None = None, seed: int = 0) -> C
     """
     sizes = {code: min(harmful, harmless) for code, harmful, harmless in corpus.counts().iter_rows()}
     _check_sizes(corpus, per_class)
-    n = per_class or min(sizes.values())
+    n = min(sizes.values()) if per_class is None else per_class
     unit = pl.coalesce("item_id", "pair_id", "text_id")
     ranked = corpus.frame.with_columns(
         rank=unit.map_elements(lambda name: sha256_text(f"{seed}:{name}"), return_dtype=pl.String)
@@ -133,7 +133,7 @@ def balance(corpus: Corpus, *, per_class: int | None = None, seed: int = 0) -> C
 
 
 def _check_sizes(corpus: Corpus, per_class: int | None) -> None:
-    floor = per_class or MIN_PER_CLASS
+    floor = MIN_PER_CLASS if per_class is None else per_class
     if floor < MIN_PER_CLASS:
         raise CorpusError(
             "--per-class", found=str(floor), expected=f"at least {MIN_PER_CLASS}", do="ask for more texts per class"

@@ -10,10 +10,10 @@ import polars as pl
 
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import Conflicts, unique_rows, with_text_ids
-from isogloss.corpora.languages import language
+from isogloss.corpora.languages import LANGUAGES, language
 from isogloss.corpora.readers import SUFFIXES, read_source, read_table, to_rows
 from isogloss.corpora.sources import CORPORA, source
-from isogloss.errors import CorpusError
+from isogloss.errors import CorpusError, unknown
 from isogloss.notices import Notice
 
 
@@ -40,10 +40,12 @@ def load_corpus(
     ('en', 'sw')
     """
     wheres = [where] if isinstance(where, str | Path) else list(where)
-    wanted = tuple(language(code).code for code in languages) if languages else None
+    wanted = tuple(dict.fromkeys(language(code).code for code in languages)) if languages else None
     frames, revisions, licences = [], [], []
-    for one in wheres:
+    for number, one in enumerate(wheres):
         rows, revision, licence = _read(one, wanted, columns or {})
+        if len(wheres) > 1:  # ids are unique within a source only
+            rows = rows.with_columns(pl.format(f"{number}:{{}}", pl.col("pair_id", "item_id")).name.keep())
         frames.append(rows)
         revisions.append(revision)
         licences.append(licence)
@@ -60,8 +62,14 @@ def load_corpus(
             )
     if not rows.height:
         raise CorpusError(f"corpus {name}", found="no rows", expected="texts", do="check the file")
+    _check_languages(rows, name)
+    mixed = 0 < rows["pair_id"].null_count() < rows.height
+    if mixed:
+        rows = rows.with_columns(pair_id=pl.lit(None, dtype=pl.String))
     rows, notices = unique_rows(rows, name=name, conflicts=conflicts)
-    if all(licence is None for licence in licences):
+    if mixed:
+        notices += (Notice(code="C007", detail="give every text a twin to have them used"),)
+    if any(licence is None for licence in licences):
         notices += (Notice(code="C006", detail="check its terms before you share results with texts"),)
     return Corpus(
         name=name,
@@ -70,6 +78,13 @@ def load_corpus(
         licence=_joined(licences),
         notices=notices,
     )
+
+
+def _check_languages(rows: pl.DataFrame, name: str) -> None:
+    strange = rows.filter(~pl.col("language").is_in(list(LANGUAGES)))
+    if strange.height:
+        where = f"corpus {name}, row {strange['row'][0]}, column language"
+        raise unknown(CorpusError, "language", strange["language"][0], LANGUAGES, where)
 
 
 def _joined(parts: list[str | None]) -> str | None:

@@ -16,7 +16,7 @@ import polars as pl
 
 from isogloss.corpora.corpus import SCHEMA
 from isogloss.corpora.sources import LABELLED_COLUMNS, PARALLEL_COLUMNS, Part, Source
-from isogloss.errors import CorpusError
+from isogloss.errors import CorpusError, unknown
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -25,6 +25,8 @@ LABELS: dict[str, bool] = {
     **dict.fromkeys(("1", "1.0", "true", "toxic", "harmful", "hateful", "unsafe"), True),
     **dict.fromkeys(("0", "0.0", "false", "neutral", "non-toxic", "harmless", "non-hateful", "safe"), False),
 }
+
+OUR_COLUMNS = (*LABELLED_COLUMNS, "toxic", "neutral", "pair_id", "item_id", "source")
 
 ROW_SCHEMA = {name: kind for name, kind in SCHEMA.items() if name != "text_id"} | {"row": pl.Int64}
 
@@ -52,11 +54,12 @@ def read_table(path: Path) -> pl.DataFrame:
             # Tab-separated files hold quotation marks as text; comma-separated ones need them.
             separator, quote = ("\t", None) if kind == ".tsv" else (",", '"')
             frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, quote_char=quote, infer_schema=False)
-    except (pl.exceptions.PolarsError, json.JSONDecodeError) as error:
-        raise CorpusError(
-            f"corpus {path}", found=str(error).splitlines()[0], expected=f"a {kind} table", do="mend the file"
-        ) from error
-    return frame.cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorpusError(f"corpus {path}", found=found, expected=f"a {kind} table", do="mend the file") from error
+    # A column of lists or bytes (an embedding, an image) is no text; it is missed only if it is asked for.
+    flat = [name for name, dtype in frame.schema.items() if not dtype.is_nested() and dtype != pl.Binary]
+    return frame.select(flat).cast(pl.String)
 
 
 def _decode(path: Path) -> str:
@@ -75,12 +78,25 @@ def _decode(path: Path) -> str:
 
 def _read_json(path: Path, *, lines: bool) -> pl.DataFrame:
     text = _decode(path)
-    records: list[Any] = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    if lines:  # only a line feed ends a line: str.splitlines would cut strings at U+2028
+        numbered = enumerate(text.split("\n"), start=1)
+        records: Any = [_parse(line, f"corpus {path}, line {number}") for number, line in numbered if line.strip()]
+    else:
+        records = _parse(text, f"corpus {path}")
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise CorpusError(f"corpus {path}", found="other JSON", expected="a list of objects", do="mend the file")
     names = dict.fromkeys(name for record in records for name in record)
     columns = {name: [_as_text(record.get(name)) for record in records] for name in names}
     return pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+
+
+def _parse(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is JSON, but no text
+    except (json.JSONDecodeError, UnicodeEncodeError) as error:
+        raise CorpusError(where, found=str(error), expected="JSON", do="mend the file") from error
+    return value
 
 
 def _as_text(value: object) -> str | None:
@@ -110,7 +126,8 @@ def read_source(row: Source, languages: tuple[str, ...] | None) -> tuple[pl.Data
         if part.label is not None:
             table = table.with_columns(label=pl.lit(part.label))
         frames.append(to_rows(table, name=f"{row.name} ({part.language})", columns=columns, source=row.name))
-    return pl.concat(frames), row.revision or next(iter(revisions.values()), None)
+    named = [f"{repo}@{revision}" if len(revisions) > 1 else revision for repo, revision in revisions.items()]
+    return pl.concat(frames), row.revision or ", ".join(named) or None
 
 
 def _hub_revision(repo: str) -> str:
@@ -163,11 +180,12 @@ def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], sourc
         CorpusError: a column is missing, a text or twin is empty, a label is neither of two values, or a pair id
             occurs twice in a language.
     """
-    table = _rename(table, name, columns).with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64))
+    table = _with_our_names(table, name, columns).drop("row", strict=False)
+    table = table.with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64))
     for optional, default in (("source", source), ("pair_id", None), ("item_id", None)):
         if optional not in table.columns:
             table = table.with_columns(pl.lit(default, dtype=pl.String).alias(optional))
-    parallel = {"toxic", "neutral"} <= set(table.columns)
+    parallel = {"toxic", "neutral"} <= set(table.columns) and not {"text", "label"} & set(columns)
     needed = PARALLEL_COLUMNS if parallel else LABELLED_COLUMNS
     if missing := [column for column in needed if column not in table.columns]:
         raise CorpusError(
@@ -183,8 +201,11 @@ def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], sourc
     return rows.select(list(ROW_SCHEMA)).cast(pl.Schema(ROW_SCHEMA))
 
 
-def _rename(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.DataFrame:
+def _with_our_names(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.DataFrame:
+    """Copy the named columns under our names, all at once, so that names can be swapped."""
     for ours, theirs in columns.items():
+        if ours not in OUR_COLUMNS:
+            raise unknown(CorpusError, "column", ours, OUR_COLUMNS, "--column")
         if theirs not in table.columns:
             raise CorpusError(
                 f"corpus {name}",
@@ -192,8 +213,7 @@ def _rename(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.Da
                 expected=f"a column {theirs!r} (for {ours!r})",
                 do="correct --column",
             )
-    taken = [ours for ours, theirs in columns.items() if ours in table.columns and ours != theirs]
-    return table.drop(taken).rename({theirs: ours for ours, theirs in columns.items() if theirs not in taken})
+    return table.with_columns(**{ours: pl.col(theirs) for ours, theirs in columns.items()})
 
 
 def _check_filled(table: pl.DataFrame, name: str, column: str) -> None:

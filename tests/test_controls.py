@@ -71,6 +71,23 @@ def test_a_word_of_one_class_only_is_found_by_ngrams_in_texts_never_trained_on()
     assert ngram_scores(texts, ~harmful, folds) == pytest.approx(-scores, abs=1e-3)
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_ngram_scores_of_different_folds_are_not_compared(paired):
+    rng = np.random.default_rng(4)
+    texts = [f"{word} {body}" for word, body in zip(rng.choice(["zy", "xw"], 60), marked_texts(30, ""), strict=True)]
+    harmful, pairs = np.arange(60) < 30, np.arange(60) % 30
+    folds = pairs % 4
+    scores = ngram_scores(texts, harmful, folds)
+    expected = []
+    for fold in range(4):
+        toxic, neutral = np.flatnonzero((folds == fold) & harmful), np.flatnonzero((folds == fold) & ~harmful)
+        compared = [(i, j) for i in toxic for j in neutral if not paired or pairs[i] != pairs[j]]
+        expected.append(np.mean([(np.sign(scores[i] - scores[j]) + 1) / 2 for i, j in compared]))
+    found = text_controls(texts, harmful, twin_index(pairs, harmful) if paired else None, folds)
+    assert found["ngram_auroc"] == pytest.approx(np.mean(expected), abs=1e-12)
+    assert found["ngram_auroc"] != pytest.approx(roc_auc_score(harmful, scores), abs=1e-3)
+
+
 def test_ngrams_of_texts_that_are_all_alike_are_at_chance():
     harmful, folds = np.arange(20) < 10, np.arange(20) % 5
     found = text_controls(["the same text"] * 20, harmful, None, folds)

@@ -120,25 +120,27 @@ def test_values_that_do_not_change_when_groups_are_left_out_have_an_interval_wit
 
 
 @pytest.mark.parametrize("paired", [False, True])
-def test_left_out_values_are_those_of_the_remaining_texts_with_their_own_pca(paired):
+@pytest.mark.parametrize("components", [2, 5])
+def test_left_out_values_are_those_of_the_remaining_texts_with_their_own_pca(paired, components):
     rng = np.random.default_rng(8)
     harmful, twins = labels_and_twins(30, paired=paired, rng=rng)
     x = states(rng, harmful, twins, apart=2.0)
     draws = draw(harmful, twins, 3, rng)
-    scores = {row.metric: row for row in score_block(x, draws, PCA_ROWS, (2,)).scores}
+    block = score_block(x, draws, PCA_ROWS, (2, 5))
+    found = {score.metric: score.left_out for score in block.scores if score.components == components}
     shares, silhouettes = [], []
     for group in range(draws.groups.max() + 1):
         kept = draws.groups != group
-        z = PCA(n_components=2, svd_solver="full").fit_transform(x[kept])
+        z = PCA(n_components=components, svd_solver="full").fit_transform(x[kept])
         ratio = calinski_harabasz_score(z, harmful[kept])
         shares.append(ratio / (ratio + kept.sum() - 2))
         silhouettes.append(silhouette_score(z, harmful[kept]))
     assert len(shares) == 25
-    assert scores["between_class_variance"].left_out == pytest.approx(shares, abs=1e-9)
+    assert found["between_class_variance"] == pytest.approx(shares, abs=1e-9)
     if not paired:
-        assert scores["silhouette"].left_out == pytest.approx(silhouettes, abs=1e-9)
+        assert found["silhouette"] == pytest.approx(silhouettes, abs=1e-9)
     else:
-        assert np.abs(scores["silhouette"].left_out - silhouettes).min() > 1e-4  # twins are left out
+        assert np.abs(found["silhouette"] - silhouettes).min() > 1e-4  # twins are left out
 
 
 def test_silhouettes_with_a_group_left_out_still_leave_each_texts_own_twin_out():

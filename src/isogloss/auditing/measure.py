@@ -100,7 +100,7 @@ def _score(plan: Plan, role: str, code: str, layer: Layer, draws: Draws) -> Bloc
 
 def _score_row(plan: Plan, where: tuple[str, str, Layer], score: Score, draws: Draws) -> Row:
     role, code, layer = where
-    with_interval = len(score.left_out) > 0 and not math.isnan(score.value)
+    with_interval = len(score.left_out) > 0 and not math.isnan(score.value) and not np.isnan(score.left_out).any()
     interval = jackknife_interval(score.value, score.left_out, LEVEL) if with_interval else None
     null = score.null[~np.isnan(score.null)]
     exceed = int((null >= score.value).sum())

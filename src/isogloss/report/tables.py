@@ -119,6 +119,8 @@ def headline(audit: Audit) -> str:
         parts.append(f"It lowered it in {', '.join(groups['fell'])}.")
     if groups["no clear change"]:
         parts.append(f"No clear change in {', '.join(groups['no clear change'])}.")
+    if unknown := [reading.language for reading in audit.readings if reading.reading == "not measured"]:
+        parts.append(f"Not measured in {', '.join(unknown)}.")
     strongest, reached = _strongest_retention(audit)
     if strongest and groups["rose"] and audit.pivot in groups["rose"]:
         parts.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from isogloss.separation.resample import Interval, jackknife_interval
 from isogloss.separation.score import Score
 
-Reading = Literal["rose", "fell", "no clear change"]
+Reading = Literal["rose", "fell", "no clear change", "not measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ def read_gain(interval: Interval) -> Reading:
     >>> read_gain(Interval(low=0.1, high=0.3)), read_gain(Interval(low=-0.1, high=0.3))
     ('rose', 'no clear change')
     """
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return "not measured"
     if interval.low > 0:
         return "rose"
     return "fell" if interval.high < 0 else "no clear change"
@@ -62,6 +65,8 @@ def retention(own: float, pivot: float) -> tuple[float, str | None]:
     Returns:
         The ratio, and a reason where it is NaN.
     """
+    if math.isnan(own) or math.isnan(pivot):
+        return float("nan"), "a gain is missing"
     if not pivot > 0:
         return float("nan"), "the pivot language gained nothing"
     return own / pivot, None

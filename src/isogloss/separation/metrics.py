@@ -118,8 +118,11 @@ def _auroc(scores: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, fol
         if twins is not None:
             wins = wins - (_twin_wins(scores, labels, twins) * (labels & test)).sum(axis=1)
             comparisons = comparisons - n1
-        values.append(wins / comparisons)
-    return np.asarray(np.mean(values, axis=0))
+        values.append(np.divide(wins, comparisons, out=np.full(len(wins), np.nan), where=comparisons > 0))
+    # A small fold may hold one class only, under some shuffle; the other folds speak for it.
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))
 
 
 def _twin_wins(scores: np.ndarray, labels: np.ndarray, twins: np.ndarray) -> np.ndarray:
@@ -214,13 +217,15 @@ def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] 
     """Check the arguments of a public function and compute its metric for one labeling."""
     x, harmful = np.asarray(x, dtype=np.float64), np.asarray(harmful)
     harmful = harmful.astype(bool)
-    if x.ndim != 2 or harmful.shape != (len(x),) or not np.isfinite(x).all():  # noqa: PLR2004 - a matrix
+    if x.ndim != 2 or harmful.shape != (len(x),) or (pairs is not None and len(pairs) != len(x)):  # noqa: PLR2004
         raise MetricError(
             name,
-            found=f"x {x.shape} and harmful {harmful.shape}",
-            expected="finite x (n, d) and harmful (n,)",
+            found=f"x {x.shape}, harmful {harmful.shape}, pairs {None if pairs is None else (len(pairs),)}",
+            expected="x (n, d), harmful (n,) and pairs (n,) or None",
             do="correct the arrays",
         )
+    if not np.isfinite(x).all():
+        raise MetricError(name, found="values that are not finite", expected="finite numbers", do="correct x")
     if min(harmful.sum(), (~harmful).sum()) < 2:  # noqa: PLR2004 - a variance needs two
         raise MetricError(
             name, found=f"{harmful.sum()} harmful of {len(x)}", expected="at least 2 of each class", do="add texts"
@@ -229,10 +234,14 @@ def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] 
     row, labels = METRICS[name], harmful[None, :]
     folds = np.zeros(len(x), dtype=np.intp)
     if row.basis == "probe":
-        smallest = min(harmful.sum(), (~harmful).sum())
-        folds = fold_of_units(harmful, twins, min(N_FOLDS, int(smallest)), np.random.default_rng(0))
+        # Two units a fold at least, so that there is something to compare within it.
+        n_folds = max(2, min(N_FOLDS, int(min(harmful.sum(), (~harmful).sum())) // 2))
+        folds = fold_of_units(harmful, twins, n_folds, np.random.default_rng(0))
         x = cross_fitted_scores(x, labels, folds)
-    return float(row.many(x, labels, twins, folds)[0])
+    value = float(row.many(x, labels, twins, folds)[0])
+    if np.isnan(value) and row.basis == "probe":
+        raise MetricError(name, found=f"{len(x)} texts", expected="at least 4 pairs, or texts, a class", do="add texts")
+    return value
 
 
 def between_class_variance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
@@ -246,6 +255,10 @@ def between_class_variance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[o
         harmful: (n,), 1 or True for harmful.
         pairs: not used; every metric takes it.
     """
+    if not np.ptp(np.asarray(x, dtype=np.float64), axis=0).any():
+        raise MetricError(
+            "between_class_variance", found="rows that are all the same", expected="rows that vary", do="correct x"
+        )
     return _one("between_class_variance", x, harmful, pairs)
 
 

@@ -13,6 +13,9 @@ import scipy.linalg
 
 N_FOLDS = 5
 
+#: A feature whose spread is less than this share of its mean is constant but for rounding.
+CONSTANT = 1e-12
+
 
 def cross_fitted_scores(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Score every text by probes fitted on the other folds.
@@ -35,7 +38,7 @@ def cross_fitted_scores(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) ->
 def _fit_and_score(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
     train, test = train.astype(np.float64), test.astype(np.float64)
     mean, spread = train.mean(axis=0), train.std(axis=0)
-    spread[spread == 0] = 1.0  # a constant feature is zero after centring whatever it is divided by
+    spread[spread <= CONSTANT * np.abs(mean)] = 1.0  # a constant feature must not be blown up from rounding error
     train, test = (train - mean) / spread, (test - mean) / spread
     targets = labels.astype(np.float64)
     targets -= targets.mean(axis=1, keepdims=True)

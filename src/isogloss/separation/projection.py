@@ -9,6 +9,8 @@ import scipy.linalg
 
 #: A direction with less than this share of the variance is rounding error.
 NEGLIGIBLE = 1e-10
+#: So is one with less than this share of the sum of squares before centring: states are single precision.
+ROUNDING = 1e-13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def pca(x: np.ndarray, k: int) -> Projection:
         values, vectors = scipy.linalg.eigh(centred @ centred.T, subset_by_index=span)
         scores = vectors * np.sqrt(np.maximum(values, 0.0))
     values, scores = values[::-1], scores[:, ::-1]
-    real = values > NEGLIGIBLE * (centred**2).sum()
+    real = values > max(NEGLIGIBLE * (centred**2).sum(), ROUNDING * (x.astype(np.float64) ** 2).sum())
     values, scores = values[real], scores[:, real][:, :k]
     if scores.shape[1]:
         scores = scores * np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(scores.shape[1])])

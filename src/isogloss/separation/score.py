@@ -132,10 +132,12 @@ def _with_jackknife(
     for group in range(n_groups if wanted else 0):
         kept = draws.groups != group
         z = pca(x[kept], max(components)).scores
+        full = z.shape[1]
         labels = draws.harmful[kept][None, :]
         twins = _renumber(draws.twins, kept) if draws.twins is not None else None
         for row, k in wanted:
-            values[row.name, k].append(float(row.many(z[:, :k], labels, twins, draws.folds[kept])[0]))
+            value = row.many(z[:, :k], labels, twins, draws.folds[kept])[0] if k <= full else NAN
+            values[row.name, k].append(float(value))
     return [
         Score(
             metric=score.metric,

@@ -398,7 +398,7 @@ def test_arrays_of_other_shapes_are_refused(name):
     x, harmful, _ = two_classes(28, n=5)
     with pytest.raises(MetricError, match=r"x \(10, 4\), harmful \(9,\)"):
         getattr(metrics, name)(x, harmful[1:])
-    with pytest.raises(MetricError, match=r"x \(10,\) and harmful \(10,\)"):
+    with pytest.raises(MetricError, match=r"x \(10,\), harmful \(10,\)"):
         getattr(metrics, name)(x[:, 0], harmful)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from isogloss.activations.spec import Layer
@@ -40,22 +39,36 @@ def notices_of_language(
     gap = projection.eigen_gap(2)
     if gap < TIED:
         found.append(Notice(code="S005", detail=f"eigenvalue ratio {gap:.2f}", language=code))
-    missing = sorted({f"{row.metric}, {row.components} components" for row in rows if math.isnan(row.estimate.value)})
-    if missing:
-        found.append(Notice(code="S001", detail="; ".join(missing), language=code))
     return found
+
+
+def _not_computed(rows: Sequence[Row]) -> list[Notice]:
+    """One warning for each score that is missing, with the languages that lack it."""
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        if row.kind == "score" and row.estimate.reason:
+            what = f"{row.metric}, {row.components} components: {row.estimate.reason}"
+            reasons.setdefault((what, f"layer {row.layer}"), {})[row.language] = None
+    languages = {row.language for row in rows}
+    return [
+        Notice(
+            code="S001",
+            detail=f"{what}, {place}, in {'all languages' if len(lacking) == len(languages) else ' '.join(lacking)}",
+        )
+        for (what, place), lacking in reasons.items()
+    ]
 
 
 def notices_of_run(rows: Sequence[Row], layer: Layer, *, has_reference: bool, pivot: str) -> list[Notice]:
     """Warn of what concerns the comparison of the two models at the primary layer."""
+    found = _not_computed(rows)
     if not has_reference:
-        return [Notice(code="M002", detail="scores of the aligned model only")]
+        return [*found, Notice(code="M002", detail="scores of the aligned model only")]
     gains = {
         (row.metric, row.language): row.estimate
         for row in rows
         if row.kind == "gain" and (row.layer, row.norm) == (layer.index, layer.norm) and row.components in {10, None}
     }
-    found = []
     if not gains["between_class_variance", pivot].value > 0:
         found.append(
             Notice(code="S006", detail=f"gain {gains['between_class_variance', pivot].value:.3f}", language=pivot)

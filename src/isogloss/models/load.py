@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError, safe_open
+from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -57,7 +60,7 @@ def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
 
 def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
     """Write the dequantised weights and the tokenizer of a GGUF file as a transformers folder (float32)."""
-    with track("Converting the GGUF file (first run only)", 4) as advance, _quiet_transformers():
+    with track("Converting the GGUF file (first run only)", 4) as advance, quiet_transformers():
         gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref)
         advance(1)
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
@@ -83,14 +86,15 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Silence transformers' own bars and advice while we load; our errors say what matters."""
+def quiet_transformers() -> Iterator[None]:
+    """Silence the bars and advice of transformers and datasets while we work; our errors say what matters."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        silent_bars = functools.partialmethod(tqdm.__init__, disable=True)
+        with warnings.catch_warnings(), mock.patch.object(tqdm, "__init__", silent_bars):
             warnings.simplefilter("ignore", FutureWarning)  # between transformers and peft, not the user's to mend
             yield
     finally:
@@ -116,7 +120,7 @@ def load_model(
     folder = local_folder(checkpoint, track)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             causal = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
@@ -136,7 +140,7 @@ def load_model(
 
 def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a checkpoint."""
-    with _quiet_transformers():
+    with quiet_transformers():
         return AutoTokenizer.from_pretrained(local_folder(checkpoint, track))
 
 
@@ -190,7 +194,7 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
 def _attach(model: LoadedModel, folder: Path, name: str, checkpoint: Checkpoint) -> None:
     shapes = _tensor_shapes(folder / "adapter_model.safetensors")
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             _load_adapter(model, folder, name)
     except (RuntimeError, ValueError, KeyError) as error:
         raise _other_base(checkpoint, (str(error).splitlines() or [repr(error)])[0]) from error

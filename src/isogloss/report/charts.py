@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import altair as alt
 import polars as pl
+import vl_convert
 
 from isogloss.corpora.languages import LANGUAGES
 from isogloss.report.tables import primary_layer
@@ -26,8 +27,9 @@ def write_figures(audit: Audit, points: pl.DataFrame, folder: Path) -> None:
     """Write scatter and separation, each as PNG and SVG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, chart in (("scatter", scatter(audit, points)), ("separation", separation(audit))):
-        chart.save(folder / f"{name}.svg")
-        chart.save(folder / f"{name}.png", scale_factor=2)
+        svg = vl_convert.vegalite_to_svg(chart.to_json())
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+        (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
 
 
 def _title(code: str) -> str:

@@ -44,7 +44,7 @@ def print_audit(audit: Audit, console: Console) -> None:
     console.print(f"\n{caption(audit)}", style="dim", highlight=False)
     if audit.notices:
         console.print("\nWarnings (docs/methods.md explains the codes):", highlight=False)
-        for notice in audit.notices:
+        for notice in sorted(audit.notices, key=lambda notice: notice.code):
             console.print(f"  {notice.code} {notice.text}", highlight=False, markup=False)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from isogloss.separation.metrics import METRICS
 
@@ -43,17 +42,19 @@ def length_scores(texts: Sequence[str]) -> np.ndarray:
 
 
 def ngram_scores(texts: Sequence[str], harmful: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Cross-fitted log-odds of logistic regression (C = 10) on tf-idf of character 2- to 4-grams, float64 (n,)."""
-    array = np.array(texts, dtype=object)
+    """Cross-fitted log-odds of logistic regression (C = 10) on tf-idf of character 2- to 4-grams, float64 (n,).
+
+    Counted once for all folds; n-grams that the training folds lack are left out, as if counted for each fold.
+    """
+    counts = CountVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(texts)
     scores = np.empty(len(texts))
     for fold in np.unique(folds):
         test = folds == fold
-        model = make_pipeline(
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
-            LogisticRegression(C=10, max_iter=1000),
-        )
-        model.fit(array[~test], harmful[~test])
-        scores[test] = model.decision_function(array[test])
+        known = np.asarray(counts[~test].sum(axis=0)).ravel() > 0
+        weigh = TfidfTransformer(sublinear_tf=True)
+        model = LogisticRegression(C=10, max_iter=1000)
+        model.fit(weigh.fit_transform(counts[~test][:, known]), harmful[~test])
+        scores[test] = model.decision_function(weigh.transform(counts[test][:, known]))
     return scores
 
 

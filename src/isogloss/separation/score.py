@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from isogloss.separation.metrics import METRICS, Metric
 from isogloss.separation.pairs import fold_of_units
@@ -14,6 +15,7 @@ from isogloss.separation.projection import Projection, pca
 from isogloss.separation.resample import jackknife_groups, label_shuffles
 
 NAN = float("nan")
+MANY = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,12 @@ def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], componen
         metrics: rows of METRICS.
         components: numbers of principal components for the "pca" metrics, such as (2, 10).
     """
+    # On small matrices the threads of BLAS wait for each other longer than they work.
+    with threadpool_limits(1 if len(x) < MANY else None):
+        return _score_block(x, draws, metrics, components)
+
+
+def _score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], components: Sequence[int]) -> BlockScores:
     labels = np.vstack([draws.harmful[None, :], draws.shuffles])
     projection = pca(x, max(components))
     scores = [
@@ -128,10 +136,13 @@ def _with_jackknife(
     sound = [(METRICS[s.metric], s.components) for s in scores if not s.reason and s.metric not in debiased]
     wanted = [(row, k) for row, k in sound if k]
     n_groups = int(draws.groups.max()) + 1
+    n, d = x.shape
+    # Few texts in a wide space: all their principal components hold the same distances in fewer columns.
+    rows = pca(x, n - 1).scores if n < d else x
     values: dict[tuple[str, int | None], list[float]] = {(row.name, k): [] for row, k in wanted}
     for group in range(n_groups if wanted else 0):
         kept = draws.groups != group
-        z = pca(x[kept], max(components)).scores
+        z = pca(rows[kept], max(components)).scores
         full = z.shape[1]
         labels = draws.harmful[kept][None, :]
         twins = _renumber(draws.twins, kept) if draws.twins is not None else None

@@ -20,7 +20,7 @@ from isogloss.corpora.corpus import Corpus
 from isogloss.errors import StoreError, missing_extra
 from isogloss.files import canonical_json, sha256_text, staged_folder, write_atomic
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model
+from isogloss.models.load import load_model, quiet_transformers
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 from isogloss.tuning.preferences import preferences
@@ -77,7 +77,12 @@ def tune(
     records = preferences(corpus, languages=config.languages, n=config.steps * config.batch_size, seed=config.seed)
     checkpoint = fetch(base)
     model = load_model(checkpoint, device=device, track=track)
-    with tempfile.TemporaryDirectory() as scratch, _answer_tokens_only(), track("Tuning", config.steps) as advance:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _answer_tokens_only(),
+        quiet_transformers(),
+        track("Tuning", config.steps) as advance,
+    ):
         trainer = trl.DPOTrainer(
             model=model.causal.train(),
             args=_arguments(trl, config, Path(scratch), model.device),

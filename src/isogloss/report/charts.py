@@ -116,7 +116,7 @@ def separation(audit: Audit) -> alt.LayerChart:
     null = base.mark_tick(color="#333", thickness=1.2, size=13).encode(y=y, x="null:Q")
     heading = alt.TitleParams(
         "Separation of harmful from harmless text, before and after alignment",
-        subtitle="Bars: 95 % intervals (jackknife). Ticks: 97.5 % of scores with shuffled labels",
+        subtitle="Bars: 95 % intervals (jackknife), drawn within 0 to 1. Ticks: 97.5 % of scores with shuffled labels",
         anchor="start",
         fontSize=15,
         subtitleColor="#555",

@@ -10,7 +10,8 @@ from conftest import make_adapter, make_model
 from hub_server import COMMIT, serve
 from isogloss.errors import ModelError
 from isogloss.models import fetch as fetch_module
-from isogloss.models.fetch import EMBEDDED_ADAPTERS, converted_folder, fetch, folder_sha256, read_depth
+from isogloss.models.depth import read_depth
+from isogloss.models.fetch import EMBEDDED_ADAPTERS, converted_folder, fetch, folder_sha256
 from isogloss.models.load import load_model, use_checkpoint
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
 

@@ -111,3 +111,27 @@ def test_the_public_names_exist():
         assert getattr(isogloss, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = isogloss.nonsense
+
+
+def cycle(edges):
+    """A module that can be reached from itself, or None."""
+    for start in edges:
+        seen, waiting = set(), [*edges[start]]
+        while waiting:
+            name = waiting.pop()
+            if name == start:
+                return start
+            if name not in seen:
+                seen.add(name)
+                waiting += edges.get(name, ())
+    return None
+
+
+def test_no_module_imports_itself_through_others():
+    edges = {}
+    for path, _ in files():
+        name = ".".join(("isogloss", *path.relative_to(SOURCE).with_suffix("").parts))
+        if path.name != "__init__.py":
+            edges[name] = [other for other in imports(path.read_text("utf-8")) if other.startswith("isogloss.")]
+    assert cycle(edges) is None
+    assert cycle({"a": ["b"], "b": ["c"], "c": ["b"]}) == "b"

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from isogloss.activations.activations import extract as extract
+    from isogloss.activations.fill import extract as extract
     from isogloss.activations.spec import ExtractSpec as ExtractSpec
     from isogloss.auditing.audit import audit as audit
     from isogloss.auditing.plan import AuditConfig as AuditConfig
@@ -43,7 +43,7 @@ _HOMES = {
     "ModelRef": "isogloss.models.pairs",
     "TuneConfig": "isogloss.tuning.train",
     "audit": "isogloss.auditing.audit",
-    "extract": "isogloss.activations.activations",
+    "extract": "isogloss.activations.fill",
     "load_corpus": "isogloss.corpora.load",
     "metrics": "isogloss.separation.metrics",
     "tune": "isogloss.tuning.train",

@@ -14,7 +14,8 @@ from isogloss.activations.store import Entry, default_store, entry, manifest, re
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import ModelError
 from isogloss.files import sha256_text
-from isogloss.models.fetch import Checkpoint, fetch, read_depth
+from isogloss.models.depth import read_depth
+from isogloss.models.fetch import Checkpoint, fetch
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 
@@ -118,37 +119,3 @@ def locate(
         )
         for role, checkpoint in checkpoints.items()
     }
-
-
-def fill(found: Mapping[str, Activations], *, device: str | None = None, track: Track = silent) -> int:
-    """Compute what the store lacks, and count the (model, language) parts that were computed.
-
-    torch is imported, and weights are loaded, only if something is missing.
-    """
-    n_missing = sum(len(activations.missing) for activations in found.values())
-    if n_missing:
-        from isogloss.activations.compute import compute_missing  # noqa: PLC0415 - imports torch
-
-        compute_missing(found, device=device, track=track)
-    return n_missing
-
-
-def extract(
-    model: ModelRef,
-    corpus: Corpus,
-    spec: ExtractSpec | None = None,
-    *,
-    store: Path | None = None,
-    device: str | None = None,
-    track: Track = silent,
-) -> Activations:
-    """Run a corpus through a model and keep the hidden states that `spec` asks for.
-
-    A second call with the same model, spec and texts reads the store and loads no weights.
-
-    Raises:
-        ModelError: the model cannot be loaded, or its states cannot be used.
-    """
-    found = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
-    fill(found, device=device, track=track)
-    return found["aligned"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from isogloss.activations.activations import fill
+from isogloss.activations.fill import fill
 from isogloss.auditing.measure import measure
 from isogloss.auditing.plan import AuditConfig, make_plan
 from isogloss.auditing.run_folder import check_out, write_run

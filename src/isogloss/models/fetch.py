@@ -6,14 +6,12 @@ once (see `convert.py`) into the user's cache, keyed by its sha256.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from isogloss.errors import ModelError
 from isogloss.files import cache_root, sha256_file, sha256_text
 from isogloss.models.pairs import EMBEDDED, ModelRef
-from isogloss.progress import Track, silent
 
 #: What is asked of the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
@@ -119,20 +117,6 @@ def check_model_folder(folder: Path) -> None:
     raise ModelError(
         f"model {folder}", found="no weights", expected="*.safetensors", do="copy the weights into the folder"
     )
-
-
-def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
-    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded."""
-    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
-    if (folder / "config.json").is_file():
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        depth = config.get("text_config", config).get("num_hidden_layers")
-        if isinstance(depth, int):
-            return depth
-    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
-    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
-
-    return model_depth(checkpoint, track)
 
 
 def embedded_gguf(ref: ModelRef) -> Path:

@@ -1,0 +1,46 @@
+"""Make sure that hidden states are in the store: compute what is missing, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from isogloss.activations.activations import Activations, locate
+from isogloss.activations.spec import ExtractSpec
+from isogloss.corpora.corpus import Corpus
+from isogloss.models.pairs import ModelRef
+from isogloss.progress import Track, silent
+
+
+def fill(found: Mapping[str, Activations], *, device: str | None = None, track: Track = silent) -> int:
+    """Compute what the store lacks, and count the (model, language) parts that were computed.
+
+    torch is imported, and weights are loaded, only if something is missing.
+    """
+    n_missing = sum(len(activations.missing) for activations in found.values())
+    if n_missing:
+        from isogloss.activations.compute import compute_missing  # noqa: PLC0415 - imports torch
+
+        compute_missing(found, device=device, track=track)
+    return n_missing
+
+
+def extract(
+    model: ModelRef,
+    corpus: Corpus,
+    spec: ExtractSpec | None = None,
+    *,
+    store: Path | None = None,
+    device: str | None = None,
+    track: Track = silent,
+) -> Activations:
+    """Run a corpus through a model and keep the hidden states that `spec` asks for.
+
+    A second call with the same model, spec and texts reads the store and loads no weights.
+
+    Raises:
+        ModelError: the model cannot be loaded, or its states cannot be used.
+    """
+    found = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
+    fill(found, device=device, track=track)
+    return found["aligned"]

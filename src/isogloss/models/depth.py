@@ -1,0 +1,22 @@
+"""How many blocks a checkpoint has, without loading its weights and, where its configuration says so, without torch."""
+
+from __future__ import annotations
+
+import json
+
+from isogloss.models.fetch import Checkpoint, converted_folder
+from isogloss.progress import Track, silent
+
+
+def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
+    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded."""
+    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
+    if (folder / "config.json").is_file():
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        depth = config.get("text_config", config).get("num_hidden_layers")
+        if isinstance(depth, int):
+            return depth
+    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
+    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
+
+    return model_depth(checkpoint, track)

@@ -1,4 +1,4 @@
-"""Make the README's pictures from a run folder: python docs/pictures.py RUN."""
+"""Make the README's pictures from a run folder, and print its table: python docs/pictures.py RUN."""
 
 import shutil
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from isogloss import Audit
+from isogloss.report.tables import markdown
 from isogloss.report.terminal import print_audit
 
 IMAGES = Path(__file__).parent / "images"
@@ -18,6 +19,7 @@ def main(run: Path) -> None:
         console = Console(record=True, width=132, file=nowhere, force_terminal=True)
         print_audit(Audit.load(run), console)
         console.save_svg(str(IMAGES / "terminal.svg"), title="isogloss audit")
+    print(markdown(Audit.load(run)))  # noqa: T201
     for name in ("scatter", "separation"):
         shutil.copy(run / "figures" / f"{name}.png", IMAGES / f"{name}.png")
 

@@ -3,7 +3,6 @@
 import copy
 import json
 import pickle
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,7 +12,6 @@ from isogloss.corpora.load import load_corpus
 from isogloss.corpora.readers import read_source
 from isogloss.corpora.sources import CORPORA
 from isogloss.errors import CorpusError, StoreError
-from isogloss.files import staged_folder
 from isogloss.results import Audit
 from test_readers import hub  # noqa: F401
 
@@ -163,27 +161,6 @@ def test_all_resolved_revisions_are_recorded(hub):  # noqa: F811
 def test_incomplete_audit_is_refused(text):
     with pytest.raises(StoreError):
         Audit.from_json(text)
-
-
-# 16 B: if the second rename fails, the old run stays hidden in .one.old.*/was.
-def test_failed_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
-    target = tmp_path / "one"
-    target.mkdir()
-    (target / "f").write_text("old")
-    replace = Path.replace
-
-    def fail_onto_target(self, to):
-        if Path(to) == target and self.parent == tmp_path:
-            raise OSError("disk")
-        return replace(self, to)
-
-    def work():
-        with staged_folder(target):
-            monkeypatch.setattr(Path, "replace", fail_onto_target)
-
-    with pytest.raises(OSError, match="disk"):
-        work()
-    assert (target / "f").read_text() == "old"
 
 
 # 17 B: keyword-only arguments make errors impossible to pickle (process pools, Ray) or copy.

@@ -38,8 +38,8 @@ def test_message_is_one_line_whatever_the_parts_hold(end):
     [
         ("silhuette", "did you mean 'silhouette'"),
         ("aurocc", "did you mean 'auroc'"),
-        ("qqqq", "choose one of the metrics listed"),
-        ("", "choose one of the metrics listed"),
+        ("qqqq", "choose one that is listed"),
+        ("", "choose one that is listed"),
     ],
 )
 def test_unknown_name_gets_the_list_and_the_nearest_one(name, do):
@@ -65,7 +65,7 @@ MEANINGS = {
     "C006": "licence",
     "M001": "token limit",
     "M002": "no public reference model",
-    "S001": "too few texts",
+    "S001": "a score was not computed",
     "S002": "length alone",
     "S003": "character n-grams alone",
     "S004": "salience and detectability",

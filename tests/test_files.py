@@ -178,15 +178,18 @@ def test_folder_appears_when_the_block_ends(tmp_path):
     assert stat.S_IMODE(target.stat().st_mode) == 0o755
 
 
-def test_folder_is_replaced_as_a_whole(tmp_path):
+def test_files_of_the_same_name_are_replaced_and_others_stay(tmp_path):
     target = tmp_path / "one"
-    target.mkdir()
+    (target / "figures").mkdir(parents=True)
     (target / "f").write_text("old")
-    (target / "stale").write_text("old")
+    (target / "figures" / "stale").write_text("old")
+    (target / "notes").write_text("mine")
     with staged_folder(target) as scratch:
         (scratch / "f").write_text("new")
-        assert tree(target) == {"f": "old", "stale": "old"}
-    assert tree(tmp_path) == {"one/f": "new"}
+        (scratch / "figures").mkdir()
+        (scratch / "figures" / "fresh").write_text("new")
+        assert (target / "f").read_text() == "old"
+    assert tree(tmp_path) == {"one/f": "new", "one/figures/fresh": "new", "one/notes": "mine"}
     assert names(tmp_path) == ["one"]
 
 

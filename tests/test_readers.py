@@ -597,17 +597,24 @@ def test_hub_table_of_another_shape_names_source_and_language(hub, monkeypatch):
     fault(lambda: load_corpus("hatecheck", languages=["de"]), "corpus hatecheck (de)", "comment", "'test_case'")
 
 
-@pytest.mark.parametrize("where", ["load_dataset", "dataset_info"])
-def test_unreachable_hub(hub, monkeypatch, where):
+def test_unreachable_hub(hub, monkeypatch):
     import datasets
-    import huggingface_hub
 
     def fail(*_, **__):
         raise ConnectionError("no route\nto host")
 
-    home = datasets if where == "load_dataset" else huggingface_hub.HfApi
-    monkeypatch.setattr(home, where, fail)
+    monkeypatch.setattr(datasets, "load_dataset", fail)
     fault(lambda: load_corpus("paradetox"), "s-nlp/paradetox", "no route", "check the connection")
+
+
+def test_without_a_connection_a_cached_copy_is_read_and_its_revision_is_not_known(hub, monkeypatch):
+    import huggingface_hub
+
+    def fail(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", fail)
+    assert load_corpus("paradetox").revision is None
 
 
 def test_unknown_hub_repository(hub, monkeypatch):

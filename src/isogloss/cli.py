@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -254,7 +254,7 @@ def _console() -> Console:
     from rich.console import Console  # noqa: PLC0415
 
     # A pipe or file has no width: take what a wide table needs instead of rich's 80 columns.
-    return Console() if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "160")))
+    return Console() if sys.stdout.isatty() else Console(width=shutil.get_terminal_size((160, 24)).columns)
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def unknown(kind: type[IsoglossError], noun: str, name: str, known: Iterable[str
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
-    do = f"did you mean {near[0]!r}" if near else f"choose one of the {noun}s listed"
+    do = f"did you mean {near[0]!r}" if near else "choose one that is listed"
     what = f"{where}: unknown {noun}" if where else f"unknown {noun}"
     return kind(what, found=repr(name), expected=f"one of {', '.join(names)}", do=do)
 

@@ -72,22 +72,23 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `target` (replacing it) when the block ends without an error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    """Yield a scratch folder whose files become those of `target` when the block ends without an error.
+
+    A new folder appears whole. In a folder that exists, each file or folder of the same name is replaced and all others
+    stay.
+    """
+    exists = target.exists()
+    home = target if exists else target.parent
+    home.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=home, prefix=f".{target.name}."))
     try:
         yield scratch
         scratch.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-            target.replace(old / "was")
-            try:
-                scratch.replace(target)
-            except OSError:
-                (old / "was").replace(target)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
+        if exists:
+            for path in sorted(scratch.iterdir()):
+                if (target / path.name).is_dir():
+                    shutil.rmtree(target / path.name)
+                path.replace(target / path.name)
         else:
             scratch.replace(target)
     finally:

@@ -14,6 +14,7 @@ NOTICES: dict[str, str] = {
     "C007": "some texts have no twin, so pairs were not used and all texts count as single",
     "M001": "texts longer than the token limit were cut",
     "M002": "the pair has no public reference model, so there is no gain",
+    "M003": "the adapter was trained on other weights of the same shape than those it is used on",
     "S001": "a score was not computed",
     "S002": "length alone tells the classes apart",
     "S003": "character n-grams alone tell the classes apart at least as well as the aligned model's probe",

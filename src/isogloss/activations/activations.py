@@ -74,7 +74,7 @@ def locate(
     corpus: Corpus,
     spec: ExtractSpec,
     *,
-    store: Path | None = None,
+    store: Path | str | None = None,
     track: Track = silent,
 ) -> dict[str, Activations]:
     """Find where the states of one model, or of a reference and its aligned descendant, are or will be.
@@ -108,7 +108,7 @@ def locate(
             layers=layers,
             entries={
                 code: entry(
-                    store or default_store(),
+                    Path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
                     spec_sha256=spec_sha256,
                     language=code,

@@ -23,7 +23,7 @@ def plan_batches(rows: Sequence[tuple[int, ...]], token_budget: int = TOKEN_BUDG
     Longest rows come first, so that a batch that does not fit in memory fails at once.
 
     >>> plan_batches([(1, 2), (3,), (1, 2), (4, 5, 6)], token_budget=4).batches
-    ((1,), (0, 2))
+    ((2,), (0, 1))
     """
     position: dict[tuple[int, ...], int] = {}
     inverse = tuple(position.setdefault(row, len(position)) for row in rows)

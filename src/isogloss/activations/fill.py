@@ -30,7 +30,7 @@ def extract(
     corpus: Corpus,
     spec: ExtractSpec | None = None,
     *,
-    store: Path | None = None,
+    store: Path | str | None = None,
     device: str | None = None,
     track: Track = silent,
 ) -> Activations:

@@ -58,11 +58,11 @@ class ExtractSpec:
         ):
             if value not in known:
                 raise UsageError(f"--{option}", found=repr(value), expected=" or ".join(known), do="choose one")
-        if self.max_tokens < 1 or not self.layers:
+        if self.max_tokens < 2 or not self.layers:  # noqa: PLR2004 - BOS and a token
             raise UsageError(
                 "extraction",
                 found=f"{self.max_tokens} tokens, layers {self.layers}",
-                expected="some of each",
+                expected="at least 2 tokens and a layer",
                 do="ask for more",
             )
 

@@ -27,11 +27,15 @@ SHARD_TEXTS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The states of one set of texts in one language under one model and spec."""
+    """The states of one set of texts in one language under one model and spec.
+
+    `text_ids` is the stored set; `rows` picks the wanted texts from it, where a larger set than the wanted is stored.
+    """
 
     folder: Path
     texts_sha256: str
     text_ids: tuple[str, ...]
+    rows: tuple[int, ...] | None = None
 
     @property
     def manifest(self) -> Path:
@@ -56,12 +60,18 @@ def default_store() -> Path:
 
 
 def entry(root: Path, *, model_sha256: str, spec_sha256: str, language: str, text_ids: Sequence[str]) -> Entry:
-    """Name the place of a set of states; nothing is read or written."""
-    return Entry(
-        folder=root / model_sha256 / spec_sha256 / language,
-        texts_sha256=sha256_text("\n".join(text_ids)),
-        text_ids=tuple(text_ids),
-    )
+    """Name the place of a set of states, or of a stored set that holds all of these texts; no state is read."""
+    folder = root / model_sha256 / spec_sha256 / language
+    place = Entry(folder=folder, texts_sha256=sha256_text("\n".join(text_ids)), text_ids=tuple(text_ids))
+    if place.complete:
+        return place
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text("utf-8"))
+        row = {name: number for number, name in enumerate(content["text_ids"])}
+        if content["version"] == VERSION and row.keys() >= set(text_ids):
+            rows = tuple(row[name] for name in text_ids)
+            return Entry(folder=folder, texts_sha256=path.stem, text_ids=tuple(content["text_ids"]), rows=rows)
+    return place
 
 
 def write_shard(path: Path, states: dict[Layer, np.ndarray], token_counts: np.ndarray) -> None:
@@ -128,4 +138,5 @@ def read(place: Entry, name: str) -> np.ndarray:
                 do=f"delete {place.manifest.name} beside it and run the audit again",
             )
         parts.append(part)
-    return np.concatenate(parts)
+    states = np.concatenate(parts)
+    return states if place.rows is None else states[list(place.rows)]

@@ -46,7 +46,7 @@ def audit(
         IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind.
     """
     started = time.time()
-    plan = make_plan(pair, corpus, config or AuditConfig(), Path(store) if store else None, track)
+    plan = make_plan(pair, corpus, config or AuditConfig(), store, track)
     folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
     if folder:
         check_out(folder, plan.identity)

@@ -12,10 +12,9 @@ import polars as pl
 
 from isogloss.activations.spec import Layer
 from isogloss.auditing.plan import COMPONENTS, LEVEL, PRIMARY, Plan
-from isogloss.auditing.warn import notices_of_language, notices_of_run
+from isogloss.auditing.warn import notices_of_language, notices_of_models, notices_of_run
 from isogloss.corpora.corpus import Corpus
 from isogloss.files import sha256_text
-from isogloss.notices import Notice
 from isogloss.progress import Track
 from isogloss.results import NAN, Audit, Estimate, Reading, Row
 from isogloss.separation.compare import Gain, gain, gain_interval, read_gain, retention
@@ -38,7 +37,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         The audit, and the points of its pictures (first two components of every text, model and layer).
     """
     rows: list[Row] = []
-    notices: list[Notice] = list(plan.corpus.notices)
+    notices = [*plan.corpus.notices, *notices_of_models(one.checkpoint for one in plan.activations.values())]
     points: list[pl.DataFrame] = []
     gains: dict[GainKey, Gain] = {}
     with track("Measuring", len(plan.languages) * len(plan.layers)) as advance:
@@ -193,7 +192,7 @@ def _comparison_rows(plan: Plan, gains: dict[GainKey, Gain]) -> list[Row]:
             )
         )
         if code != plan.config.pivot:
-            gap = Estimate(value=pivot.value - found.value, reason=undefined, **common)
+            gap = Estimate(value=pivot.value - found.value, reason=undefined or reason, **common)
             kept = Estimate(value=ratio, reason=undefined or reason, **common)
             rows += [Row(kind="gap", estimate=gap, **shared), Row(kind="retention", estimate=kept, **shared)]
     return rows

@@ -88,7 +88,7 @@ class Plan:
         )
 
 
-def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path | None, track: Track) -> Plan:
+def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path | str | None, track: Track) -> Plan:
     """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
     rows = [metric(name) for name in dict.fromkeys((PRIMARY.metric, *config.metrics))]
     if config.pivot not in corpus.languages:

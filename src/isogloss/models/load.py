@@ -125,17 +125,21 @@ def load_model(
             causal = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"model {checkpoint.ref}",
-            found=(str(error).splitlines() or [repr(error)])[0],
-            expected="a causal language model that transformers knows, with its tokenizer",
-            do="check the folder",
-        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unknown_model(checkpoint, error) from error
     causal.eval().requires_grad_(requires_grad=False).to(where)
     depth = causal.config.get_text_config().num_hidden_layers
     decoder, blocks = _find_decoder(causal, depth, str(checkpoint.ref))
     return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
+
+
+def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
+    return ModelError(
+        f"model {checkpoint.ref}",
+        found=(str(error).splitlines() or [repr(error)])[0],
+        expected="a causal language model that transformers knows, with its tokenizer",
+        do="check the folder",
+    )
 
 
 def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
@@ -146,7 +150,10 @@ def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedT
 
 def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
     """Count the transformer blocks of a checkpoint without loading its weights."""
-    config = AutoConfig.from_pretrained(local_folder(checkpoint, track))
+    try:
+        config = AutoConfig.from_pretrained(local_folder(checkpoint, track))
+    except (OSError, ValueError, KeyError) as error:
+        raise _unknown_model(checkpoint, error) from error
     return int(config.get_text_config().num_hidden_layers)
 
 
@@ -192,11 +199,11 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
 
 
 def _attach(model: LoadedModel, folder: Path, name: str, checkpoint: Checkpoint) -> None:
-    shapes = _tensor_shapes(folder / "adapter_model.safetensors")
     try:
+        shapes = _tensor_shapes(folder / "adapter_model.safetensors")
         with quiet_transformers():
             _load_adapter(model, folder, name)
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise _other_base(checkpoint, (str(error).splitlines() or [repr(error)])[0]) from error
     assert model.peft is not None  # noqa: S101 - for the type checker: _load_adapter set it
     model.peft.eval()

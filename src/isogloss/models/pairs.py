@@ -28,8 +28,11 @@ class ModelRef:
         """
         if text and Path(text).exists():
             return cls(base=text)
-        base, plus, adapter = text.partition("+")
-        base, at, revision = base.partition("@")
+        cut = next(
+            (i for i, letter in enumerate(text) if letter == "+" and i and Path(text[:i]).exists()), text.find("+")
+        )
+        base, plus, adapter = (text, "", "") if cut < 0 else (text[:cut], "+", text[cut + 1 :])
+        base, at, revision = (base, "", "") if base and Path(base).exists() else base.partition("@")
         if not base or (plus and not adapter) or (at and not revision):
             raise ModelError(
                 "model reference",

@@ -146,9 +146,10 @@ def caption(audit: Audit) -> str:
     sample = next(iter(row.estimate.n for row in audit.rows))
     return (
         f"Separation: share of variance between the classes in {audit.primary.components} principal components, "
-        f"{place}, {audit.config['position']} token, {sample} texts per class. Gain: aligned minus reference, with "
-        f"a simultaneous {audit.config['level']:.0%} interval. Retention: gain over the gain of {audit.pivot}. Probe, "
-        "length, n-grams: AUROC of a cross-fitted probe on hidden states, of text length, of character n-grams."
+        f"{place}, {audit.config['position']} token, {sample} texts per class. Gain: aligned minus reference, with a "
+        f"{audit.config['level']:.0%} interval (for all languages but {audit.pivot} together). Retention: gain over "
+        f"the gain of {audit.pivot}. Probe, length, n-grams: AUROC of a cross-fitted probe on hidden states, of text "
+        "length, of character n-grams."
     )
 
 

@@ -13,6 +13,9 @@ from rich.table import Table
 from isogloss.report.tables import HEADINGS, caption, headline, lines
 from isogloss.results import Audit
 
+#: Columns from which all of them fit; narrower terminals get the ones that carry the answer.
+WIDE = 128
+COMPACT = ("language", "reference", "aligned", "gain", "retention", "reading")
 RIGHT = {"reference", "aligned", "gain", "retention", "length", "ngrams"}
 STYLES = {"rose": "green", "fell": "red", "no clear change": "yellow"}
 
@@ -32,12 +35,13 @@ def print_audit(audit: Audit, console: Console) -> None:
     models = [audit.models[role]["name"] for role in ("reference", "aligned") if audit.models.get(role)]
     console.print(f"\n[bold]{audit.corpus['name']}[/bold], {' → '.join(models)}\n", highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for name, heading in HEADINGS.items():
+    headings = {name: HEADINGS[name] for name in (HEADINGS if console.width >= WIDE else COMPACT)}
+    for name, heading in headings.items():
         table.add_column(escape(heading), justify="right" if name in RIGHT else "left", no_wrap=name != "codes")
     for line in lines(audit):
         style = STYLES.get(line.reading, "")
-        cells = [escape(getattr(line, name)) for name in HEADINGS]
-        cells[list(HEADINGS).index("reading")] = f"[{style}]{line.reading}[/{style}]" if style else line.reading
+        cells = [escape(getattr(line, name)) for name in headings]
+        cells[list(headings).index("reading")] = f"[{style}]{line.reading}[/{style}]" if style else line.reading
         table.add_row(*cells)
     console.print(table)
     console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)

@@ -49,7 +49,7 @@ class TuneConfig:
 def tune(
     base: ModelRef,
     corpus: Corpus,
-    out: Path,
+    out: Path | str,
     *,
     config: TuneConfig | None = None,
     device: str | None = None,
@@ -69,7 +69,7 @@ def tune(
         import trl  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
         raise missing_extra("trl", "tune") from error
-    config = config or TuneConfig()
+    config, out = config or TuneConfig(), Path(out)
     if out.exists():
         raise StoreError(
             f"adapter {out}", found="something there already", expected="a new folder", do="choose another --out"

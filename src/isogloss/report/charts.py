@@ -27,7 +27,7 @@ def write_figures(audit: Audit, points: pl.DataFrame, folder: Path) -> None:
     """Write scatter and separation, each as PNG and SVG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, chart in (("scatter", scatter(audit, points)), ("separation", separation(audit))):
-        svg = vl_convert.vegalite_to_svg(chart.to_json())
+        svg = vl_convert.vegalite_to_svg(chart.to_dict(validate=False))
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
         (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
 

@@ -107,36 +107,27 @@ def headline(audit: Audit) -> str:
     """Say in which languages alignment raised the separation and in which it did not."""
     if not audit.has_reference:
         return "No reference model: separation of the aligned model only, no gain."
-    groups = {
-        word: [reading.language for reading in audit.readings if reading.reading == word]
-        for word in ("rose", "fell", "no clear change")
-    }
-    parts = [
-        f"Alignment raised the separation of harmful from harmless text in {len(groups['rose'])} of "
-        f"{len(audit.readings)} languages" + (f" ({', '.join(groups['rose'])})." if groups["rose"] else ".")
-    ]
-    if groups["fell"]:
-        parts.append(f"It lowered it in {', '.join(groups['fell'])}.")
-    if groups["no clear change"]:
-        parts.append(f"No clear change in {', '.join(groups['no clear change'])}.")
-    if unknown := [reading.language for reading in audit.readings if reading.reading == "not measured"]:
-        parts.append(f"Not measured in {', '.join(unknown)}.")
-    strongest, reached = _strongest_retention(audit)
-    if strongest and groups["rose"] and audit.pivot in groups["rose"]:
-        parts.append(
-            f"Outside {audit.pivot}, the largest share of the {audit.pivot} gain is {reached:.0%} ({strongest})."
-        )
+    groups: dict[str, list[str]] = {}
+    for reading in audit.readings:
+        groups.setdefault(reading.reading, []).append(reading.language)
+    rose = groups.get("rose", [])
+    found = f"in {len(rose)} of {len(audit.readings)} languages" + (f": {_shares(audit, rose)}." if rose else ".")
+    parts = [f"Alignment raised the separation of harmful from harmless text {found}"]
+    for word, start in (("fell", "It lowered it in"), ("no clear change", "No clear change in")):
+        if word in groups:
+            parts.append(f"{start} {', '.join(groups[word])}.")
+    if "not measured" in groups:
+        parts.append(f"Not measured in {', '.join(groups['not measured'])}.")
     return " ".join(parts)
 
 
-def _strongest_retention(audit: Audit) -> tuple[str, float]:
-    found = {
-        code: kept.value
-        for code in audit.languages
-        if (kept := _primary(audit, code, "retention")) and not math.isnan(kept.value)
-    }
-    best = max(found, key=lambda code: found[code], default="")
-    return best, found.get(best, math.nan)
+def _shares(audit: Audit, codes: list[str]) -> str:
+    """Name languages, the largest retention first, each with the share of the pivot's gain that it kept."""
+    kept = {code: _primary(audit, code, "retention") for code in codes}
+    known = {code: found.value for code, found in kept.items() if found and not math.isnan(found.value)}
+    ordered = sorted(codes, key=lambda code: (code != audit.pivot, -known.get(code, 0.0)))
+    shares = [f"{code} ({known[code]:.0%} of the {audit.pivot} gain)" if code in known else code for code in ordered]
+    return ", ".join(shares)
 
 
 def caption(audit: Audit) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import gguf as gguf_library
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError, safe_open
@@ -60,7 +61,13 @@ def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
 
 def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
     """Write the dequantised weights and the tokenizer of a GGUF file as a transformers folder (float32)."""
-    with track("Converting the GGUF file (first run only)", 4) as advance, quiet_transformers():
+    # transformers reads the file and its 262,144 tokens anew for tokenizer, configuration and weights: once will do.
+    reader = functools.cache(gguf_library.GGUFReader)
+    with (
+        track("Converting the GGUF file (first run only)", 4) as advance,
+        quiet_transformers(),
+        mock.patch.object(gguf_library, "GGUFReader", reader),
+    ):
         gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref)
         advance(1)
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}

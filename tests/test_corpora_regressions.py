@@ -9,11 +9,8 @@ import pytest
 
 from isogloss.corpora.curate import balance
 from isogloss.corpora.load import load_corpus
-from isogloss.corpora.readers import read_source
-from isogloss.corpora.sources import CORPORA
 from isogloss.errors import CorpusError, StoreError
 from isogloss.results import Audit
-from test_readers import hub  # noqa: F401
 
 
 def labelled(path, rows):
@@ -148,12 +145,6 @@ def test_column_name_that_is_none_of_ours_is_refused(tmp_path):
 def test_zero_per_class_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="--per-class: found 0"):
         balance(load_corpus(labelled(tmp_path / "a.csv", ROWS)), per_class=0)
-
-
-# 14 B: a source of eleven repositories records the commit of the first only.
-def test_all_resolved_revisions_are_recorded(hub):  # noqa: F811
-    _, revision = read_source(CORPORA["hatecheck"], ("en", "de"))
-    assert "commit of Paul/hatecheck-german" in revision
 
 
 # 15 B: a version 1 file with parts missing raises KeyError.

@@ -663,3 +663,9 @@ def test_single_files_are_read_by_the_real_library(tmp_path, monkeypatch):
     rows, _ = read_source(bare, None)
     assert rows["text"].to_list() == ["first, with a comma", "second", 'third "quoted"']
     assert rows["harmful"].all()
+
+
+# Once only the first of the eleven repositories had its commit recorded.
+def test_all_resolved_revisions_are_recorded(hub):
+    _, revision = read_source(CORPORA["hatecheck"], ("en", "de"))
+    assert "commit of Paul/hatecheck-german" in revision

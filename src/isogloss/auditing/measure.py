@@ -69,7 +69,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
             )
     rows += _comparison_rows(plan, gains)
     notices += notices_of_run(
-        rows, plan.layers[-1], has_reference="reference" in plan.activations, pivot=plan.config.pivot
+        rows, plan.layers[-1], PRIMARY, has_reference="reference" in plan.activations, pivot=plan.config.pivot
     )
     result = Audit(
         corpus=_corpus_record(plan.corpus),

@@ -1,4 +1,4 @@
-"""The run folder: what an audit leaves on disk, written whole or not at all."""
+"""The run folder: what an audit leaves on disk. A new one appears whole; a repeated run replaces its own files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_out(out: Path, identity: Identity) -> None:
 
 
 def write_run(out: Path, audit: Audit, points: pl.DataFrame, *, seconds: float, computed: int) -> None:
-    """Write audit.json, results.parquet, points.parquet, figures/ and run.json; the folder appears when complete.
+    """Write audit.json, results.parquet, points.parquet, figures/ and run.json.
 
     Times, dates and the host stand in run.json only, so that audit.json is the same on every machine.
     """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from isogloss.activations.spec import Layer
 from isogloss.models.fetch import Checkpoint
 from isogloss.notices import Notice
-from isogloss.results import Row
+from isogloss.results import Primary, Row
 from isogloss.separation.projection import Projection
 
 #: A length-only AUROC this far from .5 says that length alone tells the classes apart.
@@ -70,7 +70,9 @@ def _not_computed(rows: Sequence[Row]) -> list[Notice]:
     ]
 
 
-def notices_of_run(rows: Sequence[Row], layer: Layer, *, has_reference: bool, pivot: str) -> list[Notice]:
+def notices_of_run(
+    rows: Sequence[Row], layer: Layer, primary: Primary, *, has_reference: bool, pivot: str
+) -> list[Notice]:
     """Warn of what concerns the comparison of the two models at the primary layer."""
     found = _not_computed(rows)
     if not has_reference:
@@ -78,16 +80,18 @@ def notices_of_run(rows: Sequence[Row], layer: Layer, *, has_reference: bool, pi
     gains = {
         (row.metric, row.language): row.estimate
         for row in rows
-        if row.kind == "gain" and (row.layer, row.norm) == (layer.index, layer.norm) and row.components in {10, None}
+        if row.kind == "gain"
+        and (row.layer, row.norm) == (layer.index, layer.norm)
+        and row.components in {primary.components, None}
     }
-    pivot_gain = gains["between_class_variance", pivot].value
+    pivot_gain = gains[primary.metric, pivot].value
     if not math.isnan(pivot_gain) and pivot_gain <= 0:
         found.append(Notice(code="S006", detail=f"gain {pivot_gain:.3f}", language=pivot))
     for (name, code), salience in gains.items():
         probe = gains.get(("auroc", code))
         # Only a clear salience gain can disagree; its interval excludes zero then.
         clear = salience.low > 0 or salience.high < 0
-        if name == "between_class_variance" and probe and clear and salience.value * probe.value < 0:
+        if name == primary.metric and probe and clear and salience.value * probe.value < 0:
             detail = f"gains {salience.value:+.3f} and {probe.value:+.3f}"
             found.append(Notice(code="S004", detail=detail, language=code))
     return found

@@ -1,0 +1,219 @@
+"""Units of one language matched with units of the pivot, so that a comparison can be repeated on equal terms.
+
+Gaps between languages may come from texts that were edited more, or that length gives away. `match` takes from both
+languages units whose features (edit share and difference in log length of a pair; log length of a text) are alike.
+It sees neither scores nor hidden states, so it cannot favour a result, and it draws nothing at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from isogloss.errors import MetricError
+from isogloss.separation.probe import CONSTANT
+
+#: Largest difference allowed between matched units, in standard deviations of each feature; tried from the widest.
+CALIPERS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
+
+#: Means may differ by less than this many standard deviations (Stuart, 2010, Matching Methods for Causal Inference).
+MAX_SMD = 0.1
+
+#: Distribution functions may differ by this much, or by what two samples of the same size from one population differ
+#: by half of the time: TYPICAL_KS * sqrt(2 / size), if that is more (the median of the Kolmogorov distribution).
+MAX_KS = 0.1
+TYPICAL_KS = 0.83
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """Which units agree.
+
+    Attributes:
+        own, pivot: int (k,), rows of the two languages; own[i] is matched with pivot[i], of the same stratum. Empty
+            if no units agree.
+        caliper: largest difference within a match, in standard deviations; NaN if empty.
+        smd_before, smd_after: (f,), largest standardised mean difference of each feature between any two groups
+            (language and stratum), of all and of the matched units; NaN where a group is empty.
+        ks_before, ks_after: (f,), the same for the Kolmogorov-Smirnov distance.
+    """
+
+    own: np.ndarray
+    pivot: np.ndarray
+    caliper: float
+    smd_before: np.ndarray
+    smd_after: np.ndarray
+    ks_before: np.ndarray
+    ks_after: np.ndarray
+
+
+def match(
+    own: np.ndarray,
+    pivot: np.ndarray,
+    *,
+    order_own: np.ndarray,
+    order_pivot: np.ndarray,
+    own_strata: np.ndarray | None = None,
+    pivot_strata: np.ndarray | None = None,
+) -> Matched:
+    """Take as many units of both languages as agree in the distribution of every feature.
+
+    Greedy nearest neighbours: each unit of `own`, in its order, takes the nearest unit of `pivot` that is still free
+    and that differs by no more than a caliper in any feature. The widest caliper that leaves all groups balanced
+    (MAX_SMD, MAX_KS) counts. With strata, such as the class, a match is one unit of each stratum of each language,
+    all of them within the caliper of the first, so that strata have the same sizes and distributions too.
+
+    >>> found = match(np.array([[1.0], [2], [9]]), np.array([[2.0], [1], [4]]), order_own=np.arange(3),
+    ...               order_pivot=np.arange(3))
+    >>> found.own.tolist(), found.pivot.tolist()
+    ([0, 1], [1, 0])
+
+    Args:
+        own: float (n, f), features.
+        pivot: float (m, f).
+        order_own: (n,) sortable, such as a hash of the unit's name: earlier units are served first.
+        order_pivot: (m,) sortable: of units at the same distance the earlier is taken.
+        own_strata: int (n,) or None.
+        pivot_strata: int (m,) or None; the same strata as `own_strata`.
+
+    Raises:
+        MetricError: shapes, strata or features that cannot be matched.
+    """
+    _check_side("own", own, own.shape[-1], order_own, own_strata)
+    _check_side("pivot", pivot, own.shape[-1], order_pivot, pivot_strata)
+    _check_strata(own_strata, pivot_strata)
+    groups = [*_groups(own_strata, order_own), *_groups(pivot_strata, order_pivot)]
+    half = len(groups) // 2
+    values = [(own if i < half else pivot)[rows].astype(np.float64) for i, rows in enumerate(groups)]
+    empty = np.empty(0, dtype=np.intp)
+    unknown = np.full(own.shape[1], np.nan)
+    if not all(map(len, values)):
+        return _result(empty, empty, np.nan, (unknown, unknown), (unknown, unknown))
+    scale = _scale(values)
+    before = _imbalance(values, scale)
+    scaled = [value / scale for value in values]
+    for caliper in CALIPERS:
+        taken = _tuples(scaled, caliper)
+        if not len(taken):
+            continue
+        after = _imbalance([value[rows] for value, rows in zip(values, taken.T, strict=True)], scale)
+        if _balanced(after, len(taken)):
+            rows = [group[column] for group, column in zip(groups, taken.T, strict=True)]
+            return _result(np.concatenate(rows[:half]), np.concatenate(rows[half:]), caliper, before, after)
+    return _result(empty, empty, np.nan, before, (unknown, unknown))
+
+
+def _groups(strata: np.ndarray | None, order: np.ndarray) -> list[np.ndarray]:
+    """Rows of each stratum, the earlier first."""
+    ranked = np.argsort(order, kind="stable")
+    if strata is None:
+        return [ranked]
+    return [ranked[strata[ranked] == stratum] for stratum in np.unique(strata)]
+
+
+def _scale(values: Sequence[np.ndarray]) -> np.ndarray:
+    """(f,): standard deviation of each feature within the groups; tiny for a feature that does not vary there."""
+    spread = np.sqrt(np.mean([value.var(axis=0) for value in values], axis=0))
+    size = np.max([np.abs(value).max(axis=0) for value in values], axis=0)
+    spread = np.maximum(spread, CONSTANT * size)
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _tuples(values: Sequence[np.ndarray], caliper: float) -> np.ndarray:
+    """(k, groups): the rows of each match, of which the first group's rows come in their order."""
+    first, others = values[0], values[1:]
+    free = [np.ones(len(other), dtype=bool) for other in others]
+    found = []
+    for row, unit in enumerate(first):
+        chosen = [_nearest(unit, other, open_, caliper) for other, open_ in zip(others, free, strict=True)]
+        if None not in chosen:
+            for open_, taken in zip(free, chosen, strict=True):
+                open_[taken] = False
+            found.append([row, *chosen])
+    return np.array(found, dtype=np.intp).reshape(len(found), len(values))
+
+
+def _nearest(unit: np.ndarray, others: np.ndarray, free: np.ndarray, caliper: float) -> int | None:
+    apart = np.abs(others - unit)
+    within = np.flatnonzero(free & (apart <= caliper).all(axis=1))
+    if not len(within):
+        return None
+    return int(within[np.argmin((apart[within] ** 2).sum(axis=1))])
+
+
+def _imbalance(values: Sequence[np.ndarray], scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest standardised mean difference and KS distance between any two groups, (f,) each."""
+    pairs = list(combinations(values, 2))
+    means = np.max([np.abs(a.mean(axis=0) - b.mean(axis=0)) / scale for a, b in pairs], axis=0)
+    distances = np.max([[_ks(a[:, j], b[:, j]) for j in range(len(scale))] for a, b in pairs], axis=0)
+    return means, distances
+
+
+def _ks(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest difference between two empirical distribution functions."""
+    at = np.concatenate([first, second])
+    shares = [np.searchsorted(np.sort(one), at, side="right") / len(one) for one in (first, second)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def _balanced(imbalance: tuple[np.ndarray, np.ndarray], size: int) -> bool:
+    means, distances = imbalance
+    limit = max(MAX_KS, TYPICAL_KS * np.sqrt(2 / size))
+    return bool((means < MAX_SMD).all() and (distances <= limit).all())
+
+
+def _result(
+    own: np.ndarray,
+    pivot: np.ndarray,
+    caliper: float,
+    before: tuple[np.ndarray, np.ndarray],
+    after: tuple[np.ndarray, np.ndarray],
+) -> Matched:
+    return Matched(
+        own=own,
+        pivot=pivot,
+        caliper=float(caliper),
+        smd_before=before[0],
+        smd_after=after[0],
+        ks_before=before[1],
+        ks_after=after[1],
+    )
+
+
+def _check_side(name: str, features: np.ndarray, width: int, order: np.ndarray, strata: np.ndarray | None) -> None:
+    if features.ndim != 2 or features.shape[1] != width or not width:  # noqa: PLR2004 - units by features
+        raise MetricError(
+            f"features to match, {name}",
+            found=f"shape {features.shape}",
+            expected="(units, features), with the same features in both languages",
+            do="stack one column a feature",
+        )
+    if not np.isfinite(features).all():
+        raise MetricError(
+            f"features to match, {name}",
+            found="a value that is not finite",
+            expected="numbers",
+            do="leave out units without a feature",
+        )
+    for what, one in (("order", order), ("strata", strata)):
+        if one is not None and one.shape != (len(features),):
+            raise MetricError(
+                f"{what} of the units to match, {name}",
+                found=f"shape {one.shape}",
+                expected=f"({len(features)},)",
+                do="give one value a unit",
+            )
+
+
+def _check_strata(own: np.ndarray | None, pivot: np.ndarray | None) -> None:
+    names = [None if strata is None else set(strata.tolist()) for strata in (own, pivot)]
+    if names[0] != names[1]:
+        raise MetricError(
+            "strata of the units to match",
+            found=f"{names[0]} in one language and {names[1]} in the other",
+            expected="the same in both",
+            do="leave out the stratum that one language lacks",
+        )

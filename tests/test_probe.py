@@ -7,7 +7,14 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from isogloss.separation.pairs import fold_of_units, twin_index, unit_codes
-from isogloss.separation.probe import N_FOLDS, cross_fitted_scores, ledoit_wolf_ridge
+from isogloss.separation.probe import (
+    KERNEL_RIDGE,
+    N_FOLDS,
+    cross_fitted_kernel_scores,
+    cross_fitted_scores,
+    jackknife_kernel_scores,
+    ledoit_wolf_ridge,
+)
 
 WIDTHS = [3, 20, 47, 48, 49, 150]  # 60 texts in 5 folds: 48 in each training part
 
@@ -135,6 +142,125 @@ def test_single_precision_states_give_the_scores_of_double_precision():
     folds = np.arange(60) % N_FOLDS
     single = cross_fitted_scores(x, harmful[None, :], folds)
     assert np.array_equal(single, cross_fitted_scores(x.astype(np.float64), harmful[None, :], folds))
+
+
+def kernel_case(seed, width, n=60):
+    x, harmful = texts(seed, width, n)
+    rng = np.random.default_rng(seed)
+    return x, harmful, fold_of_units(harmful, None, N_FOLDS, rng), rng.permutation(np.arange(n) % 7)
+
+
+def ridge_scores(x, labels, train, test):
+    """scikit-learn's primal ridge with an intercept, less what it would say of an average text."""
+    penalty = KERNEL_RIDGE * x.var(axis=0).sum()
+    targets = labels[..., train].astype(float)
+    return Ridge(alpha=penalty, solver="svd").fit(x[train], targets.T).predict(x[test]).T - targets.mean(
+        axis=-1, keepdims=True
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_kernel_scores_agree_with_scikit_learns_ridge_on_the_features(width):
+    x, harmful, folds, _ = kernel_case(20, width)
+    labels = np.vstack([harmful, np.random.default_rng(20).permuted(np.tile(harmful, (3, 1)), axis=1)])
+    found = cross_fitted_kernel_scores(x @ x.T, labels, folds)
+    assert found.shape == labels.shape
+    for fold in range(N_FOLDS):
+        expected = ridge_scores(x, labels, folds != fold, folds == fold)
+        assert found[:, folds == fold] == pytest.approx(expected, abs=1e-8)
+    assert np.abs(found).max() > 0.1
+
+
+def test_kernel_scores_agree_with_a_kernel_that_is_centred_on_each_training_part():
+    x, harmful, folds, _ = kernel_case(21, 150)
+    gram = x @ x.T
+    found = cross_fitted_kernel_scores(gram, harmful[None, :], folds)[0]
+    penalty = KERNEL_RIDGE * x.var(axis=0).sum()
+    for fold in range(N_FOLDS):
+        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        mean = np.zeros((len(x), 1))
+        mean[train] = 1 / len(train)
+        centre = np.eye(len(x)) - mean.T  # each text less the mean of the training texts
+        centred = centre @ gram @ centre.T
+        dual = np.linalg.solve(
+            centred[np.ix_(train, train)] + penalty * np.eye(len(train)), harmful[train] - harmful[train].mean()
+        )
+        assert found[test] == pytest.approx(centred[np.ix_(test, train)] @ dual, abs=1e-8)
+
+
+@pytest.mark.parametrize("width", [3, 150])
+def test_jackknifed_kernel_scores_are_those_of_refitted_ridges(width):
+    x, harmful, folds, groups = kernel_case(22, width)
+    found = jackknife_kernel_scores(x @ x.T, harmful, folds, groups)
+    assert found.shape == (7, 60)
+    for group in range(7):
+        assert np.array_equal(np.isnan(found[group]), groups == group)
+        for fold in range(N_FOLDS):
+            train, test = (folds != fold) & (groups != group), (folds == fold) & (groups != group)
+            assert found[group, test] == pytest.approx(ridge_scores(x, harmful, train, test), abs=1e-8)
+
+
+def test_a_jackknife_group_that_holds_nothing_but_itself_moves_the_others_little():
+    x, harmful, folds, _ = kernel_case(23, 150)
+    full = cross_fitted_kernel_scores(x @ x.T, harmful[None, :], folds)[0]
+    found = jackknife_kernel_scores(x @ x.T, harmful, folds, np.arange(60))
+    moved = np.abs(found - full)[~np.eye(60, dtype=bool)]
+    assert 0 < moved.max() < 0.2
+    # Texts of the same fold are not trained on in any case.
+    same_fold = (folds[:, None] == folds) & ~np.eye(60, dtype=bool)
+    assert np.abs(found - full)[same_fold].max() < 1e-8
+
+
+def test_the_labels_of_a_fold_or_group_do_not_move_kernel_scores_at_all():
+    x, harmful, folds, groups = kernel_case(24, 150)
+    other = np.where(folds == 2, ~harmful, harmful)
+    found = cross_fitted_kernel_scores(x @ x.T, np.vstack([harmful, other]), folds)
+    assert np.array_equal(found[0, folds == 2], found[1, folds == 2])
+    assert np.abs(found[0, folds != 2] - found[1, folds != 2]).max() > 1e-3
+    other = np.where(groups == 3, ~harmful, harmful)
+    one, two = (jackknife_kernel_scores(x @ x.T, labels, folds, groups) for labels in (harmful, other))
+    assert np.array_equal(one[3], two[3], equal_nan=True)
+    assert not np.array_equal(one[2], two[2], equal_nan=True)
+
+
+def test_shift_and_scale_of_the_features_do_not_move_kernel_scores():
+    x, harmful, folds, _ = kernel_case(25, 20)
+    one = cross_fitted_kernel_scores(x @ x.T, harmful[None, :], folds)
+    moved = 30 * (x + 5)
+    assert cross_fitted_kernel_scores(moved @ moved.T, harmful[None, :], folds) == pytest.approx(one, abs=1e-7)
+
+
+def test_turning_all_labels_round_turns_kernel_scores_round():
+    x, harmful, folds, _ = kernel_case(26, 20)
+    found = cross_fitted_kernel_scores(x @ x.T, np.vstack([harmful, ~harmful]), folds)
+    assert np.array_equal(found[0], -found[1])
+
+
+def test_equal_texts_of_a_fold_tie_exactly_under_the_kernel_probe():
+    x, harmful, folds, _ = kernel_case(27, 150, n=120)
+    twin = np.arange(120) % 60
+    x, folds = x[twin], folds[twin]
+    found = cross_fitted_kernel_scores(x @ x.T, harmful[None, :], folds)[0]
+    assert np.array_equal(found[:60], found[60:])
+    assert len(np.unique(found)) == 60
+    alike = cross_fitted_kernel_scores(np.ones((120, 120)), harmful[None, :], folds)
+    assert np.array_equal(alike, np.zeros((1, 120)))
+
+
+def test_the_kernel_is_left_as_it_was():
+    x, harmful, folds, groups = kernel_case(28, 20)
+    gram = x @ x.T
+    before = gram.copy()
+    cross_fitted_kernel_scores(gram, harmful[None, :], folds)
+    jackknife_kernel_scores(gram, harmful, folds, groups)
+    assert np.array_equal(gram, before)
+
+
+def test_where_nothing_is_left_to_fit_on_kernel_scores_are_missing():
+    x, harmful, folds, _ = kernel_case(29, 20)
+    assert np.isnan(cross_fitted_kernel_scores(x @ x.T, harmful[None, :], np.zeros(60, int))).all()
+    found = jackknife_kernel_scores(x @ x.T, harmful, folds % 2, folds % 2)
+    assert np.isnan(found).all()
 
 
 def test_folds_keep_twins_together_and_are_of_nearly_equal_size():

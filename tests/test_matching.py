@@ -1,0 +1,262 @@
+"""Matching: planted distributions, cases to work out by hand, and a plain greedy search as oracle."""
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+from sklearn.metrics import roc_auc_score
+
+from isogloss.errors import MetricError
+from isogloss.separation.matching import CALIPERS, MAX_KS, MAX_SMD, match
+
+
+def matched(own, pivot, **options):
+    """Match with the rows in their order; features may be given as a plain list."""
+    own, pivot = (x[:, None] if x.ndim == 1 else x for x in (np.asarray(own, float), np.asarray(pivot, float)))
+    options = {"order_own": np.arange(len(own)), "order_pivot": np.arange(len(pivot))} | options
+    return match(own, pivot, **options)
+
+
+def planted(seed=0, *, shift=(0.8, 0.0), n=300, m=350):
+    """Two features, of which the pivot's are shifted; units in a random order of service."""
+    rng = np.random.default_rng(seed)
+    own, pivot = rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + shift
+    return own, pivot, {"order_own": rng.permutation(n), "order_pivot": rng.permutation(m)}
+
+
+def two_classes(seed=0, *, n=400):
+    """Log lengths of two languages; in the own language harmful texts are longer, the pivot's are all longer."""
+    rng = np.random.default_rng(seed)
+    own_class, pivot_class = rng.permutation(np.arange(n) % 2), rng.permutation(np.arange(n) % 2)
+    own = rng.normal(size=n) + own_class
+    pivot = rng.normal(size=n) + 0.5
+    return own[:, None], pivot[:, None], own_class, pivot_class
+
+
+def standardised_difference(a, b):
+    return abs(a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / 2)
+
+
+def greedy(own, pivot, order_own, order_pivot, caliper):
+    """Plain search with its own spread, unit by unit."""
+    spread = np.array([np.sqrt((a.var() + b.var()) / 2) for a, b in zip(own.T, pivot.T, strict=True)])
+    free, found = set(range(len(pivot))), []
+    for i in sorted(range(len(own)), key=lambda i: order_own[i]):
+        near = [j for j in free if max(abs(own[i] - pivot[j]) / spread) <= caliper]
+        if near:
+            j = min(near, key=lambda j: (sum(((own[i] - pivot[j]) / spread) ** 2), order_pivot[j]))
+            free.remove(j)
+            found.append((i, j))
+    return found
+
+
+def agrees(own, pivot, pairs):
+    """Balance of a list of pairs by other implementations, in the spread of all units."""
+    for j in range(own.shape[1]):
+        a, b = (x[list(rows), j] for x, rows in zip((own, pivot), zip(*pairs, strict=True), strict=True))
+        spread = np.sqrt((own[:, j].var() + pivot[:, j].var()) / 2)
+        limit = max(MAX_KS, 0.83 * np.sqrt(2 / len(pairs)))
+        if abs(a.mean() - b.mean()) / spread >= MAX_SMD or ks_2samp(a, b, method="asymp").statistic > limit:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("shift", [(0.8, 0.0), (0.0, 0.8), (0.5, -1.0)])
+def test_planted_differences_are_gone_and_no_unit_is_used_twice(shift):
+    own, pivot, order = planted(shift=shift)
+    found = match(own, pivot, **order)
+    assert 100 < len(found.own) == len(found.pivot) < 300
+    assert len(set(found.own)) == len(found.own)
+    assert len(set(found.pivot)) == len(found.pivot)
+    assert found.smd_before.max() > 0.6
+    for j in range(2):
+        a, b = own[found.own, j], pivot[found.pivot, j]
+        assert standardised_difference(a, b) < 0.15  # in the smaller spread of what is left
+        assert ks_2samp(a, b).pvalue > 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_matches_are_those_of_a_plain_greedy_search_at_the_widest_caliper_that_balances(seed):
+    own, pivot, order = planted(seed, n=60, m=50)
+    own, pivot = own.round(1), pivot.round(1)  # so that there are ties
+    found = match(own, pivot, **order)
+    wider = [c for c in CALIPERS if c > found.caliper]
+    assert found.caliper in CALIPERS
+    assert wider
+    for caliper in wider:
+        assert not agrees(own, pivot, greedy(own, pivot, *order.values(), caliper))
+    expected = greedy(own, pivot, *order.values(), found.caliper)
+    assert agrees(own, pivot, expected)
+    assert list(zip(found.own, found.pivot, strict=True)) == expected
+
+
+def test_the_reported_differences_are_those_of_other_implementations():
+    own, pivot, order = planted(5)
+    own, pivot = own.round(1), pivot.round(1)
+    found = match(own, pivot, **order)
+    for j in range(2):
+        a, b = own[:, j], pivot[:, j]
+        spread = np.sqrt((a.var() + b.var()) / 2)
+        assert found.smd_before[j] == pytest.approx(standardised_difference(a, b))
+        assert found.ks_before[j] == pytest.approx(ks_2samp(a, b).statistic)
+        a, b = a[found.own], b[found.pivot]
+        assert found.smd_after[j] == pytest.approx(abs(a.mean() - b.mean()) / spread)
+        assert found.ks_after[j] == pytest.approx(ks_2samp(a, b).statistic)
+
+
+def test_units_that_agree_already_all_stay_each_with_its_like():
+    values = np.random.default_rng(1).normal(size=40)
+    shuffle = np.random.default_rng(2).permutation(40)
+    found = matched(values, values[shuffle])
+    assert len(found.own) == 40
+    assert np.array_equal(values[found.own], values[shuffle][found.pivot])
+
+
+def test_nothing_in_common_matches_nothing():
+    found = matched(np.arange(30), np.arange(30) + 1000)
+    assert len(found.own) == len(found.pivot) == 0
+    assert np.isnan(found.caliper)
+    assert np.isnan(found.smd_after).all()
+    assert found.ks_before.tolist() == [1]
+
+
+def test_a_language_without_units_matches_nothing():
+    found = matched(np.empty((0, 2)), np.ones((5, 2)))
+    assert len(found.own) == len(found.pivot) == 0
+    assert np.isnan(found.smd_before).all()
+
+
+def test_only_the_common_range_is_kept():
+    # 0 to 99 against 50 to 149: half of each lies where the other is.
+    found = matched(np.arange(100), np.arange(50, 150))
+    assert 45 <= len(found.own) <= 60
+    assert found.own.min() >= 40
+    assert found.pivot.max() <= 60
+
+
+def test_of_two_units_that_want_the_same_the_earlier_in_order_takes_it():
+    own, pivot = [0.0, 0.0, 10.0], [0.0, 10.0, 20.0]
+    for order, winner in (([1, 2, 3], 0), ([2, 1, 3], 1), (["b", "a", "c"], 1)):
+        found = matched(own, pivot, order_own=np.array(order))
+        assert dict(zip(found.pivot.tolist(), found.own.tolist(), strict=True))[0] == winner
+
+
+def test_of_two_units_at_the_same_distance_the_earlier_in_order_is_taken():
+    for order, taken in (([1, 2, 3], 0), ([2, 1, 3], 1)):
+        found = matched([1.0, 1.0], [0.0, 2.0, 100.0], order_pivot=np.array(order))
+        assert found.pivot.tolist() == [taken, 1 - taken]
+
+
+def test_the_order_of_rows_does_not_matter():
+    own, pivot, order = planted(3)
+    own, pivot = own.round(1), pivot.round(1)
+    rng = np.random.default_rng(3)
+    a, b = rng.permutation(len(own)), rng.permutation(len(pivot))
+    one = match(own, pivot, **order)
+    two = match(own[a], pivot[b], order_own=order["order_own"][a], order_pivot=order["order_pivot"][b])
+    assert len(one.own) > 100
+    assert np.array_equal(a[two.own], one.own)
+    assert np.array_equal(b[two.pivot], one.pivot)
+
+
+def test_units_of_a_feature_do_not_matter():
+    own, pivot, order = planted(4)
+    scale = np.array([1e-6, 1e5])
+    one, two = match(own, pivot, **order), match(own * scale + 1, pivot * scale + 1, **order)
+    assert np.array_equal(one.own, two.own)
+    assert np.array_equal(one.pivot, two.pivot)
+
+
+def test_features_are_left_as_they_were():
+    own, pivot, order = planted(6)
+    copies = own.copy(), pivot.copy()
+    match(own, pivot, **order)
+    assert np.array_equal(own, copies[0])
+    assert np.array_equal(pivot, copies[1])
+
+
+def test_a_feature_that_never_varies_matches_where_it_is_equal_only():
+    same = np.column_stack([np.arange(20.0), np.full(20, 0.1)])
+    assert len(matched(same, same).own) == 20
+    other = same.copy()
+    other[:, 1] = 0.2
+    assert len(matched(same, other).own) == 0
+    zero = same * [1, 0]
+    assert len(matched(zero, zero).own) == 20
+
+
+def test_strata_get_equal_counts_and_length_no_longer_tells_the_classes_apart():
+    own, pivot, own_class, pivot_class = two_classes()
+    found = matched(own, pivot, own_strata=own_class, pivot_strata=pivot_class)
+    assert roc_auc_score(own_class, own[:, 0]) > 0.7
+    assert np.array_equal(own_class[found.own], pivot_class[found.pivot])
+    counts = np.bincount(own_class[found.own])
+    assert counts[0] == counts[1] > 80
+    assert len(set(found.own)) == len(set(found.pivot)) == 2 * counts[0]
+    parts = []
+    for values, sides, rows in ((own, own_class, found.own), (pivot, pivot_class, found.pivot)):
+        left, side = values[rows, 0], sides[rows]
+        assert roc_auc_score(side, left) == pytest.approx(0.5, abs=0.05)
+        parts += [left[side == 0], left[side == 1]]
+    limit = max(MAX_KS, 0.83 * np.sqrt(2 / counts[0]))
+    assert max(ks_2samp(a, b).statistic for a in parts for b in parts) <= limit
+
+
+def test_without_strata_the_classes_are_not_looked_at():
+    own, pivot, own_class, _ = two_classes(1)
+    found = matched(own, pivot)
+    assert roc_auc_score(own_class[found.own], own[found.own, 0]) > 0.6
+
+
+def test_a_match_of_strata_needs_a_unit_of_every_one():
+    # At 5 the pivot has no harmful unit, so nothing at 5 is used, in neither class.
+    own, own_class = [0, 0, 5, 5, 0, 0], np.array([0, 1, 0, 1, 0, 1])
+    pivot, pivot_class = [0, 0, 5, 5, 0, 0], np.array([0, 1, 0, 0, 1, 0])
+    found = matched(own, pivot, own_strata=own_class, pivot_strata=pivot_class)
+    assert sorted(found.own.tolist()) == [0, 1, 4, 5]
+    assert sorted(found.pivot.tolist()) == [0, 1, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"own": np.array([[0.0], [np.nan], [1.0]])}, "not finite"),
+        ({"pivot": np.array([[0.0], [np.inf], [1.0]])}, "not finite"),
+        ({"pivot": np.zeros((3, 2))}, r"shape \(3, 2\)"),
+        ({"own": np.zeros(3)}, r"shape \(3,\)"),
+        ({"order_own": np.arange(2)}, r"order .* own: found shape \(2,\)"),
+        ({"order_pivot": np.arange(4)}, r"order .* pivot: found shape \(4,\)"),
+        ({"own_strata": np.zeros(3, int)}, "None in the other"),
+        ({"own_strata": np.zeros(3, int), "pivot_strata": np.array([0, 1, 1])}, "the same in both"),
+        ({"own_strata": np.zeros(2, int), "pivot_strata": np.zeros(3, int)}, "strata .* own"),
+    ],
+)
+def test_what_cannot_be_matched_is_refused(change, message):
+    good = {"own": np.zeros((3, 1)), "pivot": np.zeros((3, 1)), "order_own": np.arange(3), "order_pivot": np.arange(3)}
+    own, pivot, *_ = (good | change).values()
+    options = {key: value for key, value in (good | change).items() if key not in {"own", "pivot"}}
+    assert len(match(**good).own) == 3
+    with pytest.raises(MetricError, match=message):
+        match(own, pivot, **options)
+
+
+def test_real_pairs_of_most_languages_match_the_english_ones(shared_data):
+    import polars as pl
+
+    from isogloss.files import sha256_text
+    from isogloss.separation.controls import edit_share
+
+    frame = pl.read_parquet(shared_data / "parallel_multiparadetox.parquet")
+    features, orders = {}, {}
+    for (code,), part in frame.group_by("language"):
+        pairs = list(zip(part["toxic"], part["neutral"], strict=True))
+        edits = [edit_share(a, b, segmented=code != "zh") for a, b in pairs]
+        features[code] = np.column_stack([edits, [np.log(len(a) / len(b)) for a, b in pairs]])
+        orders[code] = np.array([sha256_text(str(name)) for name in part["pair_id"]])
+    sizes = {}
+    for code in set(features) - {"en"}:
+        found = match(features[code], features["en"], order_own=orders[code], order_pivot=orders["en"])
+        assert found.smd_after.max() < 0.1
+        sizes[code] = len(found.own)
+    # Chinese rewrites are longer than the original as a rule, so few of them have a like in English.
+    assert sizes.pop("zh") < 100
+    assert min(sizes.values()) > 200

@@ -174,11 +174,12 @@ def test_features_are_left_as_they_were():
     assert np.array_equal(pivot, copies[1])
 
 
-def test_a_feature_that_never_varies_matches_where_it_is_equal_only():
-    same = np.column_stack([np.arange(20.0), np.full(20, 0.1)])
+@pytest.mark.parametrize("value", [0.1, 0.5])  # the deviation of twenty .1 is not quite 0, that of .5 is
+def test_a_feature_that_never_varies_matches_where_it_is_equal_only(value):
+    same = np.column_stack([np.arange(20.0), np.full(20, value)])
     assert len(matched(same, same).own) == 20
     other = same.copy()
-    other[:, 1] = 0.2
+    other[:, 1] = value + 0.01
     assert len(matched(same, other).own) == 0
     zero = same * [1, 0]
     assert len(matched(zero, zero).own) == 20
@@ -199,6 +200,23 @@ def test_strata_get_equal_counts_and_length_no_longer_tells_the_classes_apart():
         parts += [left[side == 0], left[side == 1]]
     limit = max(MAX_KS, 0.83 * np.sqrt(2 / counts[0]))
     assert max(ks_2samp(a, b).statistic for a in parts for b in parts) <= limit
+
+
+def test_with_strata_the_differences_are_the_largest_between_any_two_of_the_four_groups():
+    own, pivot, own_class, pivot_class = two_classes(2)
+    found = matched(own, pivot, own_strata=own_class, pivot_strata=pivot_class)
+    sides = (own[:, 0], own_class, found.own), (pivot[:, 0], pivot_class, found.pivot)
+    before = [values[side == s] for values, side, _ in sides for s in (0, 1)]
+    after = [values[rows][side[rows] == s] for values, side, rows in sides for s in (0, 1)]
+    spread = np.sqrt(np.mean([part.var() for part in before]))
+    for parts, smd, ks in (
+        (before, found.smd_before, found.ks_before),
+        (after, found.smd_after, found.ks_after),
+    ):
+        means = [part.mean() for part in parts]
+        assert smd == pytest.approx([(max(means) - min(means)) / spread])
+        assert ks == pytest.approx([max(ks_2samp(a, b).statistic for a in parts for b in parts)])
+    assert found.smd_after[0] < MAX_SMD
 
 
 def test_without_strata_the_classes_are_not_looked_at():

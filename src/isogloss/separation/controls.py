@@ -94,7 +94,7 @@ def ngram_gram(texts: Sequence[str]) -> np.ndarray:
     return np.asarray((weighed @ weighed.T).toarray())
 
 
-def edit_share(harmful: str, harmless: str, segmented: bool = True) -> float:  # noqa: FBT001, FBT002 - as in a call f(a, b, segmented)
+def edit_share(harmful: str, harmless: str, segmented: bool = True) -> float:  # noqa: FBT001, FBT002
     """Share of the words of two twins that are not part of their longest common subsequence.
 
     That is the least number of words to delete and insert, divided by the number of words in both texts. Words are

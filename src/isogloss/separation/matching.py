@@ -14,7 +14,6 @@ from itertools import combinations
 import numpy as np
 
 from isogloss.errors import MetricError
-from isogloss.separation.probe import CONSTANT
 
 #: Largest difference allowed between matched units, in standard deviations of each feature; tried from the widest.
 CALIPERS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
@@ -115,10 +114,8 @@ def _groups(strata: np.ndarray | None, order: np.ndarray) -> list[np.ndarray]:
 
 
 def _scale(values: Sequence[np.ndarray]) -> np.ndarray:
-    """(f,): standard deviation of each feature within the groups; tiny for a feature that does not vary there."""
+    """(f,): standard deviation of each feature within the groups; 1 for a feature that does not vary there."""
     spread = np.sqrt(np.mean([value.var(axis=0) for value in values], axis=0))
-    size = np.max([np.abs(value).max(axis=0) for value in values], axis=0)
-    spread = np.maximum(spread, CONSTANT * size)
     return np.where(spread > 0, spread, 1.0)
 
 

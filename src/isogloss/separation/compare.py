@@ -1,72 +1,168 @@
-"""Gain, gap and retention from the scores of two models, and the reading of a gain."""
+"""Gain, gap and retention of languages, and the verdict that one simultaneous set of retention allows."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy.stats
 
-from isogloss.separation.resample import Interval, jackknife_interval
-from isogloss.separation.score import Score
+from isogloss.separation.jackknife import Interval, Jackknife, combine, covariance, critical_value
 
-Reading = Literal["rose", "fell", "no clear change", "not measured"]
+Verdict = Literal["reached", "weakened", "lagging", "not reached", "reversed", "confounded", "inconclusive"]
+
+#: A language that keeps this share of the pivot's gain is reached (the non-inferiority margin is 20 %).
+REACHED = 0.80
+#: One that keeps less than this is not.
+NOT_REACHED = 0.25
+#: A gap of this many standard errors is found with 90 % power by a two-sided test at 5 %: 1.96 + 1.28.
+DETECTABLE = 3.24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
-    """Aligned minus reference, same texts."""
+class Retention:
+    """A language's gain over the pivot's, with its simultaneous Fieller set.
+
+    `value` is NaN, and `low` and `high` are, where the pivot's gain is not clear of zero; `reason` says so.
+    """
 
     value: float
-    left_out: np.ndarray
-    null_mean: float
+    low: float
+    high: float
+    reason: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the set allows to say, first match; "confounded" is not decided here."""
+        return read_verdict(Interval(low=self.low, high=self.high))
 
 
-def gain(reference: Score, aligned: Score) -> Gain:
-    """Subtract the reference's score from the aligned model's; resamples are subtracted one by one."""
-    paired_null = len(reference.null) == len(aligned.null) > 0
-    paired = len(reference.left_out) == len(aligned.left_out)
-    return Gain(
-        value=aligned.value - reference.value,
-        left_out=aligned.left_out - reference.left_out if paired else np.empty(0),
-        null_mean=float(np.mean(aligned.null - reference.null)) if paired_null else float("nan"),
-    )
+def read_verdict(found: Interval) -> Verdict:
+    """Read the verdict off a set of retention.
 
-
-def gain_interval(found: Gain, level: float) -> Interval:
-    """Jackknife interval of a gain; NaN without jackknife values."""
-    if not len(found.left_out) or np.isnan(found.value):
-        return Interval(low=float("nan"), high=float("nan"))
-    return jackknife_interval(found.value, found.left_out, level)
-
-
-def read_gain(interval: Interval) -> Reading:
-    """Say what a gain's interval allows.
-
-    >>> read_gain(Interval(low=0.1, high=0.3)), read_gain(Interval(low=-0.1, high=0.3))
-    ('rose', 'no clear change')
+    >>> read_verdict(Interval(low=0.85, high=1.3)), read_verdict(Interval(low=-0.1, high=0.2))
+    ('reached', 'not reached')
     """
-    if math.isnan(interval.low) or math.isnan(interval.high):
-        return "not measured"
-    if interval.low > 0:
-        return "rose"
-    return "fell" if interval.high < 0 else "no clear change"
+    if math.isnan(found.low) or math.isnan(found.high):
+        return "inconclusive"
+    rules: tuple[tuple[bool, Verdict], ...] = (
+        (found.high < 0, "reversed"),
+        (found.high < NOT_REACHED, "not reached"),
+        (found.low > NOT_REACHED and found.high < REACHED, "weakened"),
+        (found.high < REACHED, "lagging"),
+        (found.low > REACHED, "reached"),
+    )
+    return next((verdict for holds, verdict in rules if holds), "inconclusive")
 
 
-def retention(own: float, pivot: float) -> tuple[float, str | None]:
-    """Divide a language's gain by the pivot's.
+def gain(reference: Jackknife, aligned: Jackknife) -> Jackknife:
+    """Aligned minus reference; the same texts, so paired unit by unit."""
+    return combine((1.0, aligned), (-1.0, reference))
 
-    >>> retention(0.1, 0.4)
-    (0.25, None)
-    >>> retention(0.1, -0.2)
-    (nan, 'the pivot language gained nothing')
+
+def gap(pivot: Jackknife, own: Jackknife) -> Jackknife:
+    """The pivot's gain minus a language's: paired where they share items, else independent."""
+    return combine((1.0, pivot), (-1.0, own))
+
+
+def detectable_gap(pivot: Jackknife, own: Jackknife) -> float:
+    """Smallest true gap that this many texts would show with 90 % power (two-sided, 5 %): 3.24 standard errors."""
+    return DETECTABLE * gap(pivot, own).se
+
+
+def fieller(own: Jackknife, pivot: Jackknife, critical: float) -> Interval:
+    """Fieller's set for the ratio of two estimates: all r with |own - r pivot| <= critical * se(own - r pivot).
+
+    Args:
+        own: numerator.
+        pivot: denominator.
+        critical: of t.
 
     Returns:
-        The ratio, and a reason where it is NaN.
+        The roots; NaN where the denominator is within `critical` standard errors of zero (the set is unbounded).
     """
-    if math.isnan(own) or math.isnan(pivot):
-        return float("nan"), "a gain is missing"
-    if not pivot > 0:
-        return float("nan"), "the pivot language gained nothing"
-    return own / pivot, None
+    cov = covariance([own, pivot])
+    a = pivot.value**2 - critical**2 * cov[1, 1]
+    b = own.value * pivot.value - critical**2 * cov[0, 1]
+    c = own.value**2 - critical**2 * cov[0, 0]
+    if not (a > 0 and pivot.value != 0):
+        return Interval(low=float("nan"), high=float("nan"))
+    half = math.sqrt(max(b**2 - a * c, 0.0))
+    return Interval(low=(b - half) / a, high=(b + half) / a)
+
+
+def retentions(
+    gains: Mapping[str, tuple[Jackknife, Jackknife]], level: float, rng: np.random.Generator
+) -> dict[str, Retention]:
+    """Retention of several languages with sets that hold all together.
+
+    The critical value is that of the largest |t| among the pivot's gain and all own - r pivot, r being the estimate.
+
+    Args:
+        gains: language -> its own gain and the pivot's gain to compare with (the same for all, or of a matched sample).
+        level: such as 0.95.
+        rng: for the critical value.
+    """
+    if not gains:
+        return {}
+    contrasts = []
+    for own, pivot in gains.values():
+        ratio = own.value / pivot.value if pivot.value else 0.0
+        contrasts.append(combine((1.0, own), (-ratio, pivot)))
+    pivots = list({id(pivot): pivot for _, pivot in gains.values()}.values())
+    critical = critical_value([*pivots, *contrasts], level, rng)
+    found = {}
+    for code, (own, pivot) in gains.items():
+        if not pivot.interval(critical=critical).low > 0:
+            nan = float("nan")
+            found[code] = Retention(value=nan, low=nan, high=nan, reason="the pivot's gain is not clear of zero")
+            continue
+        kept = fieller(own, pivot, critical)
+        found[code] = Retention(value=own.value / pivot.value, low=kept.low, high=kept.high)
+    return found
+
+
+def disagree(salience: tuple[Verdict, Interval], detectability: tuple[Verdict, Interval]) -> bool:
+    """Whether salience and detectability say different things of a language: each a verdict and a gain's interval.
+
+    They do if both gains are clear of zero with opposite signs, or if one says "reached" and the other that it was not.
+    """
+    (one, first), (other, second) = salience, detectability
+    opposite = (first.low > 0 and second.high < 0) or (first.high < 0 and second.low > 0)
+    short = {"weakened", "lagging", "not reached", "reversed"}
+    return opposite or (one == "reached" and other in short) or (other == "reached" and one in short)
+
+
+def max_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Family-wise p values of the hypothesis of no separation, by the largest of all (Westfall and Young, 1993).
+
+    Each cell is put on the scale of its own null (mean 0, sd 1), so that cells of different spread weigh the same.
+
+    Args:
+        observed: (cells,), statistics.
+        null: (B, cells), the same under shuffled labels, one shuffle a row.
+
+    Returns:
+        (cells,), (1 + shuffles whose largest cell reaches this one) / (1 + B).
+    """
+    mean, spread = null.mean(axis=0), null.std(axis=0)
+    spread = np.where(spread > 0, spread, np.inf)
+    largest = ((null - mean) / spread).max(axis=1)
+    reached = largest[:, None] >= ((observed - mean) / spread)[None, :]
+    return np.asarray((1 + reached.sum(axis=0)) / (1 + len(null)))
+
+
+def false_discovery(p_values: np.ndarray) -> np.ndarray:
+    """Benjamini-Hochberg adjusted p values ("FDR"), for exploratory tables only; NaN stays NaN and does not count.
+
+    >>> false_discovery(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+    [0.03, 0.04, 0.04]
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    known = ~np.isnan(p_values)
+    if known.any():
+        adjusted[known] = scipy.stats.false_discovery_control(p_values[known])
+    return adjusted

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.spatial.distance
 import scipy.stats
 
 from isogloss.errors import MetricError, unknown
-from isogloss.separation.pairs import fold_of_units, twin_index
-from isogloss.separation.probe import N_FOLDS, cross_fitted_scores
+from isogloss.separation.overlap import gaussian_overlap
+from isogloss.separation.pairs import deal, twin_index, unit_codes
+from isogloss.separation.probe import N_FOLDS, cross_fitted_scores, ridge_probe
+from isogloss.separation.silhouette import silhouette_many
 
 Many = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
 
-#: Labelings handled at once; bounds the memory of (labelings, n) arrays.
-CHUNK = 256
-SINGULAR = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,37 +71,12 @@ def _bhattacharyya(x: np.ndarray, labels: np.ndarray, twins: object, folds: obje
         outer = mean[:, :, None] * mean[:, None, :] * size[:, None, None]
         covariances.append((second - outer) / (size - 1)[:, None, None])
         means.append(mean)
-    pooled = (covariances[0] + covariances[1]) / 2
-    spectra = [np.linalg.eigvalsh(c) for c in (*covariances, pooled)]
-    sound = np.all([s[:, 0] > SINGULAR * s[:, -1] for s in spectra], axis=0)
-    value = np.full(len(labels), np.nan)
-    if sound.any():
-        logs = [np.log(s[sound]).sum(axis=1) for s in spectra]
-        shift = (means[1] - means[0])[sound]
-        solved = np.linalg.solve(pooled[sound], shift[:, :, None])[:, :, 0]
-        value[sound] = (shift * solved).sum(axis=1) / 8 + (logs[2] - (logs[0] + logs[1]) / 2) / 2
-    return value
+    return gaussian_overlap(means[1] - means[0], covariances[0], covariances[1])
 
 
 def _silhouette(x: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, folds: object) -> np.ndarray:
     del folds
-    distances = scipy.spatial.distance.squareform(scipy.spatial.distance.pdist(x))
-    total = distances.sum(axis=1)
-    to_twin = distances[np.arange(len(x)), twins] if twins is not None else np.zeros(len(x))
-    own_twin = 0 if twins is None else 1
-    values = []
-    for start in range(0, len(labels), CHUNK):
-        side = labels[start : start + CHUNK]
-        n1 = side.sum(axis=1, keepdims=True)
-        to_harmful = side.astype(np.float64) @ distances
-        to_own = np.where(side, to_harmful, total - to_harmful)
-        own_size = np.where(side, n1, side.shape[1] - n1)
-        # A text's twin stands in the other class and is left out there, as the text itself is in its own.
-        inner = to_own / (own_size - 1)
-        outer = (total - to_own - to_twin) / (side.shape[1] - own_size - own_twin)
-        largest = np.maximum(inner, outer)
-        values.append(np.divide(outer - inner, largest, out=np.zeros_like(inner), where=largest > 0).mean(axis=1))
-    return np.concatenate(values)
+    return silhouette_many(x, labels, twins)
 
 
 def _auroc(scores: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, folds: np.ndarray) -> np.ndarray:
@@ -236,8 +209,9 @@ def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] 
     if row.basis == "probe":
         # Two units a fold at least, so that there is something to compare within it.
         n_folds = max(2, min(N_FOLDS, int(min(harmful.sum(), (~harmful).sum())) // 2))
-        folds = fold_of_units(harmful, twins, n_folds, np.random.default_rng(0))
-        x = cross_fitted_scores(x, labels, folds)
+        order = np.random.default_rng(0).random(len(x))[unit_codes(len(x), twins)]
+        folds = deal(order, harmful, twins, n_folds)
+        x = cross_fitted_scores(ridge_probe(x), labels, folds)
     value = float(row.many(x, labels, twins, folds)[0])
     if np.isnan(value) and row.basis == "probe":
         raise MetricError(name, found=f"{len(x)} texts", expected="at least 4 pairs, or texts, a class", do="add texts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,18 +60,28 @@ def unit_codes(n: int, twins: np.ndarray | None) -> np.ndarray:
     return np.unique(first, return_inverse=True)[1]
 
 
-def fold_of_units(harmful: np.ndarray, twins: np.ndarray | None, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal units into folds of nearly equal size; without twins each class is dealt by itself.
+def unit_ids(keys: Sequence[str]) -> np.ndarray:
+    """Name units by content: uint64 (n,), the first eight bytes of sha256 of each key."""
+    return np.array([int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) for key in keys], dtype=np.uint64)
+
+
+def deal(order: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None, n_parts: int) -> np.ndarray:
+    """Deal units into parts of nearly equal size; without twins each class is dealt by itself.
+
+    Args:
+        order: float (n,), a random number for each row, the same for twins: units are dealt in its order.
+        harmful: bool (n,).
+        twins: int (n,) or None.
+        n_parts: number of parts.
 
     Returns:
-        int (n,), the fold of each row; twins share a fold.
+        int (n,), the part of each row; twins share a part.
     """
     n = len(harmful)
+    parts = np.empty(n, dtype=np.intp)
+    first = np.flatnonzero(np.arange(n) < twins) if twins is not None else np.arange(n)
+    for rows in (first,) if twins is not None else (first[harmful], first[~harmful]):
+        parts[rows[np.argsort(order[rows])]] = np.arange(len(rows)) % n_parts
     if twins is not None:
-        units = unit_codes(n, twins)
-        return np.asarray(rng.permutation(np.arange(units.max() + 1) % n_folds)[units])
-    folds = np.empty(n, dtype=np.intp)
-    for label in (True, False):
-        rows = np.flatnonzero(harmful == label)
-        folds[rows] = rng.permutation(np.arange(len(rows)) % n_folds)
-    return folds
+        parts[twins[first]] = parts[first]
+    return parts

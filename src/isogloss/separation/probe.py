@@ -1,16 +1,17 @@
-"""A linear probe in the full space, cross-fitted: each text is scored by a direction that never saw it or its twin.
+"""A linear probe, cross-fitted: each text is scored by a direction that never saw it or its twin.
 
-The probe is ridge regression on the labels, features standardised within the training folds, with the ridge that
-Ledoit and Wolf (2004) shrinkage of the total covariance prescribes. With two classes its direction is that of a
-shrinkage LDA. Neither the standardisation nor the ridge depends on the labels, so one factorisation a fold serves
-every shuffle of the labels.
+The probe is ridge regression on the labels with an intercept. On hidden states the features are standardised and the
+ridge is the one that Ledoit and Wolf (2004) shrinkage of the total covariance prescribes; with two classes its direction
+is that of a shrinkage LDA. On n-grams only a kernel is at hand, and the ridge is a fixed share of its variance. Neither
+standardisation nor ridge sees the labels, so they are taken over all texts.
 
-Where only a kernel is at hand (n-grams: far more features than texts), the probe is kernel ridge regression with an
-intercept and a fixed ridge. Then one inverse of the whole kernel holds the fit without any set of texts (as the hat
-matrix holds the leave-one-out residuals of a regression), and the jackknife costs little more than one fit.
+The fit without any set of texts follows from one matrix of the whole (as the hat matrix holds the leave-one-out
+residuals of a regression), so that hundreds of labelings and refits cost little more than one fit.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg
@@ -24,45 +25,131 @@ CONSTANT = 1e-12
 #: from .5 to 1 AUROC hardly moves, and the Ledoit-Wolf ridge (.04 there) costs up to .04 of it.
 KERNEL_RIDGE = 0.7
 
-#: Scores of the kernel probe are rounded to this many decimals of a label, so that equal texts tie exactly.
+#: Scores are rounded to this many decimals of a label, so that equal texts tie exactly.
 DECIMALS = 9
 
+#: (labels (B, n), gone (n,)) -> (B, gone): the scores of the rows that are gone, by probes fitted on all others. The
+#: labels of those rows are never read.
+Probe = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-def cross_fitted_scores(x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+
+def cross_fitted_scores(probe: Probe, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Score every text by probes fitted on the other folds.
 
     Args:
-        x: (n, d) hidden states.
+        probe: from `ridge_probe` or `kernel_probe`.
         labels: bool (B, n), one labelling a row; each needs both classes in every training part.
-        folds: int (n,).
+        folds: int (n,), at least two.
 
     Returns:
-        float64 (B, n); comparable within a fold only, higher means more harmful.
+        float64 (B, n), about -1 to 1 and 0 where the probe knows nothing; comparable within a fold only, higher means
+        more harmful. NaN where no text is left to fit on.
     """
     scores = np.empty(labels.shape, dtype=np.float64)
     for fold in np.unique(folds):
         test = folds == fold
-        scores[:, test] = _fit_and_score(x[~test], labels[:, ~test], x[test])
+        scores[:, test] = probe(labels, test)
     return scores
 
 
-def _fit_and_score(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
-    train, test = train.astype(np.float64), test.astype(np.float64)
-    mean, spread = train.mean(axis=0), train.std(axis=0)
+def left_out_scores(probe: Probe, harmful: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Score every text by probes fitted on the other folds, with each jackknife group left out in turn.
+
+    Args:
+        probe: from `ridge_probe` or `kernel_probe`.
+        harmful: bool (n,).
+        folds: int (n,).
+        groups: int (n,), 0, 1, ...
+
+    Returns:
+        float64 (G, n); NaN at the texts of the group itself.
+    """
+    scores = np.full((int(groups.max()) + 1, len(harmful)), np.nan)
+    for group, row in enumerate(scores):
+        for fold in np.unique(folds):
+            gone = (folds == fold) | (groups == group)
+            scored = (folds == fold) & (groups != group)
+            row[scored] = probe(harmful[None, :], gone)[0, scored[gone]]
+    return scores
+
+
+def ridge_probe(x: np.ndarray) -> Probe:
+    """Ridge regression on standardised features.
+
+    Args:
+        x: (n, d) hidden states.
+    """
+    n, d = x.shape
+    z = x.astype(np.float64)
+    mean, spread = z.mean(axis=0), z.std(axis=0)
     spread[spread <= CONSTANT * np.abs(mean)] = 1.0  # a constant feature must not be blown up from rounding error
-    train, test = (train - mean) / spread, (test - mean) / spread
-    targets = labels.astype(np.float64)
-    targets -= targets.mean(axis=1, keepdims=True)
-    gram = train @ train.T
-    ridge = ledoit_wolf_ridge(gram, train.shape[1])
-    if train.shape[1] < len(train):
-        inner = train.T @ train
-        inner[np.diag_indices_from(inner)] += ridge
-        weights = scipy.linalg.solve(inner, train.T @ targets.T, assume_a="pos")
-        return np.asarray((test @ weights).T)
+    z = (z - mean) / spread
+    if 2 * d < n:
+        return _feature_probe(z)
+    gram = z @ z.T
+    return _kernel_probe(gram, ledoit_wolf_ridge(gram, d))
+
+
+def kernel_probe(gram: np.ndarray) -> Probe:
+    """Kernel ridge regression; the ridge is KERNEL_RIDGE times the kernel's total variance.
+
+    >>> gram = np.array([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
+    >>> cross_fitted_scores(kernel_probe(gram), np.array([[True, True, False, False]]), np.array([0, 1, 0, 1])).round(4)
+    array([[ 0.3704,  0.3704, -0.3704, -0.3704]])
+
+    Args:
+        gram: float (n, n), inner products of the texts; symmetric and positive semi-definite.
+    """
+    gram = gram.astype(np.float64)
+    size = float(np.diag(gram).mean())
+    variance = size - float(gram.mean())
+    # Texts that are all alike: every direction scores alike, whatever the ridge.
+    return _kernel_probe(gram, KERNEL_RIDGE * variance if variance > CONSTANT * size else 1.0)
+
+
+def _kernel_probe(gram: np.ndarray, ridge: float) -> Probe:
+    """Probe from the (n, n) block, for the texts, of the inverse of [[K + ridge I, 1], [1', 0]]; takes `gram` over."""
     gram[np.diag_indices_from(gram)] += ridge
-    dual = scipy.linalg.solve(gram, targets.T, assume_a="pos")
-    return np.asarray((test @ (train.T @ dual)).T)
+    inverse = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram, overwrite_a=True), np.eye(len(gram)))
+    sums = inverse.sum(axis=1)
+    inverse -= np.outer(sums, sums / sums.sum())
+
+    def scores(labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
+        if gone.all():
+            return np.full(labels.shape, np.nan)
+        rows = inverse[gone]
+        found = scipy.linalg.solve(rows[:, gone], -rows[:, ~gone] @ _targets(labels, gone), assume_a="pos")
+        return _rounded(found.T)
+
+    return scores
+
+
+def _feature_probe(z: np.ndarray) -> Probe:
+    """Probe from the (d, d) normal equations of standardised features."""
+    inner = z.T @ z
+    ridge = _ridge(float((inner**2).sum()), (z**2).sum(axis=1), z.shape[1])
+    inner[np.diag_indices_from(inner)] += ridge
+
+    def scores(labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
+        if gone.all():
+            return np.full(labels.shape, np.nan)
+        out, kept = z[gone], z[~gone]
+        mean = kept.mean(axis=0)
+        matrix = inner - out.T @ out - len(kept) * np.outer(mean, mean)
+        weights = scipy.linalg.solve(matrix, kept.T @ _targets(labels, gone), assume_a="pos")
+        return _rounded(((out - mean) @ weights).T)
+
+    return scores
+
+
+def _targets(labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Centred labels of the rows that are left: (kept, B)."""
+    targets = labels[:, ~gone].T.astype(np.float64)
+    return np.asarray(targets - targets.mean(axis=0))
+
+
+def _rounded(scores: np.ndarray) -> np.ndarray:
+    return np.asarray(np.round(scores, DECIMALS) + 0.0)  # no -0.0
 
 
 def ledoit_wolf_ridge(gram: np.ndarray, width: int) -> float:
@@ -77,87 +164,18 @@ def ledoit_wolf_ridge(gram: np.ndarray, width: int) -> float:
     Returns:
         The ridge, at least a millionth of the mean eigenvalue so that the system can be solved.
     """
-    n = len(gram)
-    if not np.trace(gram) > 0:
+    return _ridge(float((gram**2).sum()), np.diag(gram), width)
+
+
+def _ridge(squares: float, lengths: np.ndarray, width: int) -> float:
+    """Ledoit-Wolf ridge from the sum of squares of the Gram (or scatter) matrix and the squared lengths of the rows."""
+    n, total = len(lengths), float(lengths.sum())
+    if not total > 0:
         return 1.0  # no feature varies: every direction scores alike
-    squared = float((gram**2).sum()) / n**2
-    mean = float(np.trace(gram)) / n / width
+    squared = squares / n**2
+    mean = total / n / width
     spread = (squared - width * mean**2) / width
-    noise = (float((np.diag(gram) ** 2).sum()) / n - squared) / (width * n)
+    noise = (float((lengths**2).sum()) / n - squared) / (width * n)
     shrinkage = min(max(noise, 0.0), spread) / spread if spread > 0 else 1.0
     shrinkage = min(max(shrinkage, 1e-6), 1 - 1e-6)
     return n * mean * shrinkage / (1 - shrinkage)
-
-
-def cross_fitted_kernel_scores(gram: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Score every text by kernel ridge probes fitted on the other folds.
-
-    With the kernel and the labels centred on the training rows this is ridge regression on the kernel's features. The
-    ridge is KERNEL_RIDGE times the kernel's total variance, which is taken over all rows and does not see the labels.
-
-    >>> gram = np.array([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
-    >>> cross_fitted_kernel_scores(gram, np.array([[True, True, False, False]]), np.array([0, 1, 0, 1])).round(4)
-    array([[ 0.3704,  0.3704, -0.3704, -0.3704]])
-
-    Args:
-        gram: float (n, n), inner products of the texts; symmetric and positive semi-definite.
-        labels: bool (B, n), one labelling a row; each needs both classes in every training part.
-        folds: int (n,), at least two.
-
-    Returns:
-        float64 (B, n), about -1 to 1 and 0 where the probe knows nothing; comparable within a fold only, higher means
-        more harmful. NaN where no text is left to fit on.
-    """
-    inverse = _inverse_with_intercept(gram)
-    scores = np.empty(labels.shape, dtype=np.float64)
-    for fold in np.unique(folds):
-        test = folds == fold
-        scores[:, test] = _scores_without(inverse, labels, test)
-    return scores
-
-
-def jackknife_kernel_scores(gram: np.ndarray, labels: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Score every text by kernel probes fitted on the other folds, with each jackknife group left out in turn.
-
-    Args:
-        gram: float (n, n), as for cross_fitted_kernel_scores; the ridge is that of all rows.
-        labels: bool (n,).
-        folds: int (n,).
-        groups: int (n,).
-
-    Returns:
-        float64 (G, n), a row for each group in ascending order; NaN at the texts of the group itself.
-    """
-    inverse = _inverse_with_intercept(gram)
-    names = np.unique(groups)
-    scores = np.full((len(names), len(labels)), np.nan)
-    for row, group in zip(scores, names, strict=True):
-        for fold in np.unique(folds):
-            gone = (folds == fold) | (groups == group)
-            scored = (folds == fold) & (groups != group)
-            row[scored] = _scores_without(inverse, labels[None, :], gone)[0, scored[gone]]
-    return scores
-
-
-def _inverse_with_intercept(gram: np.ndarray) -> np.ndarray:
-    """(n, n) block, for the texts, of the inverse of [[K + ridge I, 1], [1', 0]]."""
-    gram = gram.astype(np.float64)
-    size = float(np.diag(gram).mean())
-    variance = size - float(gram.mean())
-    # Texts that are all alike: every direction scores alike, whatever the ridge.
-    ridge = KERNEL_RIDGE * variance if variance > CONSTANT * size else 1.0
-    gram[np.diag_indices_from(gram)] += ridge
-    inverse = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram), np.eye(len(gram)))
-    sums = inverse.sum(axis=1)
-    return np.asarray(inverse - np.outer(sums, sums) / sums.sum())
-
-
-def _scores_without(inverse: np.ndarray, labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """(B, gone): predictions for the rows that are `gone`, of the fit on the others; their labels are never read."""
-    if gone.all():
-        return np.full(labels.shape, np.nan)
-    targets = labels[:, ~gone].astype(np.float64)
-    targets -= targets.mean(axis=1, keepdims=True)
-    rows = inverse[gone]
-    found = scipy.linalg.solve(rows[:, gone], -rows[:, ~gone] @ targets.T, assume_a="pos")
-    return np.asarray(np.round(found.T, DECIMALS) + 0.0)  # no -0.0

@@ -36,31 +36,72 @@ class Projection:
         return float(self.variances[k - 1] / self.variances[k]) if len(self.variances) > k else float("inf")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Centred rows in their leading principal components, and what is left of them outside.
+
+    Attributes:
+        leading: float64 (n, m), scores in the first m components, in order of variance.
+        outside: float64 (n, d), the rows less their leading part; None where nothing is left.
+        scatter: float64 (m,), sums of squares of the leading scores (eigenvalues).
+    """
+
+    leading: np.ndarray
+    outside: np.ndarray | None
+    scatter: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """Number of leading components."""
+        return len(self.scatter)
+
+    def held(self, k: int) -> Space:
+        """Return the first k components as a space of its own, in which removing a unit fits nothing."""
+        return Space(leading=self.leading[:, :k], outside=None, scatter=self.scatter[:k])
+
+    def projection(self, k: int) -> Projection:
+        """Return the first k components."""
+        return Projection(scores=self.leading[:, :k], variances=self.scatter[: k + 1] / (len(self.leading) - 1))
+
+
 def pca(x: np.ndarray, k: int) -> Projection:
     """Project rows on their first k principal components.
-
-    The eigenvectors come from the smaller of covariance and Gram matrix. The sign of a component is fixed by its
-    largest score, which is made positive.
 
     Args:
         x: (n, d), any float type.
         k: number of components wanted.
     """
+    return open_space(x, k + 1).projection(k)
+
+
+def open_space(x: np.ndarray, m: int) -> Space:
+    """Find the first m principal components of rows, and what lies outside of them.
+
+    The eigenvectors come from the smaller of covariance and Gram matrix. The sign of a component is fixed by its
+    largest score, which is made positive. Directions that hold rounding error only do not count.
+
+    Args:
+        x: (n, d), any float type.
+        m: number of components wanted.
+    """
     n, d = x.shape
     centred = x.astype(np.float64)
     centred -= centred.mean(axis=0)
     size = min(n, d)
-    wanted = min(k + 1, n - 1, d)
-    span = (size - wanted, size - 1)
+    span = (size - min(m, n - 1, d), size - 1)
     if d <= n:
-        values, vectors = scipy.linalg.eigh(centred.T @ centred, subset_by_index=span)
-        scores = centred @ vectors
+        values, axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=span)
     else:
         values, vectors = scipy.linalg.eigh(centred @ centred.T, subset_by_index=span)
-        scores = vectors * np.sqrt(np.maximum(values, 0.0))
-    values, scores = values[::-1], scores[:, ::-1]
+        axes = centred.T @ vectors
     real = values > max(NEGLIGIBLE * (centred**2).sum(), ROUNDING * (x.astype(np.float64) ** 2).sum())
-    values, scores = values[real], scores[:, real][:, :k]
-    if scores.shape[1]:
-        scores = scores * np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(scores.shape[1])])
-    return Projection(scores=scores, variances=values / (n - 1))
+    axes = axes[:, real][:, ::-1]
+    if d > n:
+        axes = axes / np.linalg.norm(axes, axis=0)
+    leading = centred @ axes
+    if leading.shape[1]:
+        sign = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
+        axes, leading = axes * sign, leading * sign
+    whole = not real.all() or len(axes.T) == size or len(axes.T) == n - 1
+    outside = None if whole else centred - leading @ axes.T
+    return Space(leading=leading, outside=outside, scatter=(leading**2).sum(axis=0))

@@ -1,69 +1,118 @@
-"""Shuffled labels (the null) and groups of units left out (the jackknife); one set serves both models."""
+"""What is random in a score, drawn once: shuffled labels (the null), jackknife groups, and folds of the probe.
+
+Every number is drawn for a unit from the seed and the unit's id, so both models and all layers share it, languages with
+the same items share it, and adding a language or a text changes nothing for the others.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import scipy.stats
 
-from isogloss.separation.pairs import unit_codes
+from isogloss.separation.pairs import deal, unit_codes, unit_ids
+from isogloss.separation.probe import N_FOLDS
 
 JACKKNIFE_GROUPS = 25
 
 
-def label_shuffles(harmful: np.ndarray, twins: np.ndarray | None, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw labelings without any class difference.
-
-    Within each pair the two labels are swapped or not, with even odds. Without twins the labels are permuted.
-
-    Returns:
-        bool (n, texts), each with as many harmful texts as `harmful`.
-    """
-    if twins is None:
-        return np.asarray(rng.permuted(np.tile(harmful, (n, 1)), axis=1))
-    units = unit_codes(len(harmful), twins)
-    flips = rng.integers(0, 2, size=(n, units.max() + 1)).astype(bool)
-    return np.asarray(harmful ^ flips[:, units])
-
-
-def jackknife_groups(harmful: np.ndarray, twins: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    """Deal the units into 25 groups of nearly equal size (fewer if there are fewer units), classes evenly.
-
-    Returns:
-        int (n,), the group of each row; twins share a group.
-    """
-    units = unit_codes(len(harmful), twins)
-    n_groups = min(JACKKNIFE_GROUPS, int(units.max()) + 1)
-    if twins is not None:
-        return np.asarray(rng.permutation(np.arange(units.max() + 1) % n_groups)[units])
-    groups = np.empty(len(harmful), dtype=np.intp)
-    for label in (True, False):
-        rows = np.flatnonzero(harmful == label)
-        groups[rows] = rng.permutation(np.arange(len(rows)) % n_groups)
-    return groups
-
-
 @dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A confidence interval; NaN where it cannot be had."""
+class Draws:
+    """The random part of a language's scores.
 
-    low: float
-    high: float
+    Attributes:
+        harmful: bool (n,), the true labels.
+        twins: int (n,) or None, the row of each row's twin.
+        unit_of_row: int (n,), 0, 1, ...
+        units: uint64 (units,), id of each unit.
+        shuffles: bool (B, n), labelings without a class difference.
+        groups: int (n,), jackknife groups.
+        folds: int (n,), folds of the probe.
+    """
+
+    harmful: np.ndarray
+    twins: np.ndarray | None
+    unit_of_row: np.ndarray
+    units: np.ndarray
+    shuffles: np.ndarray
+    groups: np.ndarray
+    folds: np.ndarray
+
+    @property
+    def per_class(self) -> int:
+        """Texts in the smaller class."""
+        return int(min(self.harmful.sum(), (~self.harmful).sum()))
+
+    @property
+    def strata(self) -> np.ndarray | None:
+        """Class of each unit where units are single texts: int (units,); None for pairs."""
+        return self.harmful.astype(np.intp) if self.twins is None else None
+
+    @property
+    def n_groups(self) -> int:
+        """Number of jackknife groups."""
+        return int(self.groups.max()) + 1
+
+    @cached_property
+    def group_ids(self) -> np.ndarray:
+        """Ids of the jackknife groups: uint64 (groups,), equal in two languages only if all their units are the same."""
+        return self._ids("group", self.n_groups)
+
+    @cached_property
+    def shuffle_ids(self) -> np.ndarray:
+        """Ids of the shuffles: uint64 (B,), equal in two languages only if all their units are the same."""
+        return self._ids("shuffle", len(self.shuffles))
+
+    def _ids(self, kind: str, n: int) -> np.ndarray:
+        everything = hashlib.sha256(np.sort(self.units).tobytes()).hexdigest()
+        return unit_ids([f"{everything}:{kind}:{number}" for number in range(n)])
+
+    def without(self, group: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Leave a jackknife group out: rows that stay, bool (n,), their labels (1, kept) and their twins."""
+        kept = self.groups != group
+        twins = None if self.twins is None else (np.cumsum(kept) - 1)[self.twins[kept]]
+        return kept, self.harmful[None, kept], twins
 
 
-def jackknife_interval(value: float, left_out: np.ndarray, level: float) -> Interval:
-    """Interval of the delete-group jackknife: value plus or minus t times the standard error.
+def draw(
+    harmful: np.ndarray, twins: np.ndarray | None, *, keys: Sequence[str] | None = None, n_shuffles: int, seed: int
+) -> Draws:
+    """Draw shuffles, jackknife groups and folds.
 
-    The standard error is sqrt((G - 1) / G * sum of (theta_g - mean)^2) over the G groups, with G - 1 degrees of
-    freedom (Shao and Tu, 1995, 5.1).
+    Under a shuffle the two labels of a pair are swapped or not, with even odds. Without twins the labels are permuted.
 
     Args:
-        value: the estimate on all units.
-        left_out: (G,), the estimate without each group.
-        level: confidence level, such as 0.95.
+        harmful: bool (n,), both classes.
+        twins: int (n,) or None.
+        keys: (n,), names the unit of each row (twins share a key); None numbers the units.
+        n_shuffles: number of shuffled labelings.
+        seed: of everything.
     """
-    groups = len(left_out)
-    spread = float(np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum()))
-    half = float(scipy.stats.t.ppf((1 + level) / 2, groups - 1)) * spread
-    return Interval(low=value - half, high=value + half)
+    unit_of_row = unit_codes(len(harmful), twins)
+    first = np.unique(unit_of_row, return_index=True)[1]
+    units = unit_ids([str(keys[row]) if keys else str(row) for row in first])
+    numbers = np.empty((len(units), n_shuffles + 2))
+    for row, unit in enumerate(units):
+        numbers[row] = np.random.default_rng([seed, int(unit)]).random(n_shuffles + 2)
+    of_row = numbers[unit_of_row]
+    return Draws(
+        harmful=harmful,
+        twins=twins,
+        unit_of_row=unit_of_row,
+        units=units,
+        shuffles=_shuffles(harmful, twins, of_row[:, 2:].T),
+        groups=deal(of_row[:, 0], harmful, twins, min(JACKKNIFE_GROUPS, len(units))),
+        folds=deal(of_row[:, 1], harmful, twins, N_FOLDS),
+    )
+
+
+def _shuffles(harmful: np.ndarray, twins: np.ndarray | None, numbers: np.ndarray) -> np.ndarray:
+    if twins is not None:
+        return np.asarray(harmful ^ (numbers < 0.5))  # noqa: PLR2004 - even odds
+    labels = np.zeros(numbers.shape, dtype=bool)
+    chosen = np.argpartition(numbers, int(harmful.sum()) - 1, axis=1)[:, : int(harmful.sum())]
+    np.put_along_axis(labels, chosen, values=True, axis=1)
+    return labels

@@ -1,0 +1,174 @@
+"""Salience scores of a block: how much of its variance the harm axis takes, the fit of the components included.
+
+For each metric and number of components k:
+
+- what moves the estimate: its values without each unit, the components fitted without it too (delete-one jackknife);
+- its bias: from the same jackknife with the components held, and, for what fitting them adds, from groups of units
+  left out (from single units that part would be all noise where two components are nearly tied);
+- its null: shuffled labels. The spread of the null joins the variance, because where there is no separation the
+  statistic is of second order and its first-order variance vanishes.
+
+docs/methods.md derives this, docs/validation.md says how well it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from isogloss.separation import downdate
+from isogloss.separation.jackknife import bias, delete_one, with_null
+from isogloss.separation.leave_out import LEADING, LeftOut, leave_out, rows_of_units
+from isogloss.separation.metrics import Metric
+from isogloss.separation.overlap import bhattacharyya_estimates
+from isogloss.separation.projection import Projection, Space, open_space
+from isogloss.separation.resample import Draws
+from isogloss.separation.score import Score, missing
+from isogloss.separation.silhouette import open_silhouette, silhouette_left_out
+
+#: Below this ratio of eigenvalues k and k + 1 the k-th component is not determined.
+TIED = 1.1
+#: With the components fitted, intervals from fewer texts per class cover less than they say (docs/validation.md).
+FEW = 200
+
+
+def salience_scores(
+    x: np.ndarray, draws: Draws, metrics: Sequence[Metric], components: Sequence[int]
+) -> tuple[list[Score], Projection]:
+    """Score the "pca" metrics in several numbers of components.
+
+    Args:
+        x: float (n, d).
+        draws: of this language.
+        metrics: rows of METRICS with basis "pca".
+        components: such as (2, 10).
+
+    Returns:
+        The scores, and the projection on the largest number of components.
+    """
+    space = open_space(x, max(components) + LEADING)
+    missing_scores, wanted = [], []
+    for row in metrics:
+        for k in components:
+            if reason := _too_little(row, k, space, draws):
+                missing_scores.append(missing(row, k, reason))
+            else:
+                wanted.append((row, k))
+    left = _without_units(space, draws, wanted) if wanted else {}
+    groups = {k: _without_groups(space, draws, k) for k in {k for _, k in wanted} if space.rank > k}
+    scores = [_score(row, k, space, draws, left[row.name, k], groups.get(k)) for row, k in wanted]
+    return [*scores, *missing_scores], space.projection(max(components))
+
+
+def _too_little(row: Metric, k: int, space: Space, draws: Draws) -> str | None:
+    if k > space.rank:
+        return f"the texts vary in {space.rank} directions only"
+    if draws.per_class < row.per_component * k:
+        return f"fewer than {row.per_component * k} texts per class for {k} components"
+    return None
+
+
+def _score(
+    row: Metric, k: int, space: Space, draws: Draws, left: _Left, groups: Sequence[np.ndarray] | None
+) -> Score:
+    z = space.leading[:, :k]
+    plug_in, *shuffled = row.many(z, np.vstack([draws.harmful[None, :], draws.shuffles]), draws.twins, draws.folds)
+    if np.isnan([plug_in, *left.fitted]).any():
+        return missing(row, k, "a class does not vary in every component")
+    plug_in, plug_in_null = float(plug_in), np.array(shuffled)
+    null, shift = _null(row, z, draws, plug_in_null)
+    value = plug_in - float(bias(plug_in, left.held, draws.strata)) - shift
+    if groups is not None and row.name != "bhattacharyya":
+        value -= _bias_of_fit(row, z, draws, groups)
+    found = replace(delete_one(plug_in, left.fitted, draws.units, draws.strata), value=value)
+    return Score(
+        metric=row.name,
+        components=k,
+        plug_in=plug_in,
+        found=with_null(found, null, draws.shuffle_ids),
+        plug_in_null=plug_in_null,
+        null=null,
+        approximate=_approximate(row, k, space, draws),
+    )
+
+
+def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the estimate under shuffled labels, its mean taken off where the estimate is debiased by it: (B,), and that mean."""
+    if row.name == "between_class_variance":
+        held = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0))
+        parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.shuffles) * z.shape[1])
+        left = np.concatenate([downdate.between_class_variance(held, part, draws.shuffles, z.shape[1]) for part in parts])
+        return plug_in - bias(plug_in, left, None if draws.twins is not None else draws.shuffles.T), 0.0
+    if row.name == "bhattacharyya":
+        null = bhattacharyya_estimates(z, draws.shuffles, draws.twins)
+        return null - null.mean(), float(null.mean())
+    return plug_in, 0.0
+
+
+class _Left(NamedTuple):
+    """A metric without each unit, float64 (units,): the components fitted without the unit, and held."""
+
+    fitted: np.ndarray
+    held: np.ndarray
+
+
+def _without_units(space: Space, draws: Draws, wanted: Sequence[tuple[Metric, int]]) -> dict[tuple[str, int], _Left]:
+    removed = rows_of_units(draws.unit_of_row)
+    opened = {
+        k: open_silhouette(space, draws.harmful, draws.twins, removed, k) for row, k in wanted if row.name == "silhouette"
+    }
+
+    def values(within: Space, part: LeftOut, row: Metric, k: int) -> np.ndarray:
+        if row.name == "between_class_variance":
+            return downdate.between_class_variance(within, part, draws.harmful[None, :], k)[:, 0]
+        if row.name == "bhattacharyya":
+            return downdate.bhattacharyya(within, part, draws.harmful, k)
+        return silhouette_left_out(within, part, opened[k])
+
+    fitted: dict[tuple[str, int], list[np.ndarray]] = {(row.name, k): [] for row, k in wanted}
+    for part in leave_out(space, removed, max(k for _, k in wanted)):
+        for row, k in wanted:
+            fitted[row.name, k].append(values(space, part, row, k))
+    found = {}
+    for row, k in wanted:
+        if row.name == "silhouette":
+            held = opened[k].held
+        else:
+            inner = space.held(k)
+            held = np.concatenate([values(inner, part, row, k) for part in leave_out(inner, removed, k)])
+        found[row.name, k] = _Left(fitted=np.concatenate(fitted[row.name, k]), held=held)
+    return found
+
+
+def _without_groups(space: Space, draws: Draws, k: int) -> list[np.ndarray]:
+    """Rows in k components fitted without each jackknife group: (n, k) each."""
+    scores = []
+    for group in range(draws.n_groups):
+        rows = np.flatnonzero(draws.groups == group)
+        part = next(leave_out(space, rows[None, :], k))
+        scores.append(part.scores(space, 0, k))
+    return scores
+
+
+def _bias_of_fit(row: Metric, z: np.ndarray, draws: Draws, fitted: Sequence[np.ndarray]) -> float:
+    """Bias that fitting the components adds: delete-group jackknife with and without fitting."""
+    differences = []
+    for group, scores in enumerate(fitted):
+        kept, labels, twins = draws.without(group)
+        with_fit, without = (row.many(rows[kept], labels, twins, draws.folds[kept])[0] for rows in (scores, z))
+        differences.append(with_fit - without)
+    return float((draws.n_groups - 1) * np.mean(differences))
+
+
+def _approximate(row: Metric, k: int, space: Space, draws: Draws) -> str | None:
+    if space.rank == k:
+        return None
+    if draws.per_class < FEW:
+        return f"fewer than {FEW} texts per class with fitted components"
+    gap = float(space.scatter[k - 1] / space.scatter[k])
+    if gap < TIED:
+        return f"components {k} and {k + 1} are nearly tied"
+    return None

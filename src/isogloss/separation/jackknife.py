@@ -62,9 +62,7 @@ class Jackknife:
         return Interval(low=self.value - half, high=self.value + half)
 
 
-def bias(
-    plug_in: float | np.ndarray, left_out: np.ndarray, strata: np.ndarray | None = None
-) -> float | np.ndarray:
+def bias(plug_in: float | np.ndarray, left_out: np.ndarray, strata: np.ndarray | None = None) -> float | np.ndarray:
     """Jackknife estimate of the bias of order 1/n: (n - 1) times the mean of (left-out value - value).
 
     With strata (classes of unpaired texts) the biases add up over the strata.

@@ -22,7 +22,6 @@ from isogloss.separation.silhouette import silhouette_many
 Many = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One row of METRICS.

@@ -71,9 +71,7 @@ def _too_little(row: Metric, k: int, space: Space, draws: Draws) -> str | None:
     return None
 
 
-def _score(
-    row: Metric, k: int, space: Space, draws: Draws, left: _Left, groups: Sequence[np.ndarray] | None
-) -> Score:
+def _score(row: Metric, k: int, space: Space, draws: Draws, left: _Left, groups: Sequence[np.ndarray] | None) -> Score:
     z = space.leading[:, :k]
     plug_in, *shuffled = row.many(z, np.vstack([draws.harmful[None, :], draws.shuffles]), draws.twins, draws.folds)
     if np.isnan([plug_in, *left.fitted]).any():
@@ -100,7 +98,9 @@ def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> tupl
     if row.name == "between_class_variance":
         held = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0))
         parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.shuffles) * z.shape[1])
-        left = np.concatenate([downdate.between_class_variance(held, part, draws.shuffles, z.shape[1]) for part in parts])
+        left = np.concatenate(
+            [downdate.between_class_variance(held, part, draws.shuffles, z.shape[1]) for part in parts]
+        )
         return plug_in - bias(plug_in, left, None if draws.twins is not None else draws.shuffles.T), 0.0
     if row.name == "bhattacharyya":
         null = bhattacharyya_estimates(z, draws.shuffles, draws.twins)
@@ -118,7 +118,9 @@ class _Left(NamedTuple):
 def _without_units(space: Space, draws: Draws, wanted: Sequence[tuple[Metric, int]]) -> dict[tuple[str, int], _Left]:
     removed = rows_of_units(draws.unit_of_row)
     opened = {
-        k: open_silhouette(space, draws.harmful, draws.twins, removed, k) for row, k in wanted if row.name == "silhouette"
+        k: open_silhouette(space, draws.harmful, draws.twins, removed, k)
+        for row, k in wanted
+        if row.name == "silhouette"
     }
 
     def values(within: Space, part: LeftOut, row: Metric, k: int) -> np.ndarray:

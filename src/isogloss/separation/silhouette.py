@@ -80,12 +80,13 @@ class Silhouette:
 
     Attributes:
         held: float64 (units,), the silhouette without each unit, in the components of all rows.
-        pull: float64 (n, n), Laplacian of the derivative of the silhouette by squared distances.
+        pull: float64 (n, n), Laplacian of the derivative of the silhouette by squared distances; None where there are no
+            more than k components, so that nothing is fitted.
         k: components.
     """
 
     held: np.ndarray
-    pull: np.ndarray
+    pull: np.ndarray | None
     k: int
 
 
@@ -104,12 +105,14 @@ def open_silhouette(
     n, (n_units, g) = len(harmful), removed.shape
     unit_of_row = np.empty(n, dtype=np.intp)
     unit_of_row[removed.ravel()] = np.repeat(np.arange(n_units), g)
-    held, slope = np.zeros(n_units), np.empty((n, n))
+    held = np.zeros(n_units)
+    slope = np.empty((n, n)) if space.rank > k else None
     for rows, distances in _blocks(space.leading[:, :k]):
         same, other = _sides(rows, harmful, twins)
         near, far = distances * same, distances * other
         sums, sizes = (near.sum(axis=1), far.sum(axis=1)), (same.sum(axis=1), other.sum(axis=1))
-        slope[rows] = _slope(distances, same, other, sums, sizes)
+        if slope is not None:
+            slope[rows] = _slope(distances, same, other, sums, sizes)
         gone_near, gone_far = (part[:, removed].sum(axis=2) for part in (near, far))
         fewer_near, fewer_far = (part[:, removed].sum(axis=2) for part in (same, other))
         inner = (sums[0][:, None] - gone_near) / (sizes[0][:, None] - fewer_near)
@@ -117,9 +120,10 @@ def open_silhouette(
         values = silhouettes(inner, outer)
         values[np.arange(len(values)), unit_of_row[rows]] = 0.0  # a removed row has no silhouette
         held += values.sum(axis=0)
-    slope += slope.T
-    slope /= -n
-    slope[np.diag_indices(n)] = -slope.sum(axis=1)
+    if slope is not None:
+        slope += slope.T
+        slope /= -n
+        slope[np.diag_indices(n)] = -slope.sum(axis=1)
     return Silhouette(held=held / (n - g), pull=slope, k=k)
 
 
@@ -154,6 +158,8 @@ def _slope(
 
 def silhouette_left_out(space: Space, left: LeftOut, opened: Silhouette) -> np.ndarray:
     """Silhouette without each unit of a chunk: (u,)."""
+    if opened.pull is None:
+        return opened.held[left.units]
     k, m = opened.k, space.leading.shape[1]
     basis = left.basis[:, :, :k]
     u, g, n = left.beyond.shape

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -16,17 +16,27 @@ from isogloss.errors import StoreError
 from isogloss.files import canonical_json, sha256_text, write_atomic
 from isogloss.notices import Notice
 
-VERSION = 1
+VERSION = 2
 NAN = float("nan")
+
+
+def _one_nan(record: Any, names: Iterable[str]) -> None:  # noqa: ANN401 - of either frozen record below
+    """NaN is not equal to NaN, but one object is: what is read back from JSON equals what was written."""
+    for name in names:
+        if math.isnan(getattr(record, name)):
+            object.__setattr__(record, name, NAN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A number with what is needed to judge it; NaN where a part is not known, and then `reason` says why.
 
-    `low` and `high` bound it at confidence `level` by `method`; `null_mean`, `null_low` and `null_high` (2.5 and
-    97.5 %) describe it under shuffled labels; `p_value` is the one-sided permutation p of "no separation"; `n` counts
-    texts per class.
+    `low` and `high` bound it at confidence `level` by `method` (`approximate` says why they may cover less). `plug_in`
+    is the statistic before debiasing, the number that papers print. `null_mean`, `null_low` and `null_high` (2.5 and
+    97.5 %) describe the estimate under shuffled labels. `p_value` is the one-sided permutation p of "no separation" for
+    a score, the two-sided p of "zero" from the jackknife for a gain or gap; `p_family` is corrected for all languages
+    and models (primary estimand only), `fdr` is the false discovery rate among everything else. `n` counts texts per
+    class.
     """
 
     value: float
@@ -36,20 +46,21 @@ class Estimate:
     high: float = NAN
     level: float = NAN
     method: str | None = None
+    plug_in: float = NAN
     null_mean: float = NAN
     null_low: float = NAN
     null_high: float = NAN
     p_value: float = NAN
+    p_family: float = NAN
+    fdr: float = NAN
+    approximate: str | None = None
     reason: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a NaN without a reason."""
         if math.isnan(self.value) and not self.reason:
             raise ValueError("an Estimate without a value needs a reason")
-        for name in _NUMBERS:
-            # NaN is not equal to NaN, but one object is: what is read back from JSON equals what was written.
-            if math.isnan(getattr(self, name)):
-                object.__setattr__(self, name, NAN)
+        _one_nan(self, _floats(Estimate))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +68,10 @@ class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
     `kind` is score, gain, gap, retention or control. `model` is reference or aligned for a score, else empty. Layer,
-    norm, basis and components are empty for controls.
+    norm, basis and components are empty for controls. `sample` is "all", or "matched" for pairs matched with the
+    pivot's (and "matched to xx" for the pivot's pairs matched with those of xx). `scale` is logit where differences
+    are differences of log odds. `detectable_gap` is the smallest gap to the pivot that this metric would show here,
+    `pivot_z` the pivot's gain over its standard error, `verdict` what the primary estimand says of the language.
     """
 
     kind: str
@@ -69,22 +83,47 @@ class Row:
     norm: str = ""
     basis: str = ""
     components: int | None = None
+    sample: str = "all"
+    scale: str = "plain"
+    detectable_gap: float = NAN
+    pivot_z: float = NAN
+    verdict: str = ""
+
+    def __post_init__(self) -> None:
+        """Use one NaN."""
+        _one_nan(self, _floats(Row))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What the primary estimand says of a language: alignment made its separation rise, fall, or neither clearly."""
+class LanguageVerdict:
+    """What the primary estimand says of a language.
+
+    `verdict` is pivot, reached, weakened, lagging, not reached, reversed, confounded, inconclusive, or not measured.
+    `low` and `high` are the simultaneous set of retention that it was read from. `matched` is the verdict on matched
+    pairs where that was asked for, `disagree` says whether detectability says otherwise, `reason` why nothing can be
+    said.
+    """
 
     language: str
-    reading: str
+    verdict: str
+    low: float = NAN
+    high: float = NAN
+    matched: str | None = None
+    disagree: bool = False
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Use one NaN."""
+        _one_nan(self, _floats(LanguageVerdict))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Primary:
-    """The number that readings come from, fixed before the run."""
+    """The number that verdicts come from, fixed before the run; `layer` is a name such as "final" or "12"."""
 
     metric: str
     components: int
+    layer: str = "final"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +161,7 @@ class Audit:
     pivot: str
     primary: Primary
     rows: tuple[Row, ...]
-    readings: tuple[Reading, ...]
+    verdicts: tuple[LanguageVerdict, ...]
     notices: tuple[Notice, ...]
 
     @property
@@ -192,15 +231,16 @@ class Audit:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
-        if not isinstance(data, dict) or data.pop("version", None) != VERSION:
+        version = data.pop("version", None) if isinstance(data, dict) else None
+        if version not in {1, VERSION} or isinstance(version, bool):
             raise StoreError(
                 "audit.json",
                 found="another format",
-                expected=f"version {VERSION}",
+                expected=f"version 1 or {VERSION}",
                 do="read it with the isogloss that wrote it",
             )
         try:
-            return cls._from_dict(data)
+            return cls._from_dict(_from_version_1(data) if version == 1 else data)
         except (KeyError, TypeError) as error:
             found = f"a missing or strange field ({error})"
             raise StoreError("audit.json", found=found, expected="a whole audit", do="run the audit again") from error
@@ -211,8 +251,8 @@ class Audit:
             **data
             | {
                 "primary": Primary(**data["primary"]),
-                "rows": tuple(Row(**row | {"estimate": _estimate(row["estimate"])}) for row in data["rows"]),
-                "readings": tuple(Reading(**row) for row in data["readings"]),
+                "rows": tuple(_read(Row, row | {"estimate": _read(Estimate, row["estimate"])}) for row in data["rows"]),
+                "verdicts": tuple(_read(LanguageVerdict, row) for row in data["verdicts"]),
                 "notices": tuple(Notice(**row) for row in data["notices"]),
             }
         )
@@ -236,12 +276,28 @@ class Audit:
         return cls.from_json(path.read_text("utf-8"))
 
 
-_NUMBERS = {field.name for field in fields(Estimate) if field.type == "float"}
+def _floats(record: type[Any]) -> list[str]:
+    return [field.name for field in fields(record) if field.type == "float"]
 
 
-def _estimate(data: dict[str, Any]) -> Estimate:
-    known: dict[str, Any] = {k: NAN if v is None and k in _NUMBERS else v for k, v in data.items()}
-    return Estimate(**known)
+RecordT = TypeVar("RecordT", Estimate, Row, LanguageVerdict)
+
+
+def _read(record: type[RecordT], data: dict[str, Any]) -> RecordT:
+    """Build a record from JSON, where a missing number is null."""
+    numbers = set(_floats(record))
+    return record(**{name: NAN if value is None and name in numbers else value for name, value in data.items()})
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 read a direction off each gain's interval; there were no verdicts."""
+    data = {name: value for name, value in data.items() if name != "readings"}
+    layer = str(data["config"]["layers"][-1])
+    verdicts = [
+        asdict(LanguageVerdict(language=code, verdict="not measured", reason="version 1 had no verdicts"))
+        for code in sorted({row["language"] for row in data["rows"]})
+    ]
+    return data | {"primary": data["primary"] | {"layer": layer}, "verdicts": verdicts}
 
 
 def _table_schema() -> dict[str, type[pl.DataType]]:

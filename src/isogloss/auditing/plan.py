@@ -1,8 +1,8 @@
-"""What an audit has settled before it computes anything: sample, metrics, and where the hidden states are."""
+"""What an audit has settled before it computes anything: sample, metrics, primary estimand, where the states are."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,20 @@ from isogloss.activations.activations import Activations, locate
 from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
-from isogloss.errors import CorpusError
-from isogloss.models.pairs import ModelPair
+from isogloss.errors import CorpusError, MetricError, UsageError
+from isogloss.models.depth import read_depth
+from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
 from isogloss.separation.metrics import METRICS, Metric, metric
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
-PRIMARY = Primary(metric="between_class_variance", components=10)
+PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
+#: Controls that need forward passes of their own.
+MODEL_CONTROLS = ("random_weights", "bits_per_character")
+#: Features on which pairs (or texts) can be matched between languages.
+FEATURES = ("length", "edit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,30 +31,57 @@ class AuditConfig:
     """What may be chosen, besides models and corpus.
 
     Attributes:
-        spec: layers, read-out position, rendering, token limit, dtype. The last layer is the primary one.
-        metrics: names from METRICS; between_class_variance, the primary metric, is always among them.
+        spec: layers, read-out position, rendering, token limit, dtype.
+        metrics: names from METRICS; the primary metric and auroc are always among them.
+        primary: the number that verdicts come from; its layer "" is the last one asked for.
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: the language that retention compares with.
+        match: repeat the comparison on pairs matched with the pivot's: any of length, edit.
+        controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own.
         shuffles: number of shuffled labelings for the null.
         seed: of sample, shuffles, folds and groups.
+        workers: languages measured at the same time; changes no number. None takes one per processor core.
     """
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
     metrics: tuple[str, ...] = tuple(METRICS)
+    primary: Primary = PRIMARY
     per_class: int | None = None
     pivot: str = "en"
+    match: tuple[str, ...] = ()
+    controls: tuple[str, ...] = MODEL_CONTROLS
     shuffles: int = 500
     seed: int = 0
+    workers: int | None = None
+
+
+def parse_primary(text: str) -> Primary:
+    """Read `metric`, `metric:components`, either with `@layer`.
+
+    >>> parse_primary("silhouette:2@12")
+    Primary(metric='silhouette', components=2, layer='12')
+    """
+    rest, _, layer = text.partition("@")
+    name, _, components = rest.partition(":")
+    if components and not components.isdecimal():
+        raise UsageError(
+            "--primary", found=repr(text), expected="metric, metric:components or metric:components@layer", do="correct"
+        )
+    return Primary(metric=name, components=int(components) if components else PRIMARY.components, layer=layer)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A settled audit. `activations` is keyed by role: reference (if there is one) and aligned."""
+    """A settled audit.
+
+    `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for).
+    """
 
     config: AuditConfig
     corpus: Corpus
     metrics: tuple[Metric, ...]
     activations: dict[str, Activations]
+    primary_layer: Layer
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -57,9 +89,19 @@ class Plan:
         return (self.config.pivot, *(code for code in self.corpus.languages if code != self.config.pivot))
 
     @property
+    def roles(self) -> tuple[str, ...]:
+        """Models that are compared: reference (if there is one) and aligned."""
+        return tuple(role for role in ("reference", "aligned") if role in self.activations)
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
-        """Layers in order; the last one is primary."""
+        """Layers in order."""
         return self.activations["aligned"].layers
+
+    @property
+    def primary(self) -> Primary:
+        """The primary estimand with the name of its layer."""
+        return replace(self.config.primary, layer=self.primary_layer.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -69,13 +111,22 @@ class Plan:
             **asdict(config.spec),
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
-            "components": list(COMPONENTS),
+            "components": list(self.components),
+            "primary_changed": config.primary != PRIMARY,
             "per_class": config.per_class,
+            "match": list(config.match),
+            "controls": list(config.controls),
             "shuffles": config.shuffles,
             "seed": config.seed,
             "level": LEVEL,
             "pivot": config.pivot,
+            "primary": asdict(self.primary),
         }
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """Numbers of principal components: 2 and 10, and those of the primary estimand."""
+        return tuple(sorted({*COMPONENTS, self.config.primary.components}))
 
     @property
     def identity(self) -> Identity:
@@ -83,14 +134,48 @@ class Plan:
         return Identity(
             corpus_name=self.corpus.name,
             corpus=self.corpus.sha256,
-            models={role: one.checkpoint.sha256 for role, one in self.activations.items()},
+            models={role: self.activations[role].checkpoint.sha256 for role in self.roles},
             config=self.settings,
         )
 
 
 def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path | str | None, track: Track) -> Plan:
     """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
-    rows = [metric(name) for name in dict.fromkeys((PRIMARY.metric, *config.metrics))]
+    rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
+    _check_choices(config, corpus)
+    sample = balance(corpus, per_class=config.per_class, seed=config.seed)
+    models = {"reference": pair.reference, "aligned": pair.aligned}
+    if "random_weights" in config.controls:
+        base = pair.reference or pair.aligned
+        models["random"] = ModelRef(base=base.base, revision=base.revision, random_seed=config.seed)
+    activations = locate(
+        {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
+    )
+    return Plan(
+        config=config,
+        corpus=sample,
+        metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
+        activations=activations,
+        primary_layer=_primary_layer(config, activations["aligned"], track),
+    )
+
+
+def _primary_layer(config: AuditConfig, aligned: Activations, track: Track) -> Layer:
+    if not config.primary.layer:
+        return aligned.layers[-1]
+    named = replace(config.spec, layers=(config.primary.layer,))
+    found = named.resolve(read_depth(aligned.checkpoint, track))[-1]
+    if found not in aligned.layers:
+        raise UsageError(
+            "--primary",
+            found=f"layer {config.primary.layer!r}",
+            expected=f"one of the layers that are read: {', '.join(layer.name for layer in aligned.layers)}",
+            do="add it to --layers, or choose another",
+        )
+    return found
+
+
+def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
     if config.pivot not in corpus.languages:
         raise CorpusError(
             "--pivot",
@@ -98,15 +183,15 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
             expected=f"a language of the corpus: {', '.join(corpus.languages)}",
             do="choose one, or add the language to --languages",
         )
-    sample = balance(corpus, per_class=config.per_class, seed=config.seed)
-    models = (
-        {"aligned": pair.aligned} if pair.reference is None else {"reference": pair.reference, "aligned": pair.aligned}
-    )
-    return Plan(
-        config=config,
-        corpus=sample,
-        metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
-        activations=locate(
-            {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
-        ),
-    )
+    if METRICS[config.primary.metric].family != "salience":
+        raise MetricError(
+            "--primary",
+            found=config.primary.metric,
+            expected="a salience metric: detectability stands beside it",
+            do="choose between_class_variance, bhattacharyya or silhouette",
+        )
+    for option, chosen, known in (("--match", config.match, FEATURES), ("--controls", config.controls, MODEL_CONTROLS)):
+        if strangers := set(chosen) - set(known):
+            raise UsageError(option, found=min(strangers), expected=f"any of {', '.join(known)}", do="correct it")
+    if "edit" in config.match and not corpus.twins:
+        raise UsageError("--match", found="edit for texts without twins", expected="pairs", do="use --match length")

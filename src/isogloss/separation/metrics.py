@@ -46,6 +46,11 @@ class Metric:
     per_component: int = 0
     needs_twins: bool = False
 
+    @property
+    def scale(self) -> Literal["plain", "logit"]:
+        """Scale on which differences are taken: shares that saturate are compared as log odds."""
+        return "logit" if self.basis == "probe" else "plain"
+
 
 def _between_class_variance(x: np.ndarray, labels: np.ndarray, twins: object, folds: object) -> np.ndarray:
     del twins, folds

@@ -1,0 +1,144 @@
+"""The texts of one language as a sample: units, twins, draws; and the part of it that is matched with the pivot's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from isogloss.corpora.languages import LANGUAGES
+from isogloss.separation.controls import UNSEGMENTED, edit_share
+from isogloss.separation.matching import match
+from isogloss.separation.pairs import twin_index
+from isogloss.separation.resample import Draws, draw
+
+#: Fewer matched pairs (or texts per class) than this say nothing (statistics of small samples are approximate).
+MIN_MATCHED = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Texts of one language. `rows` are their places in the language's part of the corpus; `twins` and draws count here.
+
+    `keys` names the unit of each text: items that occur in several languages have one key, so languages share it.
+    """
+
+    language: str
+    texts: tuple[str, ...]
+    rows: np.ndarray
+    keys: tuple[str, ...]
+    draws: Draws
+
+    @property
+    def twins(self) -> np.ndarray | None:
+        """Row of each text's twin, or None."""
+        return self.draws.twins
+
+    def part(self, rows: np.ndarray, n_shuffles: int, seed: int) -> Sample:
+        """Return some texts as a sample of their own; whole pairs only."""
+        return _sample(
+            self.language,
+            [self.texts[row] for row in rows],
+            self.rows[rows],
+            [self.keys[row] for row in rows],
+            self.draws.harmful[rows],
+            paired=self.twins is not None,
+            n_shuffles=n_shuffles,
+            seed=seed,
+        )
+
+
+def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_shuffles: int, seed: int) -> Sample:
+    """Make a sample of a language's part of the corpus, in its order."""
+    return _sample(
+        code,
+        part["text"].to_list(),
+        np.arange(part.height),
+        _keys(code, part, paired=paired),
+        part["harmful"].to_numpy(),
+        paired=paired,
+        n_shuffles=n_shuffles,
+        seed=seed,
+    )
+
+
+def _sample(
+    code: str,
+    texts: Sequence[str],
+    rows: np.ndarray,
+    keys: Sequence[str],
+    harmful: np.ndarray,
+    *,
+    paired: bool,
+    n_shuffles: int,
+    seed: int,
+) -> Sample:
+    twins = twin_index(keys, harmful) if paired else None
+    return Sample(
+        language=code,
+        texts=tuple(texts),
+        rows=rows,
+        keys=tuple(keys),
+        draws=draw(harmful, twins, keys=keys, n_shuffles=n_shuffles, seed=seed),
+    )
+
+
+def _keys(code: str, part: pl.DataFrame, *, paired: bool) -> list[str]:
+    own = part["pair_id"] if paired else part["text_id"]
+    items = part["item_id"]
+    # Without pairs an item may have a harmful and a harmless text: two units.
+    shared = items if paired else items + pl.Series(["+" if harmful else "-" for harmful in part["harmful"]])
+    if not items.null_count() and shared.n_unique() == own.n_unique():
+        return [f"item {key}" for key in shared]
+    return [f"{code} {key}" for key in own]
+
+
+def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Features to match on: of a pair the edit share and the difference of log lengths, of a text its log length.
+
+    Returns:
+        float64 (units, names), and the rows of each unit, int (units, 2 or 1), the harmful one first.
+    """
+    harmful, twins = sample.draws.harmful, sample.twins
+    lengths = np.log([len(text) for text in sample.texts])
+    if twins is None:
+        return lengths[:, None], np.arange(len(harmful))[:, None]
+    first = np.flatnonzero(harmful)
+    columns = {"length": lengths[first] - lengths[twins[first]]}
+    if "edit" in names:
+        columns["edit"] = edit_shares(sample)
+    return np.column_stack([columns[name] for name in names]), np.column_stack([first, twins[first]])
+
+
+def edit_shares(sample: Sample) -> np.ndarray:
+    """Share of words edited in each pair: float64 (pairs,), in the order of the harmful texts."""
+    segmented = LANGUAGES[sample.language].script not in UNSEGMENTED
+    twins = sample.twins
+    if twins is None:
+        raise ValueError("edit shares need pairs")
+    rows = np.flatnonzero(sample.draws.harmful)
+    return np.array([edit_share(sample.texts[row], sample.texts[twins[row]], segmented) for row in rows])
+
+
+def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of two languages whose units agree in the distribution of the features; empty if none do.
+
+    Units are served in the order of their ids, which are hashes.
+    """
+    (mine, my_rows), (theirs, their_rows) = features(own, names), features(pivot, names)
+    paired = own.twins is not None
+    found = match(
+        mine,
+        theirs,
+        order_own=_order(own, my_rows),
+        order_pivot=_order(pivot, their_rows),
+        own_strata=None if paired else own.draws.harmful.astype(np.intp),
+        pivot_strata=None if paired else pivot.draws.harmful.astype(np.intp),
+    )
+    return np.sort(my_rows[found.own].ravel()), np.sort(their_rows[found.pivot].ravel())
+
+
+def _order(sample: Sample, rows: np.ndarray) -> np.ndarray:
+    return sample.draws.units[sample.draws.unit_of_row[rows[:, 0]]]

@@ -16,7 +16,7 @@ from conftest import make_tokenizer
 from isogloss.behaviour import likelihood
 from isogloss.behaviour.compute import scored_characters
 from isogloss.behaviour.fill import fill_bits
-from isogloss.behaviour.likelihood import text_bits
+from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import locate_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import ModelError
@@ -88,6 +88,7 @@ def test_bits_equal_the_loss_of_transformers_for_single_texts(tiny, rows):
 )
 def test_what_an_architecture_does_to_its_logits_is_done(name, settings, rows, tmp_path):
     model = other_architecture(tmp_path, name, **settings)
+    check_head(model)
     expected = np.array([transformers_bits(model, row) for row in rows])
     np.testing.assert_allclose(text_bits(model, rows), expected, rtol=1e-4)
     with torch.inference_mode():
@@ -97,15 +98,18 @@ def test_what_an_architecture_does_to_its_logits_is_done(name, settings, rows, t
     assert abs(without / expected[2] - 1) > 0.005  # fifty times what the agreement above allows
 
 
-def test_an_unknown_step_after_the_head_is_refused(tiny, rows):
+def test_an_unknown_step_after_the_head_is_refused(tiny, rows, corpus, tmp_path, monkeypatch):
     def shifted(module, args, output):
         output.logits = output.logits + torch.linspace(0, 5, output.logits.shape[-1])
         return output
 
-    handle = tiny.causal.register_forward_hook(shifted)
+    check_head(tiny)
+    tiny.causal.register_forward_hook(shifted)
+    monkeypatch.setattr("isogloss.behaviour.compute.load_model", lambda *args, **kwargs: tiny)
+    found = locate_bits({"aligned": fetch(ModelRef(base=tiny.tokenizer.name_or_path))}, corpus, store=tmp_path)
     with pytest.raises(ModelError, match="step after the LM head of Gemma3ForCausalLM"):
-        text_bits(tiny, rows)
-    handle.remove()
+        fill_bits(found)
+    assert found["aligned"].missing == ("de", "en")
     tiny.causal.get_output_embeddings = lambda: None
     with pytest.raises(ModelError, match="no LM head in Gemma3ForCausalLM"):
         text_bits(tiny, rows)
@@ -123,8 +127,8 @@ def test_batches_and_parts_of_a_batch_make_no_difference(tiny, monkeypatch):
     monkeypatch.setattr(likelihood, "_logits", lambda model, states: sizes.append(len(states)) or logits(model, states))
     np.testing.assert_allclose(text_bits(tiny, rows, token_budget=10_000), together, rtol=1e-5)
     scored = sum(len(row) - 1 for row in set(rows))
-    assert max(sizes[1:]) == 7  # the first call compares the head with the model's own logits
-    assert sum(sizes[1:]) == scored  # padding and BOS never reach the head
+    assert max(sizes) == 7
+    assert sum(sizes) == scored  # padding and BOS never reach the head
 
 
 def test_a_model_that_knows_nothing_needs_the_log_of_its_vocabulary(tiny, rows):

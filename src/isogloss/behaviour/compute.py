@@ -8,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from isogloss.activations.store import finish, write_shard
-from isogloss.behaviour.likelihood import text_bits
+from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import Likelihoods
 from isogloss.models.fetch import group_by_weights
 from isogloss.models.load import LoadedModel, load_model, use_checkpoint
@@ -20,7 +20,7 @@ def compute_missing(found: Mapping[str, Likelihoods], *, device: str | None, tra
     """Score the missing parts, one base model at a time, and write their shards.
 
     Raises:
-        ModelError: see `load_model`, `use_checkpoint` and `text_bits`.
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
     """
     waiting = {role: one for role, one in found.items() if one.missing}
     total = sum(len(one.entries[code].text_ids) for one in waiting.values() for code in one.missing)
@@ -33,6 +33,7 @@ def compute_missing(found: Mapping[str, Likelihoods], *, device: str | None, tra
 def _compute_group(sharing: Sequence[Likelihoods], device: str | None, advance: Callable[[int], None]) -> None:
     """Load the weights that these share; they are freed on return, before the next are loaded."""
     model = load_model(sharing[0].checkpoint, dtype=sharing[0].dtype, device=device)
+    check_head(model)
     for one in sharing:
         with use_checkpoint(model, one.checkpoint):
             _compute(one, model, advance)

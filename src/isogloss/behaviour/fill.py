@@ -14,7 +14,7 @@ def fill_bits(found: Mapping[str, Likelihoods], *, device: str | None = None, tr
     torch is imported, and weights are loaded, only if something is missing.
 
     Raises:
-        ModelError: see `load_model`, `use_checkpoint` and `text_bits`.
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
     """
     n_missing = sum(len(one.missing) for one in found.values())
     if n_missing:

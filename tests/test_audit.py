@@ -236,7 +236,10 @@ def test_a_planted_difference_is_found_and_none_where_none_was_planted(gap, pair
                 moved = 2.0 if gap and role == "aligned" and code == "en" else 0.0
                 hidden = planted(code, part["text_id"], part["harmful"].to_numpy(), shift=moved, rng=rng)
                 for path, texts in place.shards():
-                    write_shard(path, {FINAL: hidden[texts]}, np.full(len(hidden[texts]), 5))
+                    write_shard(
+                        path,
+                        {FINAL.name: hidden[texts], "token_counts": np.full(len(hidden[texts]), 5, dtype=np.int32)},
+                    )
                 finish(place, notes={"cut": 0})
         return len(found)
 

@@ -1,16 +1,22 @@
 """Hidden states: the right token and layer, whatever the batch; adapters on and off; nothing broken gets through."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 import isogloss
+from isogloss.activations.activations import locate
 from isogloss.activations.batching import plan_batches
 from isogloss.activations.extract import hidden_states
+from isogloss.activations.fill import fill
 from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.activations.store import read
 from isogloss.errors import MetricError, ModelError, UsageError
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.load import load_model, load_tokenizer, use_checkpoint
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
 
@@ -180,3 +186,67 @@ def test_one_more_language_computes_only_that_language(tiny_folder, parallel_fil
     )
     isogloss.extract(ref, isogloss.load_corpus(parallel_file), store=store)
     assert seen == [60]
+
+
+def counted(monkeypatch, name, function, seen):
+    """Replace a function of the extraction by itself, writing down the checkpoints that it is called with."""
+
+    def call(checkpoint, *args, **kwargs):
+        seen.append(str(checkpoint.ref))
+        return function(checkpoint, *args, **kwargs)
+
+    monkeypatch.setattr(f"isogloss.activations.compute.{name}", call)
+
+
+@pytest.mark.parametrize("rendering", ["raw", "chat"])
+def test_a_random_model_is_filled_beside_the_pair(
+    rendering, tiny_folder, adapter_folder, parallel_file, tmp_path, monkeypatch
+):
+    corpus, loads, tokenizers = isogloss.load_corpus(parallel_file), [], []
+    base = shutil.copytree(tiny_folder, tmp_path / "base")
+    tokenizer = json.loads((base / "tokenizer_config.json").read_text())
+    tokenizer["chat_template"] = "{{ bos_token }}{% for m in messages %}USER {{ m.content }} BOT{% endfor %}"
+    (base / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    refs = {
+        "reference": ModelRef(base=str(base)),
+        "aligned": ModelRef(base=str(base), adapter=str(adapter_folder)),
+        "random": ModelRef(base=str(base), random_seed=0),
+    }
+    counted(monkeypatch, "load_model", load_model, loads)
+    counted(monkeypatch, "load_tokenizer", load_tokenizer, tokenizers)
+    found = locate(refs, corpus, ExtractSpec(rendering=rendering), store=tmp_path / "store")
+    assert fill(found, device="cpu") == 6
+    assert loads == [str(refs["reference"]), str(refs["random"])]
+    assert tokenizers == [str(refs["aligned"])]
+    final = Layer(4, "post")
+    states = {role: one.block("en", final).hidden for role, one in found.items()}
+    assert all(np.isfinite(state).all() for state in states.values())
+    assert all(np.abs(states["random"] - states[role]).max() > 1e-2 for role in ("reference", "aligned"))
+    np.testing.assert_array_equal(found["random"].token_counts("de"), found["aligned"].token_counts("de"))
+    assert fill(locate(refs, corpus, ExtractSpec(rendering=rendering), store=tmp_path / "store")) == 0
+
+
+def test_random_states_depend_on_the_seed_alone(tiny_folder, parallel_file, tmp_path):
+    corpus = isogloss.load_corpus(parallel_file, languages=["en"])
+
+    def states(seed, store):
+        ref = ModelRef(base=str(tiny_folder), random_seed=seed)
+        found = isogloss.extract(ref, corpus, store=tmp_path / store, device="cpu")
+        return read(found.entries["en"], "4-post")
+
+    first = states(0, "one")
+    np.testing.assert_array_equal(states(0, "two"), first)
+    assert np.isfinite(first).all()
+    assert np.abs(states(1, "one") - first).max() > 1e-2
+
+
+def test_a_random_model_of_another_base_must_have_the_same_tokens(tiny_folder, parallel_file, tmp_path):
+    corpus = isogloss.load_corpus(parallel_file, languages=["en"])
+    stranger = shutil.copytree(tiny_folder, tmp_path / "stranger")
+    content = json.loads((stranger / "tokenizer.json").read_text())
+    vocab = content["model"]["vocab"]
+    vocab["e"], vocab["n"] = vocab["n"], vocab["e"]  # every text begins with "en"
+    (stranger / "tokenizer.json").write_text(json.dumps(content))
+    refs = {"aligned": ModelRef(base=str(tiny_folder)), "random": ModelRef(base=str(stranger), random_seed=0)}
+    with pytest.raises(ModelError, match=r"random=0.*other tokens in 60 of 60 en texts"):
+        fill(locate(refs, corpus, ExtractSpec(), store=tmp_path / "store"))

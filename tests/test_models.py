@@ -5,13 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
-from conftest import make_adapter, make_model
+from conftest import make_adapter, make_model, make_tokenizer
 from hub_server import COMMIT, serve
 from isogloss.errors import ModelError
 from isogloss.models import fetch as fetch_module
 from isogloss.models.depth import read_depth
-from isogloss.models.fetch import EMBEDDED_ADAPTERS, converted_folder, fetch, folder_sha256
+from isogloss.models.fetch import EMBEDDED_ADAPTERS, converted_folder, fetch, folder_sha256, group_by_weights
 from isogloss.models.load import load_model, use_checkpoint
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
 
@@ -27,8 +28,43 @@ from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
 )
 def test_references_are_read_and_written(text, base, adapter, revision):
     ref = ModelRef.parse(text)
-    assert (ref.base, ref.adapter, ref.revision) == (base, adapter, revision)
+    assert (ref.base, ref.adapter, ref.revision, ref.random_seed) == (base, adapter, revision, None)
     assert str(ref) == text
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        ModelRef(base="org/m", random_seed=0),
+        ModelRef(base="org/m", revision="r1", random_seed=2**63 - 1),
+        ModelRef(base="embedded/gemma-3-270m", random_seed=7),
+    ],
+)
+def test_references_to_random_weights_are_written_and_read(ref):
+    assert ModelRef.parse(str(ref)) == ref
+    assert str(ref).endswith(f"?random={ref.random_seed}")
+
+
+def test_a_path_that_exists_is_read_before_signs_in_its_name(tmp_path):
+    for name in ("c++", "a@b", "c++?random=0"):
+        (tmp_path / name).mkdir()
+    for name in ("c++", "a@b"):
+        ref = ModelRef(base=str(tmp_path / name), random_seed=3)
+        assert ModelRef.parse(str(ref)) == ref
+    folder = str(tmp_path / "c++?random=0")
+    assert ModelRef.parse(folder) == ModelRef(base=folder)
+
+
+def test_random_weights_take_no_adapter_and_a_seed_that_torch_takes():
+    for make in (
+        lambda: ModelRef.parse("org/m+org/adapter?random=0"),
+        lambda: ModelRef(base="org/m", adapter="a", random_seed=0),
+    ):
+        with pytest.raises(ModelError, match="no adapter was trained on them"):
+            make()
+    for make in (lambda: ModelRef.parse(f"org/m?random={2**63}"), lambda: ModelRef(base="org/m", random_seed=-1)):
+        with pytest.raises(ModelError, match="a whole number from 0"):
+            make()
 
 
 def test_a_folder_with_a_plus_in_its_name_is_a_folder(tmp_path):
@@ -37,7 +73,10 @@ def test_a_folder_with_a_plus_in_its_name_is_a_folder(tmp_path):
     assert ModelRef.parse(str(folder)) == ModelRef(base=str(folder))
 
 
-@pytest.mark.parametrize("text", ["", "+adapter", "model+", "model@"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "+adapter", "model+", "model@", "?random=0", "model?random=", "model?random=-1", "model?random=1+adapter"],
+)
 def test_half_references_are_refused(text):
     with pytest.raises(ModelError, match=r"base\+adapter"):
         ModelRef.parse(text)
@@ -66,6 +105,88 @@ def test_depth_is_read_without_weights(tiny_folder, tmp_path):
     inner = json.loads((wrapper / "config.json").read_text())
     (wrapper / "config.json").write_text(json.dumps({"model_type": "any", "text_config": inner}))
     assert read_depth(fetch(ModelRef(base=str(wrapper)))) == 4
+
+
+def test_random_weights_have_their_own_hash_and_the_base_of_their_files(tiny_folder, other_folder):
+    base = fetch(ModelRef(base=str(tiny_folder)))
+    random = [fetch(ModelRef(base=str(tiny_folder), random_seed=seed)) for seed in (0, 0, 1)]
+    other = fetch(ModelRef(base=str(other_folder), random_seed=0))
+    assert random[0].sha256 == random[1].sha256
+    assert len({one.sha256 for one in (base, random[0], random[2], other)}) == 4
+    assert {one.base_sha256 for one in random} == {base.base_sha256}
+    assert base.weights_sha256 == base.base_sha256
+
+
+def test_models_are_loaded_together_if_their_weights_are_the_same(tiny_folder, other_folder, adapter_folder):
+    roles = {
+        "aligned": ModelRef(base=str(tiny_folder), adapter=str(adapter_folder)),
+        "reference": ModelRef(base=str(tiny_folder)),
+        "random": ModelRef(base=str(tiny_folder), random_seed=0),
+        "other": ModelRef(base=str(other_folder)),
+    }
+    groups = group_by_weights({role: fetch(ref) for role, ref in roles.items()})
+    assert groups == [["reference", "aligned"], ["random"], ["other"]]
+
+
+def weights(ref, **kwargs):
+    return {name: tensor.clone() for name, tensor in load_model(fetch(ref), **kwargs).causal.state_dict().items()}
+
+
+def test_random_weights_follow_their_seed_and_leave_torchs_generator_alone(tiny_folder):
+    def load(seed):
+        return weights(ModelRef(base=str(tiny_folder), random_seed=seed), device="cpu")
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = load(0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)  # what was drawn before must not matter
+    second, third = load(0), load(1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["model.embed_tokens.weight"], third["model.embed_tokens.weight"])
+
+
+def test_random_weights_are_those_that_the_class_initialises(tiny_folder):
+    """The fixture's own weights have a deviation of 0.3 and norms away from 0; a fresh Gemma 3 has 0.02 and 0."""
+    trained = weights(ModelRef(base=str(tiny_folder)), device="cpu")
+    fresh = weights(ModelRef(base=str(tiny_folder), random_seed=0), device="cpu")
+    assert {name: tensor.shape for name, tensor in fresh.items()} == {n: t.shape for n, t in trained.items()}
+    for name, tensor in fresh.items():
+        if "norm" in name:
+            assert not tensor.any(), name
+        else:
+            assert 0.017 < tensor.std() < 0.023, name
+            assert trained[name].std() > 0.2, name
+    half = weights(ModelRef(base=str(tiny_folder), random_seed=0), device="cpu", dtype="bfloat16")
+    assert {tensor.dtype for tensor in half.values()} == {torch.bfloat16}
+
+
+def test_a_multimodal_wrapper_gets_random_weights_of_the_same_shape(tmp_path):
+    from transformers import AutoModelForCausalLM, Gemma3Config, Gemma3TextConfig, SiglipVisionConfig
+
+    text = Gemma3TextConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, head_dim=16
+    )
+    vision = SiglipVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    config = Gemma3Config(text_config=text.to_dict(), vision_config=vision.to_dict(), mm_tokens_per_image=4)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    loaded = [load_model(fetch(ModelRef(base=str(tmp_path), random_seed=seed)), device="cpu") for seed in (None, 0)]
+    assert [type(model.causal).__name__ for model in loaded] == [type(loaded[0].causal).__name__] * 2
+    assert [model.depth for model in loaded] == [2, 2]
+
+
+def test_a_gguf_file_gives_its_architecture_to_random_weights(tiny_folder, tmp_path):
+    fake = tmp_path / "model.gguf"
+    fake.write_bytes(b"GGUF stands for another file that was converted before")
+    checkpoint = fetch(ModelRef(base=str(fake), random_seed=0))
+    shutil.copytree(tiny_folder, converted_folder(checkpoint.base_sha256))
+    assert read_depth(checkpoint) == 4
+    drawn = load_model(checkpoint, device="cpu").causal.state_dict()
+    direct = weights(ModelRef(base=str(tiny_folder), random_seed=0), device="cpu")
+    assert all(torch.equal(drawn[name], direct[name]) for name in direct)
 
 
 def test_bad_model_folders_are_refused(tiny_folder, tmp_path):

@@ -18,6 +18,7 @@ ROOMS = (
     ("corpora",),
     ("models",),
     ("activations",),
+    ("behaviour",),
     ("separation",),
     ("results",),
     ("tuning",),

@@ -77,19 +77,19 @@ def locate(
     store: Path | str | None = None,
     track: Track = silent,
 ) -> dict[str, Activations]:
-    """Find where the states of one model, or of a reference and its aligned descendant, are or will be.
+    """Find where the states of one model, or of a reference, its aligned descendant and others, are or will be.
 
     No weights are loaded (but files are downloaded, and a GGUF file is converted the first time).
 
     Args:
-        models: role -> model; with two models the tokens come from "aligned".
+        models: role -> model; with several models the tokens come from "aligned".
         corpus: texts.
         spec: what to read.
         store: root of the store; None is the user's cache.
         track: progress display.
 
     Raises:
-        ModelError: a model cannot be found, or the two are not of the same depth.
+        ModelError: a model cannot be found, or they are not of the same depth.
     """
     checkpoints = {role: fetch(ref) for role, ref in models.items()}
     depths = {role: read_depth(checkpoint, track) for role, checkpoint in checkpoints.items()}

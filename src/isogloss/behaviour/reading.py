@@ -1,0 +1,98 @@
+"""Likelihoods: how many bits a model needs for each text of a corpus, kept in the store. No torch here.
+
+Bits per character say whether a model reads a language at all. They can be compared between models and within a
+language; a character of Chinese carries more than one of English, so between languages they cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isogloss.activations.store import Entry, default_store, entry, read
+from isogloss.corpora.corpus import Corpus
+from isogloss.files import canonical_json, sha256_text
+from isogloss.models.fetch import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihoods:
+    """What one model makes of the raw texts of one corpus; the numbers stay on disk until they are asked for."""
+
+    checkpoint: Checkpoint
+    corpus: Corpus
+    max_tokens: int
+    dtype: str
+    entries: Mapping[str, Entry]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Languages whose likelihoods are not in the store."""
+        return tuple(code for code, place in self.entries.items() if not place.complete)
+
+    def bits(self, language: str) -> np.ndarray:
+        """Read the bits of each text, in the order of `corpus.part(language)`: float64 (texts,).
+
+        Raises:
+            StoreError: they are missing or broken.
+        """
+        return read(self.entries[language], "bits")
+
+    def characters(self, language: str) -> np.ndarray:
+        """Read how many characters (code points) of each text those bits stand for: int32 (texts,).
+
+        All of them, but for texts that lost their end at the token limit, and but for the first token where a model
+        has no BOS: there it is the length of what the scored tokens decode to.
+
+        Raises:
+            StoreError: they are missing or broken.
+        """
+        return read(self.entries[language], "characters")
+
+    def bits_per_character(self, language: str) -> float:
+        """Divide all bits of a language by all its characters; NaN if no character was scored."""
+        characters = int(self.characters(language).sum())
+        return float(self.bits(language).sum()) / characters if characters else float("nan")
+
+
+def locate_bits(
+    checkpoints: Mapping[str, Checkpoint],
+    corpus: Corpus,
+    *,
+    max_tokens: int = 512,
+    dtype: str = "float32",
+    store: Path | str | None = None,
+) -> dict[str, Likelihoods]:
+    """Find where the likelihoods of some models are or will be; nothing is loaded.
+
+    Args:
+        checkpoints: role -> model.
+        corpus: the texts to score, and no others; a stored set that holds them all will do.
+        max_tokens: longer texts lose their end.
+        dtype: of weights and computation.
+        store: root of the store; None is the user's cache.
+    """
+    settings = {"what": "likelihood", "rendering": "raw", "max_tokens": max_tokens, "dtype": dtype}
+    spec_sha256 = sha256_text(canonical_json(settings))
+    return {
+        role: Likelihoods(
+            checkpoint=checkpoint,
+            corpus=corpus,
+            max_tokens=max_tokens,
+            dtype=dtype,
+            entries={
+                code: entry(
+                    Path(store) if store else default_store(),
+                    model_sha256=checkpoint.sha256,
+                    spec_sha256=spec_sha256,
+                    language=code,
+                    text_ids=corpus.part(code)["text_id"].to_list(),
+                )
+                for code in corpus.languages
+            },
+        )
+        for role, checkpoint in checkpoints.items()
+    }

@@ -66,12 +66,24 @@ def audit(
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     max_tokens: Annotated[int, typer.Option(help="Longer texts lose their end.")] = 512,
     metrics: Annotated[str | None, typer.Option(help="See `isogloss metrics`. Default: all.")] = None,
+    primary: Annotated[
+        str | None, typer.Option(help="Where verdicts come from: metric:components@layer, fixed before the run.")
+    ] = None,
+    match: Annotated[
+        str | None, typer.Option(help="Repeat on texts matched with the pivot's: length, edit or both.")
+    ] = None,
+    controls: Annotated[
+        str, typer.Option(help="Controls with forward passes of their own: random_weights, bits_per_character; none.")
+    ] = "random_weights,bits_per_character",
     pivot: Annotated[str, typer.Option(help="Language that retention compares with.")] = "en",
     seed: Annotated[int, typer.Option(help="Of sample, shuffles and folds.")] = 0,
     shuffles: Annotated[int, typer.Option(help="Shuffled labelings for the null.", min=100)] = 500,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<corpus>-<hash>.")] = None,
     store: Annotated[Path | None, typer.Option(help="Where hidden states are kept. Default: your cache.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Languages measured side by side; changes no number.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Compare an aligned model with its reference, language by language.
@@ -80,7 +92,7 @@ def audit(
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.activations.spec import ExtractSpec  # noqa: PLC0415
-    from isogloss.auditing.plan import AuditConfig  # noqa: PLC0415
+    from isogloss.auditing.plan import PRIMARY, AuditConfig, parse_primary  # noqa: PLC0415
     from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
 
     if conflicts not in {"drop", "refuse"}:
@@ -100,10 +112,14 @@ def audit(
             dtype=dtype,
         ),
         metrics=_list(metrics) or tuple(isogloss.METRICS),
+        primary=parse_primary(primary) if primary else PRIMARY,
+        match=_list(match) or (),
+        controls=() if controls == "none" else _list(controls) or (),
         per_class=per_class,
         pivot=pivot,
         seed=seed,
         shuffles=shuffles,
+        workers=workers,
     )
     runs = None if out else Path("runs")
     result = isogloss.audit(

@@ -16,11 +16,17 @@ NOTICES: dict[str, str] = {
     "M002": "the pair has no public reference model, so there is no gain",
     "M003": "the adapter was trained on other weights of the same shape than those it is used on",
     "S001": "a score was not computed",
-    "S002": "length alone tells the classes apart",
-    "S003": "character n-grams alone tell the classes apart at least as well as the aligned model's probe",
-    "S004": "salience and detectability moved in different directions",
+    "S002": "length alone may tell the classes apart as well as the aligned model's probe",
+    "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",
+    "S004": "metrics disagree: salience and detectability say different things of alignment's effect",
     "S005": "the second and third principal component are nearly tied; the picture in two components is unstable",
-    "S006": "the pivot language gained nothing, so retention is not defined",
+    "S006": "the pivot's gain is not clear of zero, so retention cannot be estimated and nothing can be said",
+    "S007": "the same architecture with random weights may tell the classes apart as well as the aligned model's probe",
+    "S008": "the aligned model's probe does no better than with shuffled labels",
+    "S009": "the verdict changes on matched texts, so it is confounded",
+    "S010": "too few texts could be matched with the pivot's",
+    "S011": "an interval is approximate",
+    "S012": "the primary estimand was changed from the default before the run",
 }
 
 

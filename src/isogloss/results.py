@@ -286,7 +286,8 @@ RecordT = TypeVar("RecordT", Estimate, Row, LanguageVerdict)
 def _read(record: type[RecordT], data: dict[str, Any]) -> RecordT:
     """Build a record from JSON, where a missing number is null."""
     numbers = set(_floats(record))
-    return record(**{name: NAN if value is None and name in numbers else value for name, value in data.items()})
+    known: dict[str, Any] = {name: NAN if value is None and name in numbers else value for name, value in data.items()}
+    return record(**known)
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from isogloss.activations.fill import fill
 from isogloss.auditing.measure import measure
 from isogloss.auditing.plan import AuditConfig, make_plan
 from isogloss.auditing.run_folder import check_out, write_run
+from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
@@ -51,6 +52,8 @@ def audit(
     if folder:
         check_out(folder, plan.identity)
     computed = fill(plan.activations, device=device, track=track)
+    if plan.likelihoods:
+        computed += fill_bits({"before": plan.likelihoods}, device=device, track=track)
     result, points = measure(plan, track)
     if folder:
         write_run(folder, result, points, seconds=time.time() - started, computed=computed)

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from isogloss.activations.activations import Activations, locate
 from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.behaviour.reading import Likelihoods, locate_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
 from isogloss.errors import CorpusError, MetricError, UsageError
@@ -22,6 +25,8 @@ LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
 #: Controls that need forward passes of their own.
 MODEL_CONTROLS = ("random_weights", "bits_per_character")
+#: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
+BITS_TEXTS = 16
 #: Features on which pairs (or texts) can be matched between languages.
 FEATURES = ("length", "edit")
 
@@ -74,13 +79,15 @@ def parse_primary(text: str) -> Primary:
 class Plan:
     """A settled audit.
 
-    `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for).
+    `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
+    `likelihoods` are those of the model before alignment on a few harmless texts, if asked for.
     """
 
     config: AuditConfig
     corpus: Corpus
     metrics: tuple[Metric, ...]
     activations: dict[str, Activations]
+    likelihoods: Likelihoods | None
     primary_layer: Layer
 
     @property
@@ -156,8 +163,27 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         corpus=sample,
         metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
         activations=activations,
+        likelihoods=_likelihoods(config, sample, activations, store),
         primary_layer=_primary_layer(config, activations["aligned"], track),
     )
+
+
+def _likelihoods(
+    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Path | str | None
+) -> Likelihoods | None:
+    if "bits_per_character" not in config.controls:
+        return None
+    # Text ids are hashes, so the first texts are a random sample.
+    few = sample.frame.filter(~pl.col("harmful")).group_by("language", maintain_order=True).head(BITS_TEXTS)
+    texts = Corpus(name=sample.name, frame=few.with_columns(pair_id=pl.lit(None, dtype=pl.String)))
+    before = activations.get("reference", activations["aligned"])
+    return locate_bits(
+        {"before": before.checkpoint},
+        texts,
+        max_tokens=config.spec.max_tokens,
+        dtype=config.spec.dtype,
+        store=store,
+    )["before"]
 
 
 def _primary_layer(config: AuditConfig, aligned: Activations, track: Track) -> Layer:

@@ -141,4 +141,4 @@ def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarra
 
 
 def _order(sample: Sample, rows: np.ndarray) -> np.ndarray:
-    return sample.draws.units[sample.draws.unit_of_row[rows[:, 0]]]
+    return np.asarray(sample.draws.units[sample.draws.unit_of_row[rows[:, 0]]])

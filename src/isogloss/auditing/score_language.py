@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from isogloss.activations.spec import Layer
+from isogloss.auditing.comparisons import Cell, Change
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
 from isogloss.progress import Track
@@ -27,6 +27,21 @@ class Scored:
     sample: Sample
     layer: Layer
     blocks: dict[str, BlockScores]
+
+    @property
+    def n(self) -> int:
+        """Texts per class."""
+        return self.sample.draws.per_class
+
+    @property
+    def changes(self) -> dict[Cell, Change]:
+        """Both models' scores by metric; nothing where there is no reference."""
+        if "reference" not in self.blocks:
+            return {}
+        return {
+            Cell(self.layer, before.metric, before.components): Change(reference=before, aligned=after, n=self.n)
+            for before, after in zip(self.blocks["reference"].scores, self.blocks["aligned"].scores, strict=True)
+        }
 
 
 def score(plan: Plan, sample: Sample, layer: Layer) -> Scored:
@@ -52,8 +67,3 @@ def side_by_side(
             done.append(result)
             advance(1)
     return done
-
-
-def seeded(seed: int, name: int) -> np.random.Generator:
-    """Return a generator of its own for each use, so that no use depends on another."""
-    return np.random.default_rng([seed, name])

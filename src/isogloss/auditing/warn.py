@@ -2,46 +2,92 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
-from isogloss.activations.spec import Layer
+from isogloss.auditing.plan import PRIMARY, Plan
+from isogloss.auditing.sample import MIN_MATCHED
+from isogloss.auditing.score_language import Scored
 from isogloss.models.fetch import Checkpoint
 from isogloss.notices import Notice
-from isogloss.results import Primary, Row
-from isogloss.separation.projection import Projection
+from isogloss.results import Estimate, LanguageVerdict, Row
+from isogloss.separation.salience import TIED
 
-#: A length-only AUROC this far from .5 says that length alone tells the classes apart.
-LENGTH_MARGIN = 0.15
-TIED = 1.1
+#: Control -> the code that says it may explain the probe's score.
+EXPLAINS = {"length": "S002", "ngram": "S003", "random_weights": "S007"}
 
 
-def notices_of_language(
-    code: str, rows: Sequence[Row], projection: Projection, *, cut: int, max_tokens: int
+def all_notices(
+    plan: Plan, rows: Sequence[Row], verdicts: Sequence[LanguageVerdict], scored: Sequence[Scored]
 ) -> list[Notice]:
-    """Warn of one language's confounders, at the layer of `projection`.
+    """Collect every warning of an audit: corpus, models, languages, then the run as a whole."""
+    found = [*plan.corpus.notices, *notices_of_models(plan.activations[role].checkpoint for role in plan.roles)]
+    spec = plan.config.spec
+    for code in plan.languages:
+        if cut := plan.activations["aligned"].cut(code):
+            found.append(Notice(code="M001", detail=f"{cut} texts at {spec.max_tokens} tokens", language=code))
+        found += notices_of_controls(code, _at_primary(plan, rows, code))
+    found += _tied(plan, scored)
+    found += _not_computed(rows)
+    found += _approximate(_of_primary(plan, rows))
+    found += notices_of_verdicts(verdicts, plan.config.match)
+    if plan.config.primary != PRIMARY:
+        detail = f"{plan.primary.metric}, {plan.primary.components} components, layer {plan.primary.layer}"
+        found.append(Notice(code="S012", detail=detail))
+    if "reference" not in plan.activations:
+        found.append(Notice(code="M002", detail="scores of the aligned model only"))
+    return found
+
+
+def _at_primary(plan: Plan, rows: Sequence[Row], code: str) -> list[Row]:
+    layer = plan.primary_layer
+    return [
+        row
+        for row in rows
+        if row.language == code
+        and row.sample == "all"
+        and (row.kind == "control" or (row.layer, row.norm) == (layer.index, layer.norm))
+    ]
+
+
+def _of_primary(plan: Plan, rows: Sequence[Row]) -> list[Row]:
+    chosen = (plan.primary.metric, plan.primary.components)
+    return [
+        row
+        for code in plan.languages
+        for row in _at_primary(plan, rows, code)
+        if (row.metric, row.components) == chosen
+    ]
+
+
+def notices_of_controls(code: str, rows: Sequence[Row]) -> list[Notice]:
+    """Warn where a control's upper bound reaches the lower bound of the aligned model's probe.
 
     Args:
         code: language.
-        rows: its scores at the primary layer, and its controls.
-        projection: of the aligned model at the primary layer.
-        cut: texts that lost their end.
-        max_tokens: the limit that cut them.
+        rows: its controls, and its scores at the primary layer.
     """
-    controls = {row.metric: row.estimate.value for row in rows if row.kind == "control"}
+    controls = {row.metric: row.estimate for row in rows if row.kind == "control"}
     found = []
-    if cut:
-        found.append(Notice(code="M001", detail=f"{cut} texts at {max_tokens} tokens", language=code))
-    if abs(controls["length_auroc"] - 0.5) > LENGTH_MARGIN:
-        found.append(Notice(code="S002", detail=f"AUROC {controls['length_auroc']:.2f}", language=code))
-    probe = [row.estimate.value for row in rows if row.metric == "auroc" and row.model == "aligned"]
-    if probe and controls["ngram_auroc"] >= probe[0]:
-        detail = f"n-grams {controls['ngram_auroc']:.2f}, probe {probe[0]:.2f}"
-        found.append(Notice(code="S003", detail=detail, language=code))
-    gap = projection.eigen_gap(2)
-    if gap < TIED:
-        found.append(Notice(code="S005", detail=f"eigenvalue ratio {gap:.2f}", language=code))
+    for metric in ("auroc", "twin_accuracy"):
+        scores = [row.estimate for row in rows if (row.kind, row.metric, row.model) == ("score", metric, "aligned")]
+        if not scores or scores[0].reason:
+            continue
+        score = scores[0]
+        for control, warning in EXPLAINS.items():
+            other = controls.get(f"{control}_{metric}")
+            if other is not None and _upper(other) >= score.low:
+                detail = f"{metric.replace('_', ' ')} {other.value:.2f}, probe {score.value:.2f}"
+                found.append(Notice(code=warning, detail=detail, language=code))
+        shuffled = controls.get(f"shuffled_labels_{metric}")
+        if shuffled is not None and shuffled.high >= score.low:
+            detail = f"{metric} {score.value:.2f}, from {score.low:.2f}; shuffled up to {shuffled.high:.2f}"
+            found.append(Notice(code="S008", detail=detail, language=code))
     return found
+
+
+def _upper(control: Estimate) -> float:
+    """Upper bound of how well a control separates: below one half it separates as well as above."""
+    return max(control.high, 1 - control.low)
 
 
 def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:
@@ -53,45 +99,56 @@ def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:
     ]
 
 
+def notices_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str]) -> list[Notice]:
+    """Warn of what weakens the verdicts."""
+    found = [
+        Notice(code="S004", detail=f"verdict {one.verdict}", language=one.language) for one in verdicts if one.disagree
+    ]
+    for one in verdicts:
+        if one.verdict == "confounded":
+            detail = f"{one.matched} when matched in {' and '.join(match)}"
+            found.append(Notice(code="S009", detail=detail, language=one.language))
+        elif match and one.matched is None and one.verdict not in {"pivot", "not measured"}:
+            detail = f"fewer than {MIN_MATCHED} agree in {' and '.join(match)}"
+            found.append(Notice(code="S010", detail=detail, language=one.language))
+    if reasons := {one.reason for one in verdicts if one.verdict == "inconclusive" and one.reason}:
+        found.append(Notice(code="S006", detail=min(reasons)))
+    return found
+
+
+def _tied(plan: Plan, scored: Sequence[Scored]) -> list[Notice]:
+    found = []
+    for one in scored:
+        gap = one.blocks["aligned"].projection.eigen_gap(2)
+        if one.layer == plan.primary_layer and gap < TIED:
+            found.append(Notice(code="S005", detail=f"eigenvalue ratio {gap:.2f}", language=one.sample.language))
+    return found
+
+
 def _not_computed(rows: Sequence[Row]) -> list[Notice]:
     """One warning for each score that is missing, with the languages that lack it."""
-    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.kind == "score" and row.estimate.reason:
-            what = f"{row.metric}, {row.components} components: {row.estimate.reason}"
-            reasons.setdefault((what, f"layer {row.layer}"), {})[row.language] = None
+            what = f"{row.metric}, {row.components} components: {row.estimate.reason}, layer {row.layer}"
+            reasons.setdefault(what, {})[row.language] = None
+    return _by_languages("S001", reasons, rows)
+
+
+def _approximate(rows: Sequence[Row]) -> list[Notice]:
+    """One warning for each reason why an interval of the primary estimand is approximate."""
+    reasons: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.estimate.approximate:
+            reasons.setdefault(f"{row.metric}: {row.estimate.approximate}", {})[row.language] = None
+    return _by_languages("S011", reasons, rows)
+
+
+def _by_languages(code: str, reasons: dict[str, dict[str, None]], rows: Sequence[Row]) -> list[Notice]:
     languages = {row.language for row in rows}
     return [
         Notice(
-            code="S001",
-            detail=f"{what}, {place}, in {'all languages' if len(lacking) == len(languages) else ' '.join(lacking)}",
+            code=code, detail=f"{what}, in {'all languages' if len(lacking) == len(languages) else ' '.join(lacking)}"
         )
-        for (what, place), lacking in reasons.items()
+        for what, lacking in reasons.items()
     ]
-
-
-def notices_of_run(
-    rows: Sequence[Row], layer: Layer, primary: Primary, *, has_reference: bool, pivot: str
-) -> list[Notice]:
-    """Warn of what concerns the comparison of the two models at the primary layer."""
-    found = _not_computed(rows)
-    if not has_reference:
-        return [*found, Notice(code="M002", detail="scores of the aligned model only")]
-    gains = {
-        (row.metric, row.language): row.estimate
-        for row in rows
-        if row.kind == "gain"
-        and (row.layer, row.norm) == (layer.index, layer.norm)
-        and row.components in {primary.components, None}
-    }
-    pivot_gain = gains[primary.metric, pivot].value
-    if not math.isnan(pivot_gain) and pivot_gain <= 0:
-        found.append(Notice(code="S006", detail=f"gain {pivot_gain:.3f}", language=pivot))
-    for (name, code), salience in gains.items():
-        probe = gains.get(("auroc", code))
-        # Only a clear salience gain can disagree; its interval excludes zero then.
-        clear = salience.low > 0 or salience.high < 0
-        if name == primary.metric and probe and clear and salience.value * probe.value < 0:
-            detail = f"gains {salience.value:+.3f} and {probe.value:+.3f}"
-            found.append(Notice(code="S004", detail=detail, language=code))
-    return found

@@ -83,7 +83,12 @@ def separation(audit: Audit) -> alt.LayerChart:
     """Draw the primary metric per language: reference and aligned with their intervals, joined by a line."""
     layer, norm = primary_layer(audit)
     rows = audit.find(
-        kind="score", layer=layer, norm=norm, metric=audit.primary.metric, components=audit.primary.components
+        kind="score",
+        sample="all",
+        layer=layer,
+        norm=norm,
+        metric=audit.primary.metric,
+        components=audit.primary.components,
     )
     data = pl.DataFrame(
         [

@@ -1,4 +1,4 @@
-"""Audit -> the lines that a person reads: a headline and one line per language, for terminal and Markdown."""
+"""Audit -> the lines that a person reads: a headline, one line per language, and its controls."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 
 from isogloss.corpora.languages import LANGUAGES
-from isogloss.results import Audit, Estimate
+from isogloss.results import Audit, Estimate, LanguageVerdict
 
 DASH = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One language at the primary layer, as text; the pivot comes first, then languages by gain."""
+    """One language at the primary estimand, as text; the pivot comes first, then languages by gain."""
 
     language: str
     reference: str
@@ -21,10 +21,11 @@ class Line:
     gain: str
     interval: str
     retention: str
+    kept: str
+    verdict: str
+    detectable: str
+    pivot_z: str
     probe: str
-    length: str
-    ngrams: str
-    reading: str
     codes: str
 
 
@@ -35,29 +36,64 @@ HEADINGS = {
     "gain": "gain",
     "interval": "[low, high]",
     "retention": "retention",
+    "kept": "[low, high]",
+    "verdict": "verdict",
+    "detectable": "min gap",
+    "pivot_z": "pivot z",
     "probe": "probe AUROC",
-    "length": "length",
-    "ngrams": "n-grams",
-    "reading": "separation",
     "codes": "warnings",
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ControlLine:
+    """The controls of one language, as text, beside the aligned model's probe: AUROC / twin accuracy."""
+
+    language: str
+    probe: str
+    length: str
+    ngram: str
+    random_weights: str
+    shuffled: str
+    edit_share: str
+    tokens: str
+    bits: str
+
+
+CONTROL_HEADINGS = {
+    "language": "language",
+    "probe": "probe, aligned",
+    "length": "length",
+    "ngram": "n-grams",
+    "random_weights": "random weights",
+    "shuffled": "shuffled up to",
+    "edit_share": "edited",
+    "tokens": "tokens/char",
+    "bits": "bits/char",
+}
+
+
 def lines(audit: Audit) -> list[Line]:
-    """Write one line per language at the primary layer and metric."""
-    return sorted((_line(audit, code) for code in audit.languages), key=lambda line: _order(audit, line))
+    """Write one line per language at the primary estimand."""
+    verdicts = {one.language: one for one in audit.verdicts}
+    found = [_line(audit, code, verdicts.get(code)) for code in audit.languages]
+    return sorted(found, key=lambda line: _order(audit, line.language.split()[0]))
 
 
-def _order(audit: Audit, line: Line) -> tuple[bool, float]:
-    code = line.language.split()[0]
+def control_lines(audit: Audit) -> list[ControlLine]:
+    """Write one line of controls per language, in the order of `lines`."""
+    return [_control_line(audit, code) for code in sorted(audit.languages, key=lambda code: _order(audit, code))]
+
+
+def _order(audit: Audit, code: str) -> tuple[bool, float]:
     found = _primary(audit, code, "gain") or _primary(audit, code, "score", "aligned")
     value = found.value if found else math.nan
     return code != audit.pivot, math.inf if math.isnan(value) else -value
 
 
 def primary_layer(audit: Audit) -> tuple[int, str]:
-    """Return the layer that readings come from: the last one asked for."""
-    name, _, norm = str(audit.config["layers"][-1]).partition("-")
+    """Return the layer that verdicts come from."""
+    name, _, norm = audit.primary.layer.partition("-")
     return int(name), norm
 
 
@@ -71,29 +107,56 @@ def _primary(audit: Audit, code: str, kind: str, model: str = "") -> Estimate | 
         norm=norm,
         metric=audit.primary.metric,
         components=audit.primary.components,
+        sample="all",
     )
 
 
-def _line(audit: Audit, code: str) -> Line:
+def _probe(audit: Audit, code: str, model: str, metric: str = "auroc") -> Estimate | None:
     layer, norm = primary_layer(audit)
-    probes = [
-        audit.value(kind="score", language=code, model=model, layer=layer, norm=norm, metric="auroc")
-        for model in ("reference", "aligned")
-    ]
-    gain = _primary(audit, code, "gain")
-    readings = {reading.language: reading.reading for reading in audit.readings}
+    return audit.value(kind="score", language=code, model=model, layer=layer, norm=norm, metric=metric, sample="all")
+
+
+def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
+    probes = [_probe(audit, code, model) for model in ("reference", "aligned")]
+    gain, kept = _primary(audit, code, "gain"), _primary(audit, code, "retention")
+    row = next((row for row in audit.find(kind="gain", language=code, sample="all") if row.estimate is gain), None)
+    word = verdict.verdict if verdict else DASH
     return Line(
         language=f"{code} {LANGUAGES[code].name}",
         reference=_number(_primary(audit, code, "score", "reference")),
         aligned=_number(_primary(audit, code, "score", "aligned")),
         gain=_number(gain, signed=True),
-        interval=f"[{gain.low:+.3f}, {gain.high:+.3f}]" if gain and not math.isnan(gain.low) else DASH,
-        retention="pivot" if code == audit.pivot else _number(_primary(audit, code, "retention"), digits=2),
+        interval=_interval(gain, signed=True),
+        retention=_number(kept, digits=2),
+        kept=_interval(kept, digits=2),
+        verdict=f"{word}, metrics disagree" if verdict and verdict.disagree else word,
+        detectable=_plain(row.detectable_gap) if row else DASH,
+        pivot_z=_plain(row.pivot_z, digits=1) if row else DASH,
         probe=" → ".join(_number(probe, digits=2) for probe in probes if probe) or DASH,
-        length=_number(audit.value(kind="control", language=code, metric="length_auroc"), digits=2),
-        ngrams=_number(audit.value(kind="control", language=code, metric="ngram_auroc"), digits=2),
-        reading=readings.get(code, DASH),
         codes=" ".join(dict.fromkeys(notice.code for notice in audit.notices if notice.language == code)),
+    )
+
+
+def _control_line(audit: Audit, code: str) -> ControlLine:
+    def control(name: str) -> Estimate | None:
+        return audit.value(kind="control", language=code, metric=name)
+
+    def both(name: str) -> str:
+        found = [control(f"{name}_{metric}") for metric in ("auroc", "twin_accuracy")]
+        return " / ".join(_number(one, digits=2) for one in found if one) or DASH
+
+    probes = [_probe(audit, code, "aligned", metric) for metric in ("auroc", "twin_accuracy")]
+    shuffled = control("shuffled_labels_auroc")
+    return ControlLine(
+        language=f"{code} {LANGUAGES[code].name}",
+        probe=" / ".join(_number(one, digits=2) for one in probes if one) or DASH,
+        length=both("length"),
+        ngram=both("ngram"),
+        random_weights=both("random_weights"),
+        shuffled=_plain(shuffled.high, digits=2) if shuffled else DASH,
+        edit_share=_number(control("edit_share"), digits=2),
+        tokens=_number(control("tokens_per_character"), digits=2),
+        bits=_number(control("bits_per_character"), digits=2),
     )
 
 
@@ -103,44 +166,77 @@ def _number(estimate: Estimate | None, *, digits: int = 3, signed: bool = False)
     return f"{estimate.value:{'+' if signed else ''}.{digits}f}"
 
 
+def _plain(value: float, *, digits: int = 3) -> str:
+    return DASH if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _interval(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> str:
+    """Bounds in brackets; about-signs for bounds that are only approximate."""
+    if estimate is None or math.isnan(estimate.low):
+        return DASH
+    form = f"{'+' if signed else ''}.{digits}f"
+    about = "≈" if estimate.approximate else ""
+    return f"{about}[{estimate.low:{form}}, {estimate.high:{form}}]"
+
+
+#: Verdicts in the order in which the headline names them, with how it says them.
+SAID = {
+    "reached": "reached {}",
+    "weakened": "weakened in {}",
+    "lagging": "lags in {}",
+    "not reached": "did not reach {}",
+    "reversed": "is reversed in {}",
+    "confounded": "is confounded in {}",
+    "inconclusive": "cannot be judged from these texts in {}",
+    "not measured": "was not measured in {}",
+}
+
+
 def headline(audit: Audit) -> str:
-    """Say in which languages alignment raised the separation and in which it did not."""
+    """Say in which languages alignment holds, from the verdicts."""
     if not audit.has_reference:
-        return "No reference model: separation of the aligned model only, no gain."
-    groups: dict[str, list[str]] = {}
-    for reading in audit.readings:
-        groups.setdefault(reading.reading, []).append(reading.language)
-    rose = groups.get("rose", [])
-    found = f"in {len(rose)} of {len(audit.readings)} languages" + (f": {_shares(audit, rose)}." if rose else ".")
-    parts = [f"Alignment raised the separation of harmful from harmless text {found}"]
-    for word, start in (("fell", "It lowered it in"), ("no clear change", "No clear change in")):
-        if word in groups:
-            parts.append(f"{start} {', '.join(groups[word])}.")
-    if "not measured" in groups:
-        parts.append(f"Not measured in {', '.join(groups['not measured'])}.")
-    return " ".join(parts)
-
-
-def _shares(audit: Audit, codes: list[str]) -> str:
-    """Name languages, the largest retention first, each with the share of the pivot's gain that it kept."""
-    kept = {code: _primary(audit, code, "retention") for code in codes}
-    known = {code: found.value for code, found in kept.items() if found and not math.isnan(found.value)}
-    ordered = sorted(codes, key=lambda code: (code != audit.pivot, -known.get(code, 0.0)))
-    shares = [f"{code} ({known[code]:.0%} of the {audit.pivot} gain)" if code in known else code for code in ordered]
-    return ", ".join(shares)
+        return "No reference model: separation of the aligned model only, no gain and no verdict."
+    others = [one for one in audit.verdicts if one.language != audit.pivot]
+    if not others:
+        return f"Only {LANGUAGES[audit.pivot].name}: nothing to compare it with."
+    groups = {word: [one.language for one in others if one.verdict == word] for word in SAID}
+    gain = _primary(audit, audit.pivot, "gain")
+    if gain is None or not gain.low > 0:
+        found = _number(gain, signed=True)
+        return f"Alignment has no clear effect in {audit.pivot} itself (gain {found}), so no language can be compared with it."
+    reached = groups.pop("reached")
+    named = f": {', '.join(reached)}" if reached else ""
+    start = f"Of what alignment did in {audit.pivot}, {len(reached)} of {len(others)} other languages kept 80 % or more{named}."
+    rest = [said.format(", ".join(groups[word])) for word, said in SAID.items() if groups.get(word)]
+    return start + (f" It {'; it '.join(rest)}." if rest else "")
 
 
 def caption(audit: Audit) -> str:
     """Say what the columns hold."""
     layer, norm = primary_layer(audit)
     place = f"layer {layer}" + (f" ({norm}-norm)" if norm else "")
-    sample = next(iter(row.estimate.n for row in audit.rows))
+    sample = next(row.estimate.n for row in audit.rows if row.kind == "score")
+    named = {
+        "between_class_variance": "share of variance between the classes",
+        "bhattacharyya": "Bhattacharyya distance of the classes",
+        "silhouette": "silhouette of the classes",
+    }
     return (
-        f"Separation: share of variance between the classes in {audit.primary.components} principal components, "
-        f"{place}, {audit.config['position']} token, {sample} texts per class. Gain: aligned minus reference, with a "
-        f"{audit.config['level']:.0%} interval (for all languages but {audit.pivot} together). Retention: gain over "
-        f"the gain of {audit.pivot}. Probe, length, n-grams: AUROC of a cross-fitted probe on hidden states, of text "
-        "length, of character n-grams."
+        f"Separation (reference, aligned): {named.get(audit.primary.metric, audit.primary.metric)} in "
+        f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
+        f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
+        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min gap: "
+        f"the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over its "
+        "standard error."
+    )
+
+
+def control_caption() -> str:
+    """Say what the columns of the controls hold."""
+    return (
+        "Pairs of numbers: AUROC / twin accuracy, of the probe and of what could explain it: text length, character "
+        "n-grams, the same architecture with random weights. Shuffled: 97.5 % of AUROCs with shuffled labels. Edited: "
+        "median share of words edited in a pair. Bits/char: of the model before alignment on harmless texts."
     )
 
 
@@ -148,4 +244,11 @@ def markdown(audit: Audit) -> str:
     """Write the lines as a Markdown table."""
     rows = [" | ".join(HEADINGS.values()), " | ".join("---" for _ in HEADINGS)]
     rows += [" | ".join(getattr(line, name) for name in HEADINGS) for line in lines(audit)]
+    return "\n".join(f"| {row} |" for row in rows) + "\n"
+
+
+def control_markdown(audit: Audit) -> str:
+    """Write the controls as a Markdown table."""
+    rows = [" | ".join(CONTROL_HEADINGS.values()), " | ".join("---" for _ in CONTROL_HEADINGS)]
+    rows += [" | ".join(getattr(line, name) for name in CONTROL_HEADINGS) for line in control_lines(audit)]
     return "\n".join(f"| {row} |" for row in rows) + "\n"

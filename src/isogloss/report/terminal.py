@@ -10,14 +10,32 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from isogloss.report.tables import HEADINGS, caption, headline, lines
+from isogloss.report.tables import (
+    CONTROL_HEADINGS,
+    HEADINGS,
+    ControlLine,
+    Line,
+    caption,
+    control_caption,
+    control_lines,
+    headline,
+    lines,
+)
 from isogloss.results import Audit
 
 #: Columns from which all of them fit; narrower terminals get the ones that carry the answer.
-WIDE = 128
-COMPACT = ("language", "reference", "aligned", "gain", "retention", "reading")
-RIGHT = {"reference", "aligned", "gain", "retention", "length", "ngrams"}
-STYLES = {"rose": "green", "fell": "red", "no clear change": "yellow"}
+WIDE = 156
+COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
+LEFT = {"language", "verdict", "codes"}
+STYLES = {
+    "reached": "green",
+    "weakened": "yellow",
+    "lagging": "yellow",
+    "not reached": "red",
+    "reversed": "red",
+    "confounded": "magenta",
+    "inconclusive": "dim",
+}
 
 
 @contextmanager
@@ -34,22 +52,29 @@ def print_audit(audit: Audit, console: Console) -> None:
     """Print headline, table, caption and warnings of an audit."""
     models = [audit.models[role]["name"] for role in ("reference", "aligned") if audit.models.get(role)]
     console.print(f"\n[bold]{audit.corpus['name']}[/bold], {' → '.join(models)}\n", highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    headings = {name: HEADINGS[name] for name in (HEADINGS if console.width >= WIDE else COMPACT)}
-    for name, heading in headings.items():
-        table.add_column(escape(heading), justify="right" if name in RIGHT else "left", no_wrap=name != "codes")
-    for line in lines(audit):
-        style = STYLES.get(line.reading, "")
-        cells = [escape(getattr(line, name)) for name in headings]
-        cells[list(headings).index("reading")] = f"[{style}]{line.reading}[/{style}]" if style else line.reading
-        table.add_row(*cells)
-    console.print(table)
+    wide = console.width >= WIDE
+    console.print(_table({name: HEADINGS[name] for name in (HEADINGS if wide else COMPACT)}, lines(audit)))
     console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)
     console.print(f"\n{caption(audit)}", style="dim", highlight=False)
+    console.print("\nWhat else could explain a score\n", style="bold")
+    console.print(_table(CONTROL_HEADINGS, control_lines(audit)))
+    console.print(f"\n{control_caption()}", style="dim", highlight=False)
     if audit.notices:
         console.print("\nWarnings (docs/methods.md explains the codes):", highlight=False)
         for notice in sorted(audit.notices, key=lambda notice: notice.code):
             console.print(f"  {notice.code} {notice.text}", highlight=False, markup=False)
+
+
+def _table(headings: Mapping[str, str], found: Sequence[Line] | Sequence[ControlLine]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for name, heading in headings.items():
+        table.add_column(escape(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")
+    for line in found:
+        cells = {name: escape(getattr(line, name)) for name in headings}
+        if style := STYLES.get(cells.get("verdict", "").partition(",")[0]):
+            cells["verdict"] = f"[{style}]{cells['verdict']}[/{style}]"
+        table.add_row(*cells.values())
+    return table
 
 
 def print_table(rows: Sequence[Mapping[str, str]], console: Console) -> None:

@@ -62,7 +62,7 @@ def detectability_scores(
                 metric=row.name,
                 components=None,
                 plug_in=float(plug_in),
-                found=delete_group(float(logit(plug_in, n)), np.asarray(logit(np.array(values), n)), draws.group_ids),
+                found=delete_group(float(logit(plug_in, n)), logit(np.array(values), n), draws.group_ids),
                 plug_in_null=np.array(null),
                 null=np.array(null),
             )
@@ -70,14 +70,14 @@ def detectability_scores(
     return found
 
 
-def logit(share: float | np.ndarray, n: int) -> float | np.ndarray:
+def logit(share: float | np.ndarray, n: int) -> np.ndarray:
     """Log odds of a share in [0, 1], a share nearer to 0 or 1 than half a text of n being taken for that.
 
     >>> float(logit(0.5, 10)), bool(logit(1.0, 10) == logit(0.95, 10))
     (0.0, True)
     """
     share = np.clip(share, 0.5 / n, 1 - 0.5 / n)
-    return np.log(share / (1 - share))
+    return np.asarray(np.log(share / (1 - share)))
 
 
 def from_logit(value: float) -> float:

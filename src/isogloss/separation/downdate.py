@@ -35,7 +35,7 @@ def between_class_variance(space: Space, left: LeftOut, labels: np.ndarray, k: i
     shift = sums @ left.basis[:, :, :k]
     between = (shift**2).sum(axis=2) * (1 / n1 + 1 / (n - g - n1))
     total = left.scatter[:, :k].sum(axis=1)
-    return np.divide(between, total[:, None], out=np.full_like(between, np.nan), where=total[:, None] > 0)
+    return np.asarray(np.divide(between, total[:, None], out=np.full_like(between, np.nan), where=total[:, None] > 0))
 
 
 def bhattacharyya(space: Space, left: LeftOut, harmful: np.ndarray, k: int) -> np.ndarray:

@@ -141,7 +141,7 @@ def _remove_pairs(
 
     def of_class(form: _Form, one: _Class, *, harmful: bool) -> np.ndarray:
         a, b = form.squares(z[left], one.mean), form.squares(z[right], one.mean)
-        return np.where(swapped == harmful, b, a)
+        return np.asarray(np.where(swapped == harmful, b, a))
 
     own = []
     for one, harmful in ((first, False), (second, True)):

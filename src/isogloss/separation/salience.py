@@ -59,7 +59,7 @@ def salience_scores(
                 wanted.append((row, k))
     left = _without_units(space, draws, wanted) if wanted else {}
     groups = {k: _without_groups(space, draws, k) for k in {k for _, k in wanted} if space.rank > k}
-    scores = [_score(row, k, space, draws, left[row.name, k], groups.get(k)) for row, k in wanted]
+    scores = [_score(row, k, space, draws, left=left[row.name, k], groups=groups.get(k)) for row, k in wanted]
     return [*scores, *missing_scores], space.projection(max(components))
 
 
@@ -71,7 +71,9 @@ def _too_little(row: Metric, k: int, space: Space, draws: Draws) -> str | None:
     return None
 
 
-def _score(row: Metric, k: int, space: Space, draws: Draws, left: _Left, groups: Sequence[np.ndarray] | None) -> Score:
+def _score(
+    row: Metric, k: int, space: Space, draws: Draws, *, left: _Left, groups: Sequence[np.ndarray] | None
+) -> Score:
     z = space.leading[:, :k]
     plug_in, *shuffled = row.many(z, np.vstack([draws.harmful[None, :], draws.shuffles]), draws.twins, draws.folds)
     if np.isnan([plug_in, *left.fitted]).any():
@@ -89,12 +91,12 @@ def _score(row: Metric, k: int, space: Space, draws: Draws, left: _Left, groups:
         found=with_null(found, null, draws.shuffle_ids),
         plug_in_null=plug_in_null,
         null=null,
-        approximate=_approximate(row, k, space, draws),
+        approximate=_approximate(k, space, draws),
     )
 
 
 def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the estimate under shuffled labels, its mean taken off where the estimate is debiased by it: (B,), and that mean."""
+    """Return the estimate under shuffled labels, (B,), and the mean of it that is taken off (Bhattacharyya only)."""
     if row.name == "between_class_variance":
         held = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0))
         parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.shuffles) * z.shape[1])
@@ -165,7 +167,7 @@ def _bias_of_fit(row: Metric, z: np.ndarray, draws: Draws, fitted: Sequence[np.n
     return float((draws.n_groups - 1) * np.mean(differences))
 
 
-def _approximate(row: Metric, k: int, space: Space, draws: Draws) -> str | None:
+def _approximate(k: int, space: Space, draws: Draws) -> str | None:
     if space.rank == k:
         return None
     if draws.per_class < FEW:

@@ -24,7 +24,7 @@ BLOCK = 400_000
 def silhouettes(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
     """(b - a) / max(a, b) of mean distances a to the own and b to the other class; 0 where both are 0."""
     largest = np.maximum(inner, outer)
-    return np.divide(outer - inner, largest, out=np.zeros_like(largest), where=largest > 0)
+    return np.asarray(np.divide(outer - inner, largest, out=np.zeros_like(largest), where=largest > 0))
 
 
 def silhouette_many(z: np.ndarray, labels: np.ndarray, twins: np.ndarray | None) -> np.ndarray:
@@ -80,8 +80,8 @@ class Silhouette:
 
     Attributes:
         held: float64 (units,), the silhouette without each unit, in the components of all rows.
-        pull: float64 (n, n), Laplacian of the derivative of the silhouette by squared distances; None where there are no
-            more than k components, so that nothing is fitted.
+        pull: float64 (n, n), Laplacian of the derivative of the silhouette by squared distances; None where there
+            are no more than k components, so that nothing is fitted.
         k: components.
     """
 
@@ -153,7 +153,7 @@ def _slope(
     by_inner = np.where(far, -1 / largest, -outer / largest**2) / sizes[0]
     by_outer = np.where(far, inner / largest**2, 1 / largest) / sizes[1]
     by_distance = same * by_inner[:, None] + other * by_outer[:, None]
-    return np.divide(by_distance, 2 * distances, out=np.zeros_like(distances), where=distances > 0)
+    return np.asarray(np.divide(by_distance, 2 * distances, out=np.zeros_like(distances), where=distances > 0))
 
 
 def silhouette_left_out(space: Space, left: LeftOut, opened: Silhouette) -> np.ndarray:

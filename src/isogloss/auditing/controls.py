@@ -1,0 +1,99 @@
+"""The controls of one language: what could explain its scores besides the model's alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+
+from isogloss.auditing.plan import LEVEL, Plan
+from isogloss.auditing.rows import null_summary, score_estimate
+from isogloss.auditing.sample import Sample, edit_shares
+from isogloss.results import NAN, Estimate, Row
+from isogloss.separation.controls import CONTROLS, length_scores, ngram_gram
+from isogloss.separation.detectability import fixed_scores, probe_scores
+from isogloss.separation.jackknife import Jackknife, delete_one
+from isogloss.separation.metrics import METRICS, Metric
+from isogloss.separation.probe import kernel_probe, ridge_probe
+from isogloss.separation.score import Score
+
+RATIO = "delete-one jackknife of a ratio"
+MEDIAN = "order statistics"
+SHUFFLED = "shuffled labels"
+
+
+def control_rows(plan: Plan, sample: Sample) -> list[Row]:
+    """Compute all controls of a language that the plan asks for; scores of models at the primary layer."""
+    probes = [METRICS["auroc"], *([METRICS["twin_accuracy"]] if sample.twins is not None else [])]
+    found: dict[str, Estimate] = {}
+    lengths = length_scores(sample.texts)
+    found |= _scores("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
+    grams = kernel_probe(ngram_gram(sample.texts))
+    found |= _scores("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
+    if "random" in plan.activations:
+        found |= _scores("random_weights", _of_states(plan, "random", sample, probes), sample, plan)
+    found["shuffled_labels_auroc"] = _shuffled(plan, sample)
+    if sample.twins is not None:
+        found["edit_share"] = _median(edit_shares(sample), sample, plan)
+    counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
+    found["tokens_per_character"] = _ratio(counts, lengths, sample, plan)
+    if plan.likelihoods:
+        bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
+        found["bits_per_character"] = _ratio(bits, characters, sample, plan)
+    return [
+        Row(kind="control", language=sample.language, metric=name, estimate=found[name])
+        for name in CONTROLS
+        if name in found
+    ]
+
+
+def _of_states(plan: Plan, role: str, sample: Sample, probes: Sequence[Metric]) -> list[Score]:
+    hidden = plan.activations[role].block(sample.language, plan.primary_layer).hidden[sample.rows]
+    return probe_scores(ridge_probe(hidden), sample.draws, probes)
+
+
+def _scores(name: str, scores: Sequence[Score], sample: Sample, plan: Plan) -> dict[str, Estimate]:
+    n = sample.draws.per_class
+    return {f"{name}_{score.metric}": score_estimate(score, n, plan.config.seed) for score in scores}
+
+
+def _shuffled(plan: Plan, sample: Sample) -> Estimate:
+    """Describe the aligned model's AUROC under shuffled labels: what the probe finds where nothing is to be found."""
+    null = _of_states(plan, "aligned", sample, [METRICS["auroc"]])[0].null
+    mean, low, high = null_summary(null)
+    n, seed = sample.draws.per_class, plan.config.seed
+    return Estimate(value=mean, n=n, seed=seed, low=low, high=high, level=LEVEL, method=SHUFFLED)
+
+
+def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Jackknife:
+    """Ratio of two sums over texts, with its jackknife."""
+    top, bottom = numerators.astype(np.float64), denominators.astype(np.float64)
+    left = (top.sum() - top) / (bottom.sum() - bottom)
+    return delete_one(float(top.sum() / bottom.sum()), left, np.arange(len(top)))
+
+
+def _ratio(numerators: np.ndarray, denominators: np.ndarray, sample: Sample, plan: Plan) -> Estimate:
+    n, seed = len(numerators), plan.config.seed
+    if not denominators.sum() > 0:
+        return Estimate(value=NAN, n=n, seed=seed, reason="no characters")
+    found = ratio(numerators, denominators)
+    bounds = found.interval(LEVEL)
+    return Estimate(value=found.value, n=n, seed=seed, low=bounds.low, high=bounds.high, level=LEVEL, method=RATIO)
+
+
+def _median(values: np.ndarray, sample: Sample, plan: Plan) -> Estimate:
+    """Median with the order statistics that hold the true one in at least 95 % of samples."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    first = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, n, 0.5))
+    low, high = ordered[max(0, first - 1)], ordered[min(n - 1, n - first)]
+    return Estimate(
+        value=float(np.median(ordered)),
+        n=n,
+        seed=plan.config.seed,
+        low=float(low),
+        high=float(high),
+        level=LEVEL,
+        method=MEDIAN,
+    )

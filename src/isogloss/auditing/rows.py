@@ -1,0 +1,156 @@
+"""Scores and jackknife columns -> the rows of an audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isogloss.activations.spec import Layer
+from isogloss.auditing.plan import LEVEL
+from isogloss.results import NAN, Estimate, Row
+from isogloss.separation.compare import Retention
+from isogloss.separation.detectability import from_logit
+from isogloss.separation.jackknife import Interval, Jackknife
+from isogloss.separation.score import Score
+
+ONE_UNIT = "delete-one jackknife, components refitted"
+GROUPS = "delete-group jackknife, probe refitted, logit scale"
+WILSON = "Wilson: no text moves the score"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a row belongs: language, layer and sample, with the texts per class and the seed that it carries."""
+
+    language: str
+    layer: Layer
+    n: int
+    seed: int
+    sample: str = "all"
+
+
+def score_row(score: Score, role: str, place: Place) -> Row:
+    """Write a score as a row."""
+    return _row("score", score, score_estimate(score, place.n, place.seed), place, role=role)
+
+
+def score_estimate(score: Score, n: int, seed: int) -> Estimate:
+    """Write a score as an estimate with its interval and null."""
+    if score.found is None:
+        return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
+    logit = score.row.scale == "logit"
+    bounds = score.found.interval(LEVEL)
+    method = GROUPS if logit else ONE_UNIT
+    if logit and not score.found.se > 0:
+        bounds, method = wilson(score.plug_in, n), WILSON
+    elif logit:
+        bounds = Interval(low=from_logit(bounds.low), high=from_logit(bounds.high))
+    null = null_summary(score.null)
+    return Estimate(
+        value=score.plug_in if logit else score.found.value,
+        n=n,
+        seed=seed,
+        low=bounds.low,
+        high=bounds.high,
+        level=LEVEL,
+        method=method,
+        plug_in=score.plug_in,
+        null_mean=null[0],
+        null_low=null[1],
+        null_high=null[2],
+        p_value=score.p_value,
+        approximate=score.approximate,
+    )
+
+
+def wilson(share: float, n: int) -> Interval:
+    """Wilson's interval of a share of n, for a score of 0 or 1 that no text moves.
+
+    >>> wilson(1.0, 100).high, round(wilson(1.0, 100).low, 3)
+    (1.0, 0.963)
+    """
+    z2 = 1.959963984540054**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return Interval(low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
+
+
+def null_summary(null: np.ndarray) -> tuple[float, float, float]:
+    """Mean and 2.5 and 97.5 % quantiles; NaN for an empty null. Shuffles without a value do not count."""
+    null = null[~np.isnan(null)]
+    if not len(null):
+        return NAN, NAN, NAN
+    low, high = np.quantile(null, [0.025, 0.975])
+    return float(null.mean()), float(low), float(high)
+
+
+def difference_row(
+    kind: str, score: Score, found: Jackknife, null: np.ndarray, place: Place, *, critical: float | None, method: str
+) -> Row:
+    """Write a gain or a gap as a row.
+
+    Args:
+        kind: gain or gap.
+        score: any score of the same metric.
+        found: on the metric's scale.
+        null: (B,), on the metric's scale; empty where languages are not paired.
+        place: of the row.
+        critical: simultaneous critical value; None takes the pointwise t.
+        method: how the interval is made.
+    """
+    interval = found.interval(LEVEL, critical)
+    mean, low, high = null_summary(null)
+    estimate = Estimate(
+        value=found.value,
+        n=place.n,
+        seed=place.seed,
+        low=interval.low,
+        high=interval.high,
+        level=LEVEL,
+        method=method,
+        null_mean=mean,
+        null_low=low,
+        null_high=high,
+        p_value=found.p_value,
+        approximate=score.approximate,
+    )
+    return _row(kind, score, estimate, place, scale=score.row.scale)
+
+
+def retention_row(score: Score, found: Retention, place: Place, *, method: str) -> Row:
+    """Write retention with its Fieller set as a row."""
+    known = found.reason is None
+    estimate = Estimate(
+        value=found.value,
+        n=place.n,
+        seed=place.seed,
+        low=found.low,
+        high=found.high,
+        level=LEVEL if known else NAN,
+        method=method if known else None,
+        approximate=score.approximate,
+        reason=found.reason,
+    )
+    return _row("retention", score, estimate, place)
+
+
+def missing_row(kind: str, score: Score, reason: str, place: Place) -> Row:
+    """Write a comparison that could not be made as a row."""
+    return _row(kind, score, Estimate(value=NAN, n=place.n, seed=place.seed, reason=reason), place)
+
+
+def _row(kind: str, score: Score, estimate: Estimate, place: Place, *, role: str = "", scale: str = "plain") -> Row:
+    return Row(
+        kind=kind,
+        model=role,
+        language=place.language,
+        layer=place.layer.index,
+        norm=place.layer.norm,
+        basis=score.row.basis,
+        components=score.components,
+        metric=score.metric,
+        sample=place.sample,
+        scale=scale,
+        estimate=estimate,
+    )

@@ -10,8 +10,9 @@ from isogloss.auditing.score_language import Scored
 from isogloss.models.fetch import Checkpoint
 from isogloss.notices import Notice
 from isogloss.results import Estimate, LanguageVerdict, Row
-from isogloss.separation.salience import TIED
 
+#: Below this ratio of eigenvalues 2 and 3 the picture in two components is not determined.
+TIED = 1.1
 #: Control -> the code that says it may explain the probe's score.
 EXPLAINS = {"length": "S002", "ngram": "S003", "random_weights": "S007"}
 

@@ -29,8 +29,9 @@ from isogloss.separation.resample import Draws
 from isogloss.separation.score import Score, missing
 from isogloss.separation.silhouette import open_silhouette, silhouette_left_out
 
-#: Below this ratio of eigenvalues k and k + 1 the k-th component is not determined.
-TIED = 1.1
+#: Where fitting the components makes the standard error this many times as large, the harm axis stands near the edge of
+#: the components that are kept, and the interval may cover less than it says.
+MOVED = 1.25
 #: With the components fitted, intervals from fewer texts per class cover less than they say (docs/validation.md).
 FEW = 200
 
@@ -91,7 +92,7 @@ def _score(
         found=with_null(found, null, draws.shuffle_ids),
         plug_in_null=plug_in_null,
         null=null,
-        approximate=_approximate(k, space, draws),
+        approximate=_approximate(left, draws, fitted=groups is not None),
     )
 
 
@@ -167,12 +168,12 @@ def _bias_of_fit(row: Metric, z: np.ndarray, draws: Draws, fitted: Sequence[np.n
     return float((draws.n_groups - 1) * np.mean(differences))
 
 
-def _approximate(k: int, space: Space, draws: Draws) -> str | None:
-    if space.rank == k:
+def _approximate(left: _Left, draws: Draws, *, fitted: bool) -> str | None:
+    if not fitted:
         return None
     if draws.per_class < FEW:
         return f"fewer than {FEW} texts per class with fitted components"
-    gap = float(space.scatter[k - 1] / space.scatter[k])
-    if gap < TIED:
-        return f"components {k} and {k + 1} are nearly tied"
+    moved, still = (delete_one(0.0, values, draws.units, draws.strata).se for values in (left.fitted, left.held))
+    if moved > MOVED * still:
+        return "it hangs on components that the texts do not determine"
     return None

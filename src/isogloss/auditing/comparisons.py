@@ -125,8 +125,7 @@ def compare(family: Family, seed: int) -> Compared:
 
 
 def _critical(found: Mapping[str, Jackknife], rng: np.random.Generator) -> float | None:
-    moving = [one for one in found.values() if one.se > 0]
-    return critical_value(moving, LEVEL, rng) if moving else None
+    return critical_value(list(found.values()), LEVEL, rng) if found else None
 
 
 def _gain_row(change: Change, found: Jackknife | None, place: Place, critical: float | None) -> Row:

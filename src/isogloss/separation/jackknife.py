@@ -190,17 +190,18 @@ def critical_value(found: Sequence[Jackknife], level: float, rng: np.random.Gene
     bootstrap with Gaussian multipliers on the pseudo-value matrix, studentised with a chi-square of `df`.
 
     Args:
-        found: estimates with a positive standard error.
+        found: estimates; those that no unit moves do not count.
         level: such as 0.95.
         rng: its draws decide the third decimal.
     """
-    if len(found) == 1:
-        return float(scipy.stats.t.ppf((1 + level) / 2, found[0].df))
+    df = min(one.df for one in found)
+    found = [one for one in found if one.se > 0]
+    if len(found) <= 1:
+        return float(scipy.stats.t.ppf((1 + level) / 2, df))
     cov = covariance(found)
     scale = np.sqrt(np.diag(cov))
     values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    df = min(one.df for one in found)
     draws = rng.standard_normal((BAND_DRAWS, len(found))) @ root.T
     largest = np.abs(draws).max(axis=1) / np.sqrt(rng.chisquare(df, BAND_DRAWS) / df)
     return float(np.quantile(largest, level))

@@ -115,7 +115,8 @@ def compare(family: Family, seed: int) -> Compared:
         place = Place(language=code, layer=family.layer, sample=family.sample, n=change.n, seed=seed)
         own = [_gain_row(change, gains.get(code), place, critical)]
         if code != family.pivot:
-            own += _against_pivot(change, family.pivots[code], gaps.get(code), found.get(code), place, critical_gap)
+            judged = (gaps[code], found[code]) if code in gaps else None
+            own += _against_pivot(change, family.pivots[code], judged, place, critical_gap)
         rows += [_judged(row, gaps.get(code), against.get(code, gains.get(code))) for row in own]
     return Compared(
         rows=tuple(rows),
@@ -136,11 +137,12 @@ def _gain_row(change: Change, found: Jackknife | None, place: Place, critical: f
 
 
 def _against_pivot(
-    change: Change, pivot: Change, found: Jackknife | None, kept: Retention | None, place: Place, critical: float | None
+    change: Change, pivot: Change, judged: tuple[Jackknife, Retention] | None, place: Place, critical: float | None
 ) -> list[Row]:
-    if found is None or kept is None:
+    if judged is None:
         reason = str(change.reason or pivot.reason)
         return [missing_row(kind, change.aligned, reason, place) for kind in ("gap", "retention")]
+    found, kept = judged
     shared = np.isin(change.gain.units, pivot.gain.units).any()
     paired = "items paired" if shared else "independent samples"
     null = pivot.null - change.null if len(pivot.null) == len(change.null) else np.empty(0)

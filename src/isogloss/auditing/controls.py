@@ -35,12 +35,12 @@ def control_rows(plan: Plan, sample: Sample) -> list[Row]:
         found |= _scores("random_weights", _of_states(plan, "random", sample, probes), sample, plan)
     found["shuffled_labels_auroc"] = _shuffled(plan, sample)
     if sample.twins is not None:
-        found["edit_share"] = _median(edit_shares(sample), sample, plan)
+        found["edit_share"] = _median(edit_shares(sample), plan.config.seed)
     counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
-    found["tokens_per_character"] = _ratio(counts, lengths, sample, plan)
+    found["tokens_per_character"] = _ratio(counts, lengths, plan.config.seed)
     if plan.likelihoods:
         bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
-        found["bits_per_character"] = _ratio(bits, characters, sample, plan)
+        found["bits_per_character"] = _ratio(bits, characters, plan.config.seed)
     return [
         Row(kind="control", language=sample.language, metric=name, estimate=found[name])
         for name in CONTROLS
@@ -73,8 +73,8 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Jackknife:
     return delete_one(float(top.sum() / bottom.sum()), left, np.arange(len(top)))
 
 
-def _ratio(numerators: np.ndarray, denominators: np.ndarray, sample: Sample, plan: Plan) -> Estimate:
-    n, seed = len(numerators), plan.config.seed
+def _ratio(numerators: np.ndarray, denominators: np.ndarray, seed: int) -> Estimate:
+    n = len(numerators)
     if not denominators.sum() > 0:
         return Estimate(value=NAN, n=n, seed=seed, reason="no characters")
     found = ratio(numerators, denominators)
@@ -82,7 +82,7 @@ def _ratio(numerators: np.ndarray, denominators: np.ndarray, sample: Sample, pla
     return Estimate(value=found.value, n=n, seed=seed, low=bounds.low, high=bounds.high, level=LEVEL, method=RATIO)
 
 
-def _median(values: np.ndarray, sample: Sample, plan: Plan) -> Estimate:
+def _median(values: np.ndarray, seed: int) -> Estimate:
     """Median with the order statistics that hold the true one in at least 95 % of samples."""
     ordered = np.sort(values)
     n = len(ordered)
@@ -91,7 +91,7 @@ def _median(values: np.ndarray, sample: Sample, plan: Plan) -> Estimate:
     return Estimate(
         value=float(np.median(ordered)),
         n=n,
-        seed=plan.config.seed,
+        seed=seed,
         low=float(low),
         high=float(high),
         level=LEVEL,

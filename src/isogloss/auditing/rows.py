@@ -15,7 +15,7 @@ from isogloss.separation.jackknife import Interval, Jackknife
 from isogloss.separation.score import Score
 
 ONE_UNIT = "delete-one jackknife, components refitted"
-GROUPS = "delete-group jackknife, probe refitted, logit scale"
+HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
 WILSON = "Wilson: no text moves the score"
 
 
@@ -41,9 +41,9 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
     logit = score.row.scale == "logit"
     bounds = score.found.interval(LEVEL)
-    method = GROUPS if logit else ONE_UNIT
+    method = HELD if logit else ONE_UNIT
     if logit and not score.found.se > 0:
-        bounds, method = wilson(score.plug_in, n), WILSON
+        bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:
         bounds = Interval(low=from_logit(bounds.low), high=from_logit(bounds.high))
     null = null_summary(score.null)
@@ -64,7 +64,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
     )
 
 
-def wilson(share: float, n: int) -> Interval:
+def wilson(share: float, n: float) -> Interval:
     """Wilson's interval of a share of n, for a score of 0 or 1 that no text moves.
 
     >>> wilson(1.0, 100).high, round(wilson(1.0, 100).low, 3)
@@ -99,7 +99,8 @@ def difference_row(
         critical: simultaneous critical value; None takes the pointwise t.
         method: how the interval is made.
     """
-    interval = found.interval(LEVEL, critical)
+    moves = found.se > 0
+    interval = found.interval(LEVEL, critical) if moves else Interval(low=NAN, high=NAN)
     mean, low, high = null_summary(null)
     estimate = Estimate(
         value=found.value,
@@ -107,13 +108,13 @@ def difference_row(
         seed=place.seed,
         low=interval.low,
         high=interval.high,
-        level=LEVEL,
-        method=method,
+        level=LEVEL if moves else NAN,
+        method=method if moves else None,
         null_mean=mean,
         null_low=low,
         null_high=high,
         p_value=found.p_value,
-        approximate=score.approximate,
+        approximate=score.approximate if moves else "no text moves it",
     )
     return _row(kind, score, estimate, place, scale=score.row.scale)
 

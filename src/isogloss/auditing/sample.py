@@ -20,9 +20,10 @@ MIN_MATCHED = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Texts of one language. `rows` are their places in the language's part of the corpus; `twins` and draws count here.
+    """Texts of one language.
 
-    `keys` names the unit of each text: items that occur in several languages have one key, so languages share it.
+    `rows` are their places in the language's part of the corpus; twins and draws count within the sample. `keys` names
+    the unit of each text: items that occur in several languages have one key, so that languages share it.
     """
 
     language: str

@@ -203,10 +203,14 @@ def headline(audit: Audit) -> str:
     gain = _primary(audit, audit.pivot, "gain")
     if gain is None or not gain.low > 0:
         found = _number(gain, signed=True)
-        return f"Alignment has no clear effect in {audit.pivot} itself (gain {found}), so no language can be compared with it."
+        return (
+            f"Alignment has no clear effect in {audit.pivot} itself (gain {found}), so no language can be compared "
+            "with it."
+        )
     reached = groups.pop("reached")
     named = f": {', '.join(reached)}" if reached else ""
-    start = f"Of what alignment did in {audit.pivot}, {len(reached)} of {len(others)} other languages kept 80 % or more{named}."
+    kept = f"{len(reached)} of {len(others)} other languages kept 80 % or more{named}"
+    start = f"Of what alignment did in {audit.pivot}, {kept}."
     rest = [said.format(", ".join(groups[word])) for word, said in SAID.items() if groups.get(word)]
     return start + (f" It {'; it '.join(rest)}." if rest else "")
 
@@ -225,8 +229,8 @@ def caption(audit: Audit) -> str:
         f"Separation (reference, aligned): {named.get(audit.primary.metric, audit.primary.metric)} in "
         f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
         f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
-        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min gap: "
-        f"the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over its "
+        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min "
+        f"gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over its "
         "standard error."
     )
 

@@ -1,4 +1,4 @@
-"""Between-class share and Bhattacharyya distance without each unit in turn, components fitted anew; no loop over units."""
+"""Between-class share and Bhattacharyya distance without each unit in turn, components fitted too; no loop over units."""
 
 from __future__ import annotations
 

@@ -115,20 +115,6 @@ def delete_one(plug_in: float, left_out: np.ndarray, units: np.ndarray, strata: 
     )
 
 
-def delete_group(value: float, left_out: np.ndarray, groups: np.ndarray) -> Jackknife:
-    """Delete-group jackknife: groups of units take the place of units, and the value is not corrected for bias.
-
-    The variance is (G - 1) / G times the sum of squares of the left-out values about their mean (Shao and Tu, 1995,
-    5.1), with G - 1 degrees of freedom.
-
-    Args:
-        value: the statistic on all units.
-        left_out: (G,), the statistic without each group.
-        groups: (G,) ids.
-    """
-    return replace(delete_one(value, left_out, groups), value=value)
-
-
 def with_null(found: Jackknife, null: np.ndarray, draws: np.ndarray) -> Jackknife:
     """Add the spread of the null to the variance of an estimate.
 

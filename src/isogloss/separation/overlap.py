@@ -62,8 +62,8 @@ def _estimates(z: np.ndarray, labels: np.ndarray, twins: np.ndarray | None) -> n
     if sound.any():
         first, second = (one.where(sound) for one in classes)
         whole = gaussian_overlap(second.mean - first.mean, first.covariance, second.covariance)
-        remove = _remove_texts if twins is None else _remove_pairs
-        found[sound] = whole - remove(z, labels[sound], twins, first, second, whole)
+        bias = _bias_by_texts if twins is None else _bias_by_pairs
+        found[sound] = whole - bias(_Labeled(z, labels[sound], twins, first, second), whole)
     return found
 
 
@@ -90,6 +90,16 @@ class _Class(NamedTuple):
 
     def where(self, chosen: np.ndarray) -> _Class:
         return _Class(*(part[chosen] for part in self))
+
+
+class _Labeled(NamedTuple):
+    """Rows (n, k), labels (B, n), twins, and the two classes under each labeling."""
+
+    z: np.ndarray
+    labels: np.ndarray
+    twins: np.ndarray | None
+    harmless: _Class
+    harmful: _Class
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -126,10 +136,9 @@ def _value(shift2: np.ndarray, pooled: np.ndarray, first: np.ndarray, second: np
     return shift2 / 8 + (pooled - (first + second) / 2) / 2
 
 
-def _remove_pairs(
-    z: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, first: _Class, second: _Class, whole: np.ndarray
-) -> np.ndarray:
+def _bias_by_pairs(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     """Jackknife bias, a pair (one row of each class) left out at a time: (B,)."""
+    z, labels, twins, first, second = data
     assert twins is not None  # noqa: S101 - for the type checker: chosen by the caller
     k = z.shape[1]
     left = np.flatnonzero(np.arange(len(z)) < twins)
@@ -140,8 +149,8 @@ def _remove_pairs(
     pooled = _Form.of((first.covariance + second.covariance) / 2)
 
     def of_class(form: _Form, one: _Class, *, harmful: bool) -> np.ndarray:
-        a, b = form.squares(z[left], one.mean), form.squares(z[right], one.mean)
-        return np.asarray(np.where(swapped == harmful, b, a))
+        on_left, on_right = form.squares(z[left], one.mean), form.squares(z[right], one.mean)
+        return np.asarray(np.where(swapped == harmful, on_right, on_left))
 
     own = []
     for one, harmful in ((first, False), (second, True)):
@@ -172,11 +181,9 @@ def _remove_pairs(
     return np.asarray((n - 1) * (left_out.mean(axis=1) - whole))
 
 
-def _remove_texts(
-    z: np.ndarray, labels: np.ndarray, twins: np.ndarray | None, first: _Class, second: _Class, whole: np.ndarray
-) -> np.ndarray:
+def _bias_by_texts(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     """Jackknife bias, a single text left out at a time, summed over the classes: (B,)."""
-    del twins
+    z, labels, _, first, second = data
     k = z.shape[1]
     pooled = (first.covariance + second.covariance) / 2
     shift = second.mean - first.mean

@@ -1,12 +1,12 @@
 """A linear probe, cross-fitted: each text is scored by a direction that never saw it or its twin.
 
 The probe is ridge regression on the labels with an intercept. On hidden states the features are standardised and the
-ridge is the one that Ledoit and Wolf (2004) shrinkage of the total covariance prescribes; with two classes its direction
-is that of a shrinkage LDA. On n-grams only a kernel is at hand, and the ridge is a fixed share of its variance. Neither
-standardisation nor ridge sees the labels, so they are taken over all texts.
+ridge is the one that Ledoit and Wolf (2004) shrinkage of the total covariance prescribes; with two classes its
+direction is that of a shrinkage LDA. On n-grams only a kernel is at hand, and the ridge is a fixed share of its
+variance. Neither standardisation nor ridge sees the labels, so they are taken over all texts.
 
 The fit without any set of texts follows from one matrix of the whole (as the hat matrix holds the leave-one-out
-residuals of a regression), so that hundreds of labelings and refits cost little more than one fit.
+residuals of a regression), so that hundreds of labelings cost little more than one fit.
 """
 
 from __future__ import annotations
@@ -49,27 +49,6 @@ def cross_fitted_scores(probe: Probe, labels: np.ndarray, folds: np.ndarray) -> 
     for fold in np.unique(folds):
         test = folds == fold
         scores[:, test] = probe(labels, test)
-    return scores
-
-
-def left_out_scores(probe: Probe, harmful: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Score every text by probes fitted on the other folds, with each jackknife group left out in turn.
-
-    Args:
-        probe: from `ridge_probe` or `kernel_probe`.
-        harmful: bool (n,).
-        folds: int (n,).
-        groups: int (n,), 0, 1, ...
-
-    Returns:
-        float64 (G, n); NaN at the texts of the group itself.
-    """
-    scores = np.full((int(groups.max()) + 1, len(harmful)), np.nan)
-    for group, row in enumerate(scores):
-        for fold in np.unique(folds):
-            gone = (folds == fold) | (groups == group)
-            scored = (folds == fold) & (groups != group)
-            row[scored] = probe(harmful[None, :], gone)[0, scored[gone]]
     return scores
 
 

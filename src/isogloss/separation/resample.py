@@ -57,18 +57,10 @@ class Draws:
         return int(self.groups.max()) + 1
 
     @cached_property
-    def group_ids(self) -> np.ndarray:
-        """Ids of the jackknife groups: uint64 (groups,), equal in two languages only if all their units are the same."""
-        return self._ids("group", self.n_groups)
-
-    @cached_property
     def shuffle_ids(self) -> np.ndarray:
         """Ids of the shuffles: uint64 (B,), equal in two languages only if all their units are the same."""
-        return self._ids("shuffle", len(self.shuffles))
-
-    def _ids(self, kind: str, n: int) -> np.ndarray:
         everything = hashlib.sha256(np.sort(self.units).tobytes()).hexdigest()
-        return unit_ids([f"{everything}:{kind}:{number}" for number in range(n)])
+        return unit_ids([f"{everything}:{number}" for number in range(len(self.shuffles))])
 
     def without(self, group: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Leave a jackknife group out: rows that stay, bool (n,), their labels (1, kept) and their twins."""

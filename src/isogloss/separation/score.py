@@ -19,6 +19,7 @@ class Score:
         found: the estimate and what moves it, on the metric's scale (see `Metric.scale`); None with a `reason`.
         plug_in_null: (B,), the statistic with shuffled labels.
         null: (B,), the estimate with shuffled labels, as a plain value (never a logit).
+        effective_n: texts per class that an interval counts with where no text moves the score ("probe" metrics).
         approximate: why the interval is not exact, or None.
         reason: why a part is missing, or None.
     """
@@ -29,6 +30,7 @@ class Score:
     found: Jackknife | None
     plug_in_null: np.ndarray
     null: np.ndarray
+    effective_n: float = float("nan")
     approximate: str | None = None
     reason: str | None = None
 

@@ -153,7 +153,7 @@ def _coverage_run(
 
 
 def _coverage_cells() -> Iterator[Cell]:
-    for n, runs, full in ((50, 200, 2000), (200, 100, 2000), (2500, 10, 300)):
+    for n, runs, full in ((50, 200, 2000), (200, 100, 2000), (2500, 10, 200)):
         for shape in pop.SHAPES:
             for paired in (True, False):
                 if not paired and (shape != "gaussian" or n == 2500):
@@ -162,8 +162,8 @@ def _coverage_cells() -> Iterator[Cell]:
                     population = pop.planted(share, width=10, k=10, shape=shape)
                     distance = (DISTANCE, 10 if n >= 10 * PER_COMPONENT else 2)
                     wanted = [(SHARE, 10), distance, (SILHOUETTE, 10)]
-                    if n == 2500 and shape != "gaussian":
-                        wanted.pop()
+                    if n == 2500 and (shape != "gaussian" or not share):
+                        wanted.pop()  # seconds a run
                     bands = {}
                     for metric, k in wanted:
                         zero = is_null(population, metric)
@@ -175,7 +175,7 @@ def _coverage_cells() -> Iterator[Cell]:
                         about=f"{shape}, {'difference planted' if share else 'means equal'}, {kind}",
                         n=n,
                         runs=runs,
-                        runs_full=full if paired or n == 50 else full // 2,
+                        runs_full=full // 2 if n == 200 and not (paired and share) else full,
                         bands=bands,
                         truth=partial(_planes, population, wanted),
                         run=partial(_coverage_run, population, n, wanted, paired),
@@ -239,7 +239,7 @@ def _gain_cells() -> Iterator[Cell]:
             "gap zero, parallel",
         ):
             bands[f"{metric} k={k}, {kind}"] = CAUTIOUS if metric == DISTANCE else EXACT
-    for n, runs, full in ((50, 200, 2000), (200, 100, 1000)):
+    for n, runs, full in ((50, 200, 2000), (200, 100, 500)):
         yield Cell(
             name=f"gain n={n}",
             group="2. Coverage of 95 % intervals of gains and gaps",
@@ -279,7 +279,7 @@ def _probe_run(population: Population, n: int, truth: Truth, rng: np.random.Gene
 
 
 def _probe_cells() -> Iterator[Cell]:
-    for n, runs, full, for_truth in ((50, 200, 2000, 4000), (200, 100, 1000, 2000)):
+    for n, runs, full, for_truth in ((50, 200, 1000, 4000), (200, 100, 1000, 2000)):
         for width in (10, 100):
             for apart in (0.0, 0.8):
                 population = pop.round_cloud(apart, width=width)
@@ -323,7 +323,7 @@ def _fitted_run(
 
 
 def _fitted_cells() -> Iterator[Cell]:
-    for n, runs, full in ((50, 200, 1000), (200, 60, 600)):
+    for n, runs, full in ((50, 200, 500), (200, 60, 400)):
         for where, ks in (("first", (2, 10)), ("nearly tied", (2,)), ("nearly tied", (10,)), ("outside", (2, 10))):
             population = pop.on_axis(where, width=WIDE, k=ks[0])
             wanted = [
@@ -590,7 +590,7 @@ def _copy_units(found: Jackknife, number: int) -> Jackknife:
 
 
 def _power_cells() -> Iterator[Cell]:
-    for width, shapes, runs, full in ((10, pop.SHAPES, 60, 400), (WIDE, ("gaussian",), 12, 200)):
+    for width, shapes, runs, full in ((10, pop.SHAPES, 60, 300), (WIDE, ("gaussian",), 12, 100)):
         for shape in shapes:
             yield Cell(
                 name=f"power {shape} width={width}",

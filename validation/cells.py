@@ -1,7 +1,7 @@
 """The cells: what is simulated, how often, and the band where its numbers should lie.
 
-A cell runs a simulation with a known truth again and again, a seed each time, and keeps a record of every run: 1 where an
-interval held the truth (or a test rejected, or a verdict was wrong), else 0; or an estimate less its truth.
+A cell runs a simulation with a known truth again and again, a seed each time, and keeps a record of every run: 1 where
+an interval held the truth (or a test rejected, or a verdict was wrong), else 0; or an estimate less its truth.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import populations as pop
 import scipy.stats
-from judge import Band
-from populations import Population
 
+import populations as pop
 from isogloss.separation import jackknife
 from isogloss.separation.compare import fieller, gain, gap, max_p, retentions
 from isogloss.separation.detectability import logit, probe_scores
@@ -26,6 +24,8 @@ from isogloss.separation.metrics import METRICS
 from isogloss.separation.probe import cross_fitted_scores, ridge_probe
 from isogloss.separation.resample import Draws, draw
 from isogloss.separation.salience import salience_scores
+from judge import Band
+from populations import Population
 
 SHARE, DISTANCE, SILHOUETTE = "between_class_variance", "bhattacharyya", "silhouette"
 SALIENCE = (SHARE, DISTANCE, SILHOUETTE)
@@ -98,10 +98,10 @@ def band_of(metric: str, truth: float, n: int) -> Band:
     """Band for the coverage of a 95 % interval; degenerate and debiased statistics may cover more."""
     if metric == DISTANCE or truth == 0:
         return CAUTIOUS
-    return EXACT if n < 2500 else AT_2500  # noqa: PLR2004 - 500 runs there
+    return EXACT if n < 2500 else AT_2500
 
 
-@lru_cache(maxsize=None)
+@cache
 def true_value(population: Population, metric: str, k: int) -> float:
     """Return the value of a metric in the population's own k components."""
     return float(getattr(population, metric)(k))
@@ -112,9 +112,7 @@ def is_null(population: Population, metric: str) -> bool:
     return not any(population.shift) and (metric == SHARE or not population.spread)
 
 
-def scored(
-    x: np.ndarray, draws: Draws, wanted: Sequence[tuple[str, int]]
-) -> dict[tuple[str, int], Jackknife | None]:
+def scored(x: np.ndarray, draws: Draws, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Jackknife | None]:
     """Score metrics in k components of the first k axes: nothing is fitted but a rotation."""
     found: dict[tuple[str, int], Jackknife | None] = {}
     for k in sorted({k for _, k in wanted}):
@@ -326,9 +324,7 @@ def _fitted_cells() -> Iterator[Cell]:
     for n, runs, full in ((50, 200, 500), (200, 60, 400)):
         for where, ks in (("first", (2, 10)), ("nearly tied", (2,)), ("nearly tied", (10,)), ("outside", (2, 10))):
             population = pop.on_axis(where, width=WIDE, k=ks[0])
-            wanted = [
-                (metric, k) for metric in SALIENCE for k in ks if metric != DISTANCE or n >= k * PER_COMPONENT
-            ]
+            wanted = [(metric, k) for metric in SALIENCE for k in ks if metric != DISTANCE or n >= k * PER_COMPONENT]
             band = CAUTIOUS if n >= 200 else REPORTED
             yield Cell(
                 name=f"fitted {where} k={','.join(map(str, ks))} n={n}",
@@ -354,12 +350,17 @@ def _mean(values: np.ndarray, first_unit: int) -> Jackknife:
 
 
 def _heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """t with 5 degrees of freedom, unit variance."""
+    """Draws of t with 5 degrees of freedom, unit variance."""
     return np.asarray(rng.standard_t(pop.TAIL, shape) * np.sqrt((pop.TAIL - 2) / pop.TAIL))
 
 
 def _retention_run(
-    z: float, n: int, parallel: bool, truth: Truth, rng: np.random.Generator, seed: int  # noqa: ARG001
+    z: float,
+    n: int,
+    parallel: bool,
+    truth: Truth,
+    rng: np.random.Generator,
+    seed: int,  # noqa: ARG001
 ) -> Records:
     pivot, own = _heavy(rng, (2, n))
     if parallel:
@@ -473,26 +474,24 @@ def _p_value(values: np.ndarray) -> float:
     return float((1 + (values[1:] >= values[0]).sum()) / len(values))
 
 
-def _permutation_run(
-    n: int, paired: bool, truth: Truth, rng: np.random.Generator, seed: int
-) -> Records:
+def _permutation_run(n: int, paired: bool, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
     labels, twins = pop.labels_and_twins(n, paired=paired)
     draws = draw(labels, twins, n_shuffles=PERMUTATIONS, seed=seed)
     x = pop.sample(pop.planted(0.0, width=10, k=10), n, rng, paired=paired)
     every = np.vstack([labels[None, :], draws.shuffles])
     k = 10 if n >= 10 * PER_COMPONENT else 2
-    found = {metric: METRICS[metric].many(x[:, :k] if metric == DISTANCE else x, every, twins, draws.folds)
-             for metric in SALIENCE}
+    found = {
+        metric: METRICS[metric].many(x[:, :k] if metric == DISTANCE else x, every, twins, draws.folds)
+        for metric in SALIENCE
+    }
     scores = cross_fitted_scores(ridge_probe(x), every, draws.folds)
     for metric in PROBE if paired else PROBE[:1]:
         found[metric] = METRICS[metric].many(scores, every, twins, draws.folds)
     return {metric: float(_p_value(values) <= 0.05) for metric, values in found.items()}
 
 
-def _family_run(
-    n: int, parallel: bool, truth: Truth, rng: np.random.Generator, seed: int
-) -> Records:
+def _family_run(n: int, parallel: bool, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
     labels, twins = pop.labels_and_twins(n)
     population = pop.planted(0.0, width=10, k=10)
@@ -549,9 +548,7 @@ def _permutation_cells() -> Iterator[Cell]:
 # 8. Power
 
 
-def _power_run(
-    shape: pop.Shape, n: int, width: int, truth: Truth, rng: np.random.Generator, seed: int
-) -> Records:
+def _power_run(shape: pop.Shape, n: int, width: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
     before, after = (pop.planted(share, width=width, k=10, shape=shape) for share in (0.05, 0.15))
     labels, twins = pop.labels_and_twins(n)

@@ -1,14 +1,14 @@
 """Populations whose true scores are known, and samples from them.
 
 A text is class mean + scale * noise. The noise of twins is correlated .8, that of the two models of a language .7 text
-by text, and that of parallel languages .5. Shapes: Gaussian; heavy-tailed (elliptical t with 5 degrees of freedom and unit
-variance, one weight a pair); unequal covariance (the harmful class has other variances than the harmless one).
+by text, and that of parallel languages .5. Shapes: Gaussian; heavy-tailed (elliptical t with 5 degrees of freedom and
+unit variance, one weight a pair); unequal covariance (the harmful class has other variances than the harmless one).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -175,11 +175,11 @@ def spectrum(width: int) -> np.ndarray:
     return 1 / np.arange(1, width + 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def planted(share: float, *, width: int, k: int, shape: Shape = "gaussian") -> Population:
     """Build a population with this between-class share of variance in k components; the difference is on three axes."""
     variances = spectrum(width)
-    direction = np.where(np.arange(width) < 3, np.sqrt(variances), 0.0)  # noqa: PLR2004 - three axes
+    direction = np.where(np.arange(width) < 3, np.sqrt(variances), 0.0)
 
     def of(size: float) -> Population:
         shift = tuple((size * direction).tolist())

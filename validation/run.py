@@ -2,10 +2,12 @@
 
     python validation/run.py [--full] [--workers 2] [--out FOLDER] [--only PATTERN] [--data FOLDER] [--runs N] [--write]
 
-Each cell of `cells.py` is run with seeds 0, 1, 2, ... What is finished is appended to OUT/runs.jsonl, so that a run that
-was interrupted goes on where it stopped; runs of other code are not counted. The table comes to standard output, and with
---write to docs/validation.md. The exit status is 1 if a cell fails.
+Each cell of `cells.py` is run with seeds 0, 1, 2, ... What is finished is appended to OUT/runs.jsonl, so that a run
+that was interrupted goes on where it stopped; runs of other code are not counted. The table comes to standard output,
+and with --write to docs/validation.md. The exit status is 1 if a cell fails.
 """
+
+# ruff: noqa: E402 - threads are set before numpy starts them
 
 from __future__ import annotations
 
@@ -22,15 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # one process a core; set before numpy starts its threads
+    os.environ[_name] = "1"  # one process a core
 
 import numpy as np
-import table
-from cells import Cell, Records, Truth, grid
-from judge import judge
 from threadpoolctl import threadpool_limits
 
 import isogloss
+import table
+from cells import Cell, Records, Truth, grid
+from judge import judge
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "validation.md"
@@ -50,7 +52,9 @@ class Chunk:
 def fingerprint() -> str:
     """Name the code that the numbers come from."""
     folders = Path(isogloss.__file__).parent / "separation", Path(__file__).parent
-    files = sorted(file for folder in folders for file in folder.glob("*.py") if file.name not in ("run.py", "table.py"))
+    files = sorted(
+        file for folder in folders for file in folder.glob("*.py") if file.name not in ("run.py", "table.py")
+    )
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

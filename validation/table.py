@@ -15,22 +15,24 @@ _HEADER = """# Validation
 Written by `{command}`; do not edit.
 
 Simulations with a known truth: does what isogloss says hold as often as it says? Every line runs the package on samples
-from a population (`validation/populations.py`) and counts. {grid} grid: {total:,} runs, seeds 0, 1, 2, ... in every cell.
-isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
+from a population (`validation/populations.py`) and counts. {grid} grid: {total:,} runs, seeds 0, 1, 2, ... in every
+cell. isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
 
-- The estimate is given with its 99 % Monte Carlo interval (Clopper-Pearson for shares, t for means). A line FAILS only when
-  that interval excludes the target; of a hundred lines that just meet their target about one fails by chance.
-- Twins are correlated .8, the two models of a language .7, parallel languages .5. n is the number of pairs, or of texts a
-  class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes different covariances.
-- Coverage is that of 95 % intervals. Where the true value is zero the statistics are degenerate, and Bhattacharyya and the
-  probe's scores are conservative by design: there the target has no upper end.
+- The estimate is given with its 99 % Monte Carlo interval (Clopper-Pearson for shares, t for means). A line FAILS only
+  when that interval excludes the target; of a hundred lines that just meet their target about one fails by chance.
+- Twins are correlated .8, the two models of a language .7, parallel languages .5. n is the number of pairs, or of texts
+  a class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes different covariances.
+- Coverage is that of 95 % intervals. Where the true value is zero the statistics are degenerate, and Bhattacharyya and
+  the probe's scores are conservative by design: there the target has no upper end.
 - Shuffles: {shuffles} inside an interval ({few} at n = 2,500), {permutations} in a permutation test. The cells on wrong
   verdicts take {draws:,} draws for a critical value, the package 40,000.
-- The full grid has 2,000 runs at n = 50 and 200, 4,000 for permutation tests. Fewer, so that it takes an hour and a half of
-  one core: where it says so in the column "runs".
+- The full grid has 2,000 runs at n = 50 and 200, and 4,000 for permutation tests; fewer where the column "runs" says
+  so, so that it takes an hour and a half of one core.
 
 {verdict}
 """
+
+_COLUMNS = "| simulation | number | n | runs | target | found [99 %] | |\n|---|---|---|---|---|---|---|\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ def page(rows: Sequence[Row], *, full: bool) -> str:
     for row in rows:
         groups.setdefault(row.cell.group, []).append(row)
     for group, members in groups.items():
-        text += f"\n## {group}\n\n| simulation | number | n | runs | target | found [99 %] | |\n|---|---|---|---|---|---|---|\n"
+        text += f"\n## {group}\n\n{_COLUMNS}"
         text += "".join(map(_line, members))
     return text
 

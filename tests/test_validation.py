@@ -145,10 +145,12 @@ def test_true_values_are_those_of_a_large_sample(shape):
 
 def test_the_difference_is_where_it_should_be():
     for k in (2, 10):
-        tied = pop.on_axis("nearly tied", width=64, k=k)
-        axes, values = tied.components(k)
-        assert values[k - 1] / values[k] == pytest.approx(1.15)
-        assert np.abs(axes[:, k - 1] @ tied.shift) == pytest.approx(np.linalg.norm(tied.shift))
+        for where, component in (("nearly tied inside", k - 1), ("at the edge", k)):
+            tied = pop.on_axis(where, width=64, k=k)
+            axes, values = tied.components(k)
+            assert values[k - 1] / values[k] == pytest.approx(1.15)
+            assert np.abs(axes[:, component - 1] @ tied.shift) == pytest.approx(np.linalg.norm(tied.shift))
+            assert np.linalg.norm(tied.shift) ** 2 / 4 == pytest.approx(values[component - 1] / 4)
         assert pop.on_axis("outside", width=64, k=k).between_class_variance(k) == pytest.approx(0, abs=1e-12)
     assert pop.distant(2.0, width=10).bhattacharyya(10) == pytest.approx(2.0)
 

@@ -299,6 +299,16 @@ def _probe_cells() -> Iterator[Cell]:
 WIDE = 64
 
 
+_FITTED: tuple[tuple[pop.Where, tuple[int, ...]], ...] = (
+    ("first", (2, 10)),
+    ("nearly tied inside", (2,)),
+    ("nearly tied inside", (10,)),
+    ("at the edge", (2,)),
+    ("at the edge", (10,)),
+    ("outside", (2, 10)),
+)
+
+
 def _fitted_truth(of_k: Mapping[int, Population], wanted: Sequence[tuple[str, int]]) -> Truth:
     return {f"{metric} k={k}": true_value(of_k[k], metric, k) for metric, k in wanted}
 
@@ -322,14 +332,14 @@ def _fitted_run(
 
 def _fitted_cells() -> Iterator[Cell]:
     for n, runs, full in ((50, 200, 500), (200, 60, 400)):
-        for where, ks in (("first", (2, 10)), ("nearly tied", (2,)), ("nearly tied", (10,)), ("outside", (2, 10))):
+        for where, ks in _FITTED:
             population = pop.on_axis(where, width=WIDE, k=ks[0])
             wanted = [(metric, k) for metric in SALIENCE for k in ks if metric != DISTANCE or n >= k * PER_COMPONENT]
             band = CAUTIOUS if n >= 200 else REPORTED
             yield Cell(
                 name=f"fitted {where} k={','.join(map(str, ks))} n={n}",
                 group=f"4. Coverage of 95 % intervals, components fitted inside ({WIDE} axes, variances 1/i)",
-                about=f"class axis {where}" + (f" with component {ks[0]}" if len(ks) == 1 else ""),
+                about=f"class axis {where}" + (f" of the first {ks[0]}" if len(ks) == 1 else ""),
                 n=n,
                 runs=runs,
                 runs_full=full,

@@ -202,11 +202,15 @@ def distant(distance: float, *, width: int) -> Population:
     return replace(near, shift=tuple((scale * np.asarray(near.shift)).tolist()))
 
 
-def on_axis(where: Literal["first", "nearly tied", "outside"], *, width: int, k: int) -> Population:
-    """Build a population whose class axis is the first component, nearly tied with component k, or outside of all.
+Where = Literal["first", "nearly tied inside", "at the edge", "outside"]
 
-    Nearly tied: the class axis is component k, half of its variance lies between the classes, and component k + 1 has
-    1 / 1.15 of its variance.
+
+def on_axis(where: Where, *, width: int, k: int) -> Population:
+    """Build a population by where its class axis is: first, nearly tied with component k, component k, or outside.
+
+    A class axis that is nearly tied has 1.03 of the variance of component k, so that it is component k - 1; one at the
+    edge is component k itself. In both a quarter of its variance lies between the classes, and component k + 1 has
+    1 / 1.15 of the variance of component k.
     """
     variances, shift = spectrum(width), np.zeros(width)
     if where == "first":
@@ -214,9 +218,9 @@ def on_axis(where: Literal["first", "nearly tied", "outside"], *, width: int, k:
     elif where == "outside":
         shift[40] = 0.15
     else:
-        total = variances[k - 1]
-        variances[k - 1], shift[k - 1] = total / 2, np.sqrt(2 * total)
-        variances[k] = total / 1.15
+        axis, total = (k - 1, 1 / k) if where == "at the edge" else (k - 2, 1.03 / k)
+        variances[axis], shift[axis] = 0.75 * total, np.sqrt(total)  # a quarter of the squared shift is the variance
+        variances[k] = 1 / k / 1.15
     return Population(variances=tuple(variances.tolist()), shift=tuple(shift.tolist()))
 
 

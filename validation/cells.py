@@ -151,7 +151,7 @@ def _coverage_run(
 
 
 def _coverage_cells() -> Iterator[Cell]:
-    for n, runs, full in ((50, 200, 2000), (200, 100, 2000), (2500, 10, 200)):
+    for n, runs, full in ((50, 200, 2000), (200, 100, 1000), (2500, 10, 150)):
         for shape in pop.SHAPES:
             for paired in (True, False):
                 if not paired and (shape != "gaussian" or n == 2500):
@@ -173,7 +173,7 @@ def _coverage_cells() -> Iterator[Cell]:
                         about=f"{shape}, {'difference planted' if share else 'means equal'}, {kind}",
                         n=n,
                         runs=runs,
-                        runs_full=full // 2 if n == 200 and not (paired and share) else full,
+                        runs_full=full,
                         bands=bands,
                         truth=partial(_planes, population, wanted),
                         run=partial(_coverage_run, population, n, wanted, paired),
@@ -277,7 +277,7 @@ def _probe_run(population: Population, n: int, truth: Truth, rng: np.random.Gene
 
 
 def _probe_cells() -> Iterator[Cell]:
-    for n, runs, full, for_truth in ((50, 200, 1000, 4000), (200, 100, 1000, 2000)):
+    for n, runs, full, for_truth in ((50, 200, 1000, 4000), (200, 100, 700, 2000)):
         for width in (10, 100):
             for apart in (0.0, 0.8):
                 population = pop.round_cloud(apart, width=width)
@@ -331,7 +331,7 @@ def _fitted_run(
 
 
 def _fitted_cells() -> Iterator[Cell]:
-    for n, runs, full in ((50, 200, 500), (200, 60, 400)):
+    for n, runs, full in ((50, 200, 500), (200, 60, 300)):
         for where, ks in _FITTED:
             population = pop.on_axis(where, width=WIDE, k=ks[0])
             wanted = [(metric, k) for metric in SALIENCE for k in ks if metric != DISTANCE or n >= k * PER_COMPONENT]
@@ -536,7 +536,7 @@ def _permutation_cells() -> Iterator[Cell]:
                 about=f"{kind}, permutation p",
                 n=n,
                 runs=400,
-                runs_full=4000,
+                runs_full=4000 if n == 50 else 2000,
                 bands=bands,
                 run=partial(_permutation_run, n, paired),
                 chunk=100,

@@ -2,6 +2,8 @@
 # make test    run the tests (sets up .venv the first time)
 # make check   format, lint and type check
 # make bench   compare our extraction with the usual loop
+# make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
+# make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
 #
 # PYTHON and PIP_FLAGS can be overridden. The lock file pins torch 2.13.0. On Linux, PyPI's wheel of it may bring CUDA
 # libraries (gigabytes); this takes the CPU build instead:
@@ -13,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test check bench lock clean
+.PHONY: audit test check bench validate validate-full lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -28,6 +30,12 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/extraction.py
+
+validate: $(VENV)/.dev
+	$(BIN)/python validation/run.py $(ARGS)
+
+validate-full: $(VENV)/.dev
+	$(BIN)/python validation/run.py --full --write $(ARGS)
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

@@ -1,7 +1,7 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
 # make check   format, lint and type check
-# make bench   compare our extraction with the usual loop
+# make bench   compare our extraction and statistics with the usual loops
 #
 # PYTHON and PIP_FLAGS can be overridden. The lock file pins torch 2.13.0. On Linux, PyPI's wheel of it may bring CUDA
 # libraries (gigabytes); this takes the CPU build instead:
@@ -28,6 +28,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/separation.py
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.probe import cross_fitted_kernel_scores
-
 #: Scripts written without spaces between words; characters take the place of words there.
 UNSEGMENTED = frozenset({"Han", "Japanese", "Khmer", "Lao", "Myanmar", "Thai"})
 
@@ -129,25 +126,3 @@ def _common(first: Sequence[str], second: Sequence[str]) -> int:
         met = row & places.get(item, 0)
         row = ((row + met) | (row - met)) & everywhere
     return len(first) - row.bit_count()
-
-
-def text_controls(
-    texts: Sequence[str], harmful: np.ndarray, twins: np.ndarray | None, folds: np.ndarray
-) -> dict[str, float]:
-    """Compute the controls that need the texts only; own twins are left out as for the probe.
-
-    Returns:
-        Control name -> value; twin accuracies only where there are twins.
-    """
-    labels, lengths = harmful[None, :], length_scores(texts)[None, :]
-    one_fold = np.zeros_like(folds)
-    grams = cross_fitted_kernel_scores(ngram_gram(texts), labels, folds)
-    controls = {
-        "length_auroc": float(METRICS["auroc"].many(lengths, labels, twins, one_fold)[0]),
-        "ngram_auroc": float(METRICS["auroc"].many(grams, labels, twins, folds)[0]),
-    }
-    if twins is not None:
-        accuracy = METRICS["twin_accuracy"].many
-        controls["length_twin_accuracy"] = float(accuracy(lengths, labels, twins, one_fold)[0])
-        controls["ngram_twin_accuracy"] = float(accuracy(grams, labels, twins, folds)[0])
-    return controls

@@ -126,8 +126,6 @@ def test_entries_stand_in_the_order_of_the_ids_whatever_the_order_of_units():
     again = delete_one(x.mean(), left[order], units[order], strata[order])
     assert np.array_equal(found.units, np.sort(units))
     assert found.influence == pytest.approx(again.influence, abs=1e-15)
-    by_id = dict(zip(units.tolist(), (x - left.mean()).tolist(), strict=True))
-    signs = [np.sign(by_id[unit] - np.mean(list(by_id.values()))) for unit in found.units.tolist()]
     mean_of = {s: x[strata == s].mean() for s in (0, 1)}
     signs = [np.sign(x[units == unit][0] - mean_of[strata[units == unit][0]]) for unit in found.units]
     assert np.array_equal(np.sign(found.influence), signs)
@@ -207,10 +205,14 @@ def test_a_sum_of_one_estimate_is_that_estimate_and_sums_of_sums_are_sums():
 
 def test_the_matrix_has_a_column_an_estimate_and_zeros_where_a_unit_plays_no_part():
     big = 2**64 - 1
-    matrix, units = stack([column([1, 2], units=[3, 7]), column([5, 6, 4], units=[1, 7, big])])
+    found = [column([1, 2], units=[3, 7]), column([5, 6, 4], units=[1, 7, big])]
+    matrix, units = stack(found)
     assert units.tolist() == [1, 3, 7, big]
     assert matrix.tolist() == [[0, 5], [1, 0], [2, 6], [0, 4]]
-    assert covariance([column([1, 2], units=[3, 7]), column([5, 6, 4], units=[1, 7, big])]).tolist() == [[5, 12], [12, 77]]
+    assert covariance(found).tolist() == [
+        [5, 12],
+        [12, 77],
+    ]
 
 
 # What the null adds

@@ -141,7 +141,8 @@ def with_null(found: Jackknife, null: np.ndarray, draws: np.ndarray) -> Jackknif
         null: (B,), the estimate under shuffled labels.
         draws: uint64 (B,), ids of the shuffles.
     """
-    spread = (null - null.mean()) / np.sqrt(max(1, len(null) - 1))
+    mean = null.mean() if len(null) else 0.0
+    spread = (null - mean) / np.sqrt(max(1, len(null) - 1))
     units = np.concatenate([found.units, draws])
     order = np.argsort(units)
     return replace(found, influence=np.concatenate([found.influence, spread])[order], units=units[order])
@@ -190,17 +191,18 @@ def critical_value(found: Sequence[Jackknife], level: float, rng: np.random.Gene
     bootstrap with Gaussian multipliers on the pseudo-value matrix, studentised with a chi-square of `df`.
 
     Args:
-        found: estimates with a positive standard error.
+        found: estimates; one without a standard error, such as the gain of a model over itself, plays no part.
         level: such as 0.95.
         rng: its draws decide the third decimal.
     """
+    found = [one for one in found if one.se > 0] or [*found[:1]]
+    df = min(one.df for one in found)
     if len(found) == 1:
-        return float(scipy.stats.t.ppf((1 + level) / 2, found[0].df))
+        return float(scipy.stats.t.ppf((1 + level) / 2, df))
     cov = covariance(found)
     scale = np.sqrt(np.diag(cov))
     values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    df = min(one.df for one in found)
     draws = rng.standard_normal((BAND_DRAWS, len(found))) @ root.T
     largest = np.abs(draws).max(axis=1) / np.sqrt(rng.chisquare(df, BAND_DRAWS) / df)
     return float(np.quantile(largest, level))

@@ -6,7 +6,6 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from isogloss.separation.pairs import twin_index, unit_codes
 from isogloss.separation.probe import (
     KERNEL_RIDGE,
     N_FOLDS,

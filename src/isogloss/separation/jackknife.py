@@ -91,7 +91,7 @@ def delete_one(plug_in: float, left_out: np.ndarray, units: np.ndarray, strata: 
 
     >>> x = np.array([1.0, 2.0, 6.0])
     >>> found = delete_one(3.0, np.array([4.0, 3.5, 1.5]), np.arange(3))
-    >>> found.value, round(found.se, 12) == round(x.std(ddof=1) / np.sqrt(3), 12)
+    >>> found.value, bool(np.isclose(found.se, x.std(ddof=1) / np.sqrt(3)))
     (3.0, True)
 
     Args:

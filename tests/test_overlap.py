@@ -117,8 +117,11 @@ def test_estimates_are_missing_for_labelings_with_a_class_that_does_not_vary_and
         flat[[2, 3, 12, 13]] = [False, False, True, True]
     else:
         flat[[8, 9, 10, 11]] = [False, False, True, True]
-    found = bhattacharyya_estimates(z, np.vstack([harmful, flat, harmful]), twins)
-    assert np.isnan(found).tolist() == [False, True, False]
+    # One that leaves a class a single row of the four: without that row it does not vary.
+    lone = harmful.copy()
+    lone[[2, 12] if paired else [9, 10]] ^= True
+    found = bhattacharyya_estimates(z, np.vstack([harmful, flat, lone, harmful]), twins)
+    assert np.isnan(found).tolist() == [False, True, True, False]
     assert found[0] == pytest.approx(estimate(z, harmful, twins), rel=1e-8)
 
 

@@ -313,6 +313,15 @@ def test_a_family_of_one_has_the_ordinary_permutation_p():
         assert max_p(np.array([observed]), null)[0] == (1 + (null >= observed).sum()) / 1000
 
 
+def test_shuffles_that_tie_with_the_observed_value_but_for_rounding_count():
+    null = rng(18).normal(size=(99, 2))
+    observed = null[np.arange(2), np.arange(2)]
+    expected = max_p(observed, null)
+    assert np.array_equal(max_p(observed + 1e-14, null), expected)
+    assert (max_p(observed[:1] + 1e-14, null[:, :1]) == (1 + (null[:, 0] >= observed[0]).sum()) / 100).all()
+    assert (max_p(observed[:1] + 1e-3, null[:, :1]) < max_p(observed[:1], null[:, :1])).all()
+
+
 def test_without_any_separation_few_families_have_a_small_p():
     smallest = []
     for seed in range(400):

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.stats
 
 from isogloss.separation.jackknife import Interval, Jackknife, combine, covariance, critical_value
+from isogloss.separation.score import TIE
 
 Verdict = Literal["reached", "weakened", "lagging", "not reached", "reversed", "confounded", "inconclusive"]
 
@@ -157,7 +158,7 @@ def max_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     mean, spread = np.nanmean(null, axis=0), np.nanstd(null, axis=0)
     spread = np.where(spread > 0, spread, np.inf)
     largest = np.nanmax((null - mean) / spread, axis=1)
-    reached = largest[:, None] >= ((observed - mean) / spread)[None, :]
+    reached = largest[:, None] >= ((observed - mean) / spread)[None, :] - TIE
     found[known] = (1 + reached.sum(axis=0)) / (1 + len(null))
     return found
 

@@ -10,7 +10,7 @@ from isogloss.separation.jackknife import delete_group
 from isogloss.separation.metrics import Metric
 from isogloss.separation.probe import Probe, cross_fitted_scores, left_out_scores
 from isogloss.separation.resample import Draws
-from isogloss.separation.score import Score
+from isogloss.separation.score import Score, missing
 
 
 def probe_scores(probe: Probe, draws: Draws, metrics: Sequence[Metric]) -> list[Score]:
@@ -30,8 +30,8 @@ def probe_scores(probe: Probe, draws: Draws, metrics: Sequence[Metric]) -> list[
 def fixed_scores(scores: np.ndarray, draws: Draws, metrics: Sequence[Metric]) -> list[Score]:
     """Score the "probe" metrics by numbers that nothing is fitted for, such as lengths, float (n,)."""
     one_fold = np.zeros_like(draws.folds)
-    everything = np.tile(scores, (len(draws.shuffles) + 1, 1))
-    return detectability_scores(everything, everything[: draws.n_groups], draws, one_fold, metrics)
+    fitted, left = (np.tile(scores, (rows, 1)) for rows in (1 + len(draws.shuffles), draws.n_groups))
+    return detectability_scores(fitted, left, draws, one_fold, metrics)
 
 
 def detectability_scores(
@@ -57,6 +57,9 @@ def detectability_scores(
         for group in range(draws.n_groups):
             kept, side, twins = draws.without(group)
             values.append(row.many(left[group : group + 1, kept], side, twins, folds[kept])[0])
+        if np.isnan([plug_in, *values]).any():
+            found.append(missing(row, None, "too few texts to compare within the folds of the probe"))
+            continue
         found.append(
             Score(
                 metric=row.name,

@@ -207,7 +207,7 @@ def test_no_languages_have_no_retentions():
 
 def test_the_sets_of_all_languages_hold_together_as_often_as_they_say():
     true, covered = np.array([1.0, 0.5, 0.0]), []
-    for seed in range(400):
+    for seed in range(250):
         draw = rng([9, seed])
         shared, size = draw.normal(size=(60, 1)), 60
         noise = shared + draw.normal(size=(size, 4))
@@ -215,8 +215,8 @@ def test_the_sets_of_all_languages_hold_together_as_often_as_they_say():
         pivot, *owns = (of_mean(sample, range(size)) for sample in samples.T)
         found = retentions({str(i): (own, pivot) for i, own in enumerate(owns)}, LEVEL, draw)
         covered.append(all(one.low <= r <= one.high for one, r in zip(found.values(), true, strict=True)))
-    # .95 with a standard error of .011, or a little more: the pivot's gain is in the family too.
-    assert 0.92 <= np.mean(covered) <= 0.99
+    # .95 with a standard error of .014, or a little more: the pivot's gain is in the family too.
+    assert 0.915 <= np.mean(covered) <= 0.99
 
 
 # Verdicts

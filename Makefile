@@ -1,7 +1,7 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
 # make check   format, lint and type check
-# make bench   compare our extraction with the usual loop
+# make bench   compare our extraction and statistics with the usual loops
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
 #
@@ -30,6 +30,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/separation.py
 
 validate: $(VENV)/.dev
 	$(BIN)/python validation/run.py $(ARGS)

@@ -5,12 +5,11 @@ import pytest
 
 from isogloss.errors import MetricError
 from isogloss.separation import metrics
-from isogloss.separation.compare import read_gain, retention
+from isogloss.separation.block import score_block
 from isogloss.separation.metrics import METRICS
-from isogloss.separation.probe import cross_fitted_scores
+from isogloss.separation.probe import cross_fitted_scores, ridge_probe
 from isogloss.separation.projection import pca
-from isogloss.separation.resample import Interval
-from isogloss.separation.score import draw, score_block
+from isogloss.separation.resample import draw
 
 
 @pytest.mark.parametrize("n", [4, 5, 9])
@@ -25,9 +24,8 @@ def test_auroc_of_two_pairs_is_refused():
 
 
 def test_shuffles_without_twins_all_have_an_auroc():
-    rng = np.random.default_rng(0)
-    draws = draw(np.arange(40) < 20, None, 500, rng)
-    (score,) = score_block(rng.normal(size=(40, 5)), draws, [METRICS["auroc"]], (2,)).scores
+    draws = draw(np.arange(40) < 20, None, n_shuffles=500, seed=0)
+    (score,) = score_block(np.random.default_rng(0).normal(size=(40, 5)), draws, [METRICS["auroc"]], (2,)).scores
     assert np.isfinite(score.null).all()
 
 
@@ -36,19 +34,18 @@ def test_pairs_of_another_length_are_refused():
         metrics.silhouette(np.random.default_rng(0).normal(size=(6, 2)), [1, 1, 1, 0, 0, 0], [0, 1, 2])
 
 
-def test_what_is_missing_is_not_read_as_a_finding():
-    assert retention(0.1, float("nan"))[1] == "a gain is missing"
-    assert read_gain(Interval(low=float("nan"), high=float("nan"))) == "not measured"
-
-
-def test_a_component_lost_with_a_group_is_not_ignored():
-    rng = np.random.default_rng(0)
+def test_a_component_lost_with_a_unit_is_not_ignored():
     x = np.zeros((60, 5))
-    x[:, 0] = rng.normal(size=60)
+    x[:, 0] = np.random.default_rng(0).normal(size=60)
     x[0, 1] = 3.0
-    draws = draw(np.arange(60) < 30, np.r_[np.arange(30) + 30, np.arange(30)], 1, rng)
-    (score,) = score_block(x, draws, [METRICS["between_class_variance"]], (2,)).scores
-    assert np.isnan(score.left_out).any()
+    draws = draw(np.arange(60) < 30, np.r_[np.arange(30) + 30, np.arange(30)], n_shuffles=5, seed=0)
+    share, distance, silhouette = score_block(
+        x, draws, [row for row in METRICS.values() if row.basis == "pca"], (2,)
+    ).scores
+    # Without that text the second component holds nothing: a share and a silhouette of one direction, and no distance.
+    assert np.isfinite([share.found.value, share.found.se, silhouette.found.value, silhouette.found.se]).all()
+    assert distance.found is None
+    assert distance.reason == "a class does not vary in every component"
 
 
 def test_a_constant_feature_does_not_matter_by_its_value():
@@ -56,7 +53,8 @@ def test_a_constant_feature_does_not_matter_by_its_value():
     harmful, folds = np.arange(60) % 2 == 0, np.arange(60) // 2 % 5
     x = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 6))
     x[harmful] += 1
-    scores = [cross_fitted_scores(np.column_stack([x, np.full(60, c)]), harmful[None, :], folds) for c in (0.0, 0.1)]
+    padded = [np.column_stack([x, np.full(60, c)]) for c in (0.0, 0.1)]
+    scores = [cross_fitted_scores(ridge_probe(z), harmful[None, :], folds) for z in padded]
     assert scores[0] == pytest.approx(scores[1], abs=1e-9)
 
 

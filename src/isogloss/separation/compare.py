@@ -11,6 +11,7 @@ import numpy as np
 import scipy.stats
 
 from isogloss.separation.jackknife import Interval, Jackknife, combine, covariance, critical_value
+from isogloss.separation.score import TIE
 
 Verdict = Literal["reached", "weakened", "lagging", "not reached", "reversed", "confounded", "inconclusive"]
 
@@ -142,17 +143,24 @@ def max_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     Each cell is put on the scale of its own null (mean 0, sd 1), so that cells of different spread weigh the same.
 
     Args:
-        observed: (cells,), statistics.
-        null: (B, cells), the same under shuffled labels, one shuffle a row.
+        observed: (cells,), statistics; a cell that is NaN has no p and plays no part.
+        null: (B, cells), the same under shuffled labels, one shuffle a row; what is NaN plays no part.
 
     Returns:
         (cells,), (1 + shuffles whose largest cell reaches this one) / (1 + B).
     """
-    mean, spread = null.mean(axis=0), null.std(axis=0)
+    found = np.full(len(observed), np.nan)
+    known = ~np.isnan(observed) & ~np.isnan(null).all(axis=0)
+    if not known.any():
+        return found
+    observed, null = observed[known], null[:, known]
+    null = null[~np.isnan(null).all(axis=1)]
+    mean, spread = np.nanmean(null, axis=0), np.nanstd(null, axis=0)
     spread = np.where(spread > 0, spread, np.inf)
-    largest = ((null - mean) / spread).max(axis=1)
-    reached = largest[:, None] >= ((observed - mean) / spread)[None, :]
-    return np.asarray((1 + reached.sum(axis=0)) / (1 + len(null)))
+    largest = np.nanmax((null - mean) / spread, axis=1)
+    reached = largest[:, None] >= ((observed - mean) / spread)[None, :] - TIE
+    found[known] = (1 + reached.sum(axis=0)) / (1 + len(null))
+    return found
 
 
 def false_discovery(p_values: np.ndarray) -> np.ndarray:

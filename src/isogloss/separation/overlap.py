@@ -12,6 +12,8 @@ import numpy as np
 
 #: A covariance with a smaller ratio of extreme eigenvalues is singular.
 SINGULAR = 1e-12
+#: A class whose determinant falls to less than this share of itself without a unit is singular without it.
+LOST = 1e-10
 #: Numbers held at once, per chunk of labelings.
 CHUNK = 8_000_000
 
@@ -47,7 +49,7 @@ def bhattacharyya_estimates(z: np.ndarray, labels: np.ndarray, twins: np.ndarray
         twins: int (n,) or None; with twins the units are pairs.
 
     Returns:
-        (B,); NaN where a covariance is singular.
+        (B,); NaN where a covariance is singular, or would be without some unit.
     """
     z = z - z.mean(axis=0)
     step = max(1, CHUNK // (len(z) * 8))
@@ -136,6 +138,11 @@ def _value(shift2: np.ndarray, pooled: np.ndarray, first: np.ndarray, second: np
     return shift2 / 8 + (pooled - (first + second) / 2) / 2
 
 
+def _log_left(share: np.ndarray) -> np.ndarray:
+    """Log of the share of a determinant that is left without a unit; NaN where the unit alone makes the class vary."""
+    return np.asarray(np.log(np.where(share > LOST, share, np.nan)))
+
+
 def _bias_by_pairs(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     """Jackknife bias, a pair (one row of each class) left out at a time: (B,)."""
     z, labels, twins, first, second = data
@@ -156,7 +163,7 @@ def _bias_by_pairs(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     for one, harmful in ((first, False), (second, True)):
         form = _Form.of(one.covariance)
         inside = of_class(form, one, harmful=harmful)
-        own.append(k * np.log(grow) + form.logdet[:, None] + np.log(1 - shrink / grow * inside))
+        own.append(k * np.log(grow) + form.logdet[:, None] + _log_left(1 - shrink / grow * inside))
     # Pooled covariance without the pair: grow * (pooled - c (u0 u0' + u1 u1')), a rank-two downdate (Woodbury).
     c = shrink / grow / 2
     p0, p1 = of_class(pooled, first, harmful=False), of_class(pooled, second, harmful=True)
@@ -193,7 +200,7 @@ def _bias_by_texts(data: _Labeled, whole: np.ndarray) -> np.ndarray:
         grow, shrink = (n - 1) / (n - 2), n / ((n - 1) * (n - 2))
         form = _Form.of(one.covariance)
         inside = np.where(here, form.squares(z, one.mean), 0.0)
-        own = k * np.log(grow) + form.logdet[:, None] + np.log1p(-shrink / grow * inside)
+        own = k * np.log(grow) + form.logdet[:, None] + _log_left(1 - shrink / grow * inside)
         other_log = np.linalg.slogdet(other.covariance)[1][:, None]
         # Pooled covariance without the text: grown - shrink / 2 * u u', a rank-one downdate.
         grown = _Form.of(pooled + one.covariance / (2 * (n - 2))[:, :, None])

@@ -81,6 +81,8 @@ def _score(
         return missing(row, k, "a class does not vary in every component")
     plug_in, plug_in_null = float(plug_in), np.array(shuffled)
     null, shift = _null(row, z, draws, plug_in_null)
+    if np.isnan(null).any():
+        return missing(row, k, "a class does not vary in every component under some shuffle")
     value = plug_in - float(bias(plug_in, left.held, draws.strata)) - shift
     if groups is not None and row.name != "bhattacharyya":
         value -= _bias_of_fit(row, z, draws, groups)
@@ -107,7 +109,8 @@ def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> tupl
         return plug_in - bias(plug_in, left, None if draws.twins is not None else draws.shuffles.T), 0.0
     if row.name == "bhattacharyya":
         null = bhattacharyya_estimates(z, draws.shuffles, draws.twins)
-        return null - null.mean(), float(null.mean())
+        mean = float(null.mean()) if len(null) else 0.0
+        return null - mean, mean
     return plug_in, 0.0
 
 

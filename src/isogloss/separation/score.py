@@ -9,6 +9,9 @@ import numpy as np
 from isogloss.separation.jackknife import Jackknife
 from isogloss.separation.metrics import METRICS, Metric
 
+#: Values that differ by less than this share are equal but for rounding, such as those of opposite labelings.
+TIE = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -45,7 +48,8 @@ class Score:
         null = self.plug_in_null[~np.isnan(self.plug_in_null)]
         if np.isnan(self.plug_in) or not len(null):
             return float("nan")
-        return (1 + int((null >= self.plug_in).sum())) / (1 + len(null))
+        reached = null >= self.plug_in - TIE * abs(self.plug_in)
+        return (1 + int(reached.sum())) / (1 + len(null))
 
 
 def missing(row: Metric, components: int | None, reason: str) -> Score:

@@ -1,0 +1,256 @@
+"""Our statistics beside the plain loop over scikit-learn and numpy: jackknife, null and gain of three paper metrics.
+
+One language, two models, 10 components, every unit left out once (jackknife) and 1,000 shuffles, then the gain and its
+gap to another language. The plain loop calls silhouette_score, or a numpy formula for the other two metrics, for each
+unit left out and each shuffle. It runs for some units and shuffles only, and its time is scaled to all of them. It is
+spared what ours does beyond that: fitting the components without each unit, and the jackknife estimate of each shuffle.
+
+Ours runs as in the audit, one block (a model) a worker thread with BLAS limited to one thread, and alone in a process,
+whose peak memory is read. The loop may use all threads that BLAS and scikit-learn take.
+
+    python benchmarks/separation.py [--pairs] [--texts 5000] [--shuffles 1000] [--repeats 6]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import pairwise_distances, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from isogloss.separation import downdate
+from isogloss.separation.compare import gain, gap
+from isogloss.separation.jackknife import Jackknife
+from isogloss.separation.leave_out import LEADING, leave_out, rows_of_units
+from isogloss.separation.metrics import METRICS
+from isogloss.separation.projection import open_space, pca
+from isogloss.separation.resample import Draws, draw
+from isogloss.separation.salience import salience_scores
+from isogloss.separation.score import Score
+from isogloss.separation.silhouette import open_silhouette
+
+K = 10
+NAMES = ("between_class_variance", "bhattacharyya", "silhouette")
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Job:
+    """Hidden states of both models for one language, and what is drawn for it."""
+
+    reference: np.ndarray
+    aligned: np.ndarray
+    draws: Draws
+
+
+@dataclass(frozen=True)
+class Found:
+    """What our side came to: scores of both models, gaps, seconds and peak memory in bytes."""
+
+    reference: list[Score]
+    aligned: list[Score]
+    gaps: list[Jackknife]
+    seconds: float
+    before: int
+    peak: int
+
+
+def make_job(n: int, shuffles: int, *, paired: bool, seed: int) -> Job:
+    rng = np.random.default_rng(seed)
+    content = rng.normal(size=(n, K))
+    harmful, twins = np.arange(n) < n // 2, None
+    if paired:
+        twins = np.roll(np.arange(n), n // 2)
+        content = np.sqrt(0.8) * content[np.minimum(np.arange(n), twins)] + np.sqrt(0.2) * content
+    keys = [f"{seed}:{i if twins is None else min(i, twins[i])}" for i in range(n)]
+    states = []
+    for apart in (0.5, 1.0):
+        x = (content + 0.3 * rng.normal(size=(n, K))) * np.geomspace(2, 0.5, K)
+        x[harmful, 0] += apart
+        states.append(x)
+    return Job(*states, draw(harmful, twins, keys=keys, n_shuffles=shuffles, seed=seed))
+
+
+def score(x: np.ndarray, draws: Draws) -> list[Score]:
+    return salience_scores(x, draws, [METRICS[name] for name in NAMES], (K,))[0]
+
+
+def gains(reference: list[Score], aligned: list[Score]) -> list[Jackknife]:
+    found = []
+    for before, after in zip(reference, aligned, strict=True):
+        assert before.found is not None and after.found is not None  # noqa: PT018
+        found.append(gain(before.found, after.found))
+    return found
+
+
+def ours(job: Job, other: Job, results: multiprocessing.SimpleQueue[Found]) -> None:
+    """Score both models, then the gain, and the gap to the gain of another language; runs in its own process."""
+    with threadpool_limits(1), ThreadPoolExecutor(2) as workers:
+        elsewhere = gains(score(other.reference, other.draws), score(other.aligned, other.draws))
+        before = peak_memory()
+        start = time.perf_counter()
+        reference, aligned = workers.map(score, (job.reference, job.aligned), (job.draws, job.draws))
+        gaps = [gap(pivot, own) for pivot, own in zip(elsewhere, gains(reference, aligned), strict=True)]
+        for found in gaps:
+            found.interval()
+        seconds = time.perf_counter() - start
+    results.put(Found(reference, aligned, gaps, seconds, before, peak_memory()))
+
+
+def peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+# The plain loop
+
+
+def plain_share(z: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None) -> float:
+    del twins
+    shift = z[harmful].mean(axis=0) - z[~harmful].mean(axis=0)
+    weight = harmful.sum() * (~harmful).sum() / len(z)
+    return float(weight * shift @ shift / ((z - z.mean(axis=0)) ** 2).sum())
+
+
+def plain_bhattacharyya(z: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None) -> float:
+    del twins
+    first, second = (np.cov(z[side], rowvar=False) for side in (~harmful, harmful))
+    pooled, shift = (first + second) / 2, z[harmful].mean(axis=0) - z[~harmful].mean(axis=0)
+    logs = [np.linalg.slogdet(matrix)[1] for matrix in (pooled, first, second)]
+    return float(shift @ np.linalg.solve(pooled, shift) / 8 + (logs[0] - (logs[1] + logs[2]) / 2) / 2)
+
+
+def plain_silhouette(z: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None) -> float:
+    if twins is None:
+        return float(silhouette_score(z, harmful))
+    distances, n = pairwise_distances(z), len(z) // 2
+    own = np.where(harmful, distances @ harmful, distances @ ~harmful) / (n - 1)
+    other = np.where(harmful, distances @ ~harmful, distances @ harmful)
+    other = (other - distances[np.arange(2 * n), twins]) / (n - 1)
+    return float(((other - own) / np.maximum(own, other)).mean())
+
+
+PLAIN = dict(zip(NAMES, (plain_share, plain_bhattacharyya, plain_silhouette), strict=True))
+
+
+def without(draws: Draws, unit: int) -> tuple[np.ndarray, np.ndarray | None]:
+    kept = draws.unit_of_row != unit
+    return kept, None if draws.twins is None else (np.cumsum(kept) - 1)[draws.twins[kept]]
+
+
+def plain_values(name: str, x: np.ndarray, draws: Draws, units: np.ndarray, shuffles: range) -> tuple[list[float], ...]:
+    """Values of a metric without each of some units, and under some shuffles."""
+    left = []
+    for unit in units:
+        kept, twins = without(draws, unit)
+        left.append(PLAIN[name](x[kept], draws.harmful[kept], twins))
+    null = [PLAIN[name](x, draws.shuffles[number], draws.twins) for number in shuffles]
+    return left, null
+
+
+# The comparison
+
+
+def our_left_out(x: np.ndarray, draws: Draws, units: np.ndarray) -> dict[str, np.ndarray]:
+    """Our values of each metric without some units."""
+    space, removed = open_space(x, K + LEADING), rows_of_units(draws.unit_of_row)
+    opened = open_silhouette(space, draws.harmful, draws.twins, removed, K)
+    (part,) = leave_out(space, removed[units], K)
+    return {
+        "between_class_variance": downdate.between_class_variance(space, part, draws.harmful[None, :], K)[:, 0],
+        "bhattacharyya": downdate.bhattacharyya(space, part, draws.harmful, K),
+        "silhouette": opened.held[units],  # with 10 dimensions and 10 components nothing is fitted
+    }
+
+
+def moves(score: Score, draws: Draws, units: np.ndarray) -> np.ndarray:
+    """Left-out values of units (of one class) less that of the first of them, read off the timed jackknife."""
+    assert score.found is not None
+    influence = score.found.influence[np.searchsorted(score.found.units, draws.units[units])]
+    n = len(draws.units) if draws.twins is not None else int(draws.harmful.sum())
+    return (influence[0] - influence) / np.sqrt((n - 1) / n)
+
+
+def check(name: str, ours: np.ndarray, plain: np.ndarray) -> float:
+    error = float(np.abs(np.asarray(ours) - np.asarray(plain)).max())
+    assert error < TOLERANCE, f"{name}: the two disagree by {error:.1e}"
+    return error
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def compare(job: Job, found: Found, repeats: int) -> float:
+    """Check that both sides agree, and return how long the plain loop takes for everything."""
+    draws, total = job.draws, 0.0
+    units = np.flatnonzero(draws.harmful)[:: len(draws.harmful) // (2 * repeats)][:repeats]
+    units, shuffles, worst = draws.unit_of_row[units], range(repeats), 0.0
+    for x, scores in ((job.reference, found.reference), (job.aligned, found.aligned)):
+        left_out = our_left_out(x, draws, units)
+        for ours in scores:
+            left, null = plain_values(ours.metric, x, draws, units, shuffles)
+            worst = max(
+                worst,
+                check(ours.metric, ours.plug_in, PLAIN[ours.metric](x, draws.harmful, draws.twins)),
+                check(f"{ours.metric} without units", left_out[ours.metric], left),
+                check(f"{ours.metric} of the jackknife", moves(ours, draws, units), np.array(left) - left[0]),
+                check(f"{ours.metric} under shuffles", ours.plug_in_null[:repeats], null),
+            )
+    projecting = seconds(lambda: pca(job.reference, K))
+    print(f"  both agree to {worst:.0e} on {repeats} units left out and {repeats} shuffles of each metric and model")
+    calls = 1 + len(draws.units) + len(draws.shuffles)
+    for name in NAMES:
+        rounds = repeats if name == "silhouette" else 20 * repeats
+        one = seconds(
+            lambda name=name, rounds=rounds: [
+                plain_values(
+                    name, job.aligned, draws, units[: 1 + i % repeats][-1:], range(i % repeats, 1 + i % repeats)
+                )
+                for i in range(rounds)
+            ]
+        ) / (2 * rounds)
+        total += 2 * calls * one
+        print(f"  plain {name}: {one * 1e3:.2f} ms a call, timed on {2 * rounds} of {2 * calls:,} calls")
+    return total + 2 * projecting
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", action="store_true", help="the texts are twins")
+    parser.add_argument("--texts", type=int, default=5000)
+    parser.add_argument("--shuffles", type=int, default=1000)
+    parser.add_argument(
+        "--repeats", type=int, default=6, help="silhouettes of each kind that the plain loop is timed on"
+    )
+    wanted = parser.parse_args()
+    job = make_job(wanted.texts, wanted.shuffles, paired=wanted.pairs, seed=0)
+    other = make_job(600, 20, paired=wanted.pairs, seed=1)
+    context = multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    process = context.Process(target=ours, args=(job, other, results))
+    process.start()
+    found = results.get()
+    process.join()
+    kind = f"{wanted.texts // 2:,} pairs" if wanted.pairs else f"{wanted.texts // 2:,} texts a class"
+    print(f"{kind}, {K} components, 2 models, {wanted.shuffles:,} shuffles, {len(job.draws.units):,} units left out")
+    print(
+        f"  isogloss: {found.seconds:.1f} s, peak memory {found.peak / 1e9:.2f} GB (start: {found.before / 1e9:.2f} GB)"
+    )
+    loop = compare(job, found, wanted.repeats)
+    print(f"  plain loop: {loop:,.0f} s, scaled up from the calls above, not run in full")
+    print(f"  ratio {loop / found.seconds:,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""Salience scores of a block, end to end, against a slow and plain implementation of the same."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isogloss.separation.block import score_block
+from isogloss.separation.compare import gain
+from isogloss.separation.metrics import METRICS
+from isogloss.separation.projection import pca
+from isogloss.separation.resample import draw
+from isogloss.separation.salience import FEW, TIED, salience_scores
+from plain import METRIC, SPREAD, fresh_pca, kept, labels_and_twins, left_out, pseudo_mean, states
+
+BOTH = pytest.mark.parametrize("paired", [False, True])
+ROWS = [row for row in METRICS.values() if row.basis == "pca"]
+NAMES = [row.name for row in ROWS]
+
+
+def block(seed, n, *, paired, shuffles=5, apart=1.0, spread=SPREAD, harmless=None):
+    """Hidden states that are turned, and what is drawn for them."""
+    rng = np.random.default_rng(seed)
+    harmful, twins = labels_and_twins(n, paired=paired, rng=rng, harmless=harmless)
+    x = states(rng, harmful, twins, apart=apart, spread=np.asarray(spread))
+    x = x @ np.linalg.qr(rng.normal(size=(len(spread), len(spread))))[0]
+    return x, draw(harmful, twins, n_shuffles=shuffles, seed=seed)
+
+
+def score(x, draws, *names, components=(2,)):
+    return salience_scores(x, draws, [METRICS[name] for name in names or NAMES], components)[0]
+
+
+class Slow:
+    """One metric of one block by refitting everything, one unit, group and shuffle after the other."""
+
+    def __init__(self, name, x, draws, k):
+        self.z, self.draws = fresh_pca(x, k), draws
+        self.plug_in = METRIC[name](self.z, draws.harmful, draws.twins)
+        self.plug_in_null = [METRIC[name](self.z, labels, draws.twins) for labels in draws.shuffles]
+        fitted = left_out(name, x, draws.harmful, draws.twins, draws.unit_of_row, k)
+        null = (
+            [self.estimate(name, labels, k) for labels in draws.shuffles] if name != "silhouette" else self.plug_in_null
+        )
+        self.null = np.array(null) - (np.mean(null) if name == "bhattacharyya" else 0.0)
+        self.value = self.estimate(name, draws.harmful, k)
+        if name == "bhattacharyya":
+            self.value -= np.mean(null)
+        elif x.shape[1] > k:
+            self.value -= self.bias_of_fit(name, x, k)
+        self.units = dict(zip(draws.units.tolist(), np.zeros(len(draws.units)), strict=True))
+        variance = self.null.var(ddof=1)
+        for stratum in [np.full(len(fitted), True)] if draws.twins is not None else [draws.harmful, ~draws.harmful]:
+            values = fitted[stratum]
+            moves = np.sqrt((len(values) - 1) / len(values)) * (values.mean() - values)
+            self.units |= dict(zip(draws.units[stratum].tolist(), moves.tolist(), strict=True))
+            variance += (moves**2).sum()
+        self.se = np.sqrt(variance)
+
+    def estimate(self, name, labels, k):
+        left = left_out(name, self.z, labels, self.draws.twins, self.draws.unit_of_row, k, fit=False)
+        return pseudo_mean(METRIC[name](self.z, labels, self.draws.twins), left, self.strata(labels))
+
+    def strata(self, labels):
+        return labels if self.draws.twins is None else None
+
+    def bias_of_fit(self, name, x, k):
+        differences = []
+        for group in range(self.draws.groups.max() + 1):
+            stays, twins = kept(self.draws.groups == group, self.draws.twins)
+            side = self.draws.harmful[stays]
+            anew, held = (METRIC[name](z, side, twins) for z in (fresh_pca(x[stays], k), self.z[stays]))
+            differences.append(anew - held)
+        return (len(differences) - 1) * np.mean(differences)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("paired", "harmless", "width"), [(True, None, 8), (False, 25, 8), (False, 33, 8), (True, None, 2), (False, 33, 2)]
+)
+def test_scores_are_those_of_the_slow_way(name, paired, harmless, width):
+    x, draws = block(1, 25, paired=paired, harmless=harmless, spread=SPREAD[:width])
+    (found,), expected = score(x, draws, name), Slow(name, x, draws, 2)
+    assert found.plug_in == pytest.approx(expected.plug_in, abs=1e-9)
+    assert found.plug_in_null == pytest.approx(expected.plug_in_null, abs=1e-9)
+    assert found.null == pytest.approx(expected.null, abs=1e-8)
+    assert found.found.value == pytest.approx(expected.value, abs=1e-6)
+    # The silhouette's entries are of first order in what is fitted; with two columns nothing is.
+    exact = name != "silhouette" or width == 2
+    assert found.found.se == pytest.approx(expected.se, **({"rel": 1e-6} if exact else {"rel": 0.1}))
+    own = dict(zip(found.found.units.tolist(), found.found.influence, strict=True))
+    assert set(own) == set(draws.units.tolist()) | set(draws.shuffle_ids.tolist())
+    moves = [own[unit] for unit in expected.units]
+    if exact:
+        assert moves == pytest.approx(list(expected.units.values()), abs=1e-7)
+    else:
+        assert np.corrcoef(moves, list(expected.units.values()))[0, 1] > 0.9
+    spread = [own[shuffle] for shuffle in draws.shuffle_ids.tolist()]
+    assert spread == pytest.approx((expected.null - expected.null.mean()) / 2, abs=1e-8)  # sqrt(5 - 1)
+    assert found.found.df == len(draws.units) - (1 if paired else 2)
+    assert found.reason is None
+
+
+@BOTH
+def test_plug_in_values_are_the_metrics_of_principal_components(paired):
+    x, draws = block(2, 60, paired=paired)
+    found, projection = salience_scores(x, draws, ROWS, (2, 5))
+    assert [(one.metric, one.components) for one in found] == [(name, k) for name in NAMES for k in (2, 5)]
+    labels = np.vstack([draws.harmful, draws.shuffles])
+    for one in found:
+        z = fresh_pca(x, one.components)
+        expected = METRICS[one.metric].many(z, labels, draws.twins, draws.folds)
+        assert np.r_[one.plug_in, one.plug_in_null] == pytest.approx(expected, abs=1e-9)
+        assert one.row is METRICS[one.metric]
+    assert projection.scores == pytest.approx(pca(x, 5).scores, abs=1e-9)
+    assert projection.variances == pytest.approx(pca(x, 5).variances, rel=1e-9)
+
+
+@BOTH
+def test_values_for_some_components_do_not_depend_on_what_else_is_asked_for(paired):
+    x, draws = block(3, 30, paired=paired, spread=np.geomspace(3, 0.1, 60))
+    (alone,) = score(x, draws, "between_class_variance")
+    among = next(
+        one for one in score(x, draws, components=(1, 2)) if one.metric == alone.metric and one.components == 2
+    )
+    assert among.found.value == pytest.approx(alone.found.value, abs=1e-10)
+    assert among.found.se == pytest.approx(alone.found.se, rel=1e-8)
+
+
+def test_the_bhattacharyya_distance_is_about_nothing_without_a_difference():
+    found = []
+    for seed in range(40):
+        x, draws = block(400 + seed, 30, paired=True, shuffles=20, apart=0.0, spread=[3.0, 2.0, 1.0, 0.5])
+        (one,) = score(x, draws, "bhattacharyya")
+        assert one.null.mean() == pytest.approx(0, abs=1e-12)
+        found.append((one.found.value, one.plug_in))
+    values, plug_ins = np.array(found).T
+    assert abs(values.mean()) < 4 * values.std() / np.sqrt(40)
+    assert plug_ins.mean() > 4 * values.std() / np.sqrt(40)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["between_class_variance", "silhouette"])
+def test_the_p_value_is_exact_where_all_labelings_are_counted(name, paired):
+    """Labelings that tie with the true ones, such as all labels turned round, count."""
+    n = 6 if paired else 4
+    for seed in range(8):
+        x, draws = block(500 + seed, n, paired=paired, apart=2.0, spread=[2.0, 1.0])
+        if paired:
+            swaps = np.array(list(itertools.product([False, True], repeat=n)))
+            labelings = draws.harmful ^ swaps[:, draws.unit_of_row]
+        else:
+            labelings = np.array([np.isin(np.arange(2 * n), rows) for rows in itertools.combinations(range(2 * n), n)])
+        (found,) = score(x, replace(draws, shuffles=labelings), name)
+        z = fresh_pca(x, 2)
+        values = np.array([METRIC[name](z, labels, draws.twins) for labels in labelings])
+        reached = (values >= METRIC[name](z, draws.harmful, draws.twins) - 1e-9).sum()
+        assert reached >= 2  # itself and the other way round
+        assert found.p_value == (1 + reached) / (1 + len(labelings))
+
+
+def test_a_gain_of_two_blocks_is_paired_in_units_and_shuffles():
+    x, draws = block(6, 30, paired=True, shuffles=50)
+    rng = np.random.default_rng(6)
+    other = x + 0.2 * rng.normal(size=x.shape)
+    (one,), (two,) = score(x, draws, "between_class_variance"), score(other, draws, "between_class_variance")
+    change = gain(one.found, two.found)
+    assert change.value == two.found.value - one.found.value
+    assert change.se < 0.6 * np.hypot(one.found.se, two.found.se)
+    (same,) = score(x.copy(), draws, "between_class_variance")
+    assert gain(one.found, same.found).se == 0
+
+
+@BOTH
+def test_intervals_cover_the_planted_share_of_variance(paired):
+    apart, covered = 2.0, []
+    truth = (apart / 2) ** 2 / ((SPREAD[:2] ** 2).sum() + (apart / 2) ** 2)
+    for seed in range(100):
+        x, draws = block(1000 + seed, 60, paired=paired, shuffles=20, apart=apart)
+        (found,) = score(x, draws, "between_class_variance")
+        interval = found.found.interval()
+        covered.append(interval.low < truth < interval.high)
+    assert 0.88 <= np.mean(covered) <= 0.995  # .95, its standard error .022
+
+
+@BOTH
+def test_scores_are_the_same_in_either_precision_and_the_states_left_as_they_were(paired):
+    x, draws = block(7, 30, paired=paired)
+    x = x.astype(np.float32)
+    before = x.copy()
+    for one, other in zip(score(x, draws), score(x.astype(np.float64), draws), strict=True):
+        assert (one.plug_in, one.found.value, one.found.se) == (other.plug_in, other.found.value, other.found.se)
+    assert np.array_equal(x, before)
+
+
+@BOTH
+def test_scores_do_not_depend_on_place_direction_or_size(paired):
+    x, draws = block(8, 30, paired=paired)
+    turned = 100 * x @ np.linalg.qr(np.random.default_rng(8).normal(size=(8, 8)))[0] + 50
+    for one, other in zip(score(x, draws), score(turned, draws), strict=True):
+        assert other.found.value == pytest.approx(one.found.value, abs=1e-8)
+        assert other.found.se == pytest.approx(one.found.se, rel=1e-6)
+
+
+# What is missing says why
+
+
+def test_more_components_than_the_texts_vary_in_give_no_number_but_a_reason():
+    x, draws = block(9, 40, paired=True)
+    flat = np.outer(x[:, 0], np.arange(1.0, 9)) + np.outer(x[:, 1], np.ones(8))
+    found = score(flat, draws, components=(2, 3))
+    assert [one.components for one in found] == [2] * 3 + [3] * 3
+    for one in found:
+        assert (one.found is None) == np.isnan(one.plug_in) == (one.components == 3)
+        assert one.reason == (None if one.components == 2 else "the texts vary in 2 directions only")
+        if one.found is None:
+            assert len(one.null) == len(one.plug_in_null) == 0
+            assert np.isnan(one.p_value)
+
+
+@pytest.mark.parametrize(("harmless", "reported"), [(20, True), (19, False)])
+def test_bhattacharyya_needs_ten_texts_per_class_and_component(harmless, reported):
+    x, draws = block(10, 40, paired=False, harmless=harmless)
+    few = {one.components: one for one in score(x, draws, "bhattacharyya", components=(2, 3))}
+    assert (few[2].found is not None) == reported
+    assert few[2].reason == (None if reported else "fewer than 20 texts per class for 2 components")
+    assert few[3].found is None
+    assert few[3].reason == "fewer than 30 texts per class for 3 components"
+    assert all(one.found is not None for one in score(x, draws, "between_class_variance", "silhouette"))
+
+
+def without_variation(*rows):
+    """Two columns; the second varies in these rows only, of 30 harmful and 30 harmless texts."""
+    rng = np.random.default_rng(11)
+    x = np.zeros((60, 2))
+    x[:, 0] = rng.normal(size=60)
+    x[list(rows), 1] = 1.0 + rng.random(len(rows))
+    return x
+
+
+@BOTH
+def test_a_class_that_does_not_vary_in_a_component_has_no_distance_but_a_reason(paired):
+    harmful, twins = labels_and_twins(30, paired=paired)
+    draws = draw(harmful, twins, n_shuffles=5, seed=0)
+    found = {one.metric: one for one in score(without_variation(30, 31, 32), draws)}
+    assert found["bhattacharyya"].found is None
+    assert np.isnan(found["bhattacharyya"].plug_in)
+    assert found["bhattacharyya"].reason == "a class does not vary in every component"
+    assert found["silhouette"].reason is None
+    assert np.isfinite(found["silhouette"].found.value)
+
+
+@BOTH
+def test_a_unit_without_which_a_class_does_not_vary_has_no_distance_but_a_reason(paired):
+    harmful, twins = labels_and_twins(30, paired=paired)
+    draws = draw(harmful, twins, n_shuffles=0, seed=0)
+    (found,) = score(without_variation(0, 31, 32), draws, "bhattacharyya")
+    assert found.found is None
+    assert found.reason == "a class does not vary in every component"
+
+
+@BOTH
+def test_shuffles_that_leave_a_class_without_variation_have_no_distance_but_a_reason(paired):
+    harmful, twins = labels_and_twins(30, paired=paired)
+    draws = draw(harmful, twins, n_shuffles=200, seed=0)
+    (found,) = score(without_variation(0, 1, 32, 33), draws, "bhattacharyya")
+    assert found.found is None
+    assert np.isnan(found.plug_in)
+    assert found.reason == "a class does not vary in every component under some shuffle"
+
+
+@BOTH
+def test_every_score_has_finite_numbers_or_a_reason(paired):
+    for name in NAMES:
+        for n in (3, 4, 12, 21):
+            x, draws = block(12, n, paired=paired, shuffles=10)
+            for one in score(x, draws, name, components=(1, 2, 7)):
+                assert (one.found is None) == (one.reason is not None) == np.isnan(one.plug_in)
+                if one.found is not None:
+                    assert np.isfinite([one.found.value, one.found.se, *one.null]).all()
+
+
+# What is approximate says why
+
+
+def approximate(n, spread, k=2, **options):
+    x, draws = block(13, n, paired=False, shuffles=1, spread=spread, **options)
+    (found,) = score(x, draws, "between_class_variance", components=(k,))
+    return found.approximate
+
+
+def test_few_texts_with_fitted_components_are_approximate():
+    clear = [9.0, 5.0, 1.0, 0.5]
+    few = f"fewer than {FEW} texts per class with fitted components"
+    assert approximate(FEW - 1, clear) == few
+    assert approximate(FEW, clear) is None
+    assert approximate(FEW, clear, harmless=FEW - 1) == few
+    assert approximate(20, clear, k=4) is None  # nothing is fitted
+    assert approximate(20, clear, k=3) == few
+
+
+def test_nearly_tied_components_are_approximate():
+    x, draws = block(14, FEW, paired=False, shuffles=1, spread=[4.0, 2.0, 1.0], apart=0.0)
+    z = fresh_pca(x, 3)
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    for ratio, tied in ((1.02 * TIED, False), (0.98 * TIED, True), (1.0001, True)):
+        scaled = z * np.sqrt([4.0, ratio, 1.0])
+        (two,) = score(scaled, draws, "between_class_variance", components=(2,))
+        (one,) = score(scaled, draws, "between_class_variance", components=(1,))
+        assert two.approximate == ("components 2 and 3 are nearly tied" if tied else None)
+        assert one.approximate is None
+
+
+# The whole block
+
+
+def test_a_block_has_the_scores_of_both_kinds_and_the_projection():
+    x, draws = block(15, 30, paired=True)
+    found = score_block(x, draws, list(METRICS.values()), (1, 2))
+    order = [(name, k) for name in NAMES for k in (1, 2)] + [("auroc", None), ("twin_accuracy", None)]
+    assert [(one.metric, one.components) for one in found.scores] == order
+    assert found.projection.scores == pytest.approx(pca(x, 2).scores, abs=1e-9)
+    only = score_block(x, draws, [METRICS["silhouette"]], (2,))
+    assert [one.metric for one in only.scores] == ["silhouette"]

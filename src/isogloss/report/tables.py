@@ -230,8 +230,8 @@ def caption(audit: Audit) -> str:
         f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
         f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
         f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min "
-        f"gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over its "
-        "standard error."
+        f"gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over "
+        "its standard error."
     )
 
 

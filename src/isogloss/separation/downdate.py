@@ -1,4 +1,4 @@
-"""Between-class share and Bhattacharyya distance without each unit in turn, components fitted too; no loop over units."""
+"""Between-class share and Bhattacharyya distance without each unit in turn, the components fitted without it too."""
 
 from __future__ import annotations
 

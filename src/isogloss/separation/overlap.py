@@ -135,7 +135,7 @@ class _Form(NamedTuple):
 
 
 def _value(shift2: np.ndarray, pooled: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return shift2 / 8 + (pooled - (first + second) / 2) / 2
+    return np.asarray(shift2 / 8 + (pooled - (first + second) / 2) / 2)
 
 
 def _log_left(share: np.ndarray) -> np.ndarray:

@@ -3,8 +3,9 @@
 For each metric and number of components k:
 
 - what moves the estimate: its values without each unit, the components fitted without it too (delete-one jackknife);
-- its bias: from the same jackknife with the components held, and, for what fitting them adds, from groups of units
-  left out (from single units that part would be all noise where two components are nearly tied);
+- its bias: from the same jackknife with the components held, less its mean over shuffled labels; and, for what fitting
+  them adds, from groups of units left out (from single units that part would be all noise where two components are
+  nearly tied; where the score hangs on which of them is kept, it is noise from groups too, and is not taken off);
 - its null: shuffled labels. The spread of the null joins the variance, because where there is no separation the
   statistic is of second order and its first-order variance vanishes.
 
@@ -80,11 +81,13 @@ def _score(
     if np.isnan([plug_in, *left.fitted]).any():
         return missing(row, k, "a class does not vary in every component")
     plug_in, plug_in_null = float(plug_in), np.array(shuffled)
-    null, shift = _null(row, z, draws, plug_in_null)
+    null = _null(row, z, draws, plug_in_null)
     if np.isnan(null).any():
         return missing(row, k, "a class does not vary in every component under some shuffle")
+    shift = float(null.mean()) if len(null) else 0.0
+    fitted = groups is not None
     value = plug_in - float(bias(plug_in, left.held, draws.strata)) - shift
-    if groups is not None and row.name != "bhattacharyya":
+    if groups is not None and row.name != "bhattacharyya" and not _hangs(left, draws):
         value -= _bias_of_fit(row, z, draws, groups)
     found = replace(delete_one(plug_in, left.fitted, draws.units, draws.strata), value=value)
     return Score(
@@ -93,25 +96,23 @@ def _score(
         plug_in=plug_in,
         found=with_null(found, null, draws.shuffle_ids),
         plug_in_null=plug_in_null,
-        null=null,
-        approximate=_approximate(left, draws, fitted=groups is not None),
+        null=null - shift,
+        approximate=_approximate(left, draws) if fitted else None,
     )
 
 
-def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the estimate under shuffled labels, (B,), and the mean of it that is taken off (Bhattacharyya only)."""
+def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> np.ndarray:
+    """Return the estimate under shuffled labels, the components held: (B,)."""
     if row.name == "between_class_variance":
         held = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0))
         parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.shuffles) * z.shape[1])
         left = np.concatenate(
             [downdate.between_class_variance(held, part, draws.shuffles, z.shape[1]) for part in parts]
         )
-        return plug_in - bias(plug_in, left, None if draws.twins is not None else draws.shuffles.T), 0.0
+        return np.asarray(plug_in - bias(plug_in, left, None if draws.twins is not None else draws.shuffles.T))
     if row.name == "bhattacharyya":
-        null = bhattacharyya_estimates(z, draws.shuffles, draws.twins)
-        mean = float(null.mean()) if len(null) else 0.0
-        return null - mean, mean
-    return plug_in, 0.0
+        return bhattacharyya_estimates(z, draws.shuffles, draws.twins)
+    return plug_in
 
 
 class _Left(NamedTuple):
@@ -171,12 +172,15 @@ def _bias_of_fit(row: Metric, z: np.ndarray, draws: Draws, fitted: Sequence[np.n
     return float((draws.n_groups - 1) * np.mean(differences))
 
 
-def _approximate(left: _Left, draws: Draws, *, fitted: bool) -> str | None:
-    if not fitted:
-        return None
+def _hangs(left: _Left, draws: Draws) -> bool:
+    """Whether fitting the components moves the score as much as the texts do."""
+    moved, still = (delete_one(0.0, values, draws.units, draws.strata).se for values in (left.fitted, left.held))
+    return moved > MOVED * still
+
+
+def _approximate(left: _Left, draws: Draws) -> str | None:
     if draws.per_class < FEW:
         return f"fewer than {FEW} texts per class with fitted components"
-    moved, still = (delete_one(0.0, values, draws.units, draws.strata).se for values in (left.fitted, left.held))
-    if moved > MOVED * still:
+    if _hangs(left, draws):
         return "it hangs on components that the texts do not determine"
     return None

@@ -20,7 +20,13 @@ def language_rows(code, before, after, gain, kept=None, *, probes=(0.6, 0.9), **
         for model, value in (("reference", before), ("aligned", after))
     ]
     found += [
-        Row(kind="score", language=code, model=model, estimate=estimate(v, v - 0.05, v + 0.05), **(PROBE | {"scale": "plain"}))
+        Row(
+            kind="score",
+            language=code,
+            model=model,
+            estimate=estimate(v, v - 0.05, v + 0.05),
+            **(PROBE | {"scale": "plain"}),
+        )
         for model, v in zip(("reference", "aligned"), probes, strict=True)
     ]
     approximate = more.pop("approximate", None)

@@ -90,7 +90,9 @@ def audit(**changes):
         "rows": rows(),
         "verdicts": (
             LanguageVerdict(language="en", verdict="pivot"),
-            LanguageVerdict(language="sw", verdict="weakened", low=0.3, high=0.1 + 0.2, matched="reached", disagree=True),
+            LanguageVerdict(
+                language="sw", verdict="weakened", low=0.3, high=0.1 + 0.2, matched="reached", disagree=True
+            ),
             LanguageVerdict(language="am", verdict="not measured", reason="the pivot gained nothing"),
         ),
         "notices": (Notice(code="C005", detail="é"), Notice(code="S002", detail="0.9", language="sw")),

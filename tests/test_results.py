@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handmade import small_audit
 from isogloss.errors import StoreError
 from isogloss.notices import Notice
-from handmade import small_audit
 from isogloss.results import NAN, VERSION, Audit, Estimate, Identity, LanguageVerdict, Primary, Row, folder_in
 
 GOLDEN = Path(__file__).parent / "golden" / "audit_v1.json"

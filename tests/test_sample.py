@@ -128,8 +128,8 @@ def test_nothing_is_matched_where_nothing_is_alike():
 
 
 def test_single_texts_are_matched_class_by_class():
-    own = take(frame(40, pairs=False, code="de"), "de", paired=False)
-    pivot = take(frame(60, pairs=False, items=False), paired=False)
+    own = take(frame(40, pairs=False, code="de", harmless="you top {i}"), "de", paired=False)
+    pivot = take(frame(60, pairs=False, items=False, harmless="you top {i}"), paired=False)
     mine, theirs = matched(own, pivot, ("length",))
     assert len(mine) == len(theirs) > 40
     for sample, rows in ((own, mine), (pivot, theirs)):

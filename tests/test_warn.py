@@ -93,7 +93,7 @@ def test_missing_scores_are_gathered_by_reason():
         "between_class_variance, 10 components: few, layer 4, in de sw",
         "between_class_variance, 10 components: flat, layer 4, in sw",
     ]
-    assert [notice.detail for notice in _not_computed(lacking[:3])][0].endswith("in all languages")
+    assert next(notice.detail for notice in _not_computed(lacking[:3])).endswith("in all languages")
     assert {notice.code for notice in _not_computed(lacking)} == {"S001"}
     assert _not_computed([there]) == []
 

@@ -17,6 +17,8 @@ from isogloss.separation.score import Score
 ONE_UNIT = "delete-one jackknife, components refitted"
 GROUPS = "delete-group jackknife, probe refitted, logit scale"
 WILSON = "Wilson: no text moves the score"
+#: A standard error of log odds below this is rounding error.
+STILL = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +44,13 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
     logit = score.row.scale == "logit"
     bounds = score.found.interval(LEVEL)
     method = GROUPS if logit else ONE_UNIT
-    if logit and not score.found.se > 0:
+    if logit and not score.found.se > STILL:
         bounds, method = wilson(score.plug_in, n), WILSON
     elif logit:
-        bounds = Interval(low=from_logit(bounds.low), high=from_logit(bounds.high))
+        # Log odds stop half a text short of 0 and 1, the score does not.
+        bounds = Interval(
+            low=min(score.plug_in, from_logit(bounds.low)), high=max(score.plug_in, from_logit(bounds.high))
+        )
     null = null_summary(score.null)
     return Estimate(
         value=score.plug_in if logit else score.found.value,

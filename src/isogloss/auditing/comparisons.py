@@ -102,9 +102,7 @@ def compare(family: Family, seed: int) -> Compared:
         if code in gains and not change.reason:
             pivots.setdefault(id(change), change.gain)  # one column for one pivot sample
     against = {
-        code: pivots[id(change)]
-        for code, change in family.pivots.items()
-        if code in gains and id(change) in pivots
+        code: pivots[id(change)] for code, change in family.pivots.items() if code in gains and id(change) in pivots
     }
     found = retentions({code: (gains[code], pivot) for code, pivot in against.items()}, LEVEL, rng)
     gaps = {code: gap(pivot, gains[code]) for code, pivot in against.items()}

@@ -27,6 +27,7 @@ SPEC = ExtractSpec(layers=("0", "2", "final"))
 ALL = AuditConfig(spec=SPEC, shuffles=100)
 NO_CONTROLS = AuditConfig(spec=SPEC, shuffles=100, controls=())
 FAST = replace(QUICK, metrics=("between_class_variance",))
+TWO = replace(QUICK, metrics=("between_class_variance", "silhouette"))
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_all_controls_are_there_with_intervals(run):
         assert controls["length_twin_accuracy"].value == 0  # "bad" is shorter than "good"
         assert controls["edit_share"].value == pytest.approx(2 / 18)
         assert controls["bits_per_character"].value > 0
-    assert MODEL_CONTROLS == tuple(audit.config["controls"])
+    assert tuple(audit.config["controls"]) == MODEL_CONTROLS
 
 
 def test_the_run_folder_is_complete_and_exact(run):
@@ -196,7 +197,7 @@ def test_adding_a_language_changes_nothing_for_the_others(pair, tmp_path, monkey
     plant(monkeypatch, moved({"en": 2.0, "de": 1.0, "fr": 0.5}))
     three = load(tmp_path / "three.jsonl", parallel_rows(n=40, languages=("en", "de", "fr")))
     two = load(tmp_path / "two.jsonl", parallel_rows(n=40, languages=("en", "de")))
-    many, few = (isogloss.audit(pair, texts, config=QUICK, store=tmp_path / "s") for texts in (three, two))
+    many, few = (isogloss.audit(pair, texts, config=TWO, store=tmp_path / "s") for texts in (three, two))
 
     def rows(audit, kind, skip):
         return {
@@ -361,11 +362,11 @@ def test_parallel_texts_are_compared_item_by_item(pair, tmp_path, monkeypatch):
 
     def hidden_of(role, code, part, layer):
         keys = part["text"].str.split(" ").list.get(1).cast(pl.Int64).to_numpy() * 2 + part["harmful"].to_numpy()
-        hidden = states(0, np.arange(160) % 2, 2.0 if role == "aligned" else 0.0)[keys]
+        hidden = states(0, np.arange(100) % 2, 2.0 if role == "aligned" else 0.0)[keys]
         return hidden + 0.02 * states(len(code + role) + (code == "de"), part["harmful"].to_numpy(), 0.0)
 
     plant(monkeypatch, hidden_of)
-    rows = parallel_rows(n=80)
+    rows = parallel_rows(n=50)
     gaps = {}
     for name, items in (("paired", True), ("apart", False)):
         texts = load(tmp_path / f"{name}.jsonl", [row | ({"item_id": row["pair_id"]} if items else {}) for row in rows])
@@ -396,7 +397,7 @@ def test_states_that_do_not_vary_in_one_model_give_reasons(how, pair, tmp_path, 
 
     plant(monkeypatch, hidden_of)
     texts = load(tmp_path / "texts.jsonl", parallel_rows(n=40, languages=CODES))
-    audit = isogloss.audit(pair, texts, config=QUICK, store=tmp_path / "s")
+    audit = isogloss.audit(pair, texts, config=TWO, store=tmp_path / "s")
     verdicts = {one.language: one for one in audit.verdicts}
     directions = 0 if how == "constant" else 3
     for kind in ("score", "gain", "gap", "retention"):
@@ -425,7 +426,9 @@ def test_the_same_model_twice_gives_no_verdict(pair, corpus, tmp_path):
 
 def test_another_primary_estimand_is_recorded(pair, corpus, tmp_path, monkeypatch):
     plant(monkeypatch, moved({"en": 2.0}))
-    config = replace(FAST, spec=ExtractSpec(layers=("2", "final")), primary=parse_primary("silhouette:3@2"))
+    config = replace(
+        FAST, spec=ExtractSpec(layers=("2", "final")), primary=parse_primary("silhouette:3@2"), metrics=("silhouette",)
+    )
     audit = isogloss.audit(pair, corpus, config=config, store=tmp_path)
     assert audit.primary == Primary(metric="silhouette", components=3, layer="2")
     assert audit.config["primary"] == {"metric": "silhouette", "components": 3, "layer": "2"}

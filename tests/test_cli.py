@@ -32,20 +32,39 @@ def models(tiny_folder, adapter_folder):
 def test_an_audit_prints_its_table_and_writes_its_folder(isogloss_command, models, parallel_file, tmp_path):
     code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--shuffles", 100)
     assert code == 0
-    for words in ("en English", "de German", "[low, high]", "pivot", "Alignment raised the separation"):
-        assert words in out
+    table, controls = out.split("What else could explain a score")
+    for words in (
+        "en English",
+        "de German",
+        "[low, high]",
+        "pivot",
+        "verdict",
+        "min gap",
+        "Alignment has no clear effect",
+    ):
+        assert words in table
+    for words in ("en English", "n-grams", "random weights", "shuffled up to", "edited", "bits/char", "S006"):
+        assert words in controls
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("pairs-")
     assert f"Wrote runs/{folder.name}" in err
     assert (folder / "audit.json").is_file()
 
 
-def test_json_is_the_only_thing_on_stdout(isogloss_command, models, parallel_file):
+def test_json_is_the_only_thing_on_stdout_and_holds_the_options(isogloss_command, models, parallel_file):
+    options = ["--primary", "silhouette:3@final", "--match", "edit,length", "--controls", "none", "--workers", 2]
     code, out, _ = isogloss_command(
-        "audit", *models, "--corpus", parallel_file, "--json", "--out", "run", "--shuffles", 100
+        "audit", *models, "--corpus", parallel_file, "--json", "--out", "run", "--shuffles", 100, *options
     )
     assert code == 0
-    assert json.loads(out)["pivot"] == "en"
+    data = json.loads(out)
+    assert data["pivot"] == "en"
+    assert data["primary"] == {"metric": "silhouette", "components": 3, "layer": "4-post"}
+    assert data["config"]["match"] == ["edit", "length"]
+    assert data["config"]["controls"] == []
+    assert "workers" not in data["config"]
+    assert not {row["metric"] for row in data["rows"]} & {"random_weights_auroc", "bits_per_character"}
+    assert {"S010", "S012"} <= {notice["code"] for notice in data["notices"]}
 
 
 def test_harmful_text_is_not_shown(isogloss_command, models, parallel_file, tmp_path):
@@ -100,6 +119,13 @@ def test_tables_are_shown(command, words, isogloss_command):
         (["--position", "first"], 2, "last or mean"),
         (["--conflicts", "keep"], 2, "drop or refuse"),
         (["--no-such-option"], 2, "No such option"),
+        (["--primary", "silhouette:x"], 2, "metric:components"),
+        (["--primary", "silhouette:0"], 2, "at least 1 component"),
+        (["--primary", "silhouete:2"], 1, "did you mean 'silhouette'"),
+        (["--primary", "auroc"], 1, "a salience metric"),
+        (["--match", "lenght"], 2, "any of length, edit"),
+        (["--controls", "random"], 2, "any of random_weights, bits_per_character"),
+        (["--workers", "0"], 2, "greater than or equal"),
     ],
 )
 def test_bad_input_is_one_line_and_an_exit_code(arguments, code, words, isogloss_command, tmp_path):
@@ -107,9 +133,17 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments, code, words, isogloss
     assert stopped == code
     assert words in err
     assert out == ""
-    if words != "No such option":  # typer draws its own box around usage errors
+    if words not in {"No such option", "greater than or equal"}:  # typer draws its own box around usage errors
         assert err.startswith("isogloss: ")
         assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_primary_layer_that_is_not_read_is_refused(isogloss_command, models, parallel_file, tmp_path):
+    arguments = ["--corpus", parallel_file, "--layers", "1,final", "--primary", "silhouette:2@2"]
+    code, out, err = isogloss_command("audit", *models, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("isogloss: --primary: found layer '2'; expected one of the layers that are read: 1, 4-post")
     assert not (tmp_path / "runs").exists()
 
 
@@ -117,7 +151,9 @@ def test_a_single_language_file_needs_no_language_column(isogloss_command, model
     rows = [f"{label},{label} text number {i}" for label in ("toxic", "neutral") for i in range(25)]
     (tmp_path / "one.csv").write_text("\n".join(["kind,comment", *rows]))
     arguments = ["--corpus", "one.csv", "--column", "text=comment", "--column", "label=kind", "--languages", "sw"]
-    code, out, _ = isogloss_command("audit", *models, *arguments, "--pivot", "sw", "--shuffles", 100)
+    code, out, _ = isogloss_command(
+        "audit", *models, *arguments, "--pivot", "sw", "--shuffles", 100, "--controls", "none"
+    )
     assert code == 0
     assert "sw Swahili" in out
 

@@ -33,7 +33,7 @@ class Band:
     def __str__(self) -> str:
         unit = " %" if self.kind == "share" else ""
         if not self.judged:
-            return "(reported only)"
+            return "reported"
         if self.low == self.high:
             return f"{self.low:g}{unit}"
         if np.isinf(self.high):

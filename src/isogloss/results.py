@@ -232,7 +232,7 @@ class Audit:
         except json.JSONDecodeError as error:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
         version = data.pop("version", None) if isinstance(data, dict) else None
-        if version not in {1, VERSION} or isinstance(version, bool):
+        if type(version) is not int or version not in {1, VERSION}:
             raise StoreError(
                 "audit.json",
                 found="another format",
@@ -241,7 +241,7 @@ class Audit:
             )
         try:
             return cls._from_dict(_from_version_1(data) if version == 1 else data)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             found = f"a missing or strange field ({error})"
             raise StoreError("audit.json", found=found, expected="a whole audit", do="run the audit again") from error
 

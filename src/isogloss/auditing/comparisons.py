@@ -102,9 +102,7 @@ def compare(family: Family, seed: int) -> Compared:
         if code in gains and not change.reason:
             pivots.setdefault(id(change), change.gain)  # one column for one pivot sample
     against = {
-        code: pivots[id(change)]
-        for code, change in family.pivots.items()
-        if code in family.changes and id(change) in pivots
+        code: pivots[id(change)] for code, change in family.pivots.items() if code in gains and id(change) in pivots
     }
     found = retentions({code: (gains[code], pivot) for code, pivot in against.items()}, LEVEL, rng)
     gaps = {code: gap(pivot, gains[code]) for code, pivot in against.items()}
@@ -117,7 +115,8 @@ def compare(family: Family, seed: int) -> Compared:
         if code != family.pivot:
             judged = (gaps[code], found[code]) if code in gaps else None
             own += _against_pivot(change, family.pivots[code], judged, place, critical_gap)
-        rows += [_judged(row, gaps.get(code), against.get(code, gains.get(code))) for row in own]
+        to_judge = gains.get(code) if code == family.pivot else against.get(code)
+        rows += [_judged(row, gaps.get(code), to_judge) for row in own]
     return Compared(
         rows=tuple(rows),
         retentions=found,
@@ -147,9 +146,10 @@ def _against_pivot(
     paired = "items paired" if shared else "independent samples"
     null = pivot.null - change.null if len(pivot.null) == len(change.null) else np.empty(0)
     method = f"{TOGETHER if critical else POINTWISE}, {paired}"
+    score = change.score if change.score.approximate else pivot.score
     return [
-        difference_row("gap", change.score, found, null, place, critical=critical, method=method),
-        retention_row(change.score, kept, place, method=f"{FIELLER}, {paired}"),
+        difference_row("gap", score, found, null, place, critical=critical, method=method),
+        retention_row(score, kept, place, method=f"{FIELLER}, {paired}"),
     ]
 
 

@@ -216,6 +216,10 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
             expected="a salience metric: detectability stands beside it",
             do="choose between_class_variance, bhattacharyya or silhouette",
         )
+    if config.primary.components < 1:
+        raise UsageError(
+            "--primary", found=f"{config.primary.components}", expected="at least 1 component", do="ask for more"
+        )
     for option, chosen, known in (("--match", config.match, FEATURES), ("--controls", config.controls, MODEL_CONTROLS)):
         if strangers := set(chosen) - set(known):
             raise UsageError(option, found=min(strangers), expected=f"any of {', '.join(known)}", do="correct it")

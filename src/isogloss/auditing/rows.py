@@ -45,7 +45,10 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
     if logit and not score.found.se > 0:
         bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:
-        bounds = Interval(low=from_logit(bounds.low), high=from_logit(bounds.high))
+        # Log odds stop half a text short of 0 and 1, the score does not.
+        bounds = Interval(
+            low=min(score.plug_in, from_logit(bounds.low)), high=max(score.plug_in, from_logit(bounds.high))
+        )
     null = null_summary(score.null)
     return Estimate(
         value=score.plug_in if logit else score.found.value,

@@ -38,9 +38,12 @@ class Scored:
         """Both models' scores by metric; nothing where there is no reference."""
         if "reference" not in self.blocks:
             return {}
+        # By name: scores that are missing stand last, and a model may lack one that the other has.
+        after = {(score.metric, score.components): score for score in self.blocks["aligned"].scores}
         return {
-            Cell(self.layer, before.metric, before.components): Change(reference=before, aligned=after, n=self.n)
-            for before, after in zip(self.blocks["reference"].scores, self.blocks["aligned"].scores, strict=True)
+            Cell(self.layer, *key): Change(reference=before, aligned=after[key], n=self.n)
+            for before in self.blocks["reference"].scores
+            for key in [(before.metric, before.components)]
         }
 
 

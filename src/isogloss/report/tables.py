@@ -200,12 +200,13 @@ def headline(audit: Audit) -> str:
     if not others:
         return f"Only {LANGUAGES[audit.pivot].name}: nothing to compare it with."
     groups = {word: [one.language for one in others if one.verdict == word] for word in SAID}
-    gain = _primary(audit, audit.pivot, "gain")
-    if gain is None or not gain.low > 0:
-        found = _number(gain, signed=True)
+    if len(groups["not measured"]) == len(others):
+        return f"No language was compared with {audit.pivot}: {others[0].reason}."
+    if any(one.verdict == "inconclusive" and one.reason for one in others):  # the pivot's gain is not clear of zero
+        found = _number(_primary(audit, audit.pivot, "gain"), signed=True)
         return (
-            f"Alignment has no clear effect in {audit.pivot} itself (gain {found}), so no language can be compared "
-            "with it."
+            f"Alignment did not clearly raise the separation in {audit.pivot} itself (gain {found}), so no language can "
+            "be compared with it."
         )
     reached = groups.pop("reached")
     named = f": {', '.join(reached)}" if reached else ""

@@ -26,6 +26,8 @@ from isogloss.results import Audit
 #: Columns from which all of them fit; narrower terminals get the ones that carry the answer.
 WIDE = 156
 COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
+WIDE_CONTROLS = 120
+COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
 LEFT = {"language", "verdict", "codes"}
 STYLES = {
     "reached": "green",
@@ -57,7 +59,8 @@ def print_audit(audit: Audit, console: Console) -> None:
     console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)
     console.print(f"\n{caption(audit)}", style="dim", highlight=False)
     console.print("\nWhat else could explain a score\n", style="bold")
-    console.print(_table(CONTROL_HEADINGS, control_lines(audit)))
+    controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
+    console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
     console.print(f"\n{control_caption()}", style="dim", highlight=False)
     if audit.notices:
         console.print("\nWarnings (docs/methods.md explains the codes):", highlight=False)

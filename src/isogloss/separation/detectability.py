@@ -18,6 +18,8 @@ from isogloss.separation.probe import N_FOLDS, Probe, cross_fitted_scores
 from isogloss.separation.resample import Draws
 from isogloss.separation.score import Score, missing
 
+#: A unit that moves a share by less moves it by rounding error only.
+STILL = 1e-12
 #: Factor on the variance for training texts that folds share.
 SHARED_TRAINING = 1 + N_FOLDS / (N_FOLDS - 1)
 
@@ -55,6 +57,7 @@ def _scores(
             continue
         moves = _moves_auroc if row.name == "auroc" else _moves_twin_accuracy
         influence = moves(fitted[0], draws, folds)
+        influence[np.abs(influence) <= STILL] = 0.0
         n = len(influence)
         share = _inside(plug_in, draws.per_class)
         order = np.argsort(draws.units)

@@ -1,0 +1,69 @@
+"""Controls as rows, and how scores at the edge of their range get their interval."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from isogloss import AuditConfig
+from isogloss.auditing.controls import _median, _ratio, ratio
+from isogloss.auditing.rows import WILSON, score_estimate
+from isogloss.separation.detectability import fixed_scores
+from isogloss.separation.metrics import METRICS
+from isogloss.separation.resample import draw
+
+PLAN = SimpleNamespace(config=AuditConfig(seed=3))
+
+
+def test_a_ratio_of_sums_has_the_error_of_the_linearised_ratio():
+    rng = np.random.default_rng(0)
+    bottom = rng.integers(20, 60, size=400)
+    top = rng.poisson(0.4 * bottom)
+    found = ratio(top, bottom)
+    assert found.value == pytest.approx(top.sum() / bottom.sum(), rel=1e-3)
+    rest = top - found.value * bottom
+    assert found.se == pytest.approx(rest.std(ddof=1) / np.sqrt(400) / bottom.mean(), rel=0.02)
+
+
+def test_a_ratio_without_characters_has_a_reason():
+    found = _ratio(np.ones(3), np.zeros(3), None, PLAN)
+    assert (found.reason, found.n, found.seed) == ("no characters", 3, 3)
+
+
+@pytest.mark.parametrize("n", [20, 84, 101])
+def test_the_medians_bounds_hold_at_least_95_percent_and_no_closer_pair_does(n):
+    found = _median(np.random.default_rng(n).permutation(n).astype(float), None, PLAN)
+    low, high = int(found.low), int(found.high)  # order statistics are their ranks here, from 0
+    assert found.value == (n - 1) / 2
+    assert low == n - 1 - high
+    inside = scipy.stats.binom(n, 0.5)
+    assert 1 - 2 * inside.cdf(low) >= 0.95
+    assert 1 - 2 * inside.cdf(low + 1) < 0.95
+
+
+def scores(values, n=40):
+    harmful = np.array([True, False] * n)
+    draws = draw(harmful, np.arange(2 * n) ^ 1, keys=[str(i // 2) for i in range(2 * n)], n_shuffles=50, seed=0)
+    return fixed_scores(np.asarray(values, dtype=float), draws, [METRICS["auroc"], METRICS["twin_accuracy"]])
+
+
+@pytest.mark.parametrize(("values", "value"), [([2, 1] * 40, 1.0), ([1, 2] * 40, 0.0)])
+def test_a_perfect_score_has_an_interval_with_width_that_holds_it(values, value):
+    """No text moves it, so the jackknife knows no error."""
+    for score in scores(values):
+        found = score_estimate(score, 40, 0)
+        assert found.value == value
+        assert found.low <= value <= found.high
+        assert found.high - found.low == pytest.approx(1.96**2 / (40 + 1.96**2), rel=1e-3)
+        assert found.method == WILSON
+
+
+def test_a_nearly_perfect_score_lies_in_its_interval():
+    """On the logit scale 1 is taken for 1 - 1 / 2n; the interval must still hold the score that is printed."""
+    values = np.array([2.0, 1.0] * 40)
+    for last in (1.5, 0.9, 0.5):
+        values[0] = last
+        for score in scores(values):
+            found = score_estimate(score, 40, 0)
+            assert found.low <= found.value <= found.high

@@ -205,8 +205,8 @@ def headline(audit: Audit) -> str:
     if any(one.verdict == "inconclusive" and one.reason for one in others):  # the pivot's gain is not clear of zero
         found = _number(_primary(audit, audit.pivot, "gain"), signed=True)
         return (
-            f"Alignment did not clearly raise the separation in {audit.pivot} itself (gain {found}), so no language can "
-            "be compared with it."
+            f"Alignment did not clearly raise the separation in {audit.pivot} itself (gain {found}), so no language "
+            "can be compared with it."
         )
     reached = groups.pop("reached")
     named = f": {', '.join(reached)}" if reached else ""

@@ -58,7 +58,9 @@ class Jackknife:
 
     def interval(self, level: float = 0.95, critical: float | None = None) -> Interval:
         """Value plus or minus t times the standard error; `critical` takes the place of the t quantile."""
-        half = (critical or float(scipy.stats.t.ppf((1 + level) / 2, self.df))) * self.se
+        if critical is None:
+            critical = float(scipy.stats.t.ppf((1 + level) / 2, self.df))
+        half = critical * self.se
         return Interval(low=self.value - half, high=self.value + half)
 
 

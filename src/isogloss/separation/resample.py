@@ -1,7 +1,7 @@
 """What is random in a score, drawn once: shuffled labels (the null), jackknife groups, and folds of the probe.
 
 Every number is drawn for a unit from the seed and the unit's id, so both models and all layers share it, languages with
-the same items share it, and adding a language or a text changes nothing for the others.
+the same items share it, and adding a language changes nothing for the others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from isogloss.errors import MetricError
 from isogloss.separation.pairs import deal, unit_codes, unit_ids
 from isogloss.separation.probe import N_FOLDS
 
@@ -82,10 +83,15 @@ def draw(
         keys: (n,), names the unit of each row (twins share a key); None numbers the units.
         n_shuffles: number of shuffled labelings.
         seed: of everything.
+
+    Raises:
+        MetricError: two units have the same key.
     """
     unit_of_row = unit_codes(len(harmful), twins)
     first = np.unique(unit_of_row, return_index=True)[1]
     units = unit_ids([str(keys[row]) if keys else str(row) for row in first])
+    if len(np.unique(units)) < len(units):
+        raise MetricError("units", found="two with the same key", expected="a key for each", do="name units apart")
     numbers = np.empty((len(units), n_shuffles + 2))
     for row, unit in enumerate(units):
         numbers[row] = np.random.default_rng([seed, int(unit)]).random(n_shuffles + 2)

@@ -99,7 +99,7 @@ def open_silhouette(
         space: of all rows.
         harmful: bool (n,).
         twins: int (n,) or None.
-        removed: int (units, g), rows of each unit.
+        removed: int (units, g), rows of each unit; every row is one of some unit.
         k: components.
     """
     n, (n_units, g) = len(harmful), removed.shape

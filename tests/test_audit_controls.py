@@ -1,39 +1,45 @@
 """Controls as rows, and how scores at the edge of their range get their interval."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import scipy.stats
 
-from isogloss import AuditConfig
 from isogloss.auditing.controls import _median, _ratio, ratio
 from isogloss.auditing.rows import WILSON, score_estimate
 from isogloss.separation.detectability import fixed_scores
 from isogloss.separation.metrics import METRICS
 from isogloss.separation.resample import draw
 
-PLAN = SimpleNamespace(config=AuditConfig(seed=3))
-
 
 def test_a_ratio_of_sums_has_the_error_of_the_linearised_ratio():
     rng = np.random.default_rng(0)
     bottom = rng.integers(20, 60, size=400)
     top = rng.poisson(0.4 * bottom)
-    found = ratio(top, bottom)
+    found = ratio(top, bottom, np.arange(400))
     assert found.value == pytest.approx(top.sum() / bottom.sum(), rel=1e-3)
     rest = top - found.value * bottom
     assert found.se == pytest.approx(rest.std(ddof=1) / np.sqrt(400) / bottom.mean(), rel=0.02)
 
 
+def test_a_ratio_of_pairs_counts_pairs():
+    """Twins that are alike are one unit: the error is that of half as many texts."""
+    rng = np.random.default_rng(1)
+    bottom = rng.integers(20, 60, size=200)
+    top = rng.poisson(0.4 * bottom)
+    twice = ratio(np.tile(top, 2), np.tile(bottom, 2), np.tile(np.arange(200), 2))
+    once = ratio(top, bottom, np.arange(200))
+    assert twice.value == pytest.approx(once.value)
+    assert twice.se == pytest.approx(once.se)
+
+
 def test_a_ratio_without_characters_has_a_reason():
-    found = _ratio(np.ones(3), np.zeros(3), None, PLAN)
+    found = _ratio(np.ones(3), np.zeros(3), np.arange(3), n=3, seed=3)
     assert (found.reason, found.n, found.seed) == ("no characters", 3, 3)
 
 
 @pytest.mark.parametrize("n", [20, 84, 101])
 def test_the_medians_bounds_hold_at_least_95_percent_and_no_closer_pair_does(n):
-    found = _median(np.random.default_rng(n).permutation(n).astype(float), None, PLAN)
+    found = _median(np.random.default_rng(n).permutation(n).astype(float), 3)
     low, high = int(found.low), int(found.high)  # order statistics are their ranks here, from 0
     assert found.value == (n - 1) / 2
     assert low == n - 1 - high

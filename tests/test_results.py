@@ -86,7 +86,7 @@ def audit(**changes):
         "config": {"position": "last", "rendering": "raw", "seed": 7, "layers": ["0", "4"], "per_class": None},
         "versions": {"numpy": "2.4"},
         "pivot": "en",
-        "primary": Primary(metric="between_class_variance", components=10),
+        "primary": Primary(metric="between_class_variance", components=10, layer="4"),
         "rows": rows(),
         "verdicts": (
             LanguageVerdict(language="en", verdict="pivot"),

@@ -79,7 +79,7 @@ def test_matching_that_changes_a_verdict_or_cannot_be_done_is_warned_of():
 
 def test_an_unclear_pivot_is_warned_of_once():
     unclear = [LanguageVerdict(language=code, verdict="inconclusive", reason="why") for code in ("de", "sw")]
-    assert of_verdicts(*unclear) == [("S006", None, "why")]
+    assert of_verdicts(*unclear) == [("S006", None, "every verdict is inconclusive")]
     assert of_verdicts(LanguageVerdict(language="sw", verdict="inconclusive")) == []
 
 
@@ -90,8 +90,8 @@ def test_missing_scores_are_gathered_by_reason():
     there = Row(kind="score", language="am", model="aligned", estimate=estimate(0.5), **HERE)
     lacking = [row("de", "few"), row("sw", "few"), row("sw", "few", "reference"), row("sw", "flat"), there]
     assert [notice.detail for notice in _not_computed(lacking)] == [
-        "between_class_variance, 10 components: few, layer 4, in de sw",
-        "between_class_variance, 10 components: flat, layer 4, in sw",
+        "between_class_variance, 10 components: few, layer 4 (post-norm), in de sw",
+        "between_class_variance, 10 components: flat, layer 4 (post-norm), in sw",
     ]
     assert next(notice.detail for notice in _not_computed(lacking[:3])).endswith("in all languages")
     assert {notice.code for notice in _not_computed(lacking)} == {"S001"}

@@ -69,7 +69,7 @@ class Row:
 
     `kind` is score, gain, gap, retention or control. `model` is reference or aligned for a score, else empty. Layer,
     norm, basis and components are empty for controls. `sample` is "all", or "matched" for pairs matched with the
-    pivot's (and "matched to xx" for the pivot's pairs matched with those of xx). `scale` is logit where differences
+    pivot's. `scale` is logit where differences
     are differences of log odds. `detectable_gap` is the smallest gap to the pivot that this metric would show here,
     `pivot_z` the pivot's gain over its standard error, `verdict` what the primary estimand says of the language.
     """
@@ -119,11 +119,11 @@ class LanguageVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Primary:
-    """The number that verdicts come from, fixed before the run; `layer` is a name such as "final" or "12"."""
+    """The number that verdicts come from, fixed before the run; `layer` is a name such as "18-post" or "12"."""
 
     metric: str
     components: int
-    layer: str = "final"
+    layer: str
 
 
 @dataclass(frozen=True, kw_only=True)

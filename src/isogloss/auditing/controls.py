@@ -37,10 +37,11 @@ def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     if sample.twins is not None:
         found["edit_share"] = _median(edit_shares(sample), plan.config.seed)
     counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
-    found["tokens_per_character"] = _ratio(counts, lengths, plan.config.seed)
+    units, seed = sample.draws.unit_of_row, plan.config.seed
+    found["tokens_per_character"] = _ratio(counts, lengths, units, n=sample.draws.per_class, seed=seed)
     if plan.likelihoods:
         bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
-        found["bits_per_character"] = _ratio(bits, characters, plan.config.seed)
+        found["bits_per_character"] = _ratio(bits, characters, np.arange(len(bits)), n=len(bits), seed=seed)
     return [
         Row(kind="control", language=sample.language, metric=name, estimate=found[name])
         for name in CONTROLS
@@ -66,18 +67,23 @@ def _shuffled(plan: Plan, sample: Sample) -> Estimate:
     return Estimate(value=mean, n=n, seed=seed, low=low, high=high, level=LEVEL, method=SHUFFLED)
 
 
-def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Jackknife:
-    """Ratio of two sums over texts, with its jackknife."""
-    top, bottom = numerators.astype(np.float64), denominators.astype(np.float64)
+def ratio(numerators: np.ndarray, denominators: np.ndarray, units: np.ndarray) -> Jackknife:
+    """Ratio of two sums over texts, with its jackknife over units.
+
+    Args:
+        numerators: (n,).
+        denominators: (n,), their sum not zero.
+        units: int (n,), 0, 1, ...: the unit of each text.
+    """
+    top, bottom = (np.bincount(units, weights=part.astype(np.float64)) for part in (numerators, denominators))
     left = (top.sum() - top) / (bottom.sum() - bottom)
     return delete_one(float(top.sum() / bottom.sum()), left, np.arange(len(top)))
 
 
-def _ratio(numerators: np.ndarray, denominators: np.ndarray, seed: int) -> Estimate:
-    n = len(numerators)
+def _ratio(numerators: np.ndarray, denominators: np.ndarray, units: np.ndarray, *, n: int, seed: int) -> Estimate:
     if not denominators.sum() > 0:
         return Estimate(value=NAN, n=n, seed=seed, reason="no characters")
-    found = ratio(numerators, denominators)
+    found = ratio(numerators, denominators, units)
     bounds = found.interval(LEVEL)
     return Estimate(value=found.value, n=n, seed=seed, low=bounds.low, high=bounds.high, level=LEVEL, method=RATIO)
 

@@ -76,7 +76,8 @@ def wilson(share: float, n: float) -> Interval:
     z2 = 1.959963984540054**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    return Interval(low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
+    # The bounds of 0 and 1 are 0 and 1 themselves but for rounding.
+    return Interval(low=min(share, float(max(0.0, middle - half))), high=max(share, float(min(1.0, middle + half))))
 
 
 def null_summary(null: np.ndarray) -> tuple[float, float, float]:

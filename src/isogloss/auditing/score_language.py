@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,7 +66,11 @@ def side_by_side(
     twice.
     """
     done = []
-    with threadpool_limits(1), track(name, len(items)) as advance, ThreadPoolExecutor(workers) as pool:
+    with (
+        threadpool_limits(1),
+        track(name, len(items)) as advance,
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+    ):
         for result in pool.map(work, items):
             done.append(result)
             advance(1)

@@ -112,8 +112,8 @@ def notices_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str
         elif match and one.matched is None and one.verdict not in {"pivot", "not measured"}:
             detail = f"fewer than {MIN_MATCHED} agree in {' and '.join(match)}"
             found.append(Notice(code="S010", detail=detail, language=one.language))
-    if reasons := {one.reason for one in verdicts if one.verdict == "inconclusive" and one.reason}:
-        found.append(Notice(code="S006", detail=min(reasons)))
+    if any(one.verdict == "inconclusive" and one.reason for one in verdicts):
+        found.append(Notice(code="S006", detail="every verdict is inconclusive"))
     return found
 
 
@@ -131,7 +131,9 @@ def _not_computed(rows: Sequence[Row]) -> list[Notice]:
     reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.kind == "score" and row.estimate.reason:
-            what = f"{row.metric}, {row.components} components: {row.estimate.reason}, layer {row.layer}"
+            components = f", {row.components} components" if row.components else ""
+            layer = f"layer {row.layer}" + (f" ({row.norm}-norm)" if row.norm else "")
+            what = f"{row.metric}{components}: {row.estimate.reason}, {layer}"
             reasons.setdefault(what, {})[row.language] = None
     return _by_languages("S001", reasons, rows)
 

@@ -84,8 +84,8 @@ def test_gain_gap_and_retention_follow_from_the_scores(run):
                     before, after = logit(before, 40), logit(after, 40)
                 gains[code] = audit.value(kind="gain", language=code, **where)
                 assert gains[code].value == pytest.approx(after - before, abs=1e-12)
-                if gains[code].approximate == "no text moves it":  # a perfect probe before and after
-                    assert (before, after) == (logit(1.0, 40), logit(1.0, 40))
+                if gains[code].approximate == "no text moves it":  # the same comparisons are won before and after
+                    assert before == after
                     assert np.isnan(gains[code].low)
                 else:
                     assert gains[code].low <= gains[code].value <= gains[code].high

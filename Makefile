@@ -30,7 +30,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/separation.py
+	$(BIN)/python benchmarks/statistics.py
 
 validate: $(VENV)/.dev
 	$(BIN)/python validation/run.py $(ARGS)

@@ -6,7 +6,15 @@ head, output_hidden_states=True. Both run on the same texts, alternating, in one
     python benchmarks/extraction.py [--texts 64] [--rounds 3]
 """
 
+# ruff: noqa: E402 - the path is mended before anything is imported
+
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# This folder has a statistics.py, which must not stand in for the standard library's.
+sys.path = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
 
 import argparse
 import statistics

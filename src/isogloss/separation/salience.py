@@ -14,7 +14,7 @@ docs/methods.md derives this, docs/validation.md says how well it does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -85,7 +85,6 @@ def _score(
     if np.isnan(null).any():
         return missing(row, k, "a class does not vary in every component under some shuffle")
     shift = float(null.mean()) if len(null) else 0.0
-    fitted = groups is not None
     value = plug_in - float(bias(plug_in, left.held, draws.strata)) - shift
     if groups is not None and row.name != "bhattacharyya" and not _hangs(left, draws):
         value -= _bias_of_fit(row, z, draws, groups)
@@ -97,7 +96,7 @@ def _score(
         found=with_null(found, null, draws.shuffle_ids),
         plug_in_null=plug_in_null,
         null=null - shift,
-        approximate=_approximate(left, draws) if fitted else None,
+        approximate=_approximate(left, draws) if groups is not None else None,
     )
 
 
@@ -113,6 +112,17 @@ def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> np.n
     if row.name == "bhattacharyya":
         return bhattacharyya_estimates(z, draws.shuffles, draws.twins)
     return plug_in
+
+
+def _share(space: Space, part: LeftOut, harmful: np.ndarray, k: int) -> np.ndarray:
+    return downdate.between_class_variance(space, part, harmful[None, :], k)[:, 0]
+
+
+#: Metric -> its values without each unit of a chunk; a new "pca" metric needs a row (the silhouette has one of its own).
+WITHOUT: dict[str, Callable[[Space, LeftOut, np.ndarray, int], np.ndarray]] = {
+    "between_class_variance": _share,
+    "bhattacharyya": downdate.bhattacharyya,
+}
 
 
 class _Left(NamedTuple):
@@ -131,11 +141,9 @@ def _without_units(space: Space, draws: Draws, wanted: Sequence[tuple[Metric, in
     }
 
     def values(within: Space, part: LeftOut, row: Metric, k: int) -> np.ndarray:
-        if row.name == "between_class_variance":
-            return downdate.between_class_variance(within, part, draws.harmful[None, :], k)[:, 0]
-        if row.name == "bhattacharyya":
-            return downdate.bhattacharyya(within, part, draws.harmful, k)
-        return silhouette_left_out(within, part, opened[k])
+        if row.name == "silhouette":
+            return silhouette_left_out(within, part, opened[k])
+        return WITHOUT[row.name](within, part, draws.harmful, k)
 
     fitted: dict[tuple[str, int], list[np.ndarray]] = {(row.name, k): [] for row, k in wanted}
     for part in leave_out(space, removed, max(k for _, k in wanted)):

@@ -151,12 +151,15 @@ def simulate(cells: Mapping[str, Cell], runs: Mapping[str, int], store: Store, w
             name, truth, _ = done.result()
             store.add_truth(name, truth)
             _say(f"truth {number}/{len(truths)} {name}", began)
-        waiting: list[Future[Chunk]] = [
-            pool.submit(_chunk, name, start, stop, store.truths[name])
+        todo = [
+            (name, start, stop)
             for name, cell in cells.items()
             for start, stop in chunks_of(cell, runs[name])
             if (name, start, stop) not in store.chunks
         ]
+        # All cells advance together, so that a run that is stopped early has some of each.
+        todo.sort(key=lambda work: work[1] / runs[work[0]])
+        waiting: list[Future[Chunk]] = [pool.submit(_chunk, *work, store.truths[work[0]]) for work in todo]
         for number, chunk in enumerate(as_completed(waiting), 1):
             store.add(chunk.result())
             found = chunk.result()
@@ -175,6 +178,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="*", help="cells whose name matches, such as 'coverage*'")
     parser.add_argument("--data", type=Path, help="folder with real corpora")
     parser.add_argument("--runs", type=int, help="so many runs a cell, to try it out")
+    parser.add_argument("--finished", action="store_true", help="simulate nothing more: the table of what is finished")
     parser.add_argument("--write", action="store_true", help="write docs/validation.md")
     return parser.parse_args()
 
@@ -184,7 +188,8 @@ def main() -> int:
     cells = {name: cell for name, cell in grid(wanted.data).items() if fnmatch.fnmatch(name, wanted.only)}
     runs = {name: wanted.runs or (cell.runs_full if wanted.full else cell.runs) for name, cell in cells.items()}
     store = Store(wanted.out)
-    simulate(cells, runs, store, wanted.workers, wanted.data)
+    if not wanted.finished:
+        simulate(cells, runs, store, wanted.workers, wanted.data)
     rows = [
         table.Row(cell=cell, key=key, band=band, found=judge(store.records(cell, key, runs[name]), band))
         for name, cell in cells.items()

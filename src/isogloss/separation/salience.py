@@ -118,7 +118,7 @@ def _share(space: Space, part: LeftOut, harmful: np.ndarray, k: int) -> np.ndarr
     return downdate.between_class_variance(space, part, harmful[None, :], k)[:, 0]
 
 
-#: Metric -> its values without each unit of a chunk; a new "pca" metric needs a row (the silhouette has one of its own).
+#: Metric -> its values without each unit of a chunk. A new "pca" metric needs a row; the silhouette has its own way.
 WITHOUT: dict[str, Callable[[Space, LeftOut, np.ndarray, int], np.ndarray]] = {
     "between_class_variance": _share,
     "bhattacharyya": downdate.bhattacharyya,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from isogloss.activations.spec import Layer
 from isogloss.auditing.comparisons import Cell, Change, Family, compare
 from isogloss.auditing.controls import control_rows
 from isogloss.auditing.matched import compare_matched
@@ -50,11 +51,11 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
             plan.languages, plan.config.pivot, compared[primary], probe, on_matched.get(primary)
         )
     rows = [
-        *_with_p_values(_score_rows(plan, scored), scored, primary),
+        *_family_wise(_score_rows(plan, scored), scored, primary),
         *(row for one in compared.values() for row in one.rows),
         *(row for one in on_matched.values() for row in one.rows),
     ]
-    rows = _judged([*rows, *(row for one in controls for row in one)], verdicts)
+    rows = _judged([*_exploratory(rows, primary), *(row for one in controls for row in one)], verdicts)
     result = Audit(
         corpus=_corpus_record(plan.corpus),
         models=_model_record(plan),
@@ -107,28 +108,32 @@ def _score_rows(plan: Plan, scored: Sequence[Scored]) -> list[Row]:
     ]
 
 
-def _with_p_values(rows: Sequence[Row], scored: Sequence[Scored], primary: Cell) -> list[Row]:
-    """Correct permutation p values: family-wise for the primary estimand, false discovery rate for the rest."""
+def _family_wise(rows: Sequence[Row], scored: Sequence[Scored], primary: Cell) -> list[Row]:
+    """Correct the permutation p values of the primary estimand for all languages and models."""
     scores = [found for one in scored for block in one.blocks.values() for found in block.scores]
-    first = [
-        row.layer == primary.layer.index
-        and row.norm == primary.layer.norm
-        and (row.metric, row.components) == (primary.metric, primary.components)
-        for row in rows
-    ]
-    family = [i for i, score in enumerate(scores) if first[i] and score.found is not None]
-    corrected = {}
+    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].found is not None]
+    found = list(rows)
     if family:
         observed = np.array([scores[i].plug_in for i in family])
         null = np.column_stack([scores[i].plug_in_null for i in family])
-        corrected = dict(zip(family, max_p(observed, null), strict=True))
-    rates = false_discovery(
-        np.array([np.nan if here else row.estimate.p_value for row, here in zip(rows, first, strict=True)])
-    )
-    return [
-        replace(row, estimate=replace(row.estimate, p_family=float(corrected.get(i, np.nan)), fdr=float(rates[i])))
-        for i, row in enumerate(rows)
-    ]
+        for i, p_value in zip(family, max_p(observed, null), strict=True):
+            found[i] = replace(rows[i], estimate=replace(rows[i].estimate, p_family=float(p_value)))
+    return found
+
+
+def _exploratory(rows: Sequence[Row], primary: Cell) -> list[Row]:
+    """Give what is not the primary estimand its false discovery rate, among rows of its kind."""
+    found = list(rows)
+    for kind in ("score", "gain", "gap"):
+        here = [i for i, row in enumerate(rows) if row.kind == kind and _cell(row) != primary]
+        rates = false_discovery(np.array([rows[i].estimate.p_value for i in here]))
+        for i, rate in zip(here, rates, strict=True):
+            found[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
+    return found
+
+
+def _cell(row: Row) -> Cell:
+    return Cell(Layer(row.layer or 0, row.norm), row.metric, row.components)
 
 
 def _judged(rows: Sequence[Row], verdicts: Sequence[LanguageVerdict]) -> list[Row]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from isogloss.corpora.languages import LANGUAGES
-from isogloss.results import Audit, Estimate, LanguageVerdict
+from isogloss.results import Audit, Estimate, LanguageVerdict, Row
 
 DASH = "–"
 
@@ -98,8 +98,13 @@ def primary_layer(audit: Audit) -> tuple[int, str]:
 
 
 def _primary(audit: Audit, code: str, kind: str, model: str = "") -> Estimate | None:
+    row = _primary_row(audit, code, kind, model)
+    return row.estimate if row else None
+
+
+def _primary_row(audit: Audit, code: str, kind: str, model: str = "") -> Row | None:
     layer, norm = primary_layer(audit)
-    return audit.value(
+    found = audit.find(
         kind=kind,
         language=code,
         model=model,
@@ -109,6 +114,7 @@ def _primary(audit: Audit, code: str, kind: str, model: str = "") -> Estimate | 
         components=audit.primary.components,
         sample="all",
     )
+    return found[0] if found else None
 
 
 def _probe(audit: Audit, code: str, model: str, metric: str = "auroc") -> Estimate | None:
@@ -119,7 +125,7 @@ def _probe(audit: Audit, code: str, model: str, metric: str = "auroc") -> Estima
 def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
     probes = [_probe(audit, code, model) for model in ("reference", "aligned")]
     gain, kept = _primary(audit, code, "gain"), _primary(audit, code, "retention")
-    row = next((row for row in audit.find(kind="gain", language=code, sample="all") if row.estimate is gain), None)
+    row = _primary_row(audit, code, "gain")
     word = verdict.verdict if verdict else DASH
     return Line(
         language=f"{code} {LANGUAGES[code].name}",

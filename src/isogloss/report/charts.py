@@ -10,7 +10,7 @@ import polars as pl
 import vl_convert
 
 from isogloss.corpora.languages import LANGUAGES
-from isogloss.report.tables import primary_layer
+from isogloss.report.tables import metric_words, primary_layer
 from isogloss.results import Audit
 
 # Okabe and Ito's palette: told apart with any colour vision. Shape repeats what colour says.
@@ -96,8 +96,8 @@ def separation(audit: Audit) -> alt.LayerChart:
                 "language": _title(row.language),
                 "model": row.model,
                 "value": row.estimate.value,
-                "low": max(0.0, row.estimate.low),
-                "high": min(1.0, row.estimate.high),
+                "low": row.estimate.low,
+                "high": row.estimate.high,
                 "null": row.estimate.null_high,
             }
             for row in rows
@@ -111,7 +111,7 @@ def separation(audit: Audit) -> alt.LayerChart:
         legend=alt.Legend(title=None, orient="top", symbolSize=90, symbolOpacity=1),
     )
     base = alt.Chart(data)
-    title = f"share of variance between the classes ({audit.primary.components} principal components)"
+    title = f"{metric_words(audit.primary.metric)} ({audit.primary.components} principal components)"
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=True))
     span = alt.Chart(_spans(data)).mark_rule(color="#ccc", strokeWidth=1.5).encode(y=y, x="from:Q", x2="to:Q")
     interval = base.mark_rule(strokeWidth=5, opacity=0.35).encode(y=y, x="low:Q", x2="high:Q", color=colour)
@@ -121,7 +121,7 @@ def separation(audit: Audit) -> alt.LayerChart:
     null = base.mark_tick(color="#333", thickness=1.2, size=13).encode(y=y, x="null:Q")
     heading = alt.TitleParams(
         "Separation of harmful from harmless text, before and after alignment",
-        subtitle="Bars: 95 % intervals (jackknife), drawn within 0 to 1. Ticks: 97.5 % of scores with shuffled labels",
+        subtitle="Debiased. Bars: 95 % intervals. Ticks: 97.5 % of scores with shuffled labels",
         anchor="start",
         fontSize=15,
         subtitleColor="#555",

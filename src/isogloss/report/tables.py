@@ -222,18 +222,23 @@ def headline(audit: Audit) -> str:
     return start + (f" It {'; it '.join(rest)}." if rest else "")
 
 
-def caption(audit: Audit) -> str:
-    """Say what the columns hold."""
-    layer, norm = primary_layer(audit)
-    place = f"layer {layer}" + (f" ({norm}-norm)" if norm else "")
-    sample = next(row.estimate.n for row in audit.rows if row.kind == "score")
+def metric_words(name: str) -> str:
+    """Say in plain words what a salience metric is."""
     named = {
         "between_class_variance": "share of variance between the classes",
         "bhattacharyya": "Bhattacharyya distance of the classes",
         "silhouette": "silhouette of the classes",
     }
+    return named.get(name, name)
+
+
+def caption(audit: Audit) -> str:
+    """Say what the columns hold."""
+    layer, norm = primary_layer(audit)
+    place = f"layer {layer}" + (f" ({norm}-norm)" if norm else "")
+    sample = next(row.estimate.n for row in audit.rows if row.kind == "score")
     return (
-        f"Separation (reference, aligned): {named.get(audit.primary.metric, audit.primary.metric)} in "
+        f"Separation (reference, aligned): {metric_words(audit.primary.metric)} in "
         f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
         f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
         f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min "

@@ -11,7 +11,7 @@ from isogloss.separation.compare import gain
 from isogloss.separation.metrics import METRICS
 from isogloss.separation.projection import pca
 from isogloss.separation.resample import draw
-from isogloss.separation.salience import FEW, TIED, salience_scores
+from isogloss.separation.salience import FEW, MOVED, salience_scores
 from plain import METRIC, SPREAD, fresh_pca, kept, labels_and_twins, left_out, pseudo_mean, states
 
 BOTH = pytest.mark.parametrize("paired", [False, True])
@@ -32,6 +32,25 @@ def score(x, draws, *names, components=(2,)):
     return salience_scores(x, draws, [METRICS[name] for name in names or NAMES], components)[0]
 
 
+def jackknife_entries(left, draws):
+    """Unit -> entry of the delete-one jackknife; single texts are taken class by class."""
+    entries = {}
+    for stratum in [np.full(len(left), True)] if draws.twins is not None else [draws.harmful, ~draws.harmful]:
+        values = left[stratum]
+        moves = np.sqrt((len(values) - 1) / len(values)) * (values.mean() - values)
+        entries |= dict(zip(draws.units[stratum].tolist(), moves.tolist(), strict=True))
+    return entries
+
+
+def stderr_ratio(name, x, draws, k):
+    """How many times as large fitting the components makes the standard error."""
+    errors = []
+    for fit in (True, False):
+        left = left_out(name, x, draws.harmful, draws.twins, draws.unit_of_row, k, fit=fit)
+        errors.append(np.linalg.norm(list(jackknife_entries(left, draws).values())))
+    return errors[0] / errors[1]
+
+
 class Slow:
     """One metric of one block by refitting everything, one unit, group and shuffle after the other."""
 
@@ -43,20 +62,13 @@ class Slow:
         null = (
             [self.estimate(name, labels, k) for labels in draws.shuffles] if name != "silhouette" else self.plug_in_null
         )
-        self.null = np.array(null) - (np.mean(null) if name == "bhattacharyya" else 0.0)
-        self.value = self.estimate(name, draws.harmful, k)
-        if name == "bhattacharyya":
-            self.value -= np.mean(null)
-        elif x.shape[1] > k:
+        self.null = np.array(null) - np.mean(null)
+        self.moved = stderr_ratio(name, x, draws, k)
+        self.value = self.estimate(name, draws.harmful, k) - np.mean(null)
+        if x.shape[1] > k and name != "bhattacharyya" and self.moved <= 1.1:
             self.value -= self.bias_of_fit(name, x, k)
-        self.units = dict(zip(draws.units.tolist(), np.zeros(len(draws.units)), strict=True))
-        variance = self.null.var(ddof=1)
-        for stratum in [np.full(len(fitted), True)] if draws.twins is not None else [draws.harmful, ~draws.harmful]:
-            values = fitted[stratum]
-            moves = np.sqrt((len(values) - 1) / len(values)) * (values.mean() - values)
-            self.units |= dict(zip(draws.units[stratum].tolist(), moves.tolist(), strict=True))
-            variance += (moves**2).sum()
-        self.se = np.sqrt(variance)
+        self.units = jackknife_entries(fitted, draws)
+        self.se = np.sqrt(self.null.var(ddof=1) + sum(move**2 for move in self.units.values()))
 
     def estimate(self, name, labels, k):
         left = left_out(name, self.z, labels, self.draws.twins, self.draws.unit_of_row, k, fit=False)

@@ -138,7 +138,9 @@ def test_the_mean_of_the_null_is_what_shuffles_take_off_the_value(paired):
     for one, other in zip(score(x, draws, *names), bare, strict=True):
         null, z = one.plug_in_null, fresh_pca(x, 2)
         if one.metric == "between_class_variance":
-            left = [left_out(one.metric, z, side, draws.twins, draws.unit_of_row, 2, fit=False) for side in draws.shuffles]
+            left = [
+                left_out(one.metric, z, side, draws.twins, draws.unit_of_row, 2, fit=False) for side in draws.shuffles
+            ]
             strata = [None if paired else side for side in draws.shuffles]
             null = [pseudo_mean(*each) for each in zip(null, left, strata, strict=True)]
         assert abs(np.mean(null)) > 1e-6

@@ -1,4 +1,6 @@
-"""Detectability scores of a block against scikit-learn's ridge and AUROC, refitted for every group."""
+"""Detectability scores of a block: scikit-learn's ridge and AUROC, what each unit moves, and textbook variances."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from isogloss.separation.detectability import fixed_scores, from_logit, logit, probe_scores
+from isogloss.separation.compare import gain
+from isogloss.separation.detectability import SHARED_TRAINING, fixed_scores, from_logit, logit, probe_scores
 from isogloss.separation.metrics import METRICS
 from isogloss.separation.probe import N_FOLDS, ridge_probe
 from isogloss.separation.resample import draw
@@ -29,22 +32,22 @@ def rows_of(paired):
     return [AUROC, TWINS] if paired else [AUROC]
 
 
-def slow_scores(x, labels, draws, stays):
-    """scikit-learn's ridge on the rows that stay: cross-fitted scores, NaN at the rows that are gone."""
+def slow_scores(x, labels, draws):
+    """scikit-learn's ridge, cross-fitted."""
     z = StandardScaler().fit_transform(x)
     strength = ledoit_wolf_shrinkage(z)
     assert 0.001 < strength < 0.999
     penalty = len(z) * (z**2).mean() * strength / (1 - strength)
     scores = np.full(len(x), np.nan)
     for fold in range(N_FOLDS):
-        train, test = stays & (draws.folds != fold), stays & (draws.folds == fold)
+        train, test = draws.folds != fold, draws.folds == fold
         scores[test] = Ridge(alpha=penalty, solver="svd").fit(z[train], labels[train].astype(float)).predict(z[test])
-    return scores
+    return np.round(scores, 9)
 
 
-def slow_auroc(scores, labels, draws, stays, folds=None):
+def slow_auroc(scores, labels, draws, stays, folds):
     """Mean over folds of the share of comparisons won, a text's own twin left out."""
-    per_fold, folds = [], draws.folds if folds is None else folds
+    per_fold = []
     for fold in np.unique(folds):
         toxic, neutral = (np.flatnonzero(stays & (folds == fold) & side) for side in (labels, ~labels))
         compared = [(i, j) for i in toxic for j in neutral if draws.twins is None or draws.twins[i] != j]
@@ -53,7 +56,8 @@ def slow_auroc(scores, labels, draws, stays, folds=None):
     return np.mean(per_fold)
 
 
-def slow_twin_accuracy(scores, labels, draws, stays, folds=None):
+def slow_twin_accuracy(scores, labels, draws, stays, folds):
+    del folds
     rows = np.flatnonzero(stays & labels)
     return np.mean([(np.sign(scores[row] - scores[draws.twins[row]]) + 1) / 2 for row in rows])
 
@@ -66,59 +70,76 @@ def log_odds(share, n):
     return np.log(share) - np.log1p(-share)
 
 
+def entries(found, draws):
+    """What each unit moves, in the order of the units of `draws`; on the scale of the share."""
+    own = dict(zip(found.found.units.tolist(), found.found.influence, strict=True))
+    share = min(max(found.plug_in, 0.5 / draws.per_class), 1 - 0.5 / draws.per_class)
+    return np.array([own[unit] for unit in draws.units.tolist()]) * share * (1 - share)
+
+
+def slow_moves(name, scores, draws, folds):
+    """What each unit moves by its own comparisons: the score less the score without it, the probe held.
+
+    Without a unit the others weigh more, by m / (m - 1) for m texts of a class, or m / (m - 2) for m pairs, as a pair
+    takes both a row and a column of comparisons along. That is taken off, so that the moves are of first order.
+    """
+    everything = np.ones(len(scores), dtype=bool)
+    whole, moves = SLOW[name](scores, draws.harmful, draws, everything, folds), []
+    for unit in range(len(draws.units)):
+        rows = draws.unit_of_row == unit
+        left = SLOW[name](scores, draws.harmful, draws, ~rows, folds)
+        same = everything if name == "twin_accuracy" else folds == folds[rows][0]
+        m = (same & (draws.harmful == draws.harmful[rows][0])).sum()
+        g = 2 if draws.twins is not None and name == "auroc" else 1
+        moves.append((whole - left) * (m - g) / m)
+    return np.array(moves)
+
+
+def constant(numbers):
+    """A probe that gives these numbers whatever it is fitted on."""
+    return lambda labels, gone: np.tile(numbers[gone], (len(labels), 1))
+
+
+def numbers_of(draws, seed, *, ties=True):
+    rng = np.random.default_rng(seed)
+    n = len(draws.harmful)
+    return (rng.integers(0, 12, size=n) if ties else rng.normal(6, 3, size=n)) + 3.0 * draws.harmful
+
+
+# The score and its null
+
+
 @pytest.mark.parametrize("width", [8, 100])
 @pytest.mark.parametrize(("paired", "harmless"), [(True, None), (False, 30), (False, 45)])
-def test_scores_are_those_of_ridges_refitted_without_each_group(paired, harmless, width):
+def test_scores_and_what_moves_them_are_those_of_scikit_learns_ridge(paired, harmless, width):
     x, draws = block(1, 30, paired=paired, width=width, harmless=harmless)
-    everything = np.ones(len(x), dtype=bool)
+    everything, n = np.ones(len(x), dtype=bool), len(draws.units)
+    held = slow_scores(x, draws.harmful, draws)
     for found in probe_scores(ridge_probe(x), draws, rows_of(paired)):
         slow = SLOW[found.metric]
-        whole = slow(np.round(slow_scores(x, draws.harmful, draws, everything), 9), draws.harmful, draws, everything)
+        whole = slow(held, draws.harmful, draws, everything, draws.folds)
+        assert 0.3 < whole < 0.95
         assert found.plug_in == pytest.approx(whole, abs=1e-12)
         for b, labels in enumerate(draws.shuffles):
-            scores = np.round(slow_scores(x, labels, draws, everything), 9)
-            assert found.plug_in_null[b] == pytest.approx(slow(scores, labels, draws, everything), abs=1e-12)
-        left = []
-        for group in range(25):
-            stays = draws.groups != group
-            left.append(log_odds(slow(slow_scores(x, draws.harmful, draws, stays), draws.harmful, draws, stays), 30))
-        left = np.array(left)
-        assert np.ptp(left) > 0.05
+            expected = slow(slow_scores(x, labels, draws), labels, draws, everything, draws.folds)
+            assert found.plug_in_null[b] == pytest.approx(expected, abs=1e-12)
         assert found.found.value == pytest.approx(log_odds(whole, 30), abs=1e-10)
-        assert found.found.se == pytest.approx(np.sqrt(24 / 25 * ((left - left.mean()) ** 2).sum()), rel=1e-9)
-        own = dict(zip(found.found.units.tolist(), found.found.influence, strict=True))
-        moves = [own[group] for group in draws.group_ids.tolist()]
-        assert moves == pytest.approx(np.sqrt(24 / 25) * (left.mean() - left), abs=1e-9)
-        assert found.found.df == 24
-        assert found.components is None
-        assert found.null is not None
+        expected = slow_moves(found.metric, held, draws, draws.folds) * np.sqrt(2.25 * n / (n - 1))
+        assert entries(found, draws) == pytest.approx(expected, abs=1e-12)
+        assert np.ptp(expected) > 0.01
+        assert found.found.df == (29 if paired else n - 2)
+        assert np.array_equal(found.found.units, np.sort(draws.units))
+        assert (found.components, found.approximate, found.reason) == (None, None, None)
         assert np.array_equal(found.null, found.plug_in_null)
         assert found.p_value == pytest.approx((1 + (found.plug_in_null >= whole - 1e-9).sum()) / 6)
 
 
 @BOTH
-@pytest.mark.parametrize("apart", [50.0, -50.0])
-def test_perfect_scores_have_finite_log_odds(paired, apart):
-    harmful, twins = labels_and_twins(20, paired=paired)
-    draws = draw(harmful, twins, n_shuffles=5, seed=0)
-    numbers = apart * harmful + np.random.default_rng(2).normal(size=40)
-    for found in fixed_scores(numbers, draws, rows_of(paired)):
-        assert found.plug_in == (1.0 if apart > 0 else 0.0)
-        assert found.found.value == pytest.approx(np.sign(apart) * np.log(39))  # half a text of 20
-        assert found.found.se < 1e-12
-    x, draws = block(3, 20, paired=paired, apart=60.0)
-    for found in probe_scores(ridge_probe(x), draws, rows_of(paired)):
-        assert found.plug_in == 1
-        assert np.isfinite([found.found.value, found.found.se]).all()
-
-
-@BOTH
-@pytest.mark.parametrize("shuffles", [0, 5, 40])
-def test_fixed_numbers_are_scored_by_scikit_learns_auroc_and_its_jackknife(paired, shuffles):
-    rng = np.random.default_rng(4)
-    harmful, twins = labels_and_twins(30, paired=paired, rng=rng)
+@pytest.mark.parametrize("shuffles", [0, 5])
+def test_fixed_numbers_are_scored_by_scikit_learns_auroc_in_one_fold(paired, shuffles):
+    harmful, twins = labels_and_twins(30, paired=paired, rng=np.random.default_rng(4))
     draws = draw(harmful, twins, n_shuffles=shuffles, seed=4)
-    numbers = rng.integers(0, 12, size=60) + 3.0 * harmful
+    numbers, n = numbers_of(draws, 4), len(draws.units)
     one_fold, everything = np.zeros(60, dtype=int), np.ones(60, dtype=bool)
     for found in fixed_scores(numbers, draws, rows_of(paired)):
         slow = SLOW[found.metric]
@@ -128,27 +149,213 @@ def test_fixed_numbers_are_scored_by_scikit_learns_auroc_and_its_jackknife(paire
         assert found.plug_in == pytest.approx(expected, abs=1e-12)
         expected = [slow(numbers, labels, draws, everything, one_fold) for labels in draws.shuffles]
         assert found.plug_in_null == pytest.approx(expected, abs=1e-12)
-        left = [slow(numbers, harmful, draws, draws.groups != group, one_fold) for group in range(25)]
-        left = np.array([log_odds(share, 30) for share in left])
-        assert found.found.se == pytest.approx(np.sqrt(24 / 25 * ((left - left.mean()) ** 2).sum()), rel=1e-9)
-        assert len(found.found.units) == 25
+        moves = slow_moves(found.metric, numbers, draws, one_fold)
+        assert entries(found, draws) == pytest.approx(moves * np.sqrt(n / (n - 1)), abs=1e-12)
+        assert len(found.found.units) == n
+
+
+# The variance, against textbooks
+
+
+def placements(numbers, harmful):
+    """Share of the other class that each text is on the right side of (DeLong's V10 and V01)."""
+    wins = [[(a > b) + (a == b) / 2 for b in numbers[~harmful]] for a in numbers[harmful]]
+    return np.mean(wins, axis=1), np.mean(wins, axis=0)
+
+
+@pytest.mark.parametrize("harmless", [50, 150])
+def test_the_variance_of_one_fold_without_twins_is_delongs(harmless):
+    harmful, _ = labels_and_twins(100, paired=False, harmless=harmless, rng=np.random.default_rng(9))
+    draws = draw(harmful, None, n_shuffles=0, seed=9)
+    for ties in (False, True):
+        numbers = numbers_of(draws, 9, ties=ties)
+        (found,) = fixed_scores(numbers, draws, [AUROC])
+        first, second = placements(numbers, harmful)
+        delong = first.var(ddof=1) / 100 + second.var(ddof=1) / harmless
+        area = first.mean()
+        assert found.plug_in == pytest.approx(area, abs=1e-12)
+        assert found.found.se == pytest.approx(np.sqrt(delong) / (area * (1 - area)), rel=0.01)
+        # The two parts one by one, less the usual 1 / (m - 1).
+        moves = entries(found, draws)
+        for side, part in ((harmful, first), (~harmful, second)):
+            expected = part.var() / len(part) * len(harmful) / (len(harmful) - 1)
+            assert (moves[side] ** 2).sum() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_gain_of_two_scores_of_the_same_texts_has_delongs_paired_variance():
+    harmful, _ = labels_and_twins(100, paired=False, harmless=120, rng=np.random.default_rng(10))
+    draws = draw(harmful, None, n_shuffles=0, seed=10)
+    numbers = numbers_of(draws, 10, ties=False)
+    other = numbers + np.random.default_rng(11).normal(size=len(numbers))
+    (one,), (two,) = fixed_scores(numbers, draws, [AUROC]), fixed_scores(other, draws, [AUROC])
+    firsts, seconds = zip(placements(numbers, harmful), placements(other, harmful), strict=True)
+    cov = np.cov(firsts) / 100 + np.cov(seconds) / 120
+    slopes = np.array([-1, 1]) / [score.plug_in * (1 - score.plug_in) for score in (one, two)]
+    change = gain(one.found, two.found)
+    assert change.se == pytest.approx(np.sqrt(slopes @ cov @ slopes), rel=0.01)
+    assert change.value == pytest.approx(log_odds(two.plug_in, 100) - log_odds(one.plug_in, 100))
+    assert change.se < 0.6 * np.hypot(one.found.se, two.found.se)
+
+
+@BOTH
+def test_models_are_paired_where_they_score_the_same_units_and_only_there(paired):
+    x, draws = block(12, 40, paired=paired)
+    other = x + 0.3 * np.random.default_rng(12).normal(size=x.shape) * x.std(axis=0)
+    elsewhere = draw(draws.harmful, draws.twins, keys=unlike(draws), n_shuffles=0, seed=12)
+    for row in rows_of(paired):
+        (one,), (two,) = (probe_scores(ridge_probe(z), draws, [row]) for z in (x, other))
+        apart = np.hypot(one.found.se, two.found.se)
+        assert gain(one.found, two.found).se < 0.8 * apart
+        (same,) = probe_scores(ridge_probe(x.copy()), draws, [row])
+        assert gain(one.found, same.found).se == 0
+        moved = replace(draws, units=elsewhere.units)
+        (two,) = probe_scores(ridge_probe(other), moved, [row])
+        assert gain(one.found, two.found).se == pytest.approx(apart, rel=1e-12)
+
+
+def unlike(draws):
+    return [f"other {unit}" for unit in draws.unit_of_row]
+
+
+def test_the_variance_of_twin_accuracy_is_that_of_a_share():
+    x, draws = block(13, 60, paired=True)
+    numbers = numbers_of(draws, 13, ties=False)
+    (fixed,) = fixed_scores(numbers, draws, [TWINS])
+    (probed,) = probe_scores(ridge_probe(x), draws, [TWINS])
+    for found, factor in ((fixed, 1.0), (probed, 2.25)):
+        share = found.plug_in
+        assert 0.6 < share < 0.95
+        assert (entries(found, draws) ** 2).sum() == pytest.approx(factor * share * (1 - share) / 59, rel=1e-9)
+        assert found.found.se == pytest.approx(np.sqrt(factor / (59 * share * (1 - share))), rel=1e-9)
+
+
+@pytest.mark.parametrize(("paired", "harmless"), [(True, None), (False, 30), (False, 45)])
+def test_the_standard_error_is_nearly_that_of_the_jackknife_with_the_probe_held(paired, harmless):
+    harmful, twins = labels_and_twins(30, paired=paired, harmless=harmless)
+    draws = draw(harmful, twins, n_shuffles=0, seed=14)
+    numbers, one_fold = numbers_of(draws, 14), np.zeros(len(harmful), dtype=int)
+    for found in fixed_scores(numbers, draws, rows_of(paired)):
+        slow, units = SLOW[found.metric], range(len(draws.units))
+        left = np.array([slow(numbers, harmful, draws, draws.unit_of_row != unit, one_fold) for unit in units])
+        strata = [np.ones(30, dtype=bool)] if paired else [harmful, ~harmful]
+        jackknife = np.sqrt(sum((side.sum() - 1) * left[side].var() for side in strata))
+        ratio = np.linalg.norm(entries(found, draws)) / jackknife
+        if found.metric == "twin_accuracy":
+            assert ratio == pytest.approx(1, rel=1e-9)
+        else:
+            assert 0.94 < ratio < 1  # 28 / 30 of pairs, 29 / 30 of texts, and what 1 / (n - 1) puts back
+
+
+@BOTH
+def test_shared_training_texts_make_the_variance_two_and_a_quarter_times_as_large(paired):
+    assert SHARED_TRAINING == (1 / 5 + 1 / 4) / (1 / 5) == 2.25
+    harmful, twins = labels_and_twins(30, paired=paired, rng=np.random.default_rng(15))
+    draws = draw(harmful, twins, n_shuffles=5, seed=15)
+    numbers = numbers_of(draws, 15)
+    in_one = replace(draws, folds=np.zeros_like(draws.folds))
+    probed, fixed = (
+        probe_scores(constant(numbers), in_one, rows_of(paired)),
+        fixed_scores(numbers, draws, rows_of(paired)),
+    )
+    for one, other in zip(probed, fixed, strict=True):
+        assert (one.plug_in, one.found.value, one.found.df) == (other.plug_in, other.found.value, other.found.df)
+        assert np.array_equal(one.plug_in_null, other.plug_in_null)
+        assert one.found.influence == pytest.approx(1.5 * other.found.influence, rel=1e-12)
+        assert (other.effective_n, one.effective_n) == (30, pytest.approx(30 / 2.25))
+
+
+# Extremes and small folds
+
+
+@BOTH
+@pytest.mark.parametrize("apart", [50.0, -50.0, 0.0])
+def test_scores_that_no_text_moves_are_finite_and_say_so(paired, apart):
+    harmful, twins = labels_and_twins(20, paired=paired, harmless=None if paired else 25)
+    draws = draw(harmful, twins, n_shuffles=5, seed=0)
+    noise = np.random.default_rng(2).normal(size=len(harmful)) if apart else 0.0
+    numbers = apart * harmful + noise
+    for scores, size in (
+        (fixed_scores(numbers, draws, rows_of(paired)), 20),
+        (probe_scores(constant(numbers), draws, rows_of(paired)), 20 / 2.25),
+    ):
+        for found in scores:
+            assert found.plug_in == (1 + np.sign(apart)) / 2
+            assert found.found.value == pytest.approx(np.sign(apart) * np.log(39))  # half a text of 20
+            assert found.found.se == 0
+            assert found.approximate == "no text moves the score"
+            assert found.effective_n == pytest.approx(size)
+            assert found.reason is None
+    x, draws = block(3, 20, paired=paired, apart=60.0)
+    for found in probe_scores(ridge_probe(x), draws, rows_of(paired)):
+        assert found.plug_in == 1
+        assert (found.found.se, found.approximate) == (0, "no text moves the score")
+
+
+@BOTH
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_comparison_is_enough_to_move_a_score(paired, sign):
+    """So near to 1 or 0 the slope of the log odds is that of half a text, not the one that goes to infinity."""
+    harmful, twins = labels_and_twins(30, paired=paired)
+    draws = draw(harmful, twins, n_shuffles=0, seed=0)
+    numbers = np.where(harmful, 1.0, -1.0) * sign
+    numbers[0], numbers[31] = 0.0, 0.5 * sign  # not twins
+    (found,) = fixed_scores(numbers, draws, [AUROC])
+    lost = 1 / (30 * (29 if paired else 30))
+    assert found.plug_in == pytest.approx(1 - lost if sign > 0 else lost, abs=1e-12)
+    assert found.found.value == pytest.approx(sign * np.log(59))
+    assert found.approximate is None
+    moves = slow_moves("auroc", numbers, draws, np.zeros(60, dtype=int))
+    n = len(draws.units)
+    expected = np.linalg.norm(moves) * np.sqrt(n / (n - 1)) / (0.5 / 30 * (1 - 0.5 / 30))
+    assert found.found.se == pytest.approx(expected, rel=1e-9)
+    assert np.count_nonzero(found.found.influence) == n
+
+
+@BOTH
+def test_a_fold_without_comparisons_neither_counts_nor_moves(paired):
+    """One pair, or one class, alone in its fold; and a fold with one text of a class."""
+    harmful, twins = labels_and_twins(20, paired=paired)
+    folds = np.arange(40) % 20 // 7
+    alone = [19, 39] if paired else [17, 18, 19]
+    folds[alone], folds[39] = 7, 7 if paired else 2
+    if not paired:
+        folds[:20][folds[:20] == 1] = 0
+        folds[0] = 1  # the only harmful text there
+    draws = replace(draw(harmful, twins, n_shuffles=3, seed=16), folds=folds)
+    numbers = numbers_of(draws, 16)
+    (found,) = probe_scores(constant(numbers), draws, [AUROC])
+    n = len(draws.units)
+    everything = np.ones(40, dtype=bool)
+    assert found.plug_in == pytest.approx(slow_auroc(numbers, harmful, draws, everything, folds), abs=1e-12)
+    moves = entries(found, draws)
+    assert moves == pytest.approx(slow_moves("auroc", numbers, draws, folds) * np.sqrt(2.25 * n / (n - 1)), abs=1e-12)
+    assert not moves[np.unique(draws.unit_of_row[alone])].any()
+    assert np.count_nonzero(moves) > 10
 
 
 @BOTH
 def test_too_few_texts_to_compare_within_a_fold_give_no_number_but_a_reason(paired):
+    missed = 0
     for n in range(2, 13):
         x, draws = block(5, n, paired=paired)
         for found in probe_scores(ridge_probe(x), draws, rows_of(paired)):
             assert (found.found is None) == np.isnan(found.plug_in) == (found.reason is not None)
             if found.found is None:
-                assert found.reason == "too few texts to compare within the folds of the probe"
+                missed += 1
+                assert found.reason == "a fold holds too few texts to compare"
                 assert np.isnan(found.p_value)
+                assert len(found.null) == len(found.plug_in_null) == 0
             else:
                 assert np.isfinite([found.found.value, found.found.se]).all()
         assert (found.found is not None) or n < 12
+    assert (missed > 0) == paired
     x, draws = block(6, 4, paired=True)  # four pairs, each alone in its fold
-    (found,) = probe_scores(ridge_probe(x), draws, [AUROC])
-    assert found.found is None
+    auroc, accuracy = probe_scores(ridge_probe(x), draws, [AUROC, TWINS])
+    assert auroc.found is None
+    assert accuracy.found is not None
+
+
+# Simulations
 
 
 @BOTH

@@ -13,7 +13,6 @@ from isogloss.separation.jackknife import (
     combine,
     covariance,
     critical_value,
-    delete_group,
     delete_one,
     stack,
     with_null,
@@ -131,19 +130,11 @@ def test_entries_stand_in_the_order_of_the_ids_whatever_the_order_of_units():
     assert np.array_equal(np.sign(found.influence), signs)
 
 
-# Leaving out groups
+# Intervals
 
 
-def test_the_delete_group_jackknife_is_that_of_shao_and_tu():
-    left = np.random.default_rng(7).normal(size=25)
-    found = delete_group(0.3, left, np.arange(25))
-    assert found.value == 0.3  # not debiased
-    assert found.se == pytest.approx(np.sqrt(24 / 25 * ((left - left.mean()) ** 2).sum()), rel=1e-12)
-    assert found.df == 24
-
-
-def test_values_that_do_not_change_when_groups_are_left_out_have_an_interval_without_width():
-    found = delete_group(0.5, np.full(25, 0.5), np.arange(25))
+def test_values_that_do_not_change_when_units_are_left_out_have_an_interval_without_width():
+    found = delete_one(0.5, np.full(25, 0.5), np.arange(25))
     assert found.interval() == Interval(low=0.5, high=0.5)
     assert np.isnan(found.t)
     assert np.isnan(found.p_value)
@@ -154,6 +145,7 @@ def test_a_critical_value_takes_the_place_of_the_t_quantile():
     assert found.se == 5
     assert found.interval(critical=2.0) == Interval(low=-9.0, high=11.0)
     assert found.interval(0.5, critical=2.0) == Interval(low=-9.0, high=11.0)
+    assert found.interval(critical=0.0) == Interval(low=1.0, high=1.0)
     narrow, wide = found.interval(0.9), found.interval(0.99)
     assert wide.low < narrow.low < 1 < narrow.high < wide.high
 

@@ -12,7 +12,6 @@ from isogloss.separation.probe import (
     cross_fitted_scores,
     kernel_probe,
     ledoit_wolf_ridge,
-    left_out_scores,
     ridge_probe,
 )
 from plain import dealt, shuffled
@@ -32,7 +31,7 @@ def texts(seed, width, n=60):
 def case(seed, width, n=60):
     x, harmful = texts(seed, width, n)
     rng = np.random.default_rng(seed)
-    return x, harmful, dealt(harmful, None, N_FOLDS, rng), rng.permutation(np.arange(n) % 7)
+    return x, harmful, dealt(harmful, None, N_FOLDS, rng)
 
 
 def penalty_of(z):
@@ -63,7 +62,7 @@ KINDS = pytest.mark.parametrize("kind", ["ridge", "kernel"])
 @KINDS
 @pytest.mark.parametrize("width", WIDTHS)
 def test_scores_agree_with_scikit_learns_ridge(kind, width):
-    x, harmful, folds, _ = case(1, width)
+    x, harmful, folds = case(1, width)
     labels = np.vstack([harmful, shuffled(harmful, None, 3, np.random.default_rng(1))])
     probe, z, penalty = both_ways(kind, x)
     found = cross_fitted_scores(probe, labels, folds)
@@ -72,20 +71,6 @@ def test_scores_agree_with_scikit_learns_ridge(kind, width):
         expected = sklearn_scores(z, penalty, labels, folds != fold, folds == fold)
         assert found[:, folds == fold] == pytest.approx(expected, abs=1e-8)
     assert np.abs(found).max() > 0.1
-
-
-@KINDS
-@pytest.mark.parametrize("width", WIDTHS)
-def test_left_out_scores_are_those_of_refitted_ridges(kind, width):
-    x, harmful, folds, groups = case(22, width)
-    probe, z, penalty = both_ways(kind, x)
-    found = left_out_scores(probe, harmful, folds, groups)
-    assert found.shape == (7, 60)
-    for group in range(7):
-        assert np.array_equal(np.isnan(found[group]), groups == group)
-        for fold in range(N_FOLDS):
-            train, test = (folds != fold) & (groups != group), (folds == fold) & (groups != group)
-            assert found[group, test] == pytest.approx(sklearn_scores(z, penalty, harmful, train, test), abs=1e-8)
 
 
 @pytest.mark.parametrize("width", [5, 29, 30, 80])
@@ -107,15 +92,12 @@ def test_the_solution_is_the_same_by_features_and_by_texts(width):
 
 @pytest.mark.parametrize("width", [4, 29])
 def test_constant_columns_that_turn_the_feature_form_into_the_kernel_form_only_move_the_ridge(width, monkeypatch):
-    x, harmful, folds, groups = case(3, width)
+    x, harmful, folds = case(3, width)
     padded = np.column_stack([x, np.full((60, 100), 0.1)])
     # Ledoit and Wolf count the constant columns as features; the same ridge must give the same scores.
     monkeypatch.setattr("isogloss.separation.probe._ridge", lambda *args: 17.0)
-    for scores in (
-        lambda x: cross_fitted_scores(ridge_probe(x), harmful[None, :], folds),
-        lambda x: left_out_scores(ridge_probe(x), harmful, folds, groups),
-    ):
-        assert np.allclose(scores(x), scores(padded), rtol=0, atol=1e-8, equal_nan=True)
+    found, expected = (cross_fitted_scores(ridge_probe(z), harmful[None, :], folds) for z in (padded, x))
+    assert found == pytest.approx(expected, abs=1e-8)
 
 
 @pytest.mark.parametrize("width", [20, 150])
@@ -156,40 +138,24 @@ def test_a_kernel_of_texts_that_are_all_alike_scores_every_text_alike():
 @KINDS
 @pytest.mark.parametrize("width", [6, 150])
 def test_the_labels_of_rows_that_are_gone_are_never_read(kind, width):
-    x, harmful, folds, groups = case(6, width)
+    x, harmful, folds = case(6, width)
     probe, _, _ = both_ways(kind, x)
     other = np.where(folds == 2, ~harmful, harmful)
     found = cross_fitted_scores(probe, np.vstack([harmful, other]), folds)
     assert np.array_equal(found[0, folds == 2], found[1, folds == 2])
     assert np.abs(found[0, folds != 2] - found[1, folds != 2]).max() > 1e-4
-    other = np.where(groups == 3, ~harmful, harmful)
-    one, two = (left_out_scores(probe, labels, folds, groups) for labels in (harmful, other))
-    assert np.array_equal(one[3], two[3], equal_nan=True)
-    assert not np.array_equal(one[2], two[2], equal_nan=True)
-
-
-@KINDS
-@pytest.mark.parametrize("width", [6, 150])
-def test_a_group_of_one_text_moves_the_others_little_and_its_own_fold_not_at_all(kind, width):
-    x, harmful, folds, _ = case(23, width)
-    probe, _, _ = both_ways(kind, x)
-    full = cross_fitted_scores(probe, harmful[None, :], folds)[0]
-    moved = np.abs(left_out_scores(probe, harmful, folds, np.arange(60)) - full)
-    others = ~np.eye(60, dtype=bool)
-    assert 0 < moved[others].max() < 0.5
-    assert moved[(folds[:, None] == folds) & others].max() < 1e-8
 
 
 @KINDS
 @pytest.mark.parametrize("width", [6, 150])
 def test_turning_all_labels_round_turns_all_scores_round(kind, width):
-    x, harmful, folds, _ = case(7, width)
+    x, harmful, folds = case(7, width)
     found = cross_fitted_scores(both_ways(kind, x)[0], np.vstack([harmful, ~harmful]), folds)
     assert found[0] == pytest.approx(-found[1], abs=1e-8)
 
 
 def test_shift_and_scale_of_the_features_do_not_move_the_scores():
-    x, harmful, folds, _ = case(25, 20)
+    x, harmful, folds = case(25, 20)
     rng, moved = np.random.default_rng(25), 30 * (x + 5)
     one, other = (cross_fitted_scores(kernel_probe(z @ z.T), harmful[None, :], folds) for z in (x, moved))
     assert other == pytest.approx(one, abs=1e-7)
@@ -201,7 +167,7 @@ def test_shift_and_scale_of_the_features_do_not_move_the_scores():
 @KINDS
 @pytest.mark.parametrize("width", [6, 150])
 def test_equal_texts_of_a_fold_tie_exactly(kind, width):
-    x, harmful, folds, _ = case(27, width, n=120)
+    x, harmful, folds = case(27, width, n=120)
     twin = np.arange(120) % 60
     x, folds = x[twin], folds[twin]
     found = cross_fitted_scores(both_ways(kind, x)[0], harmful[None, :], folds)[0]
@@ -212,12 +178,11 @@ def test_equal_texts_of_a_fold_tie_exactly(kind, width):
 @KINDS
 @pytest.mark.parametrize("width", [6, 150])
 def test_what_is_given_is_left_as_it_was(kind, width):
-    x, harmful, folds, groups = case(28, width)
+    x, harmful, folds = case(28, width)
     given = x.copy() if kind == "ridge" else x @ x.T
     before, labels = given.copy(), harmful.copy()
     probe = ridge_probe(given) if kind == "ridge" else kernel_probe(given)
     first = cross_fitted_scores(probe, labels[None, :], folds)
-    left_out_scores(probe, labels, folds, groups)
     assert np.array_equal(given, before)
     assert np.array_equal(labels, harmful)
     assert np.array_equal(cross_fitted_scores(probe, labels[None, :], folds), first)  # nor does a probe wear out
@@ -225,7 +190,7 @@ def test_what_is_given_is_left_as_it_was(kind, width):
 
 @pytest.mark.parametrize("width", [6, 150])
 def test_single_precision_states_give_the_scores_of_double_precision(width):
-    x, harmful, folds, _ = case(9, width)
+    x, harmful, folds = case(9, width)
     x = x.astype(np.float32)
     single, double = (cross_fitted_scores(ridge_probe(z), harmful[None, :], folds) for z in (x, x.astype(np.float64)))
     assert np.array_equal(single, double)
@@ -234,7 +199,7 @@ def test_single_precision_states_give_the_scores_of_double_precision(width):
 @KINDS
 @pytest.mark.parametrize("width", [6, 150])
 def test_where_nothing_is_left_to_fit_on_scores_are_missing(kind, width):
-    x, harmful, folds, _ = case(29, width)
+    x, harmful, folds = case(29, width)
     probe, _, _ = both_ways(kind, x)
-    assert np.isnan(cross_fitted_scores(probe, harmful[None, :], np.zeros(60, int))).all()
-    assert np.isnan(left_out_scores(probe, harmful, folds % 2, folds % 2)).all()
+    assert np.isnan(cross_fitted_scores(probe, np.vstack([harmful, ~harmful]), np.zeros(60, int))).all()
+    assert np.isfinite(cross_fitted_scores(probe, harmful[None, :], folds)).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from isogloss.errors import MetricError
 from isogloss.separation.pairs import twin_index, unit_ids
 from isogloss.separation.probe import N_FOLDS
 from isogloss.separation.resample import JACKKNIFE_GROUPS, draw
@@ -90,7 +91,7 @@ def test_drawing_leaves_the_true_labels_and_twins_as_they_were(paired):
 @BOTH
 def test_draws_depend_on_the_seed_and_the_keys_only(paired):
     one, same = drawn(30, paired=paired), drawn(30, paired=paired)
-    for name in ("shuffles", "groups", "folds", "units", "group_ids", "shuffle_ids"):
+    for name in ("shuffles", "groups", "folds", "units", "shuffle_ids"):
         assert np.array_equal(getattr(one, name), getattr(same, name))
     for other in (drawn(30, paired=paired, seed=1), drawn(30, paired=paired, language="fr")):
         for name in ("shuffles", "groups", "folds"):
@@ -119,7 +120,6 @@ def test_languages_with_the_same_items_share_everything_in_any_order_of_rows(pai
     assert np.array_equal(other.groups, one.groups[order])
     assert np.array_equal(other.folds, one.folds[order])
     assert np.array_equal(other.units[other.unit_of_row], one.units[one.unit_of_row][order])
-    assert np.array_equal(other.group_ids, one.group_ids)
     assert np.array_equal(other.shuffle_ids, one.shuffle_ids)
 
 
@@ -142,18 +142,22 @@ def test_units_are_named_by_their_keys_or_their_first_rows():
 
 
 @BOTH
-def test_ids_of_groups_and_shuffles_are_equal_only_for_equal_sets_of_units(paired):
-    one = drawn(30, paired=paired)
-    everything = [one]
-    for other in (drawn(29, paired=paired), drawn(30, paired=paired, language="fr"), drawn(31, paired=paired)):
-        everything.append(other)
-        assert not set(one.group_ids) & set(other.group_ids)
-        assert not set(one.shuffle_ids) & set(other.shuffle_ids)
-    names = np.concatenate([part for draws in everything for part in (draws.units, draws.group_ids, draws.shuffle_ids)])
-    kinds = np.concatenate([part for draws in everything for part in (draws.group_ids, draws.shuffle_ids)])
-    assert len(np.unique(kinds)) == len(kinds) == 4 * 30
-    assert not set(kinds) & set(np.concatenate([draws.units for draws in everything]))
-    assert names.dtype == np.uint64
+def test_ids_of_shuffles_are_equal_only_for_equal_sets_of_units(paired):
+    everything = [drawn(30, paired=paired), drawn(29, paired=paired), drawn(31, paired=paired)]
+    everything.append(drawn(30, paired=paired, language="fr"))
+    shuffles = np.concatenate([draws.shuffle_ids for draws in everything])
+    assert len(np.unique(shuffles)) == len(shuffles) == 4 * 5
+    assert not set(shuffles) & set(np.concatenate([draws.units for draws in everything]))
+    assert shuffles.dtype == everything[0].units.dtype == np.uint64
+
+
+def test_units_with_the_same_key_are_refused():
+    harmful, twins = np.array([True, False, False, True]), np.array([2, 3, 0, 1])
+    with pytest.raises(MetricError, match="two with the same key"):
+        draw(harmful, twins, keys=["a", "a", "a", "a"], n_shuffles=2, seed=0)
+    with pytest.raises(MetricError, match="two with the same key"):  # twins share a key, single texts do not
+        draw(harmful, None, keys=["a", "b", "a", "b"], n_shuffles=2, seed=0)
+    assert len(draw(harmful, twins, keys=["a", "b", "a", "b"], n_shuffles=2, seed=0).units) == 2
 
 
 # Groups and folds
@@ -183,7 +187,7 @@ def test_groups_and_folds_without_twins_have_both_classes_in_the_same_proportion
 def test_of_few_texts_no_group_is_empty(paired):
     draws = drawn(8, paired=paired, harmless=None if paired else 11)
     assert (np.bincount(draws.groups, minlength=draws.n_groups) > 0).all()
-    assert len(draws.group_ids) == draws.n_groups == (8 if paired else 11)
+    assert draws.n_groups == (8 if paired else 11)
 
 
 def test_folds_and_groups_are_dealt_apart():

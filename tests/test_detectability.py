@@ -291,6 +291,15 @@ def test_scores_that_no_text_moves_are_finite_and_say_so(paired, apart):
         assert (found.found.se, found.approximate) == (0, "no text moves the score")
 
 
+def test_pairs_that_win_what_they_lose_do_not_move_the_score_but_for_rounding():
+    """One pair above the other: what a pair's harmful text wins more, its harmless text wins less."""
+    harmful, twins = labels_and_twins(20, paired=True)
+    draws = draw(harmful, twins, n_shuffles=0, seed=0)
+    (found,) = fixed_scores(np.arange(40) % 20 + 0.5 * harmful, draws, [AUROC])
+    assert found.plug_in == 0.5
+    assert (found.found.se, found.approximate) == (0, "no text moves the score")
+
+
 @BOTH
 @pytest.mark.parametrize("sign", [1, -1])
 def test_one_comparison_is_enough_to_move_a_score(paired, sign):

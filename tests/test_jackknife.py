@@ -249,7 +249,7 @@ def largest_t(m, df, level):
 
         return scipy.integrate.quad(given, 0, 20 * df, points=[df], limit=200)[0] - level
 
-    return scipy.optimize.brentq(holds, 1, 20)
+    return scipy.optimize.brentq(holds, 1, 20, xtol=1e-3)
 
 
 def independent(m, df=20):

@@ -16,7 +16,7 @@ IMAGES = Path(__file__).parent / "images"
 def main(run: Path) -> None:
     """Write the terminal picture (SVG) and copy the figures (PNG)."""
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
-        console = Console(record=True, width=132, file=nowhere, force_terminal=True)
+        console = Console(record=True, width=160, file=nowhere, force_terminal=True)
         print_audit(Audit.load(run), console)
         console.save_svg(str(IMAGES / "terminal.svg"), title="isogloss audit")
     print(markdown(Audit.load(run)))  # noqa: T201

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
+from isogloss.notices import NOTICES, Notice
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     HEADINGS,
@@ -18,6 +19,7 @@ from isogloss.report.tables import (
     headline,
     lines,
     markdown,
+    notice_lines,
 )
 from isogloss.report.terminal import STYLES, print_audit
 from isogloss.results import NAN, Audit, LanguageVerdict, Row
@@ -219,3 +221,13 @@ def test_warnings_are_printed_with_their_codes():
     text = printed(small_audit(), 160)
     assert "  S009 am: the verdict changes on matched texts" in text
     assert re.findall(r"^  ([CMS]\d{3}) ", text, re.MULTILINE) == ["C005", "S004", "S009"]
+
+
+def test_warnings_of_many_languages_are_one_line_and_those_of_few_keep_their_details():
+    many = [Notice(code="S003", detail="auroc 0.9", language=code) for code in ("en", "de", "de", "sw")]
+    few = [Notice(code="S002", detail="auroc 0.8", language="en"), Notice(code="C006", detail="check")]
+    found = notice_lines([*many, *few])
+    assert [line.split()[0] for line in found] == ["C006", "S002", "S003"]
+    assert found[1].startswith("S002 en: ")
+    assert found[1].endswith("(auroc 0.8)")
+    assert found[2] == f"S003 en, de, sw: {NOTICES['S003']}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isogloss.corpora.languages import LANGUAGES
+from isogloss.notices import NOTICES, Notice
 from isogloss.results import Audit, Estimate, LanguageVerdict, Row
 
 DASH = "–"
+#: Warnings of more languages are one line.
+FEW_LANGUAGES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +258,19 @@ def control_caption() -> str:
         "n-grams, the same architecture with random weights. Shuffled: 97.5 % of AUROCs with shuffled labels. Edited: "
         "median share of words edited in a pair. Bits/char: of the model before alignment on harmless texts."
     )
+
+
+def notice_lines(notices: Sequence[Notice]) -> list[str]:
+    """Write warnings by code: those of one or two languages with their details, those of more with the languages."""
+    found = []
+    for code in sorted({notice.code for notice in notices}):
+        mine = [notice for notice in notices if notice.code == code]
+        languages = list(dict.fromkeys(notice.language for notice in mine if notice.language))
+        if len(languages) > FEW_LANGUAGES:
+            found.append(f"{code} {', '.join(languages)}: {NOTICES[code]}")
+        else:
+            found += [f"{code} {notice.text}" for notice in mine]
+    return found
 
 
 def markdown(audit: Audit) -> str:

@@ -20,6 +20,7 @@ from isogloss.report.tables import (
     control_lines,
     headline,
     lines,
+    notice_lines,
 )
 from isogloss.results import Audit
 
@@ -63,9 +64,9 @@ def print_audit(audit: Audit, console: Console) -> None:
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
     console.print(f"\n{control_caption()}", style="dim", highlight=False)
     if audit.notices:
-        console.print("\nWarnings (docs/methods.md explains the codes):", highlight=False)
-        for notice in sorted(audit.notices, key=lambda notice: notice.code):
-            console.print(f"  {notice.code} {notice.text}", highlight=False, markup=False)
+        console.print("\nWarnings (docs/methods.md explains the codes, audit.json has the details):", highlight=False)
+        for line in notice_lines(audit.notices):
+            console.print(f"  {line}", highlight=False, markup=False)
 
 
 def _table(headings: Mapping[str, str], found: Sequence[Line] | Sequence[ControlLine]) -> Table:

@@ -73,12 +73,14 @@ def bhattacharyya(z, harmful, twins=None):
 
 
 def silhouette(z, harmful, twins=None):
-    distances, rows, widths = cdist(z, z), np.arange(len(z)), []
-    for i in rows:
-        others = (rows != i) & (rows != (i if twins is None else twins[i]))
-        a, b = (distances[i, others & (harmful == side)].mean() for side in (harmful[i], not harmful[i]))
-        widths.append((b - a) / max(a, b) if max(a, b) > 0 else 0.0)
-    return np.mean(widths)
+    distances, compared = cdist(z, z), ~np.eye(len(z), dtype=bool)
+    if twins is not None:
+        compared[np.arange(len(z)), twins] = False
+    same = harmful[:, None] == harmful
+    a, b = ((distances * part).sum(axis=1) / part.sum(axis=1) for part in (compared & same, compared & ~same))
+    return np.mean(
+        [(far - near) / max(near, far) if max(near, far) > 0 else 0.0 for near, far in zip(a, b, strict=True)]
+    )
 
 
 METRIC = {"between_class_variance": share, "bhattacharyya": bhattacharyya, "silhouette": silhouette}

@@ -351,7 +351,7 @@ def test_too_few_texts_to_compare_within_a_fold_give_no_number_but_a_reason(pair
             assert (found.found is None) == np.isnan(found.plug_in) == (found.reason is not None)
             if found.found is None:
                 missed += 1
-                assert found.reason == "a fold holds too few texts to compare"
+                assert found.reason == "too few texts to compare within the folds of the probe"
                 assert np.isnan(found.p_value)
                 assert len(found.null) == len(found.plug_in_null) == 0
             else:

@@ -23,6 +23,8 @@ from isogloss.separation.metrics import METRICS, Metric, metric
 COMPONENTS = (2, 10)
 LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
+#: Fewer shuffles say nothing of a null.
+MIN_SHUFFLES = 20
 #: Controls that need forward passes of their own.
 MODEL_CONTROLS = ("random_weights", "bits_per_character")
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
@@ -219,6 +221,10 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
     if config.primary.components < 1:
         raise UsageError(
             "--primary", found=f"{config.primary.components}", expected="at least 1 component", do="ask for more"
+        )
+    if config.shuffles < MIN_SHUFFLES:
+        raise UsageError(
+            "--shuffles", found=str(config.shuffles), expected=f"at least {MIN_SHUFFLES}", do="ask for more"
         )
     for option, chosen, known in (("--match", config.match, FEATURES), ("--controls", config.controls, MODEL_CONTROLS)):
         if strangers := set(chosen) - set(known):

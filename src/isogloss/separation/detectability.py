@@ -53,7 +53,7 @@ def _scores(
     for row in metrics:
         plug_in, *null = row.many(fitted, labels, draws.twins, folds)
         if np.isnan(plug_in):
-            found.append(missing(row, None, "a fold holds too few texts to compare"))
+            found.append(missing(row, None, "too few texts to compare within the folds of the probe"))
             continue
         moves = _moves_auroc if row.name == "auroc" else _moves_twin_accuracy
         influence = moves(fitted[0], draws, folds)

@@ -21,7 +21,7 @@ class Score:
         plug_in: the statistic with the true labels, not debiased; NaN with a `reason`.
         found: the estimate and what moves it, on the metric's scale (see `Metric.scale`); None with a `reason`.
         plug_in_null: (B,), the statistic with shuffled labels.
-        null: (B,), the estimate with shuffled labels, as a plain value (never a logit).
+        null: (B,), the estimate with shuffled labels, components and probe held, as a plain value (never a logit).
         effective_n: texts per class that an interval counts with where no text moves the score ("probe" metrics).
         approximate: why the interval is not exact, or None.
         reason: why a part is missing, or None.

@@ -140,7 +140,9 @@ def disagree(salience: tuple[Verdict, Interval], detectability: tuple[Verdict, I
 def max_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Family-wise p values of the hypothesis of no separation, by the largest of all (Westfall and Young, 1993).
 
-    Each cell is put on the scale of its own null (mean 0, sd 1), so that cells of different spread weigh the same.
+    Each cell is put on a scale of its own (mean 0, sd 1), so that cells of different spread weigh the same. The true
+    labels count among the shuffles for that: left out, they are judged on a scale that they had no part in, and too
+    many are rejected.
 
     Args:
         observed: (cells,), statistics; a cell that is NaN has no p and plays no part.
@@ -153,13 +155,13 @@ def max_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     known = ~np.isnan(observed) & ~np.isnan(null).all(axis=0)
     if not known.any():
         return found
-    observed, null = observed[known], null[:, known]
-    null = null[~np.isnan(null).all(axis=1)]
-    mean, spread = np.nanmean(null, axis=0), np.nanstd(null, axis=0)
-    spread = np.where(spread > 0, spread, np.inf)
-    largest = np.nanmax((null - mean) / spread, axis=1)
-    reached = largest[:, None] >= ((observed - mean) / spread)[None, :] - TIE
-    found[known] = (1 + reached.sum(axis=0)) / (1 + len(null))
+    null = null[:, known]
+    everything = np.vstack([observed[known], null[~np.isnan(null).all(axis=1)]])
+    mean, spread = np.nanmean(everything, axis=0), np.nanstd(everything, axis=0)
+    scaled = (everything - mean) / np.where(spread > 0, spread, np.inf)
+    largest = np.nanmax(scaled[1:], axis=1)
+    reached = largest[:, None] >= scaled[0] - TIE
+    found[known] = (1 + reached.sum(axis=0)) / len(everything)
     return found
 
 

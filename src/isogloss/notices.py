@@ -20,7 +20,7 @@ NOTICES: dict[str, str] = {
     "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",
     "S004": "metrics disagree: salience and detectability say different things of alignment's effect",
     "S005": "the second and third principal component are nearly tied; the picture in two components is unstable",
-    "S006": "the pivot's gain is not clear of zero, so retention cannot be estimated and nothing can be said",
+    "S006": "the pivot language gained nothing that is clear of zero, so retention cannot be estimated",
     "S007": "the same architecture with random weights may tell the classes apart as well as the aligned model's probe",
     "S008": "the aligned model's probe does no better than with shuffled labels",
     "S009": "the verdict changes on matched texts, so it is confounded",

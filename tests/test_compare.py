@@ -71,8 +71,8 @@ def test_a_gap_is_the_pivots_gain_minus_a_languages_and_pairs_what_they_share():
 def test_a_gap_of_the_detectable_size_is_found_with_ninety_percent_power():
     pivot, own = column([3.0, 0.0], value=5.0), column([4.0, 0.0], value=2.0, units=[7, 8])
     assert gap(pivot, own).se == 5
-    assert detectable_gap(pivot, own) == pytest.approx(5 * 3.24)
-    z = detectable_gap(pivot, own) / gap(pivot, own).se
+    assert detectable_gap(gap(pivot, own)) == pytest.approx(5 * 3.24)
+    z = detectable_gap(gap(pivot, own)) / gap(pivot, own).se
     two_sided = scipy.stats.norm.ppf(0.975)
     assert scipy.stats.norm.sf(two_sided - z) + scipy.stats.norm.cdf(-two_sided - z) == pytest.approx(0.9, abs=0.001)
 

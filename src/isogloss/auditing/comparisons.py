@@ -12,7 +12,7 @@ from isogloss.activations.spec import Layer
 from isogloss.auditing.plan import LEVEL
 from isogloss.auditing.rows import Place, difference_row, missing_row, retention_row
 from isogloss.results import Row
-from isogloss.separation.compare import DETECTABLE, Retention, gain, gap, retentions
+from isogloss.separation.compare import Retention, detectable_gap, gain, gap, retentions
 from isogloss.separation.detectability import logit
 from isogloss.separation.jackknife import Interval, Jackknife, critical_value
 from isogloss.separation.score import Score
@@ -157,6 +157,6 @@ def _judged(row: Row, gap_found: Jackknife | None, pivot: Jackknife | None) -> R
     """Say with a row how large a gap would have been seen, and how clear the pivot's gain is."""
     return replace(
         row,
-        detectable_gap=DETECTABLE * gap_found.se if gap_found else float("nan"),
+        detectable_gap=detectable_gap(gap_found) if gap_found else float("nan"),
         pivot_z=pivot.t if pivot else float("nan"),
     )

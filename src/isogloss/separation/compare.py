@@ -69,9 +69,9 @@ def gap(pivot: Jackknife, own: Jackknife) -> Jackknife:
     return combine((1.0, pivot), (-1.0, own))
 
 
-def detectable_gap(pivot: Jackknife, own: Jackknife) -> float:
+def detectable_gap(found: Jackknife) -> float:
     """Smallest true gap that this many texts would show with 90 % power (two-sided, 5 %): 3.24 standard errors."""
-    return DETECTABLE * gap(pivot, own).se
+    return DETECTABLE * found.se
 
 
 def fieller(own: Jackknife, pivot: Jackknife, critical: float) -> Interval:

@@ -1,6 +1,6 @@
 """`python -m isogloss`."""
 
-from isogloss.cli import main
+from isogloss.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,35 @@
+"""The commands, and what becomes of their errors. A door parses, calls one public function and prints."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from isogloss.cli.audit import audit
+from isogloss.cli.catalogue import corpora, languages, metrics, models
+from isogloss.cli.tune import tune
+from isogloss.errors import IsoglossError, UsageError
+
+app = typer.Typer(
+    name="isogloss",
+    help="Measure how far an LLM's safety alignment reaches beyond English.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the decorated help takes twice as long to start
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (audit, tune, corpora, models, languages, metrics):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are one line on stderr."""
+    try:
+        app()
+    except IsoglossError as error:
+        typer.echo(f"isogloss: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("isogloss: interrupted; run the same command to go on", err=True)
+        sys.exit(130)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from isogloss import cli
+from isogloss.cli import app
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def isogloss_command(monkeypatch, capsys, tmp_path):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["isogloss", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            sys.exit(cli.main())  # main ends with SystemExit itself, except where a command just returns
+            sys.exit(app.main())  # main ends with SystemExit itself, except where a command just returns
         captured = capsys.readouterr()
         return stop.value.code or 0, captured.out, captured.err
 

@@ -13,6 +13,8 @@ Position = Literal["last", "mean"]
 POSITIONS = ("last", "mean")
 RENDERINGS = ("raw", "chat")
 DTYPES = ("float32", "bfloat16")
+Precision = Literal["exact", "fast"]
+PRECISIONS = ("exact", "fast")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class ExtractSpec:
         rendering: "raw" text, or the text as a user turn in the model's "chat" template.
         max_tokens: longer texts lose their end, and a notice counts them.
         dtype: of weights and computation; hidden states are always kept as float32.
+        precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
     """
 
     layers: tuple[str, ...] = ("final",)
@@ -48,6 +51,7 @@ class ExtractSpec:
     rendering: Literal["raw", "chat"] = "raw"
     max_tokens: int = 512
     dtype: str = "float32"
+    precision: Precision = "exact"
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
@@ -55,9 +59,14 @@ class ExtractSpec:
             ("position", self.position, POSITIONS),
             ("rendering", self.rendering, RENDERINGS),
             ("dtype", self.dtype, DTYPES),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 raise UsageError(f"--{option}", found=repr(value), expected=" or ".join(known), do="choose one")
+        if self.precision == "fast" and self.dtype != "float32":
+            raise UsageError(
+                "--precision fast", found=f"--dtype {self.dtype}", expected="--dtype float32", do="drop one of them"
+            )
         if self.max_tokens < 2 or not self.layers:  # noqa: PLR2004 - BOS and a token
             raise UsageError(
                 "extraction",

@@ -100,15 +100,26 @@ def test_hooks_are_gone_after_extraction(tiny, rows):
     assert hooks() == before
 
 
-def test_infinite_and_zero_states_are_refused(tiny_folder):
-    model = load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
-    rows = encode(model.tokenizer, TEXTS).ids
-    model.decoder.norm.weight.data.fill_(float("inf"))
-    with pytest.raises(ModelError, match=r"hidden states of layer 4-post.*infinite"):
-        hidden_states(model, rows, [Layer(4, "post")])
-    model.decoder.norm.weight.data.fill_(-1.0)  # Gemma multiplies by 1 + weight
-    with pytest.raises(ModelError, match="4 with zeros only"):
-        hidden_states(model, rows, [Layer(4, "post")])
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (float("inf"), "undefined values in 60 of 60 texts"),
+        (-1.0, "zeros only in 60; "),
+    ],  # Gemma multiplies by 1 + weight
+)
+def test_infinite_and_zero_states_are_refused_by_name(weight, words, tiny_folder, parallel_file, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        model = load_model(*args, **kwargs)
+        model.decoder.norm.weight.data.fill_(weight)
+        return model
+
+    monkeypatch.setattr("isogloss.activations.compute.load_model", broken)
+    corpus = isogloss.load_corpus(parallel_file, languages=["en"])
+    spec = ExtractSpec(layers=("2", "final"))
+    with pytest.raises(ModelError, match=rf"{tiny_folder} at layer 4-post.*{words}") as error:
+        isogloss.extract(ModelRef(base=str(tiny_folder)), corpus, spec, store=tmp_path / "store", device="cpu")
+    assert f"the first is text {corpus.frame['text_id'][0]};" in str(error.value)
+    assert not list((tmp_path / "store").rglob("*.safetensors"))
 
 
 def test_a_pair_shares_its_base_and_switches_the_adapter(tiny_folder, adapter_folder):

@@ -8,7 +8,8 @@ import numpy as np
 
 from isogloss.activations.activations import Activations
 from isogloss.activations.extract import hidden_states
-from isogloss.activations.store import finish, write_shard
+from isogloss.activations.spec import Layer
+from isogloss.activations.store import write
 from isogloss.errors import ModelError
 from isogloss.models.fetch import group_by_weights
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer, use_checkpoint
@@ -23,11 +24,13 @@ def compute_missing(found: Mapping[str, Activations], *, device: str | None, tra
     once, by the tokenizer of "aligned".
 
     Raises:
-        ModelError: see `load_model`, `use_checkpoint` and `hidden_states`; or the tokenizers of the models disagree.
+        ModelError: see `load_model` and `use_checkpoint`; or the tokenizers of the models disagree; or a hidden state
+            is not finite, or is all zeros.
+        StoreError: the states cannot be written.
     """
     waiting = {role: activations for role, activations in found.items() if activations.missing}
     prompts = _encode(found, sorted({code for one in waiting.values() for code in one.missing}), track)
-    total = sum(len(one.entries[code].text_ids) for one in waiting.values() for code in one.missing)
+    total = sum(len(gap.rows) for one in waiting.values() for code in one.missing for gap in one.gaps(code))
     groups = group_by_weights({role: one.checkpoint for role, one in waiting.items()})
     with track("Reading hidden states", total) as advance:
         for roles in groups:
@@ -79,8 +82,33 @@ def _compute(
 ) -> None:
     for code in one.missing:
         rows, bos = prompts[code].ids, prompts[code].bos
-        for path, texts in one.entries[code].shards():
-            states = hidden_states(model, rows[texts], one.layers, position=one.spec.position, bos=bos, advance=advance)
-            counts = np.array([len(row) - bos for row in rows[texts]], dtype=np.int32)
-            write_shard(path, {layer.name: state for layer, state in states.items()} | {"token_counts": counts})
-        finish(one.entries[code], notes={"language": code, "cut": prompts[code].cut})
+        counts = {
+            "token_counts": np.array([len(row) - bos for row in rows], dtype=np.int32),
+            "cut": np.array(prompts[code].cut),
+        }
+        text_ids = one.corpus.part(code)["text_id"].to_list()
+        for gap in one.gaps(code):
+            wanted = [layer for layer in one.layers if layer.name in gap.names]
+            some = [rows[i] for i in gap.rows]
+            states = hidden_states(model, some, wanted, position=one.spec.position, bos=bos, advance=advance)
+            _check(states, str(one.checkpoint.ref), [text_ids[i] for i in gap.rows])
+            arrays = {layer.name: state for layer, state in states.items()}
+            arrays |= {name: count[list(gap.rows)] for name, count in counts.items() if name in gap.names}
+            write(one.entries[code], gap.rows, arrays)
+
+
+def _check(states: Mapping[Layer, np.ndarray], model: str, text_ids: Sequence[str]) -> None:
+    """Refuse to keep states that no metric can use; they come from broken weights or a dtype that is too narrow."""
+    for layer, state in states.items():
+        finite = np.isfinite(state).all(axis=1)
+        zero = finite & ~state.any(axis=1)
+        if finite.all() and not zero.any():
+            continue
+        first = text_ids[int(np.flatnonzero(~finite | zero)[0])]
+        raise ModelError(
+            f"hidden states of {model} at layer {layer.name}",
+            found=f"infinite or undefined values in {int((~finite).sum())} of {len(state)} texts, zeros only in "
+            f"{int(zero.sum())}; the first is text {first}",
+            expected="finite numbers",
+            do="use --dtype float32, and check that the weights are complete",
+        )

@@ -11,7 +11,6 @@ import torch
 
 from isogloss.activations.batching import TOKEN_BUDGET, plan_batches
 from isogloss.activations.spec import Layer, Position
-from isogloss.errors import ModelError
 from isogloss.models.load import LoadedModel
 
 
@@ -40,9 +39,6 @@ def hidden_states(
 
     Returns:
         Layer -> float32 array (len(rows), width), in the order of `rows`.
-
-    Raises:
-        ModelError: a hidden state is not finite, or is all zeros.
     """
     plan = plan_batches(rows, token_budget)
     kept: dict[Layer, np.ndarray] = {}
@@ -54,8 +50,6 @@ def hidden_states(
             kept[layer][list(batch)] = state
         advance(len(batch))
     advance(len(rows) - len(plan.distinct))
-    for layer, state in kept.items():
-        _check(state, layer)
     return {layer: state[list(plan.inverse)] for layer, state in kept.items()}
 
 
@@ -134,16 +128,3 @@ def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Callable[[Layer, t
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _check(state: np.ndarray, layer: Layer) -> None:
-    finite = np.isfinite(state).all(axis=1)
-    zero = finite & ~state.any(axis=1)
-    if finite.all() and not zero.any():
-        return
-    raise ModelError(
-        f"hidden states of layer {layer.name}",
-        found=f"{int((~finite).sum())} texts with infinite or undefined values and {int(zero.sum())} with zeros only",
-        expected="finite numbers",
-        do="use --dtype float32, and check that the weights are complete",
-    )

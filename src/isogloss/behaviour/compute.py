@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from isogloss.activations.store import finish, write_shard
+from isogloss.activations.store import write
 from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import Likelihoods
 from isogloss.models.fetch import group_by_weights
@@ -23,7 +23,7 @@ def compute_missing(found: Mapping[str, Likelihoods], *, device: str | None, tra
         ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
     """
     waiting = {role: one for role, one in found.items() if one.missing}
-    total = sum(len(one.entries[code].text_ids) for one in waiting.values() for code in one.missing)
+    total = sum(len(gap.rows) for one in waiting.values() for code in one.missing for gap in one.gaps(code))
     groups = group_by_weights({role: one.checkpoint for role, one in waiting.items()})
     with track("Reading likelihoods", total) as advance:
         for roles in groups:
@@ -44,10 +44,9 @@ def _compute(one: Likelihoods, model: LoadedModel, advance: Callable[[int], None
         texts = one.corpus.part(code)["text"].to_list()
         prompts = encode(model.tokenizer, texts, max_tokens=one.max_tokens)
         characters = scored_characters(model.tokenizer, texts, prompts, one.max_tokens)
-        for path, part in one.entries[code].shards():
-            bits = text_bits(model, prompts.ids[part], advance=advance)
-            write_shard(path, {"bits": bits, "characters": characters[part]})
-        finish(one.entries[code], notes={"language": code, "cut": prompts.cut})
+        for gap in one.gaps(code):
+            bits = text_bits(model, [prompts.ids[row] for row in gap.rows], advance=advance)
+            write(one.entries[code], gap.rows, {"bits": bits, "characters": characters[list(gap.rows)]})
 
 
 def scored_characters(

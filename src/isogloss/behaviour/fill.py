@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from isogloss.activations.store import filling
 from isogloss.behaviour.reading import Likelihoods
 from isogloss.progress import Track, silent
 
@@ -15,10 +16,15 @@ def fill_bits(found: Mapping[str, Likelihoods], *, device: str | None = None, tr
 
     Raises:
         ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
+        StoreError: the store is broken or cannot be written.
     """
-    n_missing = sum(len(one.missing) for one in found.values())
-    if n_missing:
-        from isogloss.behaviour.compute import compute_missing  # noqa: PLC0415 - imports torch
+    if not any(one.missing for one in found.values()):
+        return 0
+    with filling((place for one in found.values() for place in one.entries.values()), track):
+        # Asked again under the lock: another process may have been at it.
+        n_missing = sum(len(one.missing) for one in found.values())
+        if n_missing:
+            from isogloss.behaviour.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-        compute_missing(found, device=device, track=track)
+            compute_missing(found, device=device, track=track)
     return n_missing

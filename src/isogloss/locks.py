@@ -52,8 +52,8 @@ def locked(
     make_folder(folder)
     handle = _take(folder / LOCK, shared, wait, do)
     try:
+        os.ftruncate(handle, 0)
         if not shared:
-            os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(_myself()).encode(), 0)
         yield
     finally:

@@ -97,13 +97,9 @@ def read_manifest(path: Path) -> Shard:
     Raises:
         StoreError: the manifest is of another version or broken, or its file is missing or of another length.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise broken(path, "a manifest that cannot be read", f"JSON ({_first_line(error)})") from error
-    version = content.get("version") if isinstance(content, dict) else None
-    if version != VERSION:
-        raise broken(path, f"version {version}", f"version {VERSION}")
+    content = _content(path)
+    if content["version"] != VERSION:
+        raise broken(path, f"version {content['version']}", f"version {VERSION}")
     size = content.pop("size", None)
     if sha256_text(canonical_json(content)) != path.stem:
         raise broken(path, "a manifest that was changed", "the content that its name is the hash of")
@@ -115,6 +111,24 @@ def read_manifest(path: Path) -> Shard:
     if found != size:
         raise broken(shard.path, f"{found} bytes", f"{size} bytes")
     return shard
+
+
+def manifest_version(path: Path) -> int | None:
+    """Return the version of a manifest, or None if it cannot be read."""
+    try:
+        return int(_content(path)["version"])
+    except (StoreError, TypeError, ValueError):
+        return None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise broken(path, "a manifest that cannot be read", f"JSON ({_first_line(error)})") from error
+    if not isinstance(content, dict) or "version" not in content:
+        raise broken(path, "something that is not a manifest", "JSON with a version")
+    return content
 
 
 def _shard(path: Path, record: Mapping[str, Any], size: int) -> Shard:

@@ -7,12 +7,14 @@ imported only if states are missing.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from isogloss.activations.fill import fill
+from isogloss.activations.store import default_store, in_use
 from isogloss.auditing.measure import measure
 from isogloss.auditing.plan import AuditConfig, make_plan
-from isogloss.auditing.run_folder import check_out, write_run
+from isogloss.auditing.run_folder import open_run, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.models.pairs import ModelPair
@@ -44,17 +46,18 @@ def audit(
         track: progress display.
 
     Raises:
-        IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind.
+        IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind, and what was computed
+            stays in the store for the next call.
     """
     started = time.time()
-    plan = make_plan(pair, corpus, config or AuditConfig(), store, track)
+    root = Path(store) if store else default_store()
+    plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
     folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
-    if folder:
-        check_out(folder, plan.identity)
-    computed = fill(plan.activations, device=device, track=track)
-    if plan.likelihoods:
-        computed += fill_bits({"before": plan.likelihoods}, device=device, track=track)
-    result, points = measure(plan, track)
-    if folder:
-        write_run(folder, result, points, seconds=time.time() - started, computed=computed)
+    with open_run(folder, plan.identity) if folder else nullcontext(), in_use(root, track):
+        computed = fill(plan.activations, device=device, track=track)
+        if plan.likelihoods:
+            computed += fill_bits({"before": plan.likelihoods}, device=device, track=track)
+        result, points = measure(plan, track)
+        if folder:
+            write_run(folder, result, points, seconds=time.time() - started, computed=computed)
     return result

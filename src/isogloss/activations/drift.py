@@ -10,7 +10,7 @@ import numpy as np
 from isogloss.activations.execution import Execution
 from isogloss.activations.extract import hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import Layer, Position, Precision
+from isogloss.activations.spec import ExtractSpec, Layer, Position, Precision
 from isogloss.models.load import LoadedModel
 
 #: Rows that are compared, and their longest.
@@ -75,21 +75,26 @@ def measure_drift(
     return Drift(mean=float(moved.mean()), max=float(moved.max()), min_cosine=float(cosine.min()), texts=len(rows))
 
 
-def trusted(
+def settle(
     model: LoadedModel,
     rows: Sequence[tuple[int, ...]],
     layers: Sequence[Layer],
     *,
     execution: Execution,
-    dtype: str,
-    position: Position = "last",
+    spec: ExtractSpec,
     bos: bool = True,
-) -> Execution:
-    """Return the execution if this model gives its own numbers with it, else one without shortcuts and packed weights.
+) -> tuple[Execution, Drift]:
+    """Keep to the execution if this model gives its own numbers with it; else drop its shortcuts and packed weights.
 
-    What came of it is recorded with the states.
+    Returns:
+        The execution to use, and how far its states lie from the model's own: by rounding, or with "fast" by more.
     """
-    found = measure_drift(model, rows, layers, execution=execution, position=position, bos=bos)
-    if not found.max > TOLERANCE[dtype]:
-        return execution
-    return replace(execution, kernel="plain", shortcuts=False)
+
+    def drift(tried: Execution, precision: Precision) -> Drift:
+        return measure_drift(model, rows, layers, execution=tried, precision=precision, position=spec.position, bos=bos)
+
+    found = drift(execution, "exact")
+    if found.max > TOLERANCE[spec.dtype]:
+        execution = replace(execution, kernel="plain", shortcuts=False)
+        found = drift(execution, "exact")
+    return execution, found if spec.precision == "exact" else drift(execution, "fast")

@@ -79,7 +79,7 @@ def can_pack() -> bool:
 
     return (
         platform.machine() in {"x86_64", "AMD64"}
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
 
@@ -88,6 +88,8 @@ def has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 numbers in hardware; without that they are slower than float32."""
     import torch  # noqa: PLC0415
 
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
     found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 

@@ -80,7 +80,7 @@ def hidden_states(
 
 
 def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str]) -> None:
-    """Refuse hidden states (texts, width) that cannot be used.
+    """Refuse hidden states (texts, width) that no metric can use: the weights are broken, or the dtype is too narrow.
 
     Raises:
         ModelError: some are not finite, or all zeros; names model, layer and the first such text.
@@ -92,9 +92,9 @@ def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequen
             continue
         first = text_ids[int(np.flatnonzero(~finite | zero)[0])]
         raise ModelError(
-            f"hidden states of {name}, layer {layer.name}",
-            found=f"{int((~finite).sum())} texts with infinite or undefined values and {int(zero.sum())} with zeros "
-            f"only, first text {first}",
+            f"hidden states of {name} at layer {layer.name}",
+            found=f"infinite or undefined values in {int((~finite).sum())} of {len(state)} texts, zeros only in "
+            f"{int(zero.sum())}; the first is text {first}",
             expected="finite numbers",
             do="use --dtype float32, and check that the weights are complete",
         )

@@ -1,8 +1,7 @@
-"""ExtractSpec: everything that changes the numbers of an extraction, and nothing else; it is hashed."""
+"""ExtractSpec: everything that changes the numbers of an extraction, and nothing else; all but the layers is hashed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -87,9 +86,15 @@ class ExtractSpec:
         found = {layer for name in self.layers for layer in _resolve(name, depth)}
         return tuple(sorted(found, key=lambda layer: (layer.index, layer.norm == "post")))
 
-    def sha256(self, layers: Sequence[Layer]) -> str:
-        """Hash of the settings, with layers resolved."""
-        return sha256_text(canonical_json(asdict(self) | {"layers": [layer.name for layer in layers]}))
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides the numbers of a layer: everything but which layers are read."""
+        return {name: value for name, value in asdict(self).items() if name != "layers"}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the settings."""
+        return sha256_text(canonical_json(self.settings))
 
 
 def _resolve(name: str, depth: int) -> list[Layer]:

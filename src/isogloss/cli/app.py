@@ -8,8 +8,12 @@ import typer
 
 from isogloss.cli.audit import audit
 from isogloss.cli.catalogue import corpora, languages, metrics, models
+from isogloss.cli.store import store
 from isogloss.cli.tune import tune
 from isogloss.errors import IsoglossError, UsageError
+
+#: Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="isogloss",
@@ -21,6 +25,7 @@ app = typer.Typer(
 )
 for command in (audit, tune, corpora, models, languages, metrics):
     app.command()(command)
+app.add_typer(store, name="store")
 
 
 def main() -> None:
@@ -30,6 +35,7 @@ def main() -> None:
     except IsoglossError as error:
         typer.echo(f"isogloss: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("isogloss: interrupted; run the same command to go on", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            typer.echo("isogloss: interrupted; run the same command to go on", err=True)
+        raise

@@ -250,7 +250,7 @@ def test_a_failed_audit_leaves_no_result_behind(pair, corpus, tmp_path, monkeypa
         isogloss.audit(pair, corpus, config=FAST, out=tmp_path / "runs" / "out", store=tmp_path / "store")
     (left,) = (tmp_path / "runs" / "out").iterdir()
     assert left.name == "run.json"
-    assert list(json.loads(left.read_text())) == ["identity"]
+    assert list(json.loads(left.read_text())) == ["execution", "identity"]
     monkeypatch.undo()
     # A run without a result is nobody's loss: other settings may take its folder.
     other = replace(FAST, seed=1)

@@ -105,8 +105,10 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the system names no file, or that with the passing name
         raise
     _sync(path.parent)
 

@@ -43,22 +43,22 @@ class Moments:
     """Counts what an audit does to files and models; at a chosen count, before or after the act, its process is hit."""
 
     def __init__(self, deadly, blow):
-        self.count, self.deadly, self.blow = 0, deadly, blow
+        self.acts, self.deadly, self.blow = [], deadly, blow
 
     def watch(self, home, name):
         act = getattr(home, name)
 
         def watched(*args, **kwargs):
-            self.tick()
+            self.tick(f"before {name}")
             result = act(*args, **kwargs)
-            self.tick()
+            self.tick(f"after {name} {args[-1] if args else ''}")
             return result
 
         setattr(home, name, watched)
 
-    def tick(self):
-        self.count += 1
-        if self.count == self.deadly:
+    def tick(self, act):
+        self.acts.append(act)
+        if len(self.acts) == self.deadly:
             os.kill(os.getpid(), self.blow)
 
 
@@ -95,7 +95,7 @@ def child(folder, out, deadly, blow):
     try:
         app.main()
     finally:
-        (out / "moments").write_text(str(moments.count))
+        (out / "moments").write_text(json.dumps(moments.acts))
 
 
 def start(folder, out, deadly=0, blow=signal.SIGKILL):
@@ -139,8 +139,12 @@ class Report:
         began = time.monotonic()
         self.run(folder / "calm")
         self.seconds = time.monotonic() - began
-        self.moments = int((folder / "calm" / "moments").read_text())
+        self.moments = len(self.acts())
         self.expected = (folder / "calm" / "run" / "audit.json").read_bytes()
+
+    def acts(self):
+        """What the undisturbed audit did, in order."""
+        return json.loads((self.folder / "calm" / "moments").read_text())
 
     def run(self, out, *, hit=start, expected=(0,)):
         """Run the audit again; no shard that was finished may be written again, or be gone."""
@@ -189,6 +193,22 @@ class Report:
             self.faults.append(f"left in the run folder: {left}")
         shutil.rmtree(out)
 
+    def sabotage(self, out):
+        """Show that a shard that is computed twice would be noticed: none is taken over from a killed writer."""
+        import isogloss.activations.store
+
+        renamed = next(
+            i for i, act in enumerate(self.acts()) if act.startswith("after replace") and "safetensors" in act
+        )
+        self.run(out, hit=lambda folder, out: start(folder, out, renamed + 1), expected=(-signal.SIGKILL,))
+        honest = isogloss.activations.store._adopt_all
+        isogloss.activations.store._adopt_all = lambda folder: None
+        before, self.faults = self.faults, []
+        self.run(out)
+        found, self.faults = self.faults, before
+        isogloss.activations.store._adopt_all = honest
+        return found
+
 
 def main(folder, kills, seed):
     prepare()
@@ -205,7 +225,11 @@ def main(folder, kills, seed):
         report.run(folder / f"interrupt{number}")
         report.compare(folder / f"interrupt{number}")
     found = {"killed": report.killed, "kept": report.kept, "faults": report.faults}
-    found |= {"shards": len(finished_shards(folder / "calm")), "seconds": report.seconds}
+    found |= {
+        "sabotage": report.sabotage(folder / "sabotage"),
+        "shards": len(finished_shards(folder / "calm")),
+        "seconds": report.seconds,
+    }
     sys.stdout.write(json.dumps(found))
 
 

@@ -65,7 +65,7 @@ def test_list_names_what_is_kept(command, root):
     assert str(root) in err
 
 
-def test_list_as_json_and_of_nothing(command, root, tmp_path):
+def test_list_as_json_and_of_nothing(command, root, tmp_path, monkeypatch):
     code, out, _ = command("list", "--store", root, "--json")
     first = json.loads(out)[0]
     assert code == 0
@@ -73,7 +73,9 @@ def test_list_as_json_and_of_nothing(command, root, tmp_path):
     assert first["size"] == sum(path.stat().st_size for path in everything(root / ("a" * 64) / ("c" * 64) / "de"))
     (tmp_path / "empty").mkdir()
     assert command("list", "--store", tmp_path / "empty")[:2] == (0, "")
-    assert command("list")[:2] == (0, "")  # the user's cache, which is not there yet
+    monkeypatch.setenv("ISOGLOSS_CACHE", str(tmp_path / "not there yet"))
+    assert command("list")[:2] == command("verify")[:2] == (0, "")
+    assert not (tmp_path / "not there yet").exists()
 
 
 def test_list_names_old_versions(command):

@@ -67,6 +67,9 @@ def test_killed_audits_go_on_and_give_the_same_bytes(tmp_path):
     # The kills fell before, among and after the shards.
     assert {min(found["kept"]), max(found["kept"])} == {0, found["shards"]}
     assert len(set(found["kept"])) > 5
+    # And a shard that was computed twice would have been noticed.
+    assert len(found["sabotage"]) == 1
+    assert "not the file that it was" in found["sabotage"][0]
 
 
 # Two at once

@@ -4,8 +4,8 @@
     <hash>.json            the manifest: the record, and the size of the file
 
 The record names the texts by the hash of their content, and each array with its type, shape and checksum. <hash> is the
-sha256 of the record, so that neither can change by accident and go unnoticed, and two processes that write one
-name write the same. The checksum is XXH3; sha256 takes longer than a GPU needs to compute the states.
+sha256 of the record: nothing can change by accident and go unnoticed, and files of equal names are equal. The checksum
+is XXH3; sha256 would take longer than a GPU takes to compute the states.
 """
 
 from __future__ import annotations

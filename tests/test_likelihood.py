@@ -151,10 +151,18 @@ def test_the_first_token_is_free_and_no_rows_are_no_bits(tiny):
     assert 0 < shorter < longer
 
 
-def test_likelihoods_that_are_not_finite_are_refused(tiny, rows):
-    tiny.decoder.norm.weight.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="4 texts with an infinite or undefined one"):
-        text_bits(tiny, (*rows[:4], (1, 50, 51)), execution=PLAIN)
+def test_likelihoods_that_are_not_finite_are_refused_by_name(corpus, tiny_folder, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        return np.where(np.arange(10) < 3, text_bits(*args, **kwargs), np.nan)
+
+    monkeypatch.setattr("isogloss.behaviour.compute.text_bits", broken)
+    found = locate_bits({"aligned": fetch(ModelRef(base=str(tiny_folder)))}, corpus, store=tmp_path)
+    first = corpus.part("de")["text_id"][3]
+    with pytest.raises(
+        ModelError, match=rf"under {tiny_folder}: .*undefined ones of 7 of 10; the first is text {first};"
+    ):
+        fill_bits(found)
+    assert found["aligned"].missing == ("de", "en")
 
 
 def test_every_text_advances_the_progress_once(tiny, rows):

@@ -36,8 +36,8 @@ def locked(
 ) -> Iterator[None]:
     """Hold the lock of a folder during the block; the folder is made if it is not there.
 
-    Where the file system knows no locks, or on Windows, the block runs without one: all that isogloss writes is written
-    whole, so two processes may do the same work twice but cannot break each other's files.
+    Where there are no such locks (on Windows, and on some file systems) the block runs without one: all that isogloss
+    writes is written whole, so two processes may do the same work twice but cannot break each other's files.
 
     Args:
         folder: what to lock.
@@ -50,6 +50,9 @@ def locked(
         OSError: the lock's file cannot be written.
     """
     make_folder(folder)
+    if fcntl is None:
+        yield
+        return
     handle = _take(folder / LOCK, shared, wait, do)
     try:
         os.ftruncate(handle, 0)
@@ -77,8 +80,6 @@ def _take(path: Path, shared: bool, wait: Track | None, do: str) -> int:  # noqa
 
 
 def _flock(handle: int, path: Path, shared: bool, wait: Track | None, do: str) -> None:  # noqa: FBT001 - private
-    if fcntl is None:
-        return
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)

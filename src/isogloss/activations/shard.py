@@ -3,13 +3,13 @@
     <hash>.safetensors     the arrays, each (texts,) or (texts, width); their header holds the record too
     <hash>.json            the manifest: the record, and the size of the file
 
-The record names the texts by the hash of their content, and each array with its type, shape and sha256. <hash> is the
-sha256 of the record, so that neither can change unnoticed, and two processes that write one file write the same.
+The record names the texts by the hash of their content, and each array with its type, shape and checksum. <hash> is the
+sha256 of the record: nothing can change by accident and go unnoticed, and files of equal names are equal. The checksum
+is XXH3; sha256 would take longer than a GPU takes to compute the states.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -36,7 +37,7 @@ class Shard:
         manifest: the manifest.
         about: names for people (model, settings); they decide nothing.
         texts: `text_key` of each row.
-        arrays: name -> dtype, shape and sha256 of the array's bytes.
+        arrays: name -> dtype, shape and checksum of the array's bytes.
         size: bytes of the file.
     """
 
@@ -87,8 +88,8 @@ def _write_manifest(path: Path, record: str) -> None:
 
 
 def _describe(array: np.ndarray) -> dict[str, Any]:
-    digest = hashlib.sha256(array.data if array.size else b"").hexdigest()
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": digest}
+    checksum = xxhash.xxh3_128_hexdigest(array.data if array.size else b"")
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "xxh3_128": checksum}
 
 
 def read_manifest(path: Path) -> Shard:
@@ -137,7 +138,7 @@ def _shard(path: Path, record: Mapping[str, Any], size: int) -> Shard:
 
 
 def read_array(shard: Shard, name: str) -> np.ndarray:
-    """Read one array and check its sha256; of the file, only its header and the bytes of this array are touched.
+    """Read one array and check it; of the file, only its header and the bytes of this array are touched.
 
     The file is mapped into memory, not read: the system fetches the pages that are copied out, and no others (but for
     its read-ahead).

@@ -107,19 +107,25 @@ def _pieces_in(folder: Path) -> Iterator[Piece]:
             together.setdefault(stem, []).append(path)
     for paths in together.values():
         # ".json" comes before ".safetensors", but after the number that version 1 puts before it.
-        yield _piece(sorted(paths, key=lambda path: path.suffix))
+        yield from _piece(sorted(paths, key=lambda path: path.suffix))
     for path in unfinished(folder):
-        yield _piece([path], finished=False)
+        yield from _piece([path], finished=False)
 
 
-def _piece(paths: Sequence[Path], *, finished: bool = True) -> Piece:
+def _piece(paths: Sequence[Path], *, finished: bool = True) -> Iterator[Piece]:
+    """Look at the files of a piece; there is none if a run that is at work has renamed them in the meantime."""
+    stats = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            stats.append(path.stat())
+    if not stats:
+        return
     version, shard = None, None
     if paths[0].suffix == MANIFEST:
         version = manifest_version(paths[0])
         with suppress(StoreError):  # `fault` says what is wrong with it
             shard = read_manifest(paths[0])
-    stats = [path.stat() for path in paths]
-    return Piece(
+    yield Piece(
         paths=tuple(paths),
         folder=paths[0].parent,
         version=version,

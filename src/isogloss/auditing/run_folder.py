@@ -28,9 +28,9 @@ def open_run(out: Path, identity: Identity) -> Iterator[Execution | None]:
     Raises:
         StoreError: another process has it, it is not for this audit (see `check_out`), or it cannot be written.
     """
-    check_out(out, identity)
     with ExitStack() as stack:
         with saving(out, "--out"):
+            check_out(out, identity)
             stack.enter_context(locked(out, do="wait for it to end, or choose another --out"))
             check_out(out, identity)  # again: another process may have begun and ended in the meantime
             for path in unfinished(out):

@@ -12,6 +12,7 @@ from isogloss.activations.kernels import fast_linears
 from isogloss.activations.store import write
 from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import Likelihoods
+from isogloss.errors import ModelError
 from isogloss.models.fetch import group_by_weights
 from isogloss.models.load import LoadedModel, load_model, use_checkpoint
 from isogloss.models.prompts import Prompts, encode
@@ -22,7 +23,8 @@ def compute_missing(found: Mapping[str, Likelihoods], *, execution: Execution, t
     """Score the missing parts, one base model at a time, and write their shards.
 
     Raises:
-        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`; or a likelihood is not finite.
+        StoreError: the likelihoods cannot be written.
     """
     waiting = {role: one for role, one in found.items() if one.missing}
     total = sum(len(gap.rows) for one in waiting.values() for code in one.missing for gap in one.gaps(code))
@@ -43,12 +45,25 @@ def _compute_group(sharing: Sequence[Likelihoods], execution: Execution, advance
 
 def _compute(one: Likelihoods, model: LoadedModel, execution: Execution, advance: Callable[[int], None]) -> None:
     for code in one.missing:
-        texts = one.corpus.part(code)["text"].to_list()
+        part = one.corpus.part(code)
+        texts, text_ids = part["text"].to_list(), part["text_id"].to_list()
         prompts = encode(model.tokenizer, texts, max_tokens=one.max_tokens)
         characters = scored_characters(model.tokenizer, texts, prompts, one.max_tokens)
         for gap in one.gaps(code):
             bits = text_bits(model, [prompts.ids[row] for row in gap.rows], execution=execution, advance=advance)
+            _check(bits, str(one.checkpoint.ref), [text_ids[row] for row in gap.rows])
             write(one.entries[code], gap.rows, {"bits": bits, "characters": characters[list(gap.rows)]})
+
+
+def _check(bits: np.ndarray, model: str, text_ids: Sequence[str]) -> None:
+    if not (broken := np.flatnonzero(~np.isfinite(bits))).size:
+        return
+    raise ModelError(
+        f"likelihoods of texts under {model}",
+        found=f"infinite or undefined ones of {broken.size} of {len(bits)}; the first is text {text_ids[broken[0]]}",
+        expected="finite numbers",
+        do="use --dtype float32, and check that the weights are complete",
+    )
 
 
 def scored_characters(

@@ -24,6 +24,7 @@ from isogloss.errors import StoreError
 from isogloss.files import saving
 from isogloss.locks import locked
 from planted import QUICK, moved, plant
+from running import OURS
 
 SPEC = ExtractSpec(layers=("1", "final"))
 FAST = AuditConfig(spec=SPEC, shuffles=100, controls=(), metrics=("between_class_variance",), workers=1)
@@ -100,7 +101,7 @@ def test_the_second_that_fills_a_store_waits_and_finds_it_done(ref, corpus, tmp_
     def second():
         with monkeypatch.context() as patch:
             patch.setattr("isogloss.activations.compute.compute_missing", None)
-            done.append(fill(other, device="cpu", track=track))
+            done.append(fill(other, track=track))
 
     from isogloss.activations.compute import compute_missing
 
@@ -109,7 +110,7 @@ def test_the_second_that_fills_a_store_waits_and_finds_it_done(ref, corpus, tmp_
     with filling(found["aligned"].entries.values()):
         thread.start()
         assert waiting.wait(30)
-        compute_missing(found, device="cpu", track=isogloss.progress.silent)
+        compute_missing(found, execution=OURS, track=isogloss.progress.silent)
     thread.join(30)
     assert done == [0]
     assert shown == [f"Waiting for process {os.getpid()}" + shown[0].removeprefix(f"Waiting for process {os.getpid()}")]

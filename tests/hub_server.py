@@ -81,3 +81,15 @@ def serve(repos, *, gated=()):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def pointed_at(server, monkeypatch, folder):
+    """Point the real hub client at the stand-in, with an empty cache in `folder`."""
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", url, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", url)

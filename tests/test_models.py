@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from conftest import make_adapter, make_model, make_tokenizer
-from hub_server import COMMIT, serve
+from hub_server import COMMIT, pointed_at, serve
 from isogloss.errors import ModelError
 from isogloss.models import fetch as fetch_module
 from isogloss.models.depth import read_depth
@@ -292,17 +292,7 @@ def test_two_adapters_on_one_base_do_not_mix(tiny_folder, adapter_folder, tmp_pa
 def hub(monkeypatch, tmp_path):
     """Point the real hub client at a local server and an empty cache."""
 
-    def use(server):
-        url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-        monkeypatch.setattr(
-            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", url, raising=False)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setenv("HF_ENDPOINT", url)
-
-    return use
+    return lambda server: pointed_at(server, monkeypatch, tmp_path)
 
 
 def test_a_model_is_downloaded_through_the_hubs_own_client(tiny_folder, hub, tmp_path):

@@ -82,7 +82,8 @@ def _short_mlp(block: Any, batch: Batch) -> Iterator[None]:  # noqa: ANN401
 
     def shorten(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401
         del module
-        return (take_last(args[0], batch), *args[1:])
+        # BLOOM's MLP is given the residual beside its input, and both have a row and a token for each place.
+        return tuple(take_last(arg, batch) if _has_tokens(arg, batch) else arg for arg in args)
 
     def lengthen(module: Any, args: Any, output: Any) -> Any:  # noqa: ANN401
         del module, args
@@ -96,6 +97,10 @@ def _short_mlp(block: Any, batch: Batch) -> Iterator[None]:  # noqa: ANN401
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _has_tokens(arg: Any, batch: Batch) -> bool:  # noqa: ANN401
+    return isinstance(arg, torch.Tensor) and arg.shape[:2] == batch.ids.shape
 
 
 @contextlib.contextmanager

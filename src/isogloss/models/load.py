@@ -17,11 +17,12 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from isogloss.errors import ModelError
 from isogloss.files import staged_folder
+from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config
 from isogloss.models.fetch import Checkpoint, converted_folder, embedded_gguf
 from isogloss.progress import Track, silent
 
@@ -130,30 +131,36 @@ def load_model(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             seed = checkpoint.ref.random_seed
-            causal = _draw_weights(folder, dtype, seed) if seed is not None else _read_weights(folder, dtype)
+            causal = (
+                _draw_weights(folder, dtype, seed)
+                if seed is not None
+                else _read_weights(folder, dtype, str(checkpoint.ref))
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unknown_model(checkpoint, error) from error
     causal.eval().requires_grad_(requires_grad=False).to(where)
     depth = causal.config.get_text_config().num_hidden_layers
-    decoder, blocks = _find_decoder(causal, depth, str(checkpoint.ref))
+    decoder, blocks = find_decoder(causal, depth, str(checkpoint.ref))
     return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
 
 
-def _read_weights(folder: Path, dtype: str) -> Any:  # noqa: ANN401 - transformers is untyped
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+def _read_weights(folder: Path, dtype: str, name: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    model, report = auto_class(read_config(folder)).from_pretrained(
+        folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
+    check_complete(set(report["missing_keys"]), name)
+    return model
 
 
 def _draw_weights(folder: Path, dtype: str, seed: int) -> Any:  # noqa: ANN401 - transformers is untyped
     """Build the model that the configuration describes and let its class draw the weights, on the CPU."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = read_config(folder)
     # Only the CPU's generator is seeded and put back: torch.manual_seed would also reset that of every GPU.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False)
+        return auto_class(config).from_config(config, dtype=DTYPES[dtype], trust_remote_code=False)
 
 
 def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
@@ -168,29 +175,16 @@ def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
 def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a checkpoint."""
     with quiet_transformers():
-        return AutoTokenizer.from_pretrained(local_folder(checkpoint, track))
+        return AutoTokenizer.from_pretrained(local_folder(checkpoint, track), trust_remote_code=False)
 
 
 def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
     """Count the transformer blocks of a checkpoint without loading its weights."""
     try:
-        config = AutoConfig.from_pretrained(local_folder(checkpoint, track))
+        config = read_config(local_folder(checkpoint, track))
     except (OSError, ValueError, KeyError) as error:
         raise _unknown_model(checkpoint, error) from error
     return int(config.get_text_config().num_hidden_layers)
-
-
-def _find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, torch.nn.ModuleList]:  # noqa: ANN401
-    decoder = causal.get_decoder()
-    for module in decoder.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
-            return decoder, module
-    raise ModelError(
-        f"model {name}",
-        found=f"no list of {depth} blocks in {type(decoder).__name__}",
-        expected="a decoder of the usual shape",
-        do="report the model's architecture to isogloss",
-    )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,75 @@
+"""Which transformers class reads a checkpoint, and where in it the decoder is; no family is known by name here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
+
+from isogloss.errors import ModelError
+
+
+def read_config(folder: Path) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Read a checkpoint's configuration; code that it may bring along is not run."""
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def auto_class(config: Any) -> Any:  # noqa: ANN401
+    """Choose the class that reads a checkpoint: a causal language model, or a multimodal wrapper around one.
+
+    A checkpoint that was saved by a wrapper is read by the wrapper, so that the names of its weights, and those of
+    adapters trained on it, are the ones it was saved with.
+    """
+    saved_by = set(config.architectures or ())
+    wrappers = _names(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type))
+    causal = _names(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type))
+    if not causal or saved_by & wrappers - causal:
+        return AutoModelForImageTextToText
+    return AutoModelForCausalLM
+
+
+def _names(found: str | tuple[str, ...] | None) -> set[str]:
+    return {found} if isinstance(found, str) else set(found or ())
+
+
+def find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, torch.nn.ModuleList]:  # noqa: ANN401
+    """Find the body without the LM head, and its transformer blocks.
+
+    A wrapper names its language model, which keeps the vision tower out; the decoder is then what holds the blocks,
+    so that its output is that of the final norm.
+
+    Raises:
+        ModelError: no module holds `depth` blocks.
+    """
+    named = causal.get_decoder()
+    for parent in named.modules():
+        for module in parent.children():
+            if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
+                return parent, module
+    raise ModelError(
+        f"model {name}",
+        found=f"no list of {depth} blocks in {type(named).__name__}",
+        expected="a decoder of the usual shape",
+        do="report the model's architecture to isogloss",
+    )
+
+
+def check_complete(missing: set[str], name: str) -> None:
+    """Refuse weights that are not whole: transformers would draw the rest at random, with a warning at most.
+
+    Raises:
+        ModelError: tensors are missing.
+    """
+    if missing:
+        raise ModelError(
+            f"model {name}",
+            found=f"no weights for {len(missing)} tensors, such as {min(missing)}",
+            expected="a whole causal language model",
+            do="copy all of its safetensors files, or give the model that the folder was made from",
+        )

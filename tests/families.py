@@ -1,8 +1,8 @@
 """Model families as tiny checkpoints of their real classes: a row each, every value with its public source.
 
-A row of `FAMILIES` is all that a family needs. `Fact.real` is the value of the checkpoint that the row stands for; None:
-no public source at hand could be read, so nothing is claimed. `Fact.tiny` is what the tiny model takes instead where
-the real value is a size.
+A row of `FAMILIES` is all that a family needs. `Fact.real` is the value of the checkpoint that the row stands for; None
+where no public source at hand could be read, so nothing is claimed. `Fact.tiny` is what the tiny model takes instead
+where the real value is a size.
 """
 
 from collections.abc import Mapping

@@ -254,13 +254,23 @@ def test_random_states_depend_on_the_seed_alone(tiny_folder, parallel_file, tmp_
     assert np.abs(states(1, "one") - first).max() > 1e-2
 
 
-def test_a_random_model_of_another_base_must_have_the_same_tokens(tiny_folder, parallel_file, tmp_path):
+def test_models_with_other_tokenizers_are_each_given_their_own_tokens(tiny_folder, parallel_file, tmp_path):
+    """In raw rendering: in chat rendering one template serves all, and they are refused."""
     corpus = isogloss.load_corpus(parallel_file, languages=["en"])
     stranger = shutil.copytree(tiny_folder, tmp_path / "stranger")
     content = json.loads((stranger / "tokenizer.json").read_text())
     vocab = content["model"]["vocab"]
     vocab["e"], vocab["n"] = vocab["n"], vocab["e"]  # every text begins with "en"
     (stranger / "tokenizer.json").write_text(json.dumps(content))
-    refs = {"aligned": ModelRef(base=str(tiny_folder)), "random": ModelRef(base=str(stranger), random_seed=0)}
-    with pytest.raises(ModelError, match=r"random=0.*other tokens in 60 of 60 en texts"):
-        fill(locate(refs, corpus, ExtractSpec(), store=tmp_path / "store"))
+    refs = {"aligned": ModelRef(base=str(tiny_folder)), "reference": ModelRef(base=str(stranger))}
+    found = locate(refs, corpus, ExtractSpec(), store=tmp_path / "store")
+    fill(found)
+    final = Layer(4, "post")
+    alone = isogloss.extract(refs["reference"], corpus, ExtractSpec(), store=tmp_path / "other")
+    np.testing.assert_array_equal(found["reference"].block("en", final).hidden, alone.block("en", final).hidden)
+    same = np.abs(found["reference"].block("en", final).hidden - found["aligned"].block("en", final).hidden)
+    assert same.max() > 1e-2
+    assert found["reference"].tokenizers.isdisjoint(found["aligned"].tokenizers)
+    spec = ExtractSpec(rendering="chat", chat_template="{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    with pytest.raises(ModelError, match=r"stranger.*other tokens in 60 of 60 en texts"):
+        fill(locate(refs, corpus, spec, store=tmp_path / "store"))

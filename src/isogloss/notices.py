@@ -15,6 +15,7 @@ NOTICES: dict[str, str] = {
     "M001": "texts longer than the token limit were cut",
     "M002": "the pair has no public reference model, so there is no gain",
     "M003": "the adapter was trained on other weights of the same shape than those it is used on",
+    "M004": "the models of the pair have different tokenizers or widths, so a gain compares more than alignment",
     "S001": "a score was not computed",
     "S002": "length alone may tell the classes apart as well as the aligned model's probe",
     "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",
@@ -27,6 +28,7 @@ NOTICES: dict[str, str] = {
     "S010": "too few texts could be matched with the pivot's",
     "S011": "an interval is approximate",
     "S012": "the primary estimand was changed from the default before the run",
+    "S013": "the sign of the gain or the verdict depends on the rendering, raw text or chat template",
 }
 
 

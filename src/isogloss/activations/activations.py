@@ -80,6 +80,21 @@ class Activations:
         """Tokens of each text, BOS left out; int32 (texts,)."""
         return read(self.entries[language], "token_counts")
 
+    @property
+    def tokenizers(self) -> set[str]:
+        """Fingerprints of the tokenizers that the states were computed with; stores of earlier versions name none.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        names = [layer.name for layer in self.layers]
+        return {
+            about["tokenizer"]
+            for place in self.entries.values()
+            for about in told(place, names)
+            if "tokenizer" in about
+        }
+
     def computed_how(self) -> list[dict[str, Any]]:
         """List how the states were computed, as their manifests say it, each way once; `drift` is the largest of it.
 
@@ -128,8 +143,9 @@ def locate(
         found = ", ".join(f"{depth} blocks in the {role} model" for role, depth in depths.items())
         raise ModelError("model pair", found=found, expected="the same architecture", do="check the pair")
     layers = spec.resolve(next(iter(depths.values())))
-    # In chat rendering both models get the aligned model's template, so the states depend on it.
-    template = f"+{checkpoints['aligned'].base_sha256}" if spec.rendering == "chat" else ""
+    # In chat rendering both models get the aligned model's template, so the states depend on it, unless one is given.
+    lent = spec.rendering == "chat" and spec.chat_template is None
+    template = f"+{checkpoints['aligned'].base_sha256}" if lent else ""
     settings_sha256 = sha256_text(spec.sha256 + template)
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {

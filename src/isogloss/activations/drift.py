@@ -91,7 +91,7 @@ def settle(
     """
 
     def drift(tried: Execution, precision: Precision) -> Drift:
-        return measure_drift(model, rows, layers, execution=tried, precision=precision, position=spec.position, bos=bos)
+        return measure_drift(model, rows, layers, execution=tried, precision=precision, position=spec.read_out, bos=bos)
 
     found = drift(execution, "exact")
     if found.max > TOLERANCE[spec.dtype]:

@@ -8,8 +8,9 @@ from typing import Literal
 from isogloss.errors import MetricError, UsageError
 from isogloss.files import canonical_json, sha256_text
 
+#: How a vector is taken from the tokens that a model is given.
 Position = Literal["last", "mean"]
-POSITIONS = ("last", "mean")
+POSITIONS = ("last", "mean", "t_inst")
 RENDERINGS = ("raw", "chat")
 DTYPES = ("float32", "bfloat16")
 Precision = Literal["exact", "fast"]
@@ -38,19 +39,22 @@ class ExtractSpec:
 
     Attributes:
         layers: numbers, "final" (last layer, after the final norm), "final-pre" (before it) or "all".
-        position: "last" is the last token, "mean" the mean over all tokens but BOS (whose state dwarfs the others).
-        rendering: "raw" text, or the text as a user turn in the model's "chat" template.
+        position: "last" is the last token (in chat rendering that of the template, `t_post`), "mean" the mean over all
+            tokens but BOS (whose state dwarfs the others), "t_inst" the last token of the text inside the template.
+        rendering: "raw" text, or the text as a user turn in the aligned model's "chat" template.
         max_tokens: longer texts lose their end, and a notice counts them.
         dtype: of weights and computation; hidden states are always kept as float32.
         precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
+        chat_template: a Jinja template for chat rendering, in place of the aligned model's own.
     """
 
     layers: tuple[str, ...] = ("final",)
-    position: Position = "last"
+    position: Literal["last", "mean", "t_inst"] = "last"
     rendering: Literal["raw", "chat"] = "raw"
     max_tokens: int = 512
     dtype: str = "float32"
     precision: Precision = "exact"
+    chat_template: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
@@ -65,6 +69,13 @@ class ExtractSpec:
         if self.precision == "fast" and self.dtype != "float32":
             raise UsageError(
                 "--precision fast", found=f"--dtype {self.dtype}", expected="--dtype float32", do="drop one of them"
+            )
+        if self.rendering == "raw" and (self.position == "t_inst" or self.chat_template is not None):
+            raise UsageError(
+                "--position t_inst" if self.position == "t_inst" else "--chat-template",
+                found="--rendering raw",
+                expected="--rendering chat",
+                do="add it: without a template the last token is that of the text",
             )
         if self.max_tokens < 2 or not self.layers:  # noqa: PLR2004 - BOS and a token
             raise UsageError(
@@ -88,8 +99,18 @@ class ExtractSpec:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What decides the numbers of a layer: everything but which layers are read."""
-        return {name: value for name, value in asdict(self).items() if name != "layers"}
+        """What decides the numbers of a layer: everything but which layers are read.
+
+        What came later than the first stores is left out where it is not used, so that these stay readable.
+        """
+        template = {"chat_template": sha256_text(self.chat_template)} if self.chat_template is not None else {}
+        others = {name: value for name, value in asdict(self).items() if name not in {"layers", "chat_template"}}
+        return others | template
+
+    @property
+    def read_out(self) -> Position:
+        """How the vector is taken: prompts for `t_inst` end with the text, so it is their last token."""
+        return "mean" if self.position == "mean" else "last"
 
     @property
     def sha256(self) -> str:

@@ -13,7 +13,7 @@ from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.behaviour.reading import Likelihoods, locate_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
-from isogloss.errors import CorpusError, MetricError, UsageError
+from isogloss.errors import CorpusError, MetricError, ModelError, UsageError
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
@@ -166,6 +166,7 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
     activations = locate(
         {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
     )
+    _check_pair(activations)
     return Plan(
         config=config,
         corpus=sample,
@@ -174,6 +175,17 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         likelihoods=_likelihoods(config, sample, activations, store),
         primary_layer=_primary_layer(config, activations["aligned"], track),
     )
+
+
+def _check_pair(activations: dict[str, Activations]) -> None:
+    before, after = activations.get("reference"), activations["aligned"]
+    if before is not None and before.checkpoint.sha256 == after.checkpoint.sha256:
+        raise ModelError(
+            "model pair",
+            found=f"the same weights as reference ({before.checkpoint.ref}) and aligned ({after.checkpoint.ref})",
+            expected="a model and its descendant",
+            do="correct --reference or --aligned, or leave --reference out",
+        )
 
 
 def _likelihoods(

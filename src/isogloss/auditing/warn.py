@@ -22,6 +22,7 @@ def all_notices(
 ) -> list[Notice]:
     """Collect every warning of an audit: corpus, models, languages, then the run as a whole."""
     found = [*plan.corpus.notices, *notices_of_models(plan.activations[role].checkpoint for role in plan.roles)]
+    found += _different(plan)
     spec = plan.config.spec
     for code in plan.languages:
         if cut := plan.activations["aligned"].cut(code):
@@ -98,6 +99,22 @@ def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:
         for one in checkpoints
         if one.trained_on is not None and one.trained_on != one.base_sha256
     ]
+
+
+def _different(plan: Plan) -> list[Notice]:
+    """Warn of a pair whose models read other tokens or have other widths: their own bases can still be compared."""
+    if "reference" not in plan.roles:
+        return []
+    before, after = (plan.activations[role] for role in plan.roles)
+    code, layer = plan.config.pivot, plan.primary_layer
+    widths = [one.block(code, layer).hidden.shape[1] for one in (before, after)]
+    known = bool(before.tokenizers and after.tokenizers)
+    details = []
+    if known and before.tokenizers != after.tokenizers:
+        details.append("other tokens")
+    if widths[0] != widths[1]:
+        details.append(f"widths {widths[0]} and {widths[1]}")
+    return [Notice(code="M004", detail=", ".join(details))] if details else []
 
 
 def notices_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str]) -> list[Notice]:

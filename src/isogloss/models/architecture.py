@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -16,8 +17,25 @@ from isogloss.errors import ModelError
 
 
 def read_config(folder: Path) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Read a checkpoint's configuration; code that it may bring along is not run."""
+    """Read a checkpoint's configuration; code that it may bring along is not run.
+
+    Raises:
+        ModelError: transformers does not know the architecture, and the checkpoint brings its own code for it.
+    """
+    raw = json.loads((folder / "config.json").read_text("utf-8"))
+    if "auto_map" in raw and raw.get("model_type") not in CONFIG_MAPPING:
+        raise remote_code(folder)
     return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def remote_code(folder: Path) -> ModelError:
+    """Build the error for a model that needs code of its own."""
+    return ModelError(
+        f"model {folder}",
+        found="a model that brings its own code (trust_remote_code)",
+        expected="an architecture that transformers itself knows: code from a model is not run",
+        do="give a version of it that is saved for transformers, or convert it where you trust the code",
+    )
 
 
 def auto_class(config: Any) -> Any:  # noqa: ANN401

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from isogloss.errors import ModelError
 from isogloss.files import staged_folder
-from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config
+from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
 from isogloss.models.fetch import Checkpoint, converted_folder, embedded_gguf
 from isogloss.progress import Track, silent
 
@@ -48,6 +48,12 @@ class LoadedModel:
     def depth(self) -> int:
         """Number of transformer blocks."""
         return len(self.blocks)
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens that the configuration says the model was made for; None if it names no limit."""
+        found = getattr(self.causal.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
+        return found if isinstance(found, int) else None
 
 
 def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
@@ -164,6 +170,8 @@ def _draw_weights(folder: Path, dtype: str, seed: int) -> Any:  # noqa: ANN401 -
 
 
 def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
+    if "trust_remote_code" in str(error):  # of a tokenizer: configurations have been looked at before
+        return remote_code(local_folder(checkpoint))
     return ModelError(
         f"model {checkpoint.ref}",
         found=(str(error).splitlines() or [repr(error)])[0],
@@ -173,9 +181,17 @@ def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
 
 
 def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a checkpoint."""
-    with quiet_transformers():
-        return AutoTokenizer.from_pretrained(local_folder(checkpoint, track), trust_remote_code=False)
+    """Load the tokenizer of a checkpoint.
+
+    Raises:
+        ModelError: there is none that transformers knows.
+    """
+    folder = local_folder(checkpoint, track)
+    try:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unknown_model(checkpoint, error) from error
 
 
 def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:

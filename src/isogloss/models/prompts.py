@@ -1,4 +1,4 @@
-"""Text -> token ids, raw or in the chat template: exactly one BOS, and the read-out token is the last one."""
+"""Text -> token ids, raw or in a chat template: exactly one BOS, and the read-out token is the last one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from isogloss.errors import ModelError
+from isogloss.files import canonical_json, sha256_text
 
 Rendering = Literal["raw", "chat"]
+#: Where a chat prompt ends: with the generation prompt (`t_post`), or with the last token of the text (`t_inst`).
+End = Literal["t_post", "t_inst"]
+
+#: Stands for the text where a template is asked what it puts around one.
+MARK = "isogloss"
+#: Two tokenizers that agree on these are taken for one: scripts, spaces, digits, accents, an emoji, a line break.
+SAMPLES = (
+    "The quick brown fox, 12345 times.",
+    "Größe  und  naïve café",
+    "Привіт, світе! Съешь ещё",
+    "你好，世界。",
+    "नमस्ते दुनिया",
+    "مرحبا بالعالم",
+    "ሰላም ለዓለም",
+    "বাংলা ভাষা",
+    "Habari ya asubuhi 🙂\nnext",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,43 +42,113 @@ class Prompts:
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, rendering: Rendering = "raw", max_tokens: int = 512
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    rendering: Rendering = "raw",
+    max_tokens: int = 512,
+    template: str | None = None,
+    end: End = "t_post",
 ) -> Prompts:
     """Turn texts into token ids.
 
     A BOS token is there exactly once if the tokenizer adds one by itself (or the chat template writes one), and never
     otherwise. An EOS token that the tokenizer appends is left out: the read-out token is the last token of the text, or
-    with chat rendering the last token of the generation prompt.
+    with chat rendering the last token of the generation prompt. A text that is too long loses its end, never that of
+    the template.
+
+    Args:
+        tokenizer: a fast one for chat rendering.
+        texts: to be rendered.
+        rendering: "raw", or "chat": as a user turn, with a generation prompt after it.
+        max_tokens: most tokens of a row.
+        template: a Jinja chat template in place of the tokenizer's own.
+        end: where a chat prompt is cut. In a causal model nothing after a token reaches it, so the state of the text's
+            last token is that of a prompt that ends there.
 
     Raises:
-        ModelError: the tokenizer has no chat template, or a text has no token.
+        ModelError: there is no chat template or it fails, or a text has no token.
     """
     if rendering == "chat":
-        texts = [_render_chat(tokenizer, text) for text in texts]
-        rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        rows = _chat_rows(tokenizer, texts, template, end)
     else:
-        rows = tokenizer(list(texts), add_special_tokens=True)["input_ids"]
+        rows = [(list(row), 0) for row in tokenizer(list(texts), add_special_tokens=True)["input_ids"]]
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     ids, cut = [], []
-    for row in rows:
-        tokens = list(row)
+    for tokens, after in rows:
         while bos is not None and tokens[:2] == [bos, bos]:
-            tokens = tokens[1:]
+            tokens = tokens[1:]  # noqa: PLW2901
         if rendering == "raw" and len(tokens) > 1 and tokens[-1] == eos:
-            tokens = tokens[:-1]
+            tokens = tokens[:-1]  # noqa: PLW2901
         if len(tokens) - (tokens[:1] == [bos]) < 1:
             raise ModelError(
                 "a text of the corpus", found="no token", expected="at least one token", do="remove the text"
             )
         cut.append(len(tokens) > max_tokens)
-        ids.append(tuple(tokens[:max_tokens]))
+        ids.append(_shorten(tokens, after, max_tokens))
     return Prompts(ids=tuple(ids), cut=tuple(cut), bos=bool(ids) and bos is not None and ids[0][0] == bos)
 
 
-def _render_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    if tokenizer.chat_template is None:
+def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
+    """Take tokens out of the end of the text, before the `after` tokens that the template puts there."""
+    if len(tokens) <= limit:
+        return tuple(tokens)
+    if after >= limit:
         raise ModelError(
-            "chat rendering", found="a tokenizer without a chat template", expected="one", do="use --rendering raw"
+            "chat rendering",
+            found=f"a template of {after} tokens after the text",
+            expected=f"fewer than --max-tokens {limit}",
+            do="ask for more tokens",
         )
+    return (*tokens[: limit - after], *tokens[len(tokens) - after :])
+
+
+def _chat_rows(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], template: str | None, end: End
+) -> list[tuple[list[int], int]]:
+    """Token ids of each text in the template, and how many of them come after the text."""
+    if template is None and tokenizer.chat_template is None:
+        raise ModelError(
+            "chat rendering",
+            found="a tokenizer without a chat template",
+            expected="one",
+            do="give one with --chat-template FILE, or use --rendering raw",
+        )
+    before, mark, after = _render(tokenizer, MARK, template).rpartition(MARK)
+    if not mark:
+        raise _template_error("it leaves the text out")
+    rendered = [_render(tokenizer, text, template) for text in texts]
+    if not all(one.startswith(before) and one.endswith(after) for one in rendered):
+        raise _template_error("what it puts around a text changes with the text")
+    # The template writes its BOS itself.
+    encoded = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
+    rows = []
+    for one, tokens, places in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        stop = len(one) - len(after)
+        inside = max((i + 1 for i, (start, _) in enumerate(places) if start < stop), default=0)
+        rows.append((list(tokens[:inside]), 0) if end == "t_inst" else (list(tokens), len(tokens) - inside))
+    return rows
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, text: str, template: str | None) -> str:
     messages = [{"role": "user", "content": text}]
-    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+    try:
+        return str(
+            tokenizer.apply_chat_template(messages, chat_template=template, add_generation_prompt=True, tokenize=False)
+        )
+    except (TemplateError, TypeError, ValueError, KeyError) as error:
+        raise _template_error((str(error).splitlines() or [repr(error)])[0]) from error
+
+
+def _template_error(found: str) -> ModelError:
+    return ModelError(
+        "the chat template",
+        found=found,
+        expected="a template for one user turn with a text as its content",
+        do="give another with --chat-template FILE, or use --rendering raw",
+    )
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hash of how a tokenizer reads texts of many scripts: those of a model and its descendants agree in it."""
+    return sha256_text(canonical_json(tokenizer(list(SAMPLES), add_special_tokens=True)["input_ids"]))

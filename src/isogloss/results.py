@@ -67,11 +67,12 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention or control. `model` is reference or aligned for a score, else empty. Layer,
-    norm, basis and components are empty for controls. `sample` is "all", or "matched" for pairs matched with the
-    pivot's. `scale` is logit where differences
-    are differences of log odds. `detectable_gap` is the smallest gap to the pivot that this metric would show here,
-    `pivot_z` the pivot's gain over its standard error, `verdict` what the primary estimand says of the language.
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control.
+    `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
+    `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
+    renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
+    smallest gap to the pivot that this metric would show here, `pivot_z` the pivot's gain over its standard error,
+    `verdict` what the primary estimand says of the language.
     """
 
     kind: str
@@ -211,8 +212,14 @@ class Audit:
             "position": self.config["position"],
             "rendering": self.config["rendering"],
         }
+        chat = self.config.get("chat") or {}
+        in_chat = {name: chat[name] for name in ("position", "rendering") if name in chat}
         records = [
-            constant | {k: v for k, v in vars(row).items() if k != "estimate"} | vars(row.estimate) for row in self.rows
+            constant
+            | (in_chat if row.sample == "chat" else {})
+            | {k: v for k, v in vars(row).items() if k != "estimate"}
+            | vars(row.estimate)
+            for row in self.rows
         ]
         return pl.DataFrame(records, schema=_table_schema())
 

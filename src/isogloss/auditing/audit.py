@@ -62,6 +62,8 @@ def audit(
             if folder:
                 record_execution(folder, plan.identity, execution)
             computed = fill(plan.activations, execution=execution, track=track)
+            if plan.chat:
+                computed += fill(plan.chat, execution=execution, track=track)
             if plan.likelihoods:
                 computed += fill_bits({"before": plan.likelihoods}, execution=execution, track=track)
         read = time.time()
@@ -69,6 +71,7 @@ def audit(
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = {role: one.computed_how() for role, one in plan.activations.items()}
+            states |= {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
             write_run(folder, result, points, seconds=seconds, computed=computed, states=states)
     return result
 

@@ -16,6 +16,7 @@ from isogloss.auditing.comparisons import Cell, Change, Family, compare
 from isogloss.auditing.controls import control_rows
 from isogloss.auditing.matched import compare_matched
 from isogloss.auditing.plan import Plan
+from isogloss.auditing.renderings import compare_renderings
 from isogloss.auditing.rows import Place, score_row
 from isogloss.auditing.sample import Sample, take_sample
 from isogloss.auditing.score_language import Scored, score, side_by_side
@@ -44,6 +45,9 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
     families = _families(plan, scored, primary)
     compared = {cell: compare(family, plan.config.seed) for cell, family in families.items()}
     on_matched = compare_matched(plan, samples, primary, track)
+    in_chat = compare_renderings(
+        plan, samples, primary, raw=families.get(primary), said=compared.get(primary), track=track
+    )
     verdicts: tuple[LanguageVerdict, ...] = ()
     if compared:
         probe = compared.get(Cell(plan.primary_layer, "auroc", None))
@@ -56,6 +60,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         *(row for one in on_matched.values() for row in one.rows),
     ]
     rows = _judged([*_exploratory(rows, primary), *(row for one in controls for row in one)], verdicts)
+    rows += _judged(in_chat.rows, in_chat.verdicts)
     result = Audit(
         corpus=_corpus_record(plan.corpus),
         models=_model_record(plan),
@@ -65,7 +70,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         primary=plan.primary,
         rows=tuple(rows),
         verdicts=verdicts,
-        notices=tuple(all_notices(plan, rows, verdicts, scored)),
+        notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )
     return result, pl.concat([_points(plan, one, role) for one in scored for role in one.blocks])
 

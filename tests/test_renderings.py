@@ -12,10 +12,10 @@ from conftest import make_tokenizer, parallel_rows
 from isogloss.activations.activations import locate
 from isogloss.activations.fill import fill
 from isogloss.activations.spec import ExtractSpec, Layer
-from isogloss.cli.rendering import specs
 from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.prompts import encode
+from isogloss.recipes.rendering import specs
 from isogloss.report.renderings import rendering_lines
 from isogloss.results import Audit
 

@@ -24,6 +24,7 @@ ROOMS = (
     ("tuning",),
     ("report",),
     ("auditing",),
+    ("recipes",),
     ("cli", "__init__", "__main__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

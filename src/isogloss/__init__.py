@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from isogloss.models.pairs import MODEL_PAIRS as MODEL_PAIRS
     from isogloss.models.pairs import ModelPair as ModelPair
     from isogloss.models.pairs import ModelRef as ModelRef
+    from isogloss.recipes.recipe import read_recipe as read_recipe
+    from isogloss.recipes.run import run_recipe as run_recipe
     from isogloss.results import Audit as Audit
     from isogloss.separation import metrics as metrics
     from isogloss.separation.metrics import METRICS as METRICS
@@ -46,6 +48,8 @@ _HOMES = {
     "extract": "isogloss.activations.fill",
     "load_corpus": "isogloss.corpora.load",
     "metrics": "isogloss.separation.metrics",
+    "read_recipe": "isogloss.recipes.recipe",
+    "run_recipe": "isogloss.recipes.run",
     "tune": "isogloss.tuning.train",
 }
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
-from isogloss.auditing.measure import measure
+from isogloss.auditing.measure import measure, versions
 from isogloss.auditing.plan import AuditConfig, make_plan
-from isogloss.auditing.run_folder import open_run, record_execution, write_run
+from isogloss.auditing.run_folder import finished_run, open_run, record_execution, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import UsageError
@@ -33,6 +33,7 @@ def audit(
     runs: Path | str | None = None,
     store: Path | str | None = None,
     device: str | None = None,
+    reuse: bool = False,
     track: Track = silent,
 ) -> Audit:
     """Measure per language how far harmful and harmless text lie apart before and after alignment.
@@ -45,6 +46,7 @@ def audit(
         runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
         store: where hidden states are kept and looked for; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
+        reuse: if the run folder holds the result of this very audit, by the same versions, return that.
         track: progress display.
 
     Raises:
@@ -55,6 +57,8 @@ def audit(
     root = Path(store) if store else default_store()
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
     folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
+    if reuse and folder and (finished := finished_run(folder, plan.identity, versions())):
+        return finished
     with open_run(folder, plan.identity) if folder else nullcontext() as recorded, in_use(root, track):
         computed = 0
         if plan.missing:

@@ -65,7 +65,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         corpus=_corpus_record(plan.corpus),
         models=_model_record(plan),
         config=plan.settings,
-        versions={name: version(name) for name in LIBRARIES},
+        versions=versions(),
         pivot=plan.config.pivot,
         primary=plan.primary,
         rows=tuple(rows),
@@ -73,6 +73,11 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )
     return result, pl.concat([_points(plan, one, role) for one in scored for role in one.blocks])
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that a result may depend on."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def _samples(plan: Plan) -> dict[str, Sample]:

@@ -55,6 +55,18 @@ def record_execution(out: Path, identity: Identity, execution: Execution) -> Non
             _write_record(out, {"identity": asdict(identity), "execution": asdict(execution)})
 
 
+def finished_run(out: Path, identity: Identity, versions: Mapping[str, str]) -> Audit | None:
+    """Read the result that stands in a run folder, if it is of this very audit and by these versions of libraries.
+
+    Raises:
+        StoreError: its audit.json cannot be read.
+    """
+    if not (out / "audit.json").is_file():
+        return None
+    found = Audit.load(out)
+    return found if found.identity == identity and found.versions == versions else None
+
+
 def check_out(out: Path, identity: Identity) -> None:
     """Refuse a folder that holds anything but an earlier run of the very same audit, or a run that has no result yet.
 

@@ -1,66 +1,37 @@
-"""`isogloss audit`."""
+"""`isogloss audit`: one audit, or those of a recipe."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import columns, console, split
-from isogloss.cli.rendering import specs
-from isogloss.errors import UsageError
+from isogloss.cli.options import console, show
+from isogloss.cli.settings import with_settings
+from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
-    from isogloss.models.pairs import ModelPair
+    from isogloss.recipes.recipe import Recipe
+    from isogloss.recipes.run import Outcome
 
-EMBEDDED = "embedded"
+RUNS = Path("runs")
 
 
+@with_settings
 def audit(
-    pair: Annotated[str | None, typer.Option(help="A known pair: see `isogloss models`. Default: embedded.")] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="Model before alignment: folder, hub/id, file.gguf, base+adapter.")
+    given: dict[str, Any],
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe (TOML) with models, corpora and settings.", show_default=False)
     ] = None,
-    aligned: Annotated[str | None, typer.Option(help="Model after alignment, in the same forms.")] = None,
-    corpus: Annotated[
-        list[str] | None, typer.Option(help="Name (see `isogloss corpora`) or file; may be given twice. Default: mini.")
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."
+        ),
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
-    languages: Annotated[str | None, typer.Option(help="Codes, such as en,hi,am. Default: all in the corpus.")] = None,
-    per_class: Annotated[
-        int | None, typer.Option(help="Texts per language and class. Default: the most that all have.")
-    ] = None,
-    conflicts: Annotated[str, typer.Option(help="Texts under both labels: drop or refuse.")] = "drop",
-    layers: Annotated[str, typer.Option(help="Such as 0,6,final; final-pre is before the last norm; all.")] = "final",
-    position: Annotated[
-        str,
-        typer.Option(help="Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."),
-    ] = "last",
-    rendering: Annotated[str, typer.Option(help="raw text, chat (template), or both.")] = "raw",
-    chat_template: Annotated[
-        Path | None, typer.Option(help="Jinja file in place of the aligned model's chat template.")
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    precision: Annotated[
-        str, typer.Option(help="exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
-    ] = "exact",
-    max_tokens: Annotated[int, typer.Option(help="Longer texts lose their end.")] = 512,
-    metrics: Annotated[str | None, typer.Option(help="See `isogloss metrics`. Default: all.")] = None,
-    primary: Annotated[
-        str | None, typer.Option(help="Where verdicts come from: metric:components@layer, fixed before the run.")
-    ] = None,
-    match: Annotated[
-        str | None, typer.Option(help="Repeat on texts matched with the pivot's: length, edit or both.")
-    ] = None,
-    controls: Annotated[
-        str, typer.Option(help="Controls with forward passes of their own: random_weights, bits_per_character; none.")
-    ] = "random_weights,bits_per_character",
-    pivot: Annotated[str, typer.Option(help="Language that retention compares with.")] = "en",
-    seed: Annotated[int, typer.Option(help="Of sample, shuffles and folds.")] = 0,
-    shuffles: Annotated[int, typer.Option(help="Shuffled labelings for the null.", min=100)] = 500,
-    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<corpus>-<hash>.")] = None,
     store: Annotated[Path | None, typer.Option(help="Where hidden states are kept. Default: your cache.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
     workers: Annotated[
@@ -71,40 +42,25 @@ def audit(
     """Compare an aligned model with its reference, language by language.
 
     Without options: the embedded pair (Gemma 3 270M, and an adapter aligned in English only) on the bundled corpus.
+
+    With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
+    if recipe is not None:
+        _run(recipe, given, out, store=store, device=device, workers=workers, as_json=as_json)
+        return
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.auditing.plan import PRIMARY, AuditConfig, parse_primary  # noqa: PLC0415
+    from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
     from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
 
-    if conflicts not in {"drop", "refuse"}:
-        raise UsageError("--conflicts", found=repr(conflicts), expected="drop or refuse", do="choose one")
-    texts = isogloss.load_corpus(
-        corpus or ["mini"],
-        languages=split(languages),
-        columns=columns(column),
-        conflicts="refuse" if conflicts == "refuse" else "drop",
-    )
-    spec, chat = specs(rendering, position, chat_template, max_tokens=max_tokens, dtype=dtype, precision=precision)
-    config = AuditConfig(
-        spec=replace(spec, layers=split(layers) or ()),
-        chat=chat,
-        metrics=split(metrics) or tuple(isogloss.METRICS),
-        primary=parse_primary(primary) if primary else PRIMARY,
-        match=split(match) or (),
-        controls=() if controls == "none" else split(controls) or (),
-        per_class=per_class,
-        pivot=pivot,
-        seed=seed,
-        shuffles=shuffles,
-        workers=workers,
-    )
-    runs = None if out else Path("runs")
+    settings = Settings(**given)
+    texts = corpus_of(settings)
+    config = config_of(settings, workers=workers)
     result = isogloss.audit(
-        _pair(pair, reference, aligned),
+        pair_of(settings),
         texts,
         config=config,
         out=out,
-        runs=runs,
+        runs=None if out else RUNS,
         store=store,
         device=device,
         track=track,
@@ -113,23 +69,64 @@ def audit(
         typer.echo(result.to_json(), nl=False)
     else:
         print_audit(result, console())
-    typer.echo(f"Wrote {out or result.folder_in(Path('runs'))}", err=True)
+    typer.echo(f"Wrote {out or result.folder_in(RUNS)}", err=True)
 
 
-def _pair(pair: str | None, reference: str | None, aligned: str | None) -> ModelPair:
-    from isogloss.models.pairs import ModelPair, ModelRef, model_pair  # noqa: PLC0415
+def _run(
+    name: str,
+    given: dict[str, Any],
+    out: Path | None,
+    *,
+    store: Path | None,
+    device: str | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
+    from isogloss.recipes.run import run_recipe  # noqa: PLC0415
+    from isogloss.report.terminal import track  # noqa: PLC0415
 
-    if pair and (reference or aligned):
-        raise UsageError(
-            "models", found="--pair and --reference or --aligned", expected="one way to name them", do="drop one"
+    recipe = read_recipe(name, given)
+    outcomes = []
+    for one in run_recipe(
+        recipe, runs=out or RUNS / recipe.name, store=store, device=device, workers=workers, track=track
+    ):
+        outcomes.append(one)
+        typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)
+    if as_json:
+        typer.echo(json.dumps([_record(one) for one in outcomes], indent=1))
+    else:
+        show({"model": one.job.model, "corpus": one.job.corpus, "result": _result(one)} for one in outcomes)
+        for command in comparisons(recipe, outcomes):
+            typer.echo(f"To compare: {command}", err=True)
+    if failed := sum(one.error is not None for one in outcomes):
+        typer.echo(
+            f"isogloss: {failed} of {len(outcomes)} audits failed; run the same command to try them again", err=True
         )
-    if not (reference or aligned):
-        return model_pair(pair or EMBEDDED)
-    if not aligned:
-        raise UsageError("models", found="--reference only", expected="--aligned as well", do="name the aligned model")
-    return ModelPair(
-        name="own",
-        reference=ModelRef.parse(reference) if reference else None,
-        aligned=ModelRef.parse(aligned),
-        source="command line",
-    )
+        sys.exit(1)
+
+
+def comparisons(recipe: Recipe, outcomes: list[Outcome]) -> list[str]:
+    """Write the command for each corpus that puts its models side by side."""
+    by_corpus: dict[str, list[str]] = {job.corpus: [] for job in recipe.jobs}
+    for one in outcomes:
+        if one.folder:
+            by_corpus[one.job.corpus].append(str(one.folder))
+    return [f"isogloss compare {' '.join(folders)}" for folders in by_corpus.values() if len(folders) > 1]
+
+
+def _line(one: Outcome) -> str:
+    return f"{one.job.model} on {one.job.corpus}: {_result(one)}"
+
+
+def _result(one: Outcome) -> str:
+    return f"failed: {one.error}" if one.error else str(one.folder)
+
+
+def _record(one: Outcome) -> dict[str, Any]:
+    return {
+        "model": one.job.model,
+        "corpus": one.job.corpus,
+        "folder": str(one.folder) if one.folder else None,
+        "error": str(one.error) if one.error else None,
+    }

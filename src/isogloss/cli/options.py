@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from isogloss.errors import UsageError
+from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,15 +20,7 @@ def split(text: str | None) -> tuple[str, ...] | None:
 
 def columns(options: list[str] | None) -> dict[str, str]:
     """Read options such as text=comment."""
-    found = {}
-    for option in options or []:
-        ours, equals, theirs = option.partition("=")
-        if not (ours and equals and theirs):
-            raise UsageError(
-                "--column", found=repr(option), expected="ours=theirs, such as text=comment", do="correct it"
-            )
-        found[ours] = theirs
-    return found
+    return read_columns(options or ())
 
 
 def show(rows: Iterable[dict[str, str]]) -> None:

@@ -1,0 +1,61 @@
+"""Options for every setting, made from their table, so that command line and recipe cannot differ."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from isogloss.cli.options import split
+from isogloss.recipes.settings import SETTINGS, Setting
+
+#: Lists whose option is given once for each item: file names may have commas.
+REPEATED = ("corpus", "column")
+#: What stands for an empty list on the command line.
+NONE = "none"
+
+
+def with_settings(door: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for every setting; those that were typed are its first argument, `given`."""
+    own = [one for one in inspect.signature(door, eval_str=True).parameters.values() if one.name != "given"]
+
+    def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401 - what typer hands over
+        given = {name: _read(row, values[name]) for name, row in SETTINGS.items() if _typed(context, name)}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        door(chosen, **{one.name: values[one.name] for one in own})
+
+    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+    signature = inspect.Signature([first, *map(_option, SETTINGS.values()), *keyword])
+    command.__signature__ = signature  # type: ignore[attr-defined]  # inspect, and so typer, reads it
+    command.__name__, command.__doc__ = door.__name__, door.__doc__
+    return command
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _option(row: Setting) -> inspect.Parameter:
+    kind: Any = row.kind
+    default = row.default
+    if row.kind is tuple:
+        kind = list[str] if row.name in REPEATED else str
+        default = (list(default) if row.name in REPEATED else ",".join(default)) if default else None
+    hint = kind if default is not None else kind | None
+    info = typer.Option(row.option, help=row.about, min=row.least)
+    return inspect.Parameter(
+        row.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, info]
+    )
+
+
+def _read(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the kind of the setting
+    """Turn what typer read into what `Settings` takes; None if nothing was said."""
+    if row.kind is not tuple:
+        return value
+    if row.name in REPEATED:
+        return tuple(value)
+    return () if value == NONE else split(value)

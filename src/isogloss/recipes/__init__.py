@@ -1,0 +1,1 @@
+"""Recipes: several audits written down in one file, with the settings of the command line."""

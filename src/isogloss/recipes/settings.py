@@ -1,0 +1,143 @@
+"""Settings: the one table of what an audit can be told, on the command line and in a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from isogloss.errors import UsageError, unknown
+
+
+def _setting(default: Any, about: str, least: int | None = None) -> Any:  # noqa: ANN401 - the type of the field
+    """One row: its default, its help, and the smallest number that it takes."""
+    return field(default=default, metadata={"about": about, "least": least})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one audit is told: each field is an option of `isogloss audit` and a key of a recipe.
+
+    The name of an option has hyphens where the key has underscores. A tuple is a list in a recipe and separated by
+    commas on the command line, where `corpus` and `column` are given once for each item instead. None is "not set".
+    """
+
+    pair: str | None = _setting(None, "A known pair: see `isogloss models`. Default: embedded.")
+    reference: str | None = _setting(None, "Model before alignment: folder, hub/id, file.gguf, base+adapter.")
+    aligned: str | None = _setting(None, "Model after alignment, in the same forms.")
+    corpus: tuple[str, ...] = _setting(("mini",), "Name (see `isogloss corpora`) or file; may be given twice.")
+    column: tuple[str, ...] = _setting((), "Name a column of your file, such as text=comment.")
+    languages: tuple[str, ...] | None = _setting(None, "Codes, such as en,hi,am. Default: all in the corpus.")
+    per_class: int | None = _setting(None, "Texts per language and class. Default: the most that all have.", 1)
+    conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
+    layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
+    position: str = _setting(
+        "last", "Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."
+    )
+    rendering: str = _setting("raw", "raw text, chat (template), or both.")
+    chat_template: Path | None = _setting(  # noqa: RUF009 - a field, as all others
+        None, "Jinja file in place of the aligned model's chat template."
+    )
+    dtype: str = _setting("float32", "float32 or bfloat16.")
+    precision: str = _setting("exact", "exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
+    max_tokens: int = _setting(512, "Longer texts lose their end.", 2)
+    metrics: tuple[str, ...] | None = _setting(None, "See `isogloss metrics`. Default: all.")
+    primary: str | None = _setting(
+        None,
+        "Where verdicts come from: metric:components@layer, fixed before the run. "
+        "Default: between_class_variance:10 at the last of the layers.",
+    )
+    match: tuple[str, ...] = _setting((), "Repeat on texts matched with the pivot's: length, edit or both.")
+    controls: tuple[str, ...] = _setting(
+        ("random_weights", "bits_per_character"),
+        "Controls with forward passes of their own: random_weights, bits_per_character; none.",
+    )
+    pivot: str = _setting("en", "Language that retention compares with.")
+    seed: int = _setting(0, "Of sample, shuffles and folds.", 0)
+    shuffles: int = _setting(500, "Shuffled labelings for the null.", 100)
+
+
+class Setting(NamedTuple):
+    """One row of SETTINGS; `kind` is str, int, Path or tuple (of texts)."""
+
+    name: str
+    kind: type
+    default: Any
+    about: str
+    least: int | None
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+def _kind(hint: Any) -> type:  # noqa: ANN401 - a type hint
+    if isinstance(hint, UnionType):
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    kind: type = get_origin(hint) or hint
+    return kind
+
+
+_HINTS = get_type_hints(Settings)
+SETTINGS: dict[str, Setting] = {
+    one.name: Setting(one.name, _kind(_HINTS[one.name]), one.default, one.metadata["about"], one.metadata["least"])
+    for one in fields(Settings)
+}
+#: Settings that say which models, and which texts; a recipe may list several of either.
+MODELS = ("pair", "reference", "aligned")
+TEXTS = ("corpus", "column")
+
+#: How a value of each kind is named in messages.
+KINDS = {str: "a text", int: "a whole number", Path: "a path", tuple: "a list of texts"}
+
+
+def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - of the type of that setting
+    """Check a value as TOML has it, and return it as `Settings` takes it; a list of one text may be that text.
+
+    Args:
+        name: of the setting.
+        value: what TOML holds.
+        where: file and table, for messages.
+
+    Raises:
+        UsageError: there is no such setting, or the value is of another type, or too small.
+
+    >>> read_value("languages", ["en", "hi"], "recipe")
+    ('en', 'hi')
+    """
+    if name not in SETTINGS:
+        raise unknown(UsageError, "key", name, SETTINGS, where)
+    row = SETTINGS[name]
+    if row.kind is tuple and isinstance(value, str):
+        value = [value]
+    fits = {
+        str: isinstance(value, str),
+        Path: isinstance(value, str),
+        int: isinstance(value, int) and not isinstance(value, bool),
+        tuple: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    }
+    if not fits[row.kind]:
+        raise UsageError(f"{where}: {name}", found=repr(value), expected=KINDS[row.kind], do="correct it")
+    if row.least is not None and isinstance(value, int) and value < row.least:
+        raise UsageError(f"{where}: {name}", found=str(value), expected=f"at least {row.least}", do="correct it")
+    return row.kind(value)
+
+
+def columns(options: Sequence[str]) -> dict[str, str]:
+    """Read settings such as text=comment.
+
+    >>> columns(["text=comment"])
+    {'text': 'comment'}
+    """
+    found = {}
+    for option in options:
+        ours, equals, theirs = option.partition("=")
+        if not (ours and equals and theirs):
+            raise UsageError(
+                "--column", found=repr(option), expected="ours=theirs, such as text=comment", do="correct it"
+            )
+        found[ours] = theirs
+    return found

@@ -46,6 +46,7 @@ def audit(
     precision: Annotated[
         str, typer.Option(help="exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
     ] = "exact",
+    quantize: Annotated[str | None, typer.Option(help="Weights in bnb-8bit, bnb-4bit or torchao-int8.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts lose their end.")] = 512,
     metrics: Annotated[str | None, typer.Option(help="See `isogloss metrics`. Default: all.")] = None,
     primary: Annotated[
@@ -84,7 +85,9 @@ def audit(
         columns=columns(column),
         conflicts="refuse" if conflicts == "refuse" else "drop",
     )
-    spec, chat = specs(rendering, position, chat_template, max_tokens=max_tokens, dtype=dtype, precision=precision)
+    spec, chat = specs(
+        rendering, position, chat_template, max_tokens=max_tokens, dtype=dtype, precision=precision, quantize=quantize
+    )
     config = AuditConfig(
         spec=replace(spec, layers=split(layers) or ()),
         chat=chat,

@@ -168,14 +168,16 @@ def _read_weights(
 ) -> Any:  # noqa: ANN401 - transformers is untyped
     config = read_config(folder)
     quantized = quantize is not None or getattr(config, "quantization_config", None) is not None
+    # Given as None it would hide the configuration of a checkpoint that is quantised already.
+    asked = {"quantization_config": quantization_config(quantize, dtype)} if quantize else {}
     model, report = auto_class(config).from_pretrained(
         folder,
         dtype=dtype,
-        quantization_config=quantization_config(quantize, dtype) if quantize else None,
         device_map=device_map(folder, where, quantized=quantized),
         use_safetensors=True,
         trust_remote_code=False,
         output_loading_info=True,
+        **asked,
     )
     check_complete(set(report["missing_keys"]), str(checkpoint.ref))
     return model

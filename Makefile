@@ -62,7 +62,7 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 lock:
 	rm -rf .lock && $(PYTHON) -m venv .lock
 	.lock/bin/python -m pip install --quiet $(PIP_FLAGS) "torch==2.13.0"
-	.lock/bin/python -m pip install --quiet $(PIP_FLAGS) -e ".[demo,tune,ray,dev]"
+	.lock/bin/python -m pip install --quiet $(PIP_FLAGS) -e ".[demo,tune,quantized,ray,dev]"
 	.lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	rm -rf .lock
 

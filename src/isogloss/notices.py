@@ -16,6 +16,7 @@ NOTICES: dict[str, str] = {
     "M002": "the pair has no public reference model, so there is no gain",
     "M003": "the adapter was trained on other weights of the same shape than those it is used on",
     "M004": "the models of the pair have different tokenizers or widths, so a gain compares more than alignment",
+    "M005": "the weights are quantised, or come from a quantised file, so the numbers are those of rounded weights",
     "S001": "a score was not computed",
     "S002": "length alone may tell the classes apart as well as the aligned model's probe",
     "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",

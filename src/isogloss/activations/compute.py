@@ -88,7 +88,9 @@ def compute_missing(found: Mapping[str, Activations], *, execution: Execution, t
 def _compute_group(sharing: Sequence[tuple[Activations, Mapping[str, list[Gap]]]], work: Work) -> None:
     """Load the weights that these share; they are freed on return, before the next are loaded."""
     first = sharing[0][0]
-    model = load_model(first.checkpoint, dtype=first.spec.dtype, device=work.execution.device)
+    model = load_model(
+        first.checkpoint, dtype=first.spec.dtype, quantize=first.spec.quantize, device=work.execution.device
+    )
     for one, gaps in sharing:
         with use_checkpoint(model, one.checkpoint):
             _compute(one, gaps, model, work)

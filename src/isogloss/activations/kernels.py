@@ -35,9 +35,9 @@ def fast_linears(model: LoadedModel, execution: Execution, precision: Precision 
         yield
         return
     with contextlib.ExitStack() as stack:
-        # Quantised layers are of classes of their own and stay as they are.
+        # Quantised layers stay as they are: those of bitsandbytes are of a class of their own, torchao's weights are.
         for module in model.blocks.modules():
-            if type(module) is torch.nn.Linear:
+            if type(module) is torch.nn.Linear and type(module.weight.data) is torch.Tensor:
                 stack.enter_context(_replaced(module, execution, precision))
         yield
 

@@ -15,6 +15,12 @@ RENDERINGS = ("raw", "chat")
 DTYPES = ("float32", "bfloat16")
 Precision = Literal["exact", "fast"]
 PRECISIONS = ("exact", "fast")
+#: What weights may be rounded to while they are loaded; models/precision.py knows how.
+QUANTIZED = ("bnb-8bit", "bnb-4bit", "torchao-int8")
+
+
+#: Settings that are left out where they are not used.
+LATER = ("quantize", "chat_template")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class ExtractSpec:
         max_tokens: longer texts lose their end, and a notice counts them.
         dtype: of weights and computation; hidden states are always kept as float32.
         precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
+        quantize: round the weights of linear layers to fewer bits, by bitsandbytes or torchao; None leaves them.
         chat_template: a Jinja template for chat rendering, in place of the aligned model's own.
     """
 
@@ -54,6 +61,7 @@ class ExtractSpec:
     max_tokens: int = 512
     dtype: str = "float32"
     precision: Precision = "exact"
+    quantize: str | None = None
     chat_template: str | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +74,10 @@ class ExtractSpec:
         ):
             if value not in known:
                 raise UsageError(f"--{option}", found=repr(value), expected=" or ".join(known), do="choose one")
+        if self.quantize is not None and self.quantize not in QUANTIZED:
+            raise UsageError("--quantize", found=repr(self.quantize), expected=" or ".join(QUANTIZED), do="choose one")
+        if self.precision == "fast" and self.quantize is not None:
+            raise UsageError("--quantize", found="--precision fast", expected="one of them", do="drop one")
         if self.precision == "fast" and self.dtype != "float32":
             raise UsageError(
                 "--precision fast", found=f"--dtype {self.dtype}", expected="--dtype float32", do="drop one of them"
@@ -103,9 +115,10 @@ class ExtractSpec:
 
         What came later than the first stores is left out where it is not used, so that these stay readable.
         """
-        template = {"chat_template": sha256_text(self.chat_template)} if self.chat_template is not None else {}
-        others = {name: value for name, value in asdict(self).items() if name not in {"layers", "chat_template"}}
-        return others | template
+        settings = {name: value for name, value in asdict(self).items() if name != "layers"}
+        if self.chat_template is not None:
+            settings["chat_template"] = sha256_text(self.chat_template)
+        return {name: value for name, value in settings.items() if name not in LATER or value is not None}
 
     @property
     def read_out(self) -> Position:

@@ -215,6 +215,7 @@ def _likelihoods(
         texts,
         max_tokens=config.spec.max_tokens,
         dtype=config.spec.dtype,
+        quantize=config.spec.quantize,
         store=store,
     )["before"]
 

@@ -8,6 +8,7 @@ from isogloss.auditing.plan import PRIMARY, Plan
 from isogloss.auditing.sample import MIN_MATCHED
 from isogloss.auditing.score_language import Scored
 from isogloss.models.fetch import Checkpoint
+from isogloss.models.pairs import EMBEDDED
 from isogloss.notices import Notice
 from isogloss.results import Estimate, LanguageVerdict, Row
 
@@ -23,6 +24,7 @@ def all_notices(
     """Collect every warning of an audit: corpus, models, languages, then the run as a whole."""
     found = [*plan.corpus.notices, *notices_of_models(plan.activations[role].checkpoint for role in plan.roles)]
     found += _different(plan)
+    found += _quantised(plan)
     spec = plan.config.spec
     for code in plan.languages:
         if cut := plan.activations["aligned"].cut(code):
@@ -90,6 +92,18 @@ def notices_of_controls(code: str, rows: Sequence[Row]) -> list[Notice]:
 def _upper(control: Estimate) -> float:
     """Upper bound of how well a control separates: below one half it separates as well as above."""
     return max(control.high, 1 - control.low)
+
+
+def _quantised(plan: Plan) -> list[Notice]:
+    """Warn of weights of fewer bits: asked for, or dequantised from a GGUF file."""
+    found = []
+    for role in plan.roles:
+        ref = plan.activations[role].checkpoint.ref
+        if plan.config.spec.quantize:
+            found.append(Notice(code="M005", detail=f"{role}: {plan.config.spec.quantize}"))
+        elif ref.base.endswith(".gguf") or ref.base.startswith(EMBEDDED):
+            found.append(Notice(code="M005", detail=f"{role}: dequantised from a GGUF file"))
+    return found
 
 
 def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:

@@ -36,7 +36,9 @@ def compute_missing(found: Mapping[str, Likelihoods], *, execution: Execution, t
 
 def _compute_group(sharing: Sequence[Likelihoods], execution: Execution, advance: Callable[[int], None]) -> None:
     """Load the weights that these share; they are freed on return, before the next are loaded."""
-    model = load_model(sharing[0].checkpoint, dtype=sharing[0].dtype, device=execution.device)
+    model = load_model(
+        sharing[0].checkpoint, dtype=sharing[0].dtype, quantize=sharing[0].quantize, device=execution.device
+    )
     check_head(model)
     for one in sharing:
         with use_checkpoint(model, one.checkpoint), fast_linears(model, execution):

@@ -27,6 +27,7 @@ class Likelihoods:
     corpus: Corpus
     max_tokens: int
     dtype: str
+    quantize: str | None
     entries: Mapping[str, Entry]
 
     @property
@@ -69,6 +70,7 @@ def locate_bits(
     *,
     max_tokens: int = 512,
     dtype: str = "float32",
+    quantize: str | None = None,
     store: Path | str | None = None,
 ) -> dict[str, Likelihoods]:
     """Find where the likelihoods of some models are or will be; nothing is loaded.
@@ -78,9 +80,11 @@ def locate_bits(
         corpus: the texts to score, and no others; a stored set that holds them all will do.
         max_tokens: longer texts lose their end.
         dtype: of weights and computation.
+        quantize: as in `ExtractSpec`.
         store: root of the store; None is the user's cache.
     """
     settings = {"what": "likelihood", "rendering": "raw", "max_tokens": max_tokens, "dtype": dtype}
+    settings |= {"quantize": quantize} if quantize else {}
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Likelihoods(
@@ -88,6 +92,7 @@ def locate_bits(
             corpus=corpus,
             max_tokens=max_tokens,
             dtype=dtype,
+            quantize=quantize,
             entries={
                 code: Entry(
                     root=Path(store) if store else default_store(),

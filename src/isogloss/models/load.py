@@ -24,6 +24,7 @@ from isogloss.errors import ModelError
 from isogloss.files import staged_folder
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
 from isogloss.models.fetch import Checkpoint, converted_folder, embedded_gguf
+from isogloss.models.precision import device_map, quantization_config
 from isogloss.progress import Track, silent
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -118,7 +119,12 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load_model(
-    checkpoint: Checkpoint, *, dtype: str = "float32", device: str | None = None, track: Track = silent
+    checkpoint: Checkpoint,
+    *,
+    dtype: str = "float32",
+    quantize: str | None = None,
+    device: str | None = None,
+    track: Track = silent,
 ) -> LoadedModel:
     """Load the base of a checkpoint, without its adapter (see `use_checkpoint`), or draw its random weights.
 
@@ -127,11 +133,13 @@ def load_model(
     Args:
         checkpoint: from `fetch`.
         dtype: float32 or bfloat16. float16 is not offered: hidden states of several models exceed its range.
-        device: a torch device; None takes a GPU if there is one.
+        quantize: a name from QUANTIZERS; the rest of the model stays in `dtype`.
+        device: a torch device; None takes a GPU if there is one. What does not fit it is spread over all there are.
         track: progress display.
 
     Raises:
-        ModelError: the weights are missing, pickled or broken, or no decoder is found.
+        ModelError: the weights are missing, pickled, not whole or broken, or no decoder is found.
+        UsageError: the package that quantises is not installed.
     """
     folder = local_folder(checkpoint, track)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -139,34 +147,65 @@ def load_model(
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             seed = checkpoint.ref.random_seed
-            causal = (
-                _draw_weights(folder, dtype, seed)
-                if seed is not None
-                else _read_weights(folder, dtype, str(checkpoint.ref))
-            )
+            if seed is not None:
+                causal = _draw_weights(checkpoint, folder, dtype, quantize, seed)
+            else:
+                causal = _read_weights(checkpoint, folder, DTYPES[dtype], quantize, where)
+    except ImportError as error:
+        raise _missing_package(checkpoint, error) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unknown_model(checkpoint, error) from error
-    causal.eval().requires_grad_(requires_grad=False).to(where)
+    causal.eval().requires_grad_(requires_grad=False)
+    if getattr(causal, "hf_device_map", None) is None:
+        causal.to(where)
     depth = causal.config.get_text_config().num_hidden_layers
     decoder, blocks = find_decoder(causal, depth, str(checkpoint.ref))
     return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
 
 
-def _read_weights(folder: Path, dtype: str, name: str) -> Any:  # noqa: ANN401 - transformers is untyped
-    model, report = auto_class(read_config(folder)).from_pretrained(
-        folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True
+def _read_weights(
+    checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, quantize: str | None, where: torch.device
+) -> Any:  # noqa: ANN401 - transformers is untyped
+    config = read_config(folder)
+    quantized = quantize is not None or getattr(config, "quantization_config", None) is not None
+    # Given as None it would hide the configuration of a checkpoint that is quantised already.
+    asked = {"quantization_config": quantization_config(quantize, dtype)} if quantize else {}
+    model, report = auto_class(config).from_pretrained(
+        folder,
+        dtype=dtype,
+        device_map=device_map(folder, where, quantized=quantized),
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **asked,
     )
-    check_complete(set(report["missing_keys"]), name)
+    check_complete(set(report["missing_keys"]), str(checkpoint.ref))
     return model
 
 
-def _draw_weights(folder: Path, dtype: str, seed: int) -> Any:  # noqa: ANN401 - transformers is untyped
+def _draw_weights(checkpoint: Checkpoint, folder: Path, dtype: str, quantize: str | None, seed: int) -> Any:  # noqa: ANN401
     """Build the model that the configuration describes and let its class draw the weights, on the CPU."""
+    if quantize is not None:
+        raise ModelError(
+            f"model {checkpoint.ref}",
+            found=f"--quantize {quantize} for random weights",
+            expected="weights of a file",
+            do="leave out the control random_weights: --controls bits_per_character",
+        )
     config = read_config(folder)
     # Only the CPU's generator is seeded and put back: torch.manual_seed would also reset that of every GPU.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return auto_class(config).from_config(config, dtype=DTYPES[dtype], trust_remote_code=False)
+
+
+def _missing_package(checkpoint: Checkpoint, error: ImportError) -> ModelError:
+    return ModelError(
+        f"model {checkpoint.ref}",
+        found=(str(error).strip().splitlines() or [repr(error)])[0],
+        expected="the package that its quantised weights need",
+        do='install it (for bitsandbytes and torchao: pip install "isogloss[quantized]"), or give whole weights',
+    )
 
 
 def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
@@ -220,7 +259,7 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
     assert model.peft is not None  # noqa: S101 - for the type checker: _attach set it
     model.peft.set_adapter(name)
     model.peft.requires_grad_(requires_grad=False)
-    if next(model.causal.parameters()).dtype != torch.float32:
+    if next(model.causal.parameters()).dtype != torch.float32 or getattr(model.causal, "is_quantized", False):
         yield model  # merging would round the adapter to the base's precision
         return
     # Merged, the adapter costs nothing; kept apart, it made a forward pass a third slower (docs/log.md).

@@ -70,6 +70,7 @@ def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
         max_tokens=settings.max_tokens,
         dtype=settings.dtype,
         precision=settings.precision,
+        quantize=settings.quantize,
     )
     return AuditConfig(
         spec=replace(spec, layers=settings.layers),

@@ -17,7 +17,14 @@ POSITIONS = {"t_post": "last"}
 
 
 def specs(
-    rendering: str, position: str, chat_template: Path | None, *, max_tokens: int, dtype: str, precision: str
+    rendering: str,
+    position: str,
+    chat_template: Path | None,
+    *,
+    max_tokens: int,
+    dtype: str,
+    precision: str,
+    quantize: str | None = None,
 ) -> tuple[ExtractSpec, ExtractSpec | None]:
     """Build the spec of an audit, and a second one where both renderings are asked for.
 
@@ -31,7 +38,7 @@ def specs(
     if position in POSITIONS and rendering == "raw":
         raise UsageError(f"--position {position}", found="--rendering raw", expected="--rendering chat", do="add it")
     template = _read(chat_template) if chat_template else None
-    plain = ExtractSpec(max_tokens=max_tokens, dtype=dtype, precision=precision)  # type: ignore[arg-type]  # checked
+    plain = ExtractSpec(max_tokens=max_tokens, dtype=dtype, precision=precision, quantize=quantize)  # type: ignore[arg-type]
     if rendering == "raw":
         return replace(plain, position=position, chat_template=template), None  # type: ignore[arg-type]
     chat = replace(

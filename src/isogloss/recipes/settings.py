@@ -42,6 +42,7 @@ class Settings:
     )
     dtype: str = _setting("float32", "float32 or bfloat16.")
     precision: str = _setting("exact", "exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
+    quantize: str | None = _setting(None, "Weights in bnb-8bit, bnb-4bit or torchao-int8.")
     max_tokens: int = _setting(512, "Longer texts lose their end.", 2)
     metrics: tuple[str, ...] | None = _setting(None, "See `isogloss metrics`. Default: all.")
     primary: str | None = _setting(

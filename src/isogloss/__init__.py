@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isogloss.models.pairs import MODEL_PAIRS as MODEL_PAIRS
     from isogloss.models.pairs import ModelPair as ModelPair
     from isogloss.models.pairs import ModelRef as ModelRef
+    from isogloss.recipes.needs import estimate_needs as estimate_needs
     from isogloss.recipes.recipe import read_recipe as read_recipe
     from isogloss.recipes.run import run_recipe as run_recipe
     from isogloss.results import Audit as Audit
@@ -45,6 +46,7 @@ _HOMES = {
     "ModelRef": "isogloss.models.pairs",
     "TuneConfig": "isogloss.tuning.train",
     "audit": "isogloss.auditing.audit",
+    "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.activations.fill",
     "load_corpus": "isogloss.corpora.load",
     "metrics": "isogloss.separation.metrics",

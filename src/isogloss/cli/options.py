@@ -36,3 +36,16 @@ def console() -> Console:
 
     # A pipe or file has no width: take what a wide table needs instead of rich's 80 columns.
     return Console() if sys.stdout.isatty() else Console(width=shutil.get_terminal_size((160, 24)).columns)
+
+
+def in_bytes(size: float) -> str:
+    """Write a number of bytes for people.
+
+    >>> in_bytes(999), in_bytes(1_500_000)
+    ('999 B', '1.5 MB')
+    """
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004 - steps of SI units
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import show
+from isogloss.cli.options import in_bytes, show
 from isogloss.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def list_store(root: Store = None, as_json: AsJson = False) -> None:  # noqa: FB
         return
     if found:
         show(map(_line, found))
-    typer.echo(f"{_bytes(sum(one.size for one in found))} in {_root(root)}", err=True)
+    typer.echo(f"{in_bytes(sum(one.size for one in found))} in {_root(root)}", err=True)
 
 
 def _line(one: Holding) -> dict[str, str]:
@@ -61,7 +61,7 @@ def _line(one: Holding) -> dict[str, str]:
         "language": one.language,
         "texts": str(one.texts or ""),
         "layers": " ".join(_short([name for name in one.arrays if name not in COUNTS])),
-        "size": _bytes(one.size),
+        "size": in_bytes(one.size),
         "written": one.written.strftime("%Y-%m-%d"),
     }
 
@@ -138,7 +138,7 @@ def _print_pruned(chosen: list[Piece], *, deleted: bool, as_json: bool) -> None:
         return
     for path in paths:
         typer.echo(path)
-    what = f"{len(paths)} files, {_bytes(sum(piece.size for piece in chosen))}"
+    what = f"{len(paths)} files, {in_bytes(sum(piece.size for piece in chosen))}"
     typer.echo(f"Deleted {what}" if deleted else f"Would delete {what}; add --yes to do it", err=True)
 
 
@@ -148,19 +148,6 @@ def _age(text: str) -> timedelta:
         raise UsageError("--older-than", found=repr(text), expected="such as 12h, 30d or 8w", do="correct it")
     number: Mapping[str, Any] = {AGE[found[2]]: int(found[1])}
     return timedelta(**number)
-
-
-def _bytes(size: float) -> str:
-    """Write a number of bytes for people.
-
-    >>> _bytes(999), _bytes(1_500_000)
-    ('999 B', '1.5 MB')
-    """
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004 - steps of SI units
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
 
 
 def _root(root: Path | None) -> Path:

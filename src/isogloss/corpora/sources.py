@@ -37,7 +37,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set that can be named on the command line."""
+    """A data set that can be named on the command line.
+
+    `per_class` is the number of texts per language and class that its card states; None if it states none.
+    """
 
     name: str
     kind: Kind
@@ -47,6 +50,7 @@ class Source:
     citation: str
     homepage: str
     revision: str | None = None
+    per_class: int | None = None
     columns: dict[str, str] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
 
@@ -104,6 +108,7 @@ _ROWS = (
         licence="CC-BY-4.0",
         citation="isogloss contributors (2026), the mini corpus, version 1",
         homepage="src/isogloss/corpora/mini/CARD.md",
+        per_class=84,
         revision="1",
     ),
     Source(
@@ -114,6 +119,7 @@ _ROWS = (
         licence="openrail++",
         citation="Dementieva et al. (2024), Overview of the Multilingual Text Detoxification Task at PAN 2024",
         homepage=f"https://huggingface.co/datasets/{_TOXICITY}",
+        per_class=2500,
         columns={"label": "toxic"},
         parts=tuple(Part(language=code, hub=_TOXICITY, split=code) for code in _PAPER_NINE),
     ),
@@ -125,6 +131,7 @@ _ROWS = (
         licence="openrail++",
         citation="Dementieva et al. (2025), Multilingual and Explainable Text Detoxification with Parallel Corpora",
         homepage=f"https://huggingface.co/datasets/{_PARADETOX}",
+        per_class=400,
         columns={"toxic": "toxic_sentence", "neutral": "neutral_sentence"},
         parts=tuple(Part(language=code, hub=_PARADETOX, split=code) for code in _PAPER_NINE),
     ),
@@ -136,6 +143,7 @@ _ROWS = (
         licence="openrail++",
         citation="Logacheva et al. (2022), ParaDetox: Detoxification with Parallel Data",
         homepage="https://huggingface.co/datasets/s-nlp/paradetox",
+        per_class=19744,
         columns={"toxic": "en_toxic_comment", "neutral": "en_neutral_comment"},
         parts=(Part(language="en", hub="s-nlp/paradetox"),),
     ),

@@ -41,6 +41,12 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(BUNDLED.glob("*.toml"))}
 
 
+def single(settings: Settings) -> Recipe:
+    """Write one audit as a recipe."""
+    job = _named(None, None, settings)
+    return Recipe(name=f"{job.model} on {job.corpus}", about="", jobs=(job,))
+
+
 def read_recipe(where: str | Path, given: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe and settle its audits.
 
@@ -148,7 +154,10 @@ def _job(
             expected="it with one of them",
             do="remove one",
         )
-    settings = Settings(**common | of_model | of_text)
+    return _named(model_name, text_name, Settings(**common | of_model | of_text))
+
+
+def _named(model_name: str | None, text_name: str | None, settings: Settings) -> Job:
     return Job(
         model=_file_name(model_name or settings.pair or settings.aligned or "embedded"),
         corpus=_file_name(text_name or "+".join(_stem(one) for one in settings.corpus)),

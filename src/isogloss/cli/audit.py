@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, split
+from isogloss.cli.options import columns, console, show, split
 from isogloss.cli.rendering import specs
 from isogloss.errors import UsageError
 
 if TYPE_CHECKING:
+    from isogloss.auditing.plan import AuditConfig
+    from isogloss.corpora.corpus import Corpus
     from isogloss.models.pairs import ModelPair
 
 EMBEDDED = "embedded"
@@ -23,7 +26,10 @@ def audit(
     reference: Annotated[
         str | None, typer.Option(help="Model before alignment: folder, hub/id, file.gguf, base+adapter.")
     ] = None,
-    aligned: Annotated[str | None, typer.Option(help="Model after alignment, in the same forms.")] = None,
+    aligned: Annotated[
+        list[str] | None,
+        typer.Option(help="Model after alignment, in the same forms; give several descendants one by one."),
+    ] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Name (see `isogloss corpora`) or file; may be given twice. Default: mini.")
     ] = None,
@@ -101,9 +107,12 @@ def audit(
         shuffles=shuffles,
         workers=workers,
     )
+    if aligned and len(aligned) > 1:
+        _several(pair, reference, aligned, texts, config, out=out, store=store, device=device, as_json=as_json)
+        return
     runs = None if out else Path("runs")
     result = isogloss.audit(
-        _pair(pair, reference, aligned),
+        _pair(pair, reference, aligned[0] if aligned else None),
         texts,
         config=config,
         out=out,
@@ -117,6 +126,47 @@ def audit(
     else:
         print_audit(result, console())
     typer.echo(f"Wrote {out or result.folder_in(Path('runs'))}", err=True)
+
+
+def _several(
+    pair: str | None,
+    reference: str | None,
+    aligned: list[str],
+    texts: Corpus,
+    config: AuditConfig,
+    *,
+    out: Path | None,
+    store: Path | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Audit several descendants of one reference, a run folder each, and print them side by side."""
+    from isogloss.auditing.descendants import audit_descendants  # noqa: PLC0415
+    from isogloss.models.pairs import ModelRef  # noqa: PLC0415
+    from isogloss.report.descendants import CAPTION, descendant_rows  # noqa: PLC0415
+    from isogloss.report.terminal import track  # noqa: PLC0415
+
+    if pair:
+        raise UsageError("models", found="--pair and --aligned", expected="one way to name them", do="drop one")
+    runs = None if out else Path("runs")
+    audits = audit_descendants(
+        ModelRef.parse(reference) if reference else None,
+        [ModelRef.parse(one) for one in aligned],
+        texts,
+        config=config,
+        out=out,
+        runs=runs,
+        store=store,
+        device=device,
+        track=track,
+    )
+    if as_json:
+        typer.echo(json.dumps({name: json.loads(one.to_json()) for name, one in audits.items()}, ensure_ascii=False))
+    else:
+        show(descendant_rows(audits))
+        typer.echo(f"\n{CAPTION}")
+    for name, one in audits.items():
+        typer.echo(f"Wrote {out / name if out else one.folder_in(Path('runs'))}", err=True)
 
 
 def _pair(pair: str | None, reference: str | None, aligned: str | None) -> ModelPair:

@@ -126,7 +126,7 @@ def load_checkpoint(folder):
 
 
 def plain(folder, file, **others):
-    return Settings(reference=None, aligned=str(folder), corpus=(str(file),), controls=(), **others)
+    return Settings(reference=None, aligned=(str(folder),), corpus=(str(file),), controls=(), **others)
 
 
 def test_disk_operations_and_memory_by_hand(offline, tiny_folder, parallel_file):
@@ -153,7 +153,7 @@ def test_texts_are_no_longer_than_they_are_cut(offline, tiny_folder, parallel_fi
 
 
 def test_both_renderings_are_counted(offline, tiny_folder, other_folder, parallel_file):
-    settings = Settings(reference=str(other_folder), aligned=str(tiny_folder), corpus=(str(parallel_file),))
+    settings = Settings(reference=str(other_folder), aligned=(str(tiny_folder),), corpus=(str(parallel_file),))
     raw = estimate(single(settings)).audits[0]
     both = estimate(single(Settings(**vars(settings) | {"rendering": "both"}))).audits[0]
     assert (raw.passes, both.passes) == (3, 5)

@@ -153,6 +153,16 @@ def test_a_setting_stands_in_the_file_with_a_model_or_on_the_command_line(write)
     assert read_recipe(path, {"pair": "mine", "corpus": ("mini",)}).jobs == tuple(read_recipe(path).jobs[3:])
 
 
+def test_descendants_of_one_reference_are_an_audit_each(write):
+    path = write('[[models]]\nname = "ours"\nreference = "org/base"\naligned = ["org/sft", "org/dpo@v1"]')
+    jobs = read_recipe(path).jobs
+    assert [(job.model, job.settings.aligned) for job in jobs] == [
+        ("ours-org-sft", ("org/sft",)),
+        ("ours-org-dpo-v1", ("org/dpo@v1",)),
+    ]
+    assert {str(pair_of(job.settings).reference) for job in jobs} == {"org/base"}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -11,9 +11,12 @@ import typer
 
 from isogloss.cli.options import console, show
 from isogloss.cli.settings import with_settings
+from isogloss.errors import UsageError
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
+    from isogloss.auditing.plan import AuditConfig
+    from isogloss.corpora.corpus import Corpus
     from isogloss.recipes.recipe import Recipe
     from isogloss.recipes.run import Outcome
 
@@ -55,6 +58,9 @@ def audit(
     settings = Settings(**given)
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers)
+    if len(settings.aligned) > 1:
+        _several(settings, texts, config, out=out, store=store, device=device, as_json=as_json)
+        return
     result = isogloss.audit(
         pair_of(settings),
         texts,
@@ -70,6 +76,44 @@ def audit(
     else:
         print_audit(result, console())
     typer.echo(f"Wrote {out or result.folder_in(RUNS)}", err=True)
+
+
+def _several(
+    settings: Settings,
+    texts: Corpus,
+    config: AuditConfig,
+    *,
+    out: Path | None,
+    store: Path | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Audit several descendants of one reference, a run folder each, and print them side by side."""
+    from isogloss.auditing.descendants import audit_descendants  # noqa: PLC0415
+    from isogloss.models.pairs import ModelRef  # noqa: PLC0415
+    from isogloss.report.descendants import CAPTION, descendant_rows  # noqa: PLC0415
+    from isogloss.report.terminal import track  # noqa: PLC0415
+
+    if settings.pair:
+        raise UsageError("models", found="--pair and --aligned", expected="one way to name them", do="drop one")
+    audits = audit_descendants(
+        ModelRef.parse(settings.reference) if settings.reference else None,
+        [ModelRef.parse(one) for one in settings.aligned],
+        texts,
+        config=config,
+        out=out,
+        runs=None if out else RUNS,
+        store=store,
+        device=device,
+        track=track,
+    )
+    if as_json:
+        typer.echo(json.dumps({name: json.loads(one.to_json()) for name, one in audits.items()}, ensure_ascii=False))
+    else:
+        show(descendant_rows(audits))
+        typer.echo(f"\n{CAPTION}")
+    for name, one in audits.items():
+        typer.echo(f"Wrote {out / name if out else one.folder_in(RUNS)}", err=True)
 
 
 def _run(

@@ -12,7 +12,7 @@ from isogloss.cli.options import split
 from isogloss.recipes.settings import SETTINGS, Setting
 
 #: Lists whose option is given once for each item: file names may have commas.
-REPEATED = ("corpus", "column")
+REPEATED = ("aligned", "corpus", "column")
 #: What stands for an empty list on the command line.
 NONE = "none"
 

@@ -24,6 +24,9 @@ def pair_of(settings: Settings) -> ModelPair:
         ModelError: there is no such pair, or a reference cannot be read.
     """
     reference, aligned = settings.reference, settings.aligned
+    if len(aligned) > 1:
+        found = f"{len(aligned)} aligned models"
+        raise UsageError("models", found=found, expected="one in an audit", do="audit them one by one")
     if settings.pair and (reference or aligned):
         raise UsageError(
             "models", found="--pair and --reference or --aligned", expected="one way to name them", do="drop one"
@@ -35,7 +38,7 @@ def pair_of(settings: Settings) -> ModelPair:
     return ModelPair(
         name="own",
         reference=ModelRef.parse(reference) if reference else None,
-        aligned=ModelRef.parse(aligned),
+        aligned=ModelRef.parse(aligned[0]),
         source="command line or recipe",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,9 @@ def bundled() -> dict[str, Path]:
 
 
 def single(settings: Settings) -> Recipe:
-    """Write one audit as a recipe."""
-    job = _named(None, None, settings)
-    return Recipe(name=f"{job.model} on {job.corpus}", about="", jobs=(job,))
+    """Write the audit that settings name as a recipe; several aligned models are several audits."""
+    jobs = _named(None, None, settings)
+    return Recipe(name=f"{jobs[0].model} on {jobs[0].corpus}", about="", jobs=tuple(jobs))
 
 
 def read_recipe(where: str | Path, given: Mapping[str, Any] | None = None) -> Recipe:
@@ -69,7 +69,7 @@ def read_recipe(where: str | Path, given: Mapping[str, Any] | None = None) -> Re
     given = given or {}
     models = _entries(listed["models"], f"recipe {path.name}, models", common, alone=MODELS)
     texts = _entries(listed["corpora"], f"recipe {path.name}, corpora", common, alone=TEXTS)
-    jobs = [_job(path, common, model, text) for model in models for text in texts]
+    jobs = [job for model in models for text in texts for job in _jobs(path, common, model, text)]
     _refuse_same_names(path, jobs)
     chosen = _choose(path, jobs, given)
     others = {name: value for name, value in given.items() if name not in {*MODELS, *TEXTS}}
@@ -140,12 +140,12 @@ def _entries(
     return entries
 
 
-def _job(
+def _jobs(
     path: Path,
     common: dict[str, Any],
     model: tuple[str | None, dict[str, Any]],
     text: tuple[str | None, dict[str, Any]],
-) -> Job:
+) -> list[Job]:
     (model_name, of_model), (text_name, of_text) = model, text
     if both := sorted(set(of_model) & set(of_text)):
         raise UsageError(
@@ -157,12 +157,20 @@ def _job(
     return _named(model_name, text_name, Settings(**common | of_model | of_text))
 
 
-def _named(model_name: str | None, text_name: str | None, settings: Settings) -> Job:
-    return Job(
-        model=_file_name(model_name or settings.pair or settings.aligned or "embedded"),
-        corpus=_file_name(text_name or "+".join(_stem(one) for one in settings.corpus)),
-        settings=settings,
-    )
+def _named(model_name: str | None, text_name: str | None, settings: Settings) -> list[Job]:
+    """Name an audit; descendants of one reference are an audit each, named by themselves."""
+    corpus = _file_name(text_name or "+".join(_stem(one) for one in settings.corpus))
+    if len(settings.aligned) < 2:  # noqa: PLR2004
+        name = model_name or settings.pair or (settings.aligned[0] if settings.aligned else "embedded")
+        return [Job(model=_file_name(name), corpus=corpus, settings=settings)]
+    return [
+        Job(
+            model=_file_name(f"{model_name}-{one}" if model_name else one),
+            corpus=corpus,
+            settings=replace(settings, aligned=(one,)),
+        )
+        for one in settings.aligned
+    ]
 
 
 def _stem(corpus: str) -> str:

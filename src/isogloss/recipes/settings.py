@@ -21,12 +21,14 @@ class Settings:
     """What one audit is told: each field is an option of `isogloss audit` and a key of a recipe.
 
     The name of an option has hyphens where the key has underscores. A tuple is a list in a recipe and separated by
-    commas on the command line, where `corpus` and `column` are given once for each item instead. None is "not set".
+    commas on the command line, where `aligned`, `corpus` and `column` are given once for each item. None is "not set".
     """
 
     pair: str | None = _setting(None, "A known pair: see `isogloss models`. Default: embedded.")
     reference: str | None = _setting(None, "Model before alignment: folder, hub/id, file.gguf, base+adapter.")
-    aligned: str | None = _setting(None, "Model after alignment, in the same forms.")
+    aligned: tuple[str, ...] = _setting(
+        (), "Model after alignment, in the same forms; give several descendants one by one."
+    )
     corpus: tuple[str, ...] = _setting(("mini",), "Name (see `isogloss corpora`) or file; may be given twice.")
     column: tuple[str, ...] = _setting((), "Name a column of your file, such as text=comment.")
     languages: tuple[str, ...] | None = _setting(None, "Codes, such as en,hi,am. Default: all in the corpus.")

@@ -314,10 +314,10 @@ def test_hub_failures_are_one_line(tiny_folder, hub):
     with serve({"org/tiny": tiny_folder, "org/gated": tiny_folder}, gated=("org/gated",)) as server:
         hub(server)
         for name, words in (
-            ("org/missing", "neither a folder here nor a model on the hub"),
+            ("org/missing", "no such repository on the hub; expected a folder, a hub id"),
             ("org/tiny@nope", "no revision nope"),
             ("org/gated", "accept its licence"),
-            ("./no/such/folder", "neither a folder here nor a model on the hub"),
+            ("./no/such/folder", "no such repository on the hub"),
         ):
             with pytest.raises(ModelError, match=words) as error:
                 fetch(ModelRef.parse(name))

@@ -14,7 +14,7 @@ SOURCE = Path(isogloss.__file__).parent
 #: From top to bottom; data flows down this list.
 ROOMS = (
     ("errors", "notices", "progress"),
-    ("files", "locks"),
+    ("files", "hub", "locks"),
     ("corpora",),
     ("models",),
     ("activations",),

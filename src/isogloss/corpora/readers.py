@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,10 @@ from isogloss.corpora.corpus import SCHEMA
 from isogloss.corpora.languages import LANGUAGES
 from isogloss.corpora.sources import LABELLED_COLUMNS, PARALLEL_COLUMNS, Part, Source
 from isogloss.errors import CorpusError, unknown
+from isogloss.hub import Snapshot, client_errors, download
+
+#: What is asked of the hub: tables and their description, never code.
+DATA_FILES = ("*.parquet", "*.csv", "*.tsv", "*.json", "*.jsonl", "*.gz", "*.zip", "*.txt", "*.yaml", "README.md")
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -119,95 +122,69 @@ def read_source(row: Source, languages: tuple[str, ...] | None) -> tuple[pl.Data
             do="choose other languages",
         )
     wanted = [part for part in row.parts if languages is None or part.language in languages]
-    revisions = {part.hub: row.revision or _hub_revision(part.hub) for part in wanted if part.hub}
+    repos = {repo: _download(repo, row.revision) for repo in dict.fromkeys(part.hub for part in wanted if part.hub)}
     frames = []
     for part in wanted:
-        table = _read_part(part, revisions.get(part.hub) if part.hub else row.revision)
+        table = _read_part(part, repos)
         columns = dict(row.columns) | ({"text": part.text} if part.text else {})
         table = table.with_columns(language=pl.lit(part.language)) if part.language else table
         if part.label is not None:
             table = table.with_columns(label=pl.lit(part.label))
         frames.append(to_rows(table, name=f"{row.name} ({part.language})", columns=columns, source=row.name))
-    known = {repo: revision for repo, revision in revisions.items() if revision}
-    named = [f"{repo}@{revision}" if len(revisions) > 1 else revision for repo, revision in known.items()]
+    named = [f"{repo}@{one.revision}" if len(repos) > 1 else one.revision for repo, one in repos.items()]
     return pl.concat(frames), row.revision or ", ".join(named) or None
 
 
-def read_hub(name: str) -> tuple[pl.DataFrame, str | None]:
+def read_hub(name: str) -> tuple[pl.DataFrame, str]:
     """Read any data set of the hub, `org/name` or `org/name@revision`: all its splits, as one table of text.
 
     Splits that are named by languages (as in textdetox's data sets) give the language of their rows.
 
     Returns:
-        The table, and the revision that was read (None without a connection).
+        The table, and the commit that was read.
     """
-    import datasets  # noqa: PLC0415 - slow import, needed for the hub only
-
     repo, _, asked = name.partition("@")
-    revision = asked or _hub_revision(repo)
-    unreadable = (*_offline_errors(), ValueError, datasets.exceptions.DatasetsError)
-    try:
-        splits = datasets.load_dataset(repo, revision=revision)
-    except unreadable as error:
-        raise _unreachable(repo, error) from error
+    found = _download(repo, asked or None)
     tables = []
-    for split, data in splits.items():
+    for split, data in _load(str(found.folder), repo, {}).items():
         table = pl.DataFrame(data.to_dict())
         flat = [column for column, dtype in table.schema.items() if not dtype.is_nested() and dtype != pl.Binary]
         table = table.select(flat).cast(pl.String)
         named = split in LANGUAGES and "language" not in table.columns
         tables.append(table.with_columns(language=pl.lit(split)) if named else table)
-    return pl.concat(tables, how="diagonal"), revision
+    return pl.concat(tables, how="diagonal"), found.revision
 
 
-def _hub_revision(repo: str) -> str | None:
-    """Ask the hub for the current commit; without a connection there is none, and a cached copy may still be read."""
-    from huggingface_hub import HfApi  # noqa: PLC0415 - slow import, needed for the hub only
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
-
-    offline = _offline_errors()
-    try:
-        return str(HfApi().dataset_info(repo).sha)
-    except HfHubHTTPError as error:
-        raise _unreachable(repo, error) from error
-    except offline:
-        return None
+def _download(repo: str, revision: str | None) -> Snapshot:
+    forms = "a data set on the hub, a name from `isogloss corpora`, or a file"
+    return download(repo, revision, kind="dataset", patterns=DATA_FILES, fault=CorpusError, forms=forms)
 
 
-def _offline_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises without a connection: its HTTP library is httpx, or httpx2 since 2026."""
-    from huggingface_hub import get_session  # noqa: PLC0415
-
-    client = import_module(type(get_session()).__module__.partition(".")[0])
-    return (OSError, client.HTTPError)
-
-
-def _read_part(part: Part, revision: str | None) -> pl.DataFrame:
-    import datasets  # noqa: PLC0415 - slow import, needed for the hub only
-
-    where = part.hub or str(part.url)
-    unreadable = (*_offline_errors(), ValueError, datasets.exceptions.DatasetsError)
-    try:
-        if part.hub:
-            data = datasets.load_dataset(part.hub, split=part.split, revision=revision)
-        elif str(part.url).endswith(".json"):
-            data = datasets.load_dataset("json", data_files=part.url, split="train")
-        elif part.header:
-            data = datasets.load_dataset("csv", data_files=part.url, split="train")
-        else:
-            data = datasets.load_dataset("csv", data_files=part.url, split="train", column_names=["text"])
-    except unreadable as error:
-        raise _unreachable(where, error) from error
+def _read_part(part: Part, repos: Mapping[str, Snapshot]) -> pl.DataFrame:
+    if part.hub:
+        data = _load(str(repos[part.hub].folder), part.hub, {"split": part.split})
+    else:
+        kind = "json" if str(part.url).endswith(".json") else "csv"
+        options: dict[str, object] = {"data_files": part.url, "split": "train"}
+        if kind == "csv" and not part.header:
+            options["column_names"] = ["text"]
+        data = _load(kind, str(part.url), options)
     return pl.DataFrame(data.to_dict()).cast(pl.String)
 
 
-def _unreachable(where: str, error: Exception) -> CorpusError:
-    return CorpusError(
-        f"corpus {where}",
-        found=(str(error).splitlines() or [type(error).__name__])[0],
-        expected="a data set that can be read from the hub",
-        do="check the connection and your login, or download it and give the file",
-    )
+def _load(where: str, name: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - datasets is untyped
+    """Read files by `datasets`: a folder with all its splits, or a file on the web."""
+    import datasets  # noqa: PLC0415 - slow import, needed for the hub only
+
+    try:
+        return datasets.load_dataset(where, **options)
+    except (*client_errors(), ValueError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(
+            f"corpus {name}",
+            found=(str(error).splitlines() or [type(error).__name__])[0],
+            expected="a data set that can be read from the hub",
+            do="check the connection and your login, or download it and give the file",
+        ) from error
 
 
 def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], source: str) -> pl.DataFrame:

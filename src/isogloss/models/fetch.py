@@ -13,6 +13,7 @@ from pathlib import Path
 
 from isogloss.errors import ModelError
 from isogloss.files import cache_root, sha256_file, sha256_text
+from isogloss.hub import Snapshot, download
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 
 #: What is asked of the hub: safetensors and JSON, never pickles or code.
@@ -80,8 +81,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         if Path(ref.base).is_dir():
             folder = Path(ref.base)
         else:
-            folder = _download(ref.base, ref.revision)
-            revision = folder.name  # the hub's cache names a snapshot by its commit
+            folder, revision = _download(ref.base, ref.revision)
         check_model_folder(folder)
         base_sha256 = folder_sha256(folder)
     adapter = _adapter_folder(ref.adapter) if ref.adapter else None
@@ -199,7 +199,7 @@ def _adapter_folder(adapter: str) -> Path:
             )
         folder = EMBEDDED_ADAPTERS[name]
     else:
-        folder = Path(adapter) if Path(adapter).is_dir() else _download(adapter, None)
+        folder = Path(adapter) if Path(adapter).is_dir() else _download(adapter, None).folder
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
@@ -219,34 +219,6 @@ def _trained_on(adapter: Path) -> str | None:
     return json.loads(record.read_text("utf-8")).get("base_sha256") if record.is_file() else None
 
 
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow import, needed for the hub only
-    from huggingface_hub.errors import (  # noqa: PLC0415
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    what, asked = f"model {name}", f"revision {revision or 'main'}"
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
-    except GatedRepoError as error:
-        do = f"accept its licence at https://huggingface.co/{name} and log in with: hf auth login"
-        raise ModelError(what, found="a gated model", expected="access to it", do=do) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(what, found=f"no {asked}", expected="a branch, tag or commit", do="correct it") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ModelError(
-            what,
-            found="neither a folder here nor a model on the hub",
-            expected="a folder, a hub id, a .gguf file or embedded/gemma-3-270m",
-            do="check the name (and log in, if the model is private)",
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            what, found=found, expected="the hub, or a cached copy", do="check the connection or give a local folder"
-        ) from error
+def _download(name: str, revision: str | None) -> Snapshot:
+    forms = "a folder, a hub id, a .gguf file or embedded/gemma-3-270m"
+    return download(name, revision, kind="model", patterns=PATTERNS, fault=ModelError, forms=forms)

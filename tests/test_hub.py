@@ -78,9 +78,7 @@ def test_a_model_an_adapter_and_a_data_set_are_audited_from_the_hub(
     with serve(repos, datasets={"org/texts": data_folder}) as server:
         hub(server)
         corpus = isogloss.load_corpus("org/texts")
-        result = isogloss.audit(
-            pair, corpus, config=QUICK, out=tmp_path / "run", store=tmp_path / "store", device="cpu"
-        )
+        result = isogloss.audit(pair, corpus, config=QUICK, out=tmp_path / "run", **where)
         assert not any(path.endswith(".py") for path in server.log)
     assert corpus.counts().rows() == [("de", 25, 25), ("en", 25, 25)]
     assert corpus.revision == COMMIT
@@ -88,9 +86,7 @@ def test_a_model_an_adapter_and_a_data_set_are_audited_from_the_hub(
     assert result.models["reference"]["revision"] == COMMIT
     assert (tmp_path / "run" / "audit.json").is_file()
     # The hub is gone, and nothing else is needed: the same audit again.
-    again = isogloss.audit(
-        pair, isogloss.load_corpus("org/texts"), config=QUICK, store=tmp_path / "store", device="cpu"
-    )
+    again = isogloss.audit(pair, isogloss.load_corpus("org/texts"), config=QUICK, **where)
     assert again.to_json() == result.to_json()
 
 

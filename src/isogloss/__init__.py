@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isogloss.activations.spec import ExtractSpec as ExtractSpec
     from isogloss.auditing.audit import audit as audit
     from isogloss.auditing.plan import AuditConfig as AuditConfig
+    from isogloss.auditing.sensitivity import sensitivity as sensitivity
     from isogloss.corpora.corpus import Corpus as Corpus
     from isogloss.corpora.languages import LANGUAGES as LANGUAGES
     from isogloss.corpora.load import load_corpus as load_corpus
@@ -52,6 +53,7 @@ _HOMES = {
     "metrics": "isogloss.separation.metrics",
     "read_recipe": "isogloss.recipes.recipe",
     "run_recipe": "isogloss.recipes.run",
+    "sensitivity": "isogloss.auditing.sensitivity",
     "tune": "isogloss.tuning.train",
 }
 

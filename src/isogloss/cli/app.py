@@ -10,6 +10,7 @@ from isogloss.cli.audit import audit
 from isogloss.cli.catalogue import corpora, languages, metrics, models
 from isogloss.cli.doctor import doctor
 from isogloss.cli.plan import plan
+from isogloss.cli.sensitivity import sensitivity
 from isogloss.cli.store import store
 from isogloss.cli.tune import tune
 from isogloss.errors import IsoglossError, UsageError
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # the decorated help takes twice as long to start
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, plan, doctor, tune, corpora, models, languages, metrics):
+for command in (audit, plan, sensitivity, doctor, tune, corpora, models, languages, metrics):
     app.command()(command)
 app.add_typer(store, name="store")
 

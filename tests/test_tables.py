@@ -11,11 +11,14 @@ from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.notices import NOTICES, Notice
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
+    DASH,
     HEADINGS,
+    HEADINGS_ALONE,
     SAID,
     caption,
     control_lines,
     control_markdown,
+    headings,
     headline,
     lines,
     markdown,
@@ -103,6 +106,11 @@ def test_without_reference_there_is_no_verdict():
     assert headline(alone).startswith("No reference model")
     (line,) = lines(alone)
     assert (line.aligned, line.reference, line.gain, line.verdict) == ("0.300", "–", "–", "–")
+    score = alone.find(kind="score", metric=alone.primary.metric, components=alone.primary.components)[0].estimate
+    assert (line.interval, line.null) == (f"[{score.low:.3f}, {score.high:.3f}]", DASH)
+    assert headings(alone) == HEADINGS_ALONE
+    assert "gain" not in caption(alone).lower()
+    assert markdown(alone).splitlines()[0] == f"| {' | '.join(HEADINGS_ALONE.values())} |"
 
 
 def test_with_the_pivot_only_there_is_nothing_to_compare():

@@ -31,6 +31,7 @@ class Line:
     pivot_z: str
     probe: str
     codes: str
+    null: str = DASH
 
 
 HEADINGS = {
@@ -47,6 +48,22 @@ HEADINGS = {
     "probe": "probe AUROC",
     "codes": "warnings",
 }
+
+
+#: Of an aligned model alone: its score with its own interval, and how high the score gets with shuffled labels.
+HEADINGS_ALONE = {
+    "language": "language",
+    "aligned": "aligned",
+    "interval": "[low, high]",
+    "null": "shuffled up to",
+    "probe": "probe AUROC",
+    "codes": "warnings",
+}
+
+
+def headings(audit: Audit) -> dict[str, str]:
+    """Return the columns that have something to say."""
+    return HEADINGS if audit.has_reference else HEADINGS_ALONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +148,13 @@ def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
     gain, kept = _primary(audit, code, "gain"), _primary(audit, code, "retention")
     row = _primary_row(audit, code, "gain")
     word = verdict.verdict if verdict else DASH
+    own = _primary(audit, code, "score", "aligned")
     return Line(
         language=f"{code} {LANGUAGES[code].name}",
         reference=_number(_primary(audit, code, "score", "reference")),
-        aligned=_number(_primary(audit, code, "score", "aligned")),
+        aligned=_number(own),
         gain=_number(gain, signed=True),
-        interval=_interval(gain, signed=True),
+        interval=_interval(gain, signed=True) if audit.has_reference else _interval(own),
         retention=_number(kept, digits=2),
         kept=_interval(kept, digits=2),
         verdict=f"{word}, metrics disagree" if verdict and verdict.disagree else word,
@@ -144,6 +162,7 @@ def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
         pivot_z=_plain(row.pivot_z, digits=1) if row else DASH,
         probe=" → ".join(_number(probe, digits=2) for probe in probes if probe) or DASH,
         codes=" ".join(dict.fromkeys(notice.code for notice in audit.notices if notice.language == code)),
+        null=_plain(own.null_high) if own else DASH,
     )
 
 
@@ -241,13 +260,20 @@ def caption(audit: Audit) -> str:
     layer, norm = primary_layer(audit)
     place = f"layer {layer}" + (f" ({norm}-norm)" if norm else "")
     sample = next(row.estimate.n for row in audit.rows if row.kind == "score")
+    what = (
+        f"{metric_words(audit.primary.metric)} in {audit.primary.components} principal components, debiased; {place}, "
+        f"{audit.config['position']} token, {sample} texts per class."
+    )
+    if not audit.has_reference:
+        return (
+            f"Separation of the aligned model: {what} Brackets: {audit.config['level']:.0%} intervals of each language "
+            "by itself (≈: approximate). Shuffled: 97.5 % of scores with shuffled labels."
+        )
     return (
-        f"Separation (reference, aligned): {metric_words(audit.primary.metric)} in "
-        f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
-        f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
-        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min "
-        f"gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over "
-        "its standard error."
+        f"Separation (reference, aligned): {what} Gain: aligned minus reference. Retention: gain over the gain of "
+        f"{audit.pivot}. Brackets: {audit.config['level']:.0%} intervals that hold for all languages together "
+        f"(≈: approximate). Min gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain "
+        f"of {audit.pivot} over its standard error."
     )
 
 
@@ -275,8 +301,9 @@ def notice_lines(notices: Sequence[Notice]) -> list[str]:
 
 def markdown(audit: Audit) -> str:
     """Write the lines as a Markdown table."""
-    rows = [" | ".join(HEADINGS.values()), " | ".join("---" for _ in HEADINGS)]
-    rows += [" | ".join(getattr(line, name) for name in HEADINGS) for line in lines(audit)]
+    columns = headings(audit)
+    rows = [" | ".join(columns.values()), " | ".join("---" for _ in columns)]
+    rows += [" | ".join(getattr(line, name) for name in columns) for line in lines(audit)]
     return "\n".join(f"| {row} |" for row in rows) + "\n"
 
 

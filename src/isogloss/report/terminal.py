@@ -13,12 +13,12 @@ from rich.table import Table
 from isogloss.report.renderings import RENDERING_HEADINGS, RenderingLine, rendering_caption, rendering_lines
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
-    HEADINGS,
     ControlLine,
     Line,
     caption,
     control_caption,
     control_lines,
+    headings,
     headline,
     lines,
     notice_lines,
@@ -56,8 +56,9 @@ def print_audit(audit: Audit, console: Console) -> None:
     """Print headline, table, caption and warnings of an audit."""
     models = [audit.models[role]["name"] for role in ("reference", "aligned") if audit.models.get(role)]
     console.print(f"\n[bold]{audit.corpus['name']}[/bold], {' → '.join(models)}\n", highlight=False)
-    wide = console.width >= WIDE
-    console.print(_table({name: HEADINGS[name] for name in (HEADINGS if wide else COMPACT)}, lines(audit)))
+    columns = headings(audit)
+    fits = console.width >= WIDE or not audit.has_reference
+    console.print(_table({name: columns[name] for name in (columns if fits else COMPACT)}, lines(audit)))
     console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)
     console.print(f"\n{caption(audit)}", style="dim", highlight=False)
     if two_by_two := rendering_lines(audit):

@@ -195,11 +195,11 @@ def test_control_lines_stand_beside_the_probe():
 
 
 def test_markdown_has_all_columns_in_every_line():
-    for text, headings in ((markdown(small_audit()), HEADINGS), (control_markdown(small_audit()), CONTROL_HEADINGS)):
+    for text, columns in ((markdown(small_audit()), HEADINGS), (control_markdown(small_audit()), CONTROL_HEADINGS)):
         rows = text.splitlines()
         assert len(rows) == 5
-        assert {row.count(" | ") for row in rows} == {len(headings) - 1}
-        assert [cell.strip() for cell in rows[0].strip("| ").split(" | ")] == list(headings.values())
+        assert {row.count(" | ") for row in rows} == {len(columns) - 1}
+        assert [cell.strip() for cell in rows[0].strip("| ").split(" | ")] == list(columns.values())
 
 
 # Terminal

@@ -15,6 +15,7 @@ NOTICES: dict[str, str] = {
     "M001": "texts longer than the token limit were cut",
     "M002": "the pair has no public reference model, so there is no gain",
     "M003": "the adapter was trained on other weights of the same shape than those it is used on",
+    "M004": "hidden states were read with --precision fast, which rounds the inputs of linear layers to bfloat16",
     "S001": "a score was not computed",
     "S002": "length alone may tell the classes apart as well as the aligned model's probe",
     "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",

@@ -188,5 +188,5 @@ def _model_record(plan: Plan) -> dict[str, object]:
             "name": named + (f"+{Path(checkpoint.ref.adapter).name}" if checkpoint.ref.adapter else ""),
             "revision": checkpoint.revision,
             "sha256": checkpoint.sha256,
-        }
+        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.precision == "fast" else {})
     return record

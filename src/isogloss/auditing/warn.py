@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from isogloss.auditing.plan import PRIMARY, Plan
 from isogloss.auditing.sample import MIN_MATCHED
@@ -23,6 +23,8 @@ def all_notices(
     """Collect every warning of an audit: corpus, models, languages, then the run as a whole."""
     found = [*plan.corpus.notices, *notices_of_models(plan.activations[role].checkpoint for role in plan.roles)]
     spec = plan.config.spec
+    if spec.precision == "fast":
+        found += [_drift(role, plan.activations[role].drift()) for role in plan.roles]
     for code in plan.languages:
         if cut := plan.activations["aligned"].cut(code):
             found.append(Notice(code="M001", detail=f"{cut} texts at {spec.max_tokens} tokens", language=code))
@@ -98,6 +100,11 @@ def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:
         for one in checkpoints
         if one.trained_on is not None and one.trained_on != one.base_sha256
     ]
+
+
+def _drift(role: str, drift: Mapping[str, float]) -> Notice:
+    moved = f"{drift['mean']:.2%} of their length on average and {drift['max']:.2%} at most"
+    return Notice(code="M004", detail=f"{role}: states lie off by {moved}, in {drift['texts']} texts")
 
 
 def notices_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str]) -> list[Notice]:

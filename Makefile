@@ -1,7 +1,8 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
 # make check   format, lint and type check
-# make bench   compare our extraction and statistics with the usual loops
+# make bench   compare our extraction and statistics with what others do (half an hour); docs/performance.md
+# make bench-gpu     extraction of models of true size on a CUDA machine
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
 #
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test check bench validate validate-full lock clean
+.PHONY: audit test check bench bench-gpu validate validate-full lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -29,8 +30,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.demo
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/statistics.py
+	$(BIN)/python benchmarks/extraction.py $(ARGS)
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/end_to_end.py
+	$(BIN)/python benchmarks/separation.py
+
+bench-gpu: $(VENV)/.demo
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 validate: $(VENV)/.dev
 	$(BIN)/python validation/run.py $(ARGS)

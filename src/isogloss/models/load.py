@@ -130,7 +130,7 @@ def load_model(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = _read_tokenizer(folder, checkpoint.base_sha256)
             seed = checkpoint.ref.random_seed
             causal = _draw_weights(folder, dtype, seed) if seed is not None else _read_weights(folder, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -168,7 +168,14 @@ def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
 def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a checkpoint."""
     with quiet_transformers():
-        return AutoTokenizer.from_pretrained(local_folder(checkpoint, track))
+        return _read_tokenizer(local_folder(checkpoint, track), checkpoint.base_sha256)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_tokenizer(folder: Path, sha256: str) -> PreTrainedTokenizerBase:
+    """Read a tokenizer once a process: a large vocabulary takes longer than the weights of a small model."""
+    del sha256  # part of the key: files in the folder may have changed
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:

@@ -1,31 +1,56 @@
-"""Text of strangers -> text in which nothing is hidden: control and bidi characters stand as signs."""
+"""Text from corpora, models and files -> text that hides nothing: invisible and reordering characters are spelt out."""
 
 from __future__ import annotations
 
 import unicodedata
 
-#: Format characters that words need (joiners of Indic scripts, Persian and emoji) or that are seen themselves.
-KEPT = {0x200C, 0x200D, *range(0x0600, 0x0606), 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD}
-HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-PICTURES = 0x2400  # of the 32 control characters; that of DEL is apart
-CONTROLS, DELETE, DELETE_PICTURE = 0x20, 0x7F, 0x2421
+#: Control, format (bidi, zero width), surrogate, private and unassigned characters, line and paragraph separators.
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Joiners are part of how Arabic, Indic and Ethiopic text is spelt; tag characters and the rest are not.
+JOINERS = frozenset("\u200c\u200d")
+#: Letters that show nothing although their category says they do.
+BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u2800\u3164\uffa0")
+#: More marks than this on one letter are no spelling of any language.
+MARKS = 4
+CONTROL_PICTURES = 0x2400
+FIRST_PRINTED = 0x20
+DELETE = 0x7F
 
 
 def visible(text: str) -> str:
-    r"""Replace characters that cannot be seen, or that move others, by signs; the result is one line.
+    r"""Write out what a reader would not see, or what would reorder what he sees.
 
-    >>> visible("a\nb\x1b[31m \u202egnp.exe")
-    'a␊b␛[31m ‹U+202E›gnp.exe'
-    >>> visible("नमस्\u200dते 中文 שלום") == "नमस्\u200dते 中文 שלום"
-    True
+    >>> visible("a\x00b\u202ec")
+    'a␀b⟨U+202E⟩c'
+    >>> visible("naïve ज़ैद\n")
+    'naïve ज़ैद␊'
     """
-    return "".join(_sign(letter) if unicodedata.category(letter) in HIDDEN else letter for letter in text)
+    return _without_piles("".join(_shown(letter) for letter in text))
 
 
-def _sign(letter: str) -> str:
-    code = ord(letter)
-    if code in KEPT:
+def _shown(letter: str) -> str:
+    if letter in JOINERS or (unicodedata.category(letter) not in HIDDEN and letter not in BLANK):
         return letter
-    if code < CONTROLS:
-        return chr(PICTURES + code)
-    return chr(DELETE_PICTURE) if code == DELETE else f"‹U+{code:04X}›"
+    code = ord(letter)
+    if code < FIRST_PRINTED:
+        return chr(CONTROL_PICTURES + code)
+    return "␡" if code == DELETE else f"⟨U+{code:04X}⟩"
+
+
+def _without_piles(text: str) -> str:
+    """Write marks beyond the fourth on one letter as their number, so that they cannot cover other lines."""
+    found: list[str] = []
+    pile = 0
+    for letter in text:
+        if unicodedata.combining(letter) or unicodedata.category(letter) in {"Mn", "Me"}:
+            pile += 1
+            if pile > MARKS:
+                continue
+        else:
+            if pile > MARKS:
+                found.append(f"⟨+{pile - MARKS} marks⟩")
+            pile = 0
+        found.append(letter)
+    if pile > MARKS:
+        found.append(f"⟨+{pile - MARKS} marks⟩")
+    return "".join(found)

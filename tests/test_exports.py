@@ -120,7 +120,19 @@ def test_nothing_in_a_name_is_markup(text):
 
 
 COMMANDS = {
-    *("begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "par", "footnotesize"),
+    *(
+        "begin",
+        "end",
+        "centering",
+        "small",
+        "caption",
+        "label",
+        "toprule",
+        "midrule",
+        "bottomrule",
+        "par",
+        "footnotesize",
+    ),
     *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar", "textquotedbl"),
     *("textquotesingle", "textasciigrave", "approx", "to", "langle", "rangle"),
 }

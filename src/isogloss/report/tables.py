@@ -233,6 +233,14 @@ def metric_words(name: str) -> str:
 
 def caption(audit: Audit) -> str:
     """Say what the columns hold."""
+    return (
+        f"{measured(audit)} Min gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain "
+        f"of {audit.pivot} over its standard error."
+    )
+
+
+def measured(audit: Audit) -> str:
+    """Say what separation, gain, retention and their brackets are."""
     layer, norm = primary_layer(audit)
     place = f"layer {layer}" + (f" ({norm}-norm)" if norm else "")
     sample = next(row.estimate.n for row in audit.rows if row.kind == "score")
@@ -240,9 +248,7 @@ def caption(audit: Audit) -> str:
         f"Separation (reference, aligned): {metric_words(audit.primary.metric)} in "
         f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
         f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
-        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min "
-        f"gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over "
-        "its standard error."
+        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate)."
     )
 
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from isogloss.report.exports.paper import PaperTable
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     HEADINGS,
@@ -82,10 +84,32 @@ def _table(headings: Mapping[str, str], found: Sequence[Line] | Sequence[Control
 
 
 def print_table(rows: Sequence[Mapping[str, str]], console: Console) -> None:
-    """Print rows of equal keys, the keys as headings."""
+    """Print rows of equal keys, the keys as headings; nothing in them is markup."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name in rows[0]:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
+
+
+def print_paper_table(table: PaperTable, console: Console) -> None:
+    """Print a paper's table: title, cells coloured by the verdict that they end with, notes."""
+    console.print(Text(f"\n{table.title}\n", style="bold"))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for number, heading in enumerate(table.headings):
+        grid.add_column(Text(heading), justify="left" if number in table.left else "right", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+    console.print(grid)
+    for note in table.notes:
+        print_note(note, console)
+
+
+def print_note(text: str, console: Console) -> None:
+    """Print a sentence below or above a table."""
+    console.print(Text(f"\n{text}\n", style="dim"))
+
+
+def _style(cell: str) -> str:
+    return next((style for word, style in STYLES.items() if cell.endswith(word)), "")

@@ -68,7 +68,7 @@ def _table(table: PaperTable) -> str:
     return "\n".join(
         [
             r"\begin{table}",
-            r"\centering",
+            r"\centering\small",
             rf"\caption{{{escape(table.title)}}}",
             rf"\label{{tab:isogloss-{re.sub('[^a-zA-Z0-9-]', '', table.name)}}}",
             rf"\begin{{tabular}}{{{columns}}}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from isogloss.report.numbers import DASH, with_interval
-from isogloss.report.tables import caption, headline, label, metric_words, order, primary_layer
+from isogloss.report.tables import headline, label, measured, metric_words, order, primary_layer
 from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, Row
 
@@ -65,7 +65,7 @@ def _table(audit: Audit, metric: str, components: int | None) -> PaperTable:
             for code in codes
         ),
         left=frozenset({0, len(headings) - 1}) if words else frozenset({0}),
-        notes=(*([headline(audit), caption(audit)] if primary else _scale(rows.values())), *_reasons(rows.values())),
+        notes=(*([headline(audit), measured(audit)] if primary else _scale(rows.values())), *_reasons(rows.values())),
     )
 
 

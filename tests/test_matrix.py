@@ -12,6 +12,7 @@ from isogloss.report.exports.latex import latex
 from isogloss.report.exports.markdown import markdown
 from isogloss.report.exports.tidy import csv
 from isogloss.report.matrix import comparison_frame, exclusions, matrix_tables
+from isogloss.report.terminal import STYLES, _style
 from isogloss.results import LanguageVerdict, Primary
 from test_exports import NASTY, check_latex
 
@@ -174,3 +175,8 @@ def test_an_interval_that_is_only_approximate_keeps_its_sign():
     rows = tuple(about if one is row else one for one in audits[0][1].rows)
     audits[0] = ("first", replace(audits[0][1], rows=rows))
     assert matrix_tables(audits)[0].rows[1][1] == "0.25 ≈[0.12, 0.50] lagging"
+
+
+def test_every_verdict_has_its_own_colour_in_the_terminal():
+    assert [_style(f"0.12 {word}") for word in STYLES] == list(STYLES.values())
+    assert _style("pivot") == ""

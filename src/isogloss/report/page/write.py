@@ -1,0 +1,144 @@
+"""Audit and points -> the page of an audit."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from isogloss.notices import NOTICES
+from isogloss.report.command import command
+from isogloss.report.page.figures import (
+    answer_figure,
+    controls_figure,
+    margins_figure,
+    metric_title,
+    place,
+    scatter_figure,
+    scores_figure,
+)
+from isogloss.report.page.languages import Named, ordered
+from isogloss.report.page.notices import EXPLAINED, MEASURED, NOISE, TEXT, warned
+from isogloss.report.page.points import complete, layer_names, layers_of, pair_figures, shown_per_place
+from isogloss.report.page.render import render
+from isogloss.report.page.tables import control_table, language_table, lost_tables, matched_table, score_table
+from isogloss.report.page.text import MEANING, advice, answer, below_answer, detectable, pivot_clear, spoken
+from isogloss.report.visible import visible
+from isogloss.results import Audit
+
+
+def write_page(
+    audit: Audit,
+    points: pl.DataFrame,
+    path: Path,
+    *,
+    run: Mapping[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> None:
+    """Write the page of an audit; a reader of `path` sees the old page or the new one.
+
+    Args:
+        audit: the result; every number of the page but the positions of points comes from it.
+        points: as in points.parquet.
+        path: the file to write.
+        run: content of run.json (dates, host), or None.
+        texts: text of each text id, to be shown on request; None embeds no text at all.
+    """
+    page = page_html(audit, points, run=run, texts=texts)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        file.write(page)
+    scratch = Path(file.name)
+    scratch.chmod(0o644)
+    scratch.replace(path)
+
+
+def page_html(
+    audit: Audit,
+    points: pl.DataFrame,
+    *,
+    run: Mapping[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> str:
+    """Return the page of an audit as HTML; see `write_page`. Equal arguments give equal pages."""
+    points = complete(points)
+    languages = ordered(audit)
+    codes = [one.code for one in languages]
+    layers = layers_of(audit, points)
+    histograms, lost = pair_figures(audit, points, codes)
+    lost_found = lost_tables(lost, languages)
+    figures = {
+        "answer": answer_figure(audit, languages),
+        "scores": scores_figure(audit, languages, layers),
+        "scatter": scatter_figure(points, languages, layers),
+        "margins": margins_figure(histograms),
+        "controls": controls_figure(audit, languages),
+        "lost": [{"language": languages.index(one.language), "ids": one.ids} for one in lost_found],
+    }
+    data = {
+        "name": visible(str(audit.corpus.get("name", "")))[:60],
+        "languages": [{"name": one.name, "tag": one.tag} for one in languages],
+        "layers": layer_names(layers),
+        "figures": figures,
+    }
+    content = {
+        "audit": audit,
+        "run": run or {},
+        "languages": languages,
+        "layers": data["layers"],
+        "figures": figures,
+        "tables": {
+            "languages": language_table(audit, languages),
+            "scores": score_table(audit, languages),
+            "controls": control_table(audit, languages),
+            "matched": matched_table(audit, languages),
+        },
+        "lost": lost_found,
+        "answer": answer(audit, languages),
+        "below_answer": below_answer(audit, languages),
+        "advice": advice(audit, languages),
+        "meaning": MEANING,
+        "notices": _notices(audit, languages),
+        "codes": {code: (NOTICES[code], words) for code, (_, words) in EXPLAINED.items()},
+        "command": command(audit),
+        "setting": functools.partial(spoken, audit),
+        "facts": _facts(audit, points, layers),
+        "has_texts": texts is not None,
+    }
+    return render("page.html.j2", content, data | _texts(figures, texts))
+
+
+def _notices(audit: Audit, languages: Sequence[Named]) -> dict[str, Any]:
+    names = {one.code: one.name for one in languages}
+    return {section: warned(audit.notices, section, names) for section in (MEASURED, NOISE, TEXT)}
+
+
+def _facts(audit: Audit, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    scores = audit.find(kind="score")
+    most = shown_per_place(len(audit.languages), len(layers))
+    texts = max((part["text_id"].n_unique() for part in points.partition_by("language")), default=0)
+    return {
+        "per_class": scores[0].estimate.n if scores else 0,
+        "gaps": detectable(audit),
+        "pivot_z": pivot_clear(audit),
+        "place": place(audit),
+        "metric": metric_title(audit.primary.metric, audit.primary.components),
+        "shown": min(most, texts),
+        "texts": texts,
+        "pairs": bool(points["pair_id"].is_not_null().any()),
+        "scored": bool(points["score"].is_not_null().any()),
+    }
+
+
+def _texts(figures: Mapping[str, Any], texts: Mapping[str, str] | None) -> dict[str, Any]:
+    """Keep the texts of points and pairs that the page shows, made visible."""
+    if texts is None:
+        return {"texts": None}
+    wanted = {one for language in figures["scatter"]["languages"] for one in language["text"]}
+    wanted |= {one for lost in figures["lost"] for ids in lost["ids"] for one in ids}
+    return {"texts": {visible(one): visible(text) for one, text in texts.items() if {one, visible(one)} & wanted}}

@@ -12,6 +12,7 @@ import polars as pl
 
 from isogloss.notices import NOTICES
 from isogloss.report.command import command
+from isogloss.report.grammar import MODELS
 from isogloss.report.page.figures import (
     answer_figure,
     controls_figure,
@@ -23,6 +24,7 @@ from isogloss.report.page.figures import (
 )
 from isogloss.report.page.notices import EXPLAINED, MEASURED, NOISE, TEXT, warned
 from isogloss.report.page.points import complete, layer_names, layers_of, pair_figures, shown_per_place
+from isogloss.report.page.provenance import provenance
 from isogloss.report.page.render import render
 from isogloss.report.page.tables import control_table, language_table, lost_tables, matched_table, score_table
 from isogloss.report.page.text import MEANING, advice, answer, below_answer, detectable, pivot_clear, spoken
@@ -90,7 +92,7 @@ def page_html(
     }
     content = {
         "audit": audit,
-        "run": run or {},
+        "provenance": provenance(audit, run or {}, _verdicts_from(audit)),
         "languages": languages,
         "layers": data["layers"],
         "figures": figures,
@@ -122,7 +124,7 @@ def _notices(view: View) -> dict[str, Any]:
 
 def _facts(view: View, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
     audit = view.audit
-    scores = audit.find(kind="score")
+    scores, level = audit.find(kind="score"), audit.config.get("level")
     most = shown_per_place(len(audit.languages), len(layers))
     texts = max((part["text_id"].n_unique() for part in points.partition_by("language")), default=0)
     return {
@@ -130,12 +132,19 @@ def _facts(view: View, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) 
         "gaps": detectable(view),
         "pivot_z": pivot_clear(view),
         "place": place(audit),
+        "level": f"{100 * level:.0f} %" if isinstance(level, float) else "level not stated",
+        "corpus": str(audit.corpus.get("name") or "without a name"),
+        **{role: str((audit.models.get(role) or {}).get("name") or "without a name") for role in MODELS},
         "metric": metric_title(audit.primary.metric, audit.primary.components),
         "shown": min(most, texts),
         "texts": texts,
         "pairs": bool(points["pair_id"].is_not_null().any()),
         "scored": bool(points["score"].is_not_null().any()),
     }
+
+
+def _verdicts_from(audit: Audit) -> str:
+    return f"{metric_title(audit.primary.metric, audit.primary.components)} at layer {place(audit)}"
 
 
 def _texts(figures: Mapping[str, Any], texts: Mapping[str, str] | None) -> dict[str, Any]:

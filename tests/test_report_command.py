@@ -4,7 +4,6 @@ import shlex
 import sys
 from dataclasses import replace
 
-import click
 import pytest
 import typer
 
@@ -36,8 +35,7 @@ def parsed(text):
     """Read a command with the parser of the command line; comments are dropped as a shell drops them."""
     program, name, *arguments = shlex.split(text, comments=True)
     assert (program, name) == ("isogloss", "audit")
-    door = typer.main.get_command(app.app).get_command(click.Context(click.Command("isogloss")), "audit")
-    return door.make_context("audit", arguments).params
+    return typer.main.get_command(app.app).commands["audit"].make_context("audit", arguments).params
 
 
 def with_settings(audit, **config):

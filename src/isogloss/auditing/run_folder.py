@@ -13,6 +13,8 @@ import polars as pl
 from isogloss.errors import StoreError
 from isogloss.files import canonical_json, staged_folder, write_atomic
 from isogloss.report.charts import write_figures
+from isogloss.report.page import write_page
+from isogloss.report.read_run import read_run
 from isogloss.results import Audit, Identity
 
 
@@ -41,7 +43,7 @@ def check_out(out: Path, identity: Identity) -> None:
 
 
 def write_run(out: Path, audit: Audit, points: pl.DataFrame, *, seconds: float, computed: int) -> None:
-    """Write audit.json, results.parquet, points.parquet, figures/ and run.json.
+    """Write audit.json, results.parquet, points.parquet, figures/, run.json and report.html.
 
     Times, dates and the host stand in run.json only, so that audit.json is the same on every machine.
     """
@@ -57,3 +59,6 @@ def write_run(out: Path, audit: Audit, points: pl.DataFrame, *, seconds: float, 
             "host": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         }
         write_atomic(folder / "run.json", canonical_json(record, indent=1) + "\n")
+        # From what was written, as `isogloss report` does: both write the same page.
+        run = read_run(folder)
+        write_page(run.audit, run.points, folder / "report.html", run=run.record)

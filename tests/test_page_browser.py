@@ -53,6 +53,7 @@ class Opened:
         self.faults = []
         self.context.add_init_script(TRAP)
         self.context.route("**", self._route)
+        self.context.set_default_timeout(10_000)
         self.page = self.context.new_page()
         self.page.on("console", lambda one: one.type in {"error", "warning"} and self.faults.append(one.text))
         self.page.on("pageerror", lambda one: self.faults.append(str(one)))

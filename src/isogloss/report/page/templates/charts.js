@@ -31,7 +31,7 @@ function toRows(columns) {
 }
 
 /** Fit a chart into a width: what its fixed margins leave, or two panels side by side. */
-function fitted(spec, Math.floor(width / scale)) {
+function fitted(spec, width) {
   const own = structuredClone(spec);
   if (own.hconcat) {
     const gap = own.spacing ?? 10;

@@ -100,7 +100,8 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _few(config: dict[str, Any]) -> bool:
-    return "shuffles" in config and config["shuffles"] < MIN_SHUFFLES
+    shuffles = config.get("shuffles")
+    return isinstance(shuffles, int) and shuffles < MIN_SHUFFLES
 
 
 def _option(name: str) -> str:

@@ -47,9 +47,8 @@ def rows(labels: Sequence[str], theme: Theme, *, bold_first: bool = False) -> al
 
 def number(field: str, axis: Axis, *, kind: type[Any] = alt.X) -> Any:  # noqa: ANN401 - alt.X or Y
     """Encode a number along an axis; what lies beyond its ends stands at the end."""
-    scale = alt.Scale(
-        domain=[axis.low, axis.high], nice=False, zero=False, clamp=True, type="log" if axis.log else "linear"
-    )
+    kind_of_scale = {"type": "log"} if axis.log else {"type": "linear", "zero": False}
+    scale = alt.Scale(domain=[axis.low, axis.high], nice=False, clamp=True, **kind_of_scale)
     drawn = alt.Axis(
         format=".0%" if axis.percent else "~g",
         tickCount=5,

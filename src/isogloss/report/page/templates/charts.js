@@ -95,7 +95,8 @@ async function draw(figure) {
     return;
   }
   const spec = figure.spec(themeName());
-  const mount = document.createElement("div");
+  // The holder is one picture with a name, and a table has its numbers: shapes need not be read out one by one.
+  const mount = element("div", { "aria-hidden": "true" });
   const result = await vegaEmbed(mount, { ...fitted(spec, Math.floor(width / scale)), datasets: { ...spec.datasets, rows } }, options(figure));
   if (figure.turn !== mine) {
     result.view.finalize();

@@ -95,11 +95,15 @@ def margin_for(labels: Sequence[str]) -> int:
     return round(min(150, longest * LETTER)) + 20
 
 
-def finish(chart: Any, theme: Theme, **margins: int) -> Any:  # noqa: ANN401 - any chart
-    """Set a theme and, where margins are given, fix them: the rest is as wide as the page says."""
-    if margins:
-        chart = chart.properties(padding={"left": 8, "right": 8, "top": 8, "bottom": 44} | margins, autosize="none")
-    return chart.configure(**theme.config())
+def fitting(chart: Any, theme: Theme, *, left: int, right: int) -> Any:  # noqa: ANN401 - any chart
+    """Fix a page's chart's margins: the rest is as wide as the page says."""
+    padding = {"left": left, "right": right, "top": 8, "bottom": 44}
+    return chart.properties(padding=padding, autosize="none").configure(**theme.config())
+
+
+def alone(chart: Any, theme: Theme) -> Any:  # noqa: ANN401 - any chart
+    """Finish a chart that stands in a file of its own: on white, as large as it is."""
+    return chart.properties(padding=14).configure(**theme.config() | {"background": "white"})
 
 
 def _legend() -> alt.Legend:

@@ -122,6 +122,23 @@ DARK = Theme(
         }
     ),
 )
-THEMES = (LIGHT, DARK)
+
+
+def in_dark(value: Any) -> Any:  # noqa: ANN401 - JSON values have no narrower type
+    """Exchange the colours of a chart that was built in LIGHT for those of DARK; nothing else differs."""
+    if isinstance(value, str):
+        return _IN_DARK.get(value, value)
+    if isinstance(value, dict):
+        return {key: in_dark(item) for key, item in value.items()}
+    return [in_dark(item) for item in value] if isinstance(value, list) else value
+
+
+def _colours(theme: Theme) -> list[str]:
+    plain = [value for value in vars(theme).values() if isinstance(value, str) and value.startswith("#")]
+    return [*plain, *theme.verdicts.values()]
+
+
+_IN_DARK = dict(zip(_colours(LIGHT), _colours(DARK), strict=True))
+
 #: Verdicts that judge nothing: drawn hollow, so that they look like neither success nor failure.
 OPEN = frozenset({"confounded", "inconclusive", "not measured"})

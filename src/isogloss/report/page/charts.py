@@ -11,7 +11,7 @@ from isogloss.report.grammar import (
     Axis,
     by_model,
     dashed_if_approximate,
-    finish,
+    fitting,
     margin_for,
     model_shape,
     number,
@@ -71,7 +71,7 @@ def answer(
         word.encode(y=y, x=alt.value(alt.ExprRef("width")), text="verdict:N"),
     ]
     chart = alt.layer(*layers).properties(height=alt.Step(STEP))
-    return finish(chart, theme, left=margin_for(labels), right=WORDS)
+    return fitting(chart, theme, left=margin_for(labels), right=WORDS)
 
 
 def _arrows(base: alt.Chart, axis: Axis, y: alt.Y, fill: alt.Fill) -> list[alt.Chart]:
@@ -89,10 +89,11 @@ def separation(
 ) -> alt.LayerChart:
     """Draw a metric per language, reference above aligned: estimate, interval, and the range of shuffled labels.
 
-    Fields of data: label, model, value, low, high, null_low, null_high, approximate, cut_low, cut_high.
+    Fields of data: label, model, value, low, high, null_low, null_high, approximate. With a legend it is a chart for a
+    file, without margins and theme.
     """
     y, offset = rows(labels, theme), alt.YOffset("model:N", scale=alt.Scale(domain=list(MODELS), paddingOuter=0.35))
-    stroke = by_model(alt.Stroke, theme, legend=False)
+    stroke = by_model(alt.Stroke, theme, legend=legend)
     fill = by_model(alt.Fill, theme, legend=legend)
     base = alt.Chart(data).encode(y=y, yOffset=offset)
     null = base.mark_rule(strokeWidth=9, color=theme.faint)
@@ -101,11 +102,19 @@ def separation(
     layers = [
         null.encode(x=number("null_low", axis), x2="null_high:Q"),
         bar.encode(x=number("low", axis), x2="high:Q", stroke=stroke, strokeDash=dashed_if_approximate()),
+        *([_beyond(base, axis, fill)] if axis.log else []),
         dot.encode(x=number("value", axis), fill=fill, shape=model_shape(legend=legend)),
     ]
     chart = alt.layer(*layers).properties(height={"step": STEP_OF_TWO, "for": "position"})
-    margins = {} if legend else {"left": margin_for(labels), "right": 18}
-    return finish(chart, theme, **margins)
+    return chart if legend else fitting(chart, theme, left=margin_for(labels), right=18)
+
+
+def _beyond(base: alt.Chart, axis: Axis, fill: alt.Fill) -> alt.Chart:
+    """Point to the left where an interval goes on to zero or below, which a log axis does not have."""
+    cut = base.transform_filter(f"isValid(datum.low) && datum.low < {axis.low}")
+    return cut.mark_point(shape="triangle-left", size=60, opacity=1, strokeWidth=0).encode(
+        x=number("low", axis), fill=fill
+    )
 
 
 def controls(axis: Axis, labels: Sequence[str], theme: Theme, *, data: alt.Data) -> alt.LayerChart:
@@ -133,4 +142,4 @@ def controls(axis: Axis, labels: Sequence[str], theme: Theme, *, data: alt.Data)
         ),
     ]
     chart = alt.layer(*layers).properties(height=alt.Step(STEP))
-    return finish(chart, theme, left=margin_for(labels), right=18)
+    return fitting(chart, theme, left=margin_for(labels), right=18)

@@ -11,9 +11,9 @@ import polars as pl
 
 from isogloss.report.grammar import Axis
 from isogloss.report.page import charts, multiples
-from isogloss.report.page.languages import Named, layer_name, primary, quantity
 from isogloss.report.page.points import packed
-from isogloss.report.palette import OPEN, THEMES, Theme
+from isogloss.report.page.view import Named, View, layer_name
+from isogloss.report.palette import LIGHT, OPEN, Theme, in_dark
 from isogloss.report.tables import metric_words, primary_layer
 from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, Row
@@ -49,7 +49,8 @@ def metrics_of(audit: Audit) -> list[tuple[str, int | None]]:
 
 
 def _drawn(build: Callable[[Theme], Any]) -> dict[str, Any]:
-    return {theme.name: build(theme).to_dict(validate=False) for theme in THEMES}
+    spec = build(LIGHT).to_dict(validate=False)
+    return {"light": spec, "dark": in_dark(spec)}
 
 
 def _finite(values: Iterable[float]) -> list[float]:
@@ -72,13 +73,13 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [record[name] for record in records] for name in records[0]} if records else {}
 
 
-def answer_figure(audit: Audit, languages: Sequence[Named]) -> dict[str, Any]:
+def answer_figure(view: View) -> dict[str, Any]:
     """The first picture: retention per language, or what there is instead."""
-    kind, model = quantity(audit)
-    found = [(one, _answer(audit, one, kind, model)) for one in languages]
+    kind = view.kind
+    found = [(one, _answer(view, one)) for one in view.languages]
     if kind == "retention":
         bounds = [x for _, e in found if e for x in (e.low, e.high, e.value)]
-        axis = _retention_axis(bounds, languages)
+        axis = _retention_axis(bounds, view.pivot)
     else:
         title = "gain in separation (aligned minus reference)" if kind == "gain" else "separation, aligned model"
         axis = _spread((x for _, e in found if e for x in (e.low, e.high, e.value)), title=title)
@@ -89,17 +90,16 @@ def answer_figure(audit: Audit, languages: Sequence[Named]) -> dict[str, Any]:
     return {"kind": kind, "spec": spec, "rows": rows}
 
 
-def _answer(audit: Audit, one: Named, kind: str, model: str) -> Estimate | None:
-    if kind == "retention" and one.pivot:
+def _answer(view: View, one: Named) -> Estimate | None:
+    if view.kind == "retention" and one.pivot:
         return Estimate(value=1.0, n=0, seed=0, method="by definition")
-    return primary(audit, one.code, kind, model)
+    return view.primary(view.kind, one, model=view.model)
 
 
-def _retention_axis(bounds: Iterable[float], languages: Sequence[Named]) -> Axis:
+def _retention_axis(bounds: Iterable[float], pivot: str) -> Axis:
     known = _finite(bounds)
     low = max(RETENTION_ENDS[0], min([0.0, *known]) - 0.04)
     high = min(RETENTION_ENDS[1], max([1.0, *known]) + 0.06)
-    pivot = next((one.name for one in languages if one.pivot), "the pivot")
     ticks = tuple(tick for tick in (FEW_TICKS if high - low > LONG_AXIS else TICKS) if low <= tick <= high)
     return Axis(title=f"share of the gain in {pivot} that arrived", low=low, high=high, percent=True, ticks=ticks)
 
@@ -122,8 +122,9 @@ def _answer_row(one: Named, estimate: Estimate | None, axis: Axis) -> dict[str, 
     }
 
 
-def scores_figure(audit: Audit, languages: Sequence[Named], layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
+def scores_figure(view: View, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
     """Every score, and charts of each metric: by language and, with several layers, by layer."""
+    audit, languages = view.audit, view.languages
     metrics = metrics_of(audit)
     codes = {one.code: i for i, one in enumerate(languages)}
     records = [
@@ -131,8 +132,8 @@ def scores_figure(audit: Audit, languages: Sequence[Named], layers: Sequence[tup
             "language": codes[row.language],
             "metric": metrics.index((row.metric, row.components)),
             "layer": layers.index((row.layer or 0, row.norm)),
-            "model": row.model,
-            **_numbers(row.estimate),
+            "model": visible(row.model),
+            **score_numbers(row.estimate),
         }
         for row in audit.find(kind="score", sample="all")
     ]
@@ -142,12 +143,20 @@ def scores_figure(audit: Audit, languages: Sequence[Named], layers: Sequence[tup
     return {"metrics": charts, "scores": _columns(records), "layer": layers.index((layer, norm))}
 
 
-def _numbers(estimate: Estimate) -> dict[str, Any]:
+def score_numbers(estimate: Estimate) -> dict[str, Any]:
+    """The numbers of a score that figures draw."""
     names = ("value", "low", "high", "null_low", "null_high")
     return {name: getattr(estimate, name) for name in names} | {
         "approximate": visible(estimate.approximate or ""),
         "reason": visible(estimate.reason or ""),
     }
+
+
+def score_axis(rows: Sequence[Row], metric: str, components: int | None) -> Axis:
+    """Span the scores of a metric with their intervals and nulls; distances that grow without end get a log axis."""
+    parts = ("value", "low", "high", "null_low", "null_high")
+    known = (getattr(row.estimate, part) for row in rows for part in parts)
+    return _spread(known, title=metric_title(metric, components), log=metric == "bhattacharyya")
 
 
 def _metric_charts(
@@ -157,16 +166,9 @@ def _metric_charts(
     rows = audit.find(kind="score", sample="all", metric=name, components=components)
     title = metric_title(name, components)
 
-    def axis(of: Iterable[Row], *, log: bool) -> Axis:
-        parts = ("value", "low", "high", "null_low", "null_high")
-        return _spread((getattr(row.estimate, part) for row in of for part in parts), title=title, log=log)
-
-    log = name == "bhattacharyya"
-    wide = axis(rows, log=log)
+    wide = score_axis(rows, name, components)
     found: dict[str, Any] = {
         "title": title,
-        "log": log,
-        "low": wide.low,
         "spec": _drawn(lambda theme: charts.separation(wide, labels, theme, data=ROWS)),
     }
     if several:
@@ -179,7 +181,7 @@ def scatter_figure(
 ) -> dict[str, Any]:
     """The points of every language, and the chart that draws one."""
     models = [model for model in ("reference", "aligned") if (points["model"] == model).any()]
-    spec = _drawn(lambda theme: multiples.scatter(models, theme, data=ROWS).configure(**theme.config()))
+    spec = _drawn(lambda theme: multiples.scatter(models, theme, data=ROWS))
     return {"models": models, "spec": spec, "languages": packed(points, [one.code for one in languages], layers)}
 
 
@@ -194,24 +196,20 @@ def margins_figure(histograms: Mapping[str, Any]) -> dict[str, Any]:
     return {"spec": _drawn(lambda theme: multiples.margins(across, up, theme, data=ROWS)), **histograms}
 
 
-def controls_figure(audit: Audit, languages: Sequence[Named]) -> dict[str, Any]:
+def controls_figure(view: View) -> dict[str, Any]:
     """The aligned model's probe beside what could explain its score."""
-    layer, norm = primary_layer(audit)
     rows = []
-    for one in languages:
-        probe = audit.find(
-            kind="score", language=one.code, model="aligned", layer=layer, norm=norm, metric="auroc", sample="all"
-        )
-        found = [("probe", row) for row in probe]
+    for one in view.languages:
+        found = [("probe", view.row("score", one, "auroc", model="aligned"))]
         for metric, name in (CONTROL_NAMES | {SHUFFLED: "shuffled labels"}).items():
-            found += [(name, row) for row in audit.find(kind="control", language=one.code, metric=metric)]
-        rows += [{"label": one.name, "what": what, **_numbers(row.estimate)} for what, row in found]
+            found.append((name, view.row("control", one, metric)))
+        rows += [{"label": one.name, "what": what, **score_numbers(row.estimate)} for what, row in found if row]
     rows = [row | {"approximate": bool(row["approximate"])} for row in rows if math.isfinite(row["value"])]
     if not rows:
         return {}
     known = _finite(row[part] for row in rows for part in ("value", "low", "high"))
     axis = Axis(title="AUROC: how often the harmful text scores higher", low=min(CHANCE, *known) - 0.02, high=1.0)
-    labels = [one.name for one in languages]
+    labels = [one.name for one in view.languages]
     return {"spec": _drawn(lambda theme: charts.controls(axis, labels, theme, data=ROWS)), "rows": rows}
 
 

@@ -13,7 +13,7 @@ from isogloss.report.grammar import (
     Axis,
     by_label,
     by_model,
-    finish,
+    fitting,
     label_shape,
     model_shape,
     number,
@@ -24,42 +24,40 @@ PANEL = 150
 HEIGHT = 130
 
 
-def scatter(
-    models: Sequence[str], theme: Theme, *, data: alt.Data, interactive: bool = True, legend: bool = False
-) -> alt.HConcatChart:
+def scatter(models: Sequence[str], theme: Theme, *, data: alt.Data) -> alt.HConcatChart:
     """Draw the first two principal components: reference on the left, aligned on the right, each text in both.
 
     Fields of data: index, class, and for each model reference_x, reference_y, aligned_x, aligned_y. Brushing one panel
     highlights the same texts in the other; `focus` is the index of a text to point out.
     """
     brush = alt.selection_interval(name="brush")
-    axis = alt.Axis(labels=False, ticks=False, grid=False, title=None)
-    panels = []
-    for model in models:
-        points = alt.Chart(data).mark_point(
-            filled=True, strokeWidth=0, tooltip=alt.TooltipContent("data") if interactive else alt.Undefined
+    panels = [
+        panel(model, theme, data=data)
+        .encode(
+            opacity=alt.condition(brush, alt.value(0.75), alt.value(0.08)),
+            size=alt.condition("datum.index === focus", alt.value(260), alt.value(32)),
         )
-        panel = points.encode(
-            x=alt.X(f"{model}_x:Q", axis=axis, scale=alt.Scale(zero=False)),
-            y=alt.Y(f"{model}_y:Q", axis=axis, scale=alt.Scale(zero=False)),
-            color=by_label(theme, legend=legend),
-            shape=label_shape(legend=legend),
-        ).properties(width=PANEL, height=PANEL, name=model, view=alt.ViewConfig(stroke=theme.faint))
-        panel = panel.properties(
-            title=alt.TitleParams(model, fontSize=12, fontWeight=400, color=theme.muted, anchor="middle", offset=4)
-        )
-        if interactive:
-            panel = panel.encode(
-                opacity=alt.condition(brush, alt.value(0.75), alt.value(0.08)),
-                size=alt.condition("datum.index === focus", alt.value(260), alt.value(32)),
-            )
-        else:
-            panel = panel.encode(opacity=alt.value(0.65), size=alt.value(22))
-        panels.append(panel)
+        .properties(name=model)
+        for model in models
+    ]
     chart = alt.hconcat(*panels, spacing=10)
-    if interactive:
-        chart.params = _params(models, theme)
-    return chart
+    chart.params = _params(models, theme)
+    return chart.configure(**theme.config())
+
+
+def panel(model: str, theme: Theme, *, data: alt.Data, legend: bool = False) -> alt.Chart:
+    """Draw one model's points; see `scatter` for the fields of data."""
+    axis = alt.Axis(labels=False, ticks=False, grid=False, title=None)
+    title = alt.TitleParams(model, fontSize=12, fontWeight=400, color=theme.muted, anchor="middle", offset=4)
+    points = alt.Chart(data).mark_point(filled=True, strokeWidth=0, opacity=0.65, size=22)
+    if not legend:
+        points = alt.Chart(data).mark_point(filled=True, strokeWidth=0, tooltip=alt.TooltipContent("data"))
+    return points.encode(
+        x=alt.X(f"{model}_x:Q", axis=axis, scale=alt.Scale(zero=False)),
+        y=alt.Y(f"{model}_y:Q", axis=axis, scale=alt.Scale(zero=False)),
+        color=by_label(theme, legend=legend),
+        shape=label_shape(legend=legend),
+    ).properties(width=PANEL, height=PANEL, view=alt.ViewConfig(stroke=theme.faint), title=title)
 
 
 def _params(models: Sequence[str], theme: Theme) -> list[Any]:
@@ -93,7 +91,7 @@ def layers(axis: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
             y=y("value"), fill=fill, shape=model_shape(legend=False)
         ),
     ]
-    return finish(alt.layer(*parts).properties(height=HEIGHT), theme, left=44, right=10)
+    return fitting(alt.layer(*parts).properties(height=HEIGHT), theme, left=44, right=10)
 
 
 def margins(across: Axis, up: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
@@ -113,4 +111,4 @@ def margins(across: Axis, up: Axis, theme: Theme, *, data: alt.Data) -> alt.Laye
         ),
         zero.encode(x=number("at", across)),
     ]
-    return finish(alt.layer(*parts).properties(height=HEIGHT - 20), theme, left=44, right=10)
+    return fitting(alt.layer(*parts).properties(height=HEIGHT - 20), theme, left=44, right=10)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from isogloss.report.page.languages import layer_name
+from isogloss.report.page.view import layer_name
 from isogloss.report.pairs import losses, margins
 from isogloss.report.tables import primary_layer
 from isogloss.report.visible import visible

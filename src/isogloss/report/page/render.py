@@ -101,8 +101,8 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template writes
-    """Make every string that a template writes visible; Markup is our own."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Make all that a template writes visible; Markup is our own, and numbers hide nothing."""
+    return value if isinstance(value, Markup | int | float) else visible(str(value))
 
 
 @functools.cache

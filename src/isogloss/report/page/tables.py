@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from isogloss.report.grammar import MODELS
 from isogloss.report.numbers import DASH, interval, number, plain
 from isogloss.report.page.figures import metric_title, metrics_of
-from isogloss.report.page.languages import Named, primary, primary_row
-from isogloss.report.tables import CONTROL_HEADINGS, primary_layer
+from isogloss.report.page.view import Named, View
+from isogloss.report.tables import CONTROL_HEADINGS
 from isogloss.report.visible import visible
-from isogloss.results import Audit, Estimate
+from isogloss.results import Estimate, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,10 @@ class Table:
     groups: tuple[int, ...] = ()
 
 
-def language_table(audit: Audit, languages: Sequence[Named]) -> Table:
+def language_table(view: View) -> Table:
     """One line a language at the primary estimand: verdict, retention, gain, and what they rest on."""
-    retained = audit.has_reference and len(languages) > 1
+    audit, languages = view.audit, view.languages
+    retained = audit.has_reference and bool(view.others)
     headings = ["language", "resources"]
     headings += ["verdict", "retention", "gain"] if retained else (["gain"] if audit.has_reference else [])
     headings += ["reference", "aligned"] if audit.has_reference else ["aligned"]
@@ -51,14 +53,14 @@ def language_table(audit: Audit, languages: Sequence[Named]) -> Table:
         name="languages",
         caption="Languages at the number that verdicts come from",
         headings=tuple(headings),
-        lines=tuple(tuple(_language_cells(audit, one)[name] for name in headings) for one in languages),
+        lines=tuple(tuple(_language_cells(view, one)[name] for name in headings) for one in languages),
         left=frozenset({"language", "resources", "verdict", "warnings"}),
     )
 
 
-def _language_cells(audit: Audit, one: Named) -> dict[str, Cell]:
-    gain = primary_row(audit, one.code, "gain")
-    codes = dict.fromkeys(notice.code for notice in audit.notices if notice.language == one.code)
+def _language_cells(view: View, one: Named) -> dict[str, Cell]:
+    gain = view.primary_row("gain", one)
+    codes = dict.fromkeys(notice.code for notice in view.audit.notices if notice.language == one.code)
     said = []
     if one.verdict and one.verdict.disagree:
         said.append("metrics disagree")
@@ -71,12 +73,12 @@ def _language_cells(audit: Audit, one: Named) -> dict[str, Cell]:
         "language": _heading(one),
         "resources": Cell(text=DASH if level is None else f"class {level}", value=level, below=one.group),
         "verdict": Cell(text=one.word, below=visible("; ".join(said)), kind=one.known),
-        "retention": Cell(text="pivot") if one.pivot else _cell(primary(audit, one.code, "retention"), digits=2),
+        "retention": Cell(text="pivot") if one.pivot else _cell(view.primary("retention", one), digits=2),
         "gain": _cell(gain.estimate if gain else None, signed=True),
-        "reference": _cell(primary(audit, one.code, "score", "reference")),
-        "aligned": _cell(primary(audit, one.code, "score", "aligned")),
+        "reference": _cell(view.primary("score", one, model="reference")),
+        "aligned": _cell(view.primary("score", one, model="aligned")),
         "smallest visible gap": _plain(gain.detectable_gap if gain else math.nan),
-        "probe AUROC": _probe(audit, one),
+        "probe AUROC": _probe(view, one),
         "warnings": Cell(text=" ".join(codes) or DASH),
     }
 
@@ -98,28 +100,22 @@ def _plain(value: float, *, digits: int = 3) -> Cell:
     return Cell(text=plain(value, digits=digits), value=None if math.isnan(value) else value)
 
 
-def _probe(audit: Audit, one: Named) -> Cell:
-    layer, norm = primary_layer(audit)
-    here = {"kind": "score", "language": one.code, "layer": layer, "norm": norm, "metric": "auroc", "sample": "all"}
-    before, after = (audit.value(model=model, **here) for model in ("reference", "aligned"))
+def _probe(view: View, one: Named) -> Cell:
+    before, after = (view.estimate("score", one, "auroc", model=model) for model in ("reference", "aligned"))
     cell = _cell(after, digits=2)
     was = f"before {number(before, digits=2)}" if before and not math.isnan(before.value) else ""
     return Cell(text=cell.text, value=cell.value, below=was or cell.below)
 
 
-def score_table(audit: Audit, languages: Sequence[Named]) -> Table:
+def score_table(view: View) -> Table:
     """Every metric at the primary layer: scores, gain, retention, chance and p values."""
-    layer, norm = primary_layer(audit)
+    audit = view.audit
     lines, groups = [], []
     metrics = metrics_of(audit)
     for group, (metric, components) in enumerate(metrics):
-        here = {"layer": layer, "norm": norm, "metric": metric, "components": components, "sample": "all"}
-        for one in languages:
-            score = {
-                model: audit.value(kind="score", language=one.code, model=model, **here)
-                for model in ("reference", "aligned")
-            }
-            found = {kind: audit.value(kind=kind, language=one.code, **here) for kind in ("gain", "retention")}
+        for one in view.languages:
+            score = {model: view.estimate("score", one, metric, model=model, components=components) for model in MODELS}
+            gain, kept = (view.row(kind, one, metric, components=components) for kind in ("gain", "retention"))
             aligned = score["aligned"]
             line = [_heading(one), Cell(text=metric_title(metric, components))]
             if audit.has_reference:
@@ -127,10 +123,8 @@ def score_table(audit: Audit, languages: Sequence[Named]) -> Table:
             line += [_cell(aligned), _plain(aligned.null_high if aligned else math.nan)]
             line.append(_p(aligned))
             if audit.has_reference:
-                logit = any(row.scale == "logit" for row in audit.find(kind="gain", language=one.code, **here))
-                gain = _cell(found["gain"], signed=True)
-                line.append(Cell(text=gain.text, value=gain.value, below=gain.below + (" log odds" if logit else "")))
-                line += [_p(found["gain"]), Cell(text="pivot") if one.pivot else _cell(found["retention"], digits=2)]
+                line += _gain_cells(gain)
+                line.append(Cell(text="pivot") if one.pivot else _cell(kept.estimate if kept else None, digits=2))
             lines.append(tuple(line))
             groups.append(group)
     headings = ["language", "metric", "reference", "aligned", "shuffled up to", "p or fdr", "gain", "p or fdr of gain"]
@@ -147,6 +141,12 @@ def score_table(audit: Audit, languages: Sequence[Named]) -> Table:
     )
 
 
+def _gain_cells(gain: Row | None) -> list[Cell]:
+    found = _cell(gain.estimate if gain else None, signed=True)
+    logit = " log odds" if gain and gain.scale == "logit" else ""
+    return [replace(found, below=found.below + logit), _p(gain.estimate if gain else None)]
+
+
 def _p(estimate: Estimate | None) -> Cell:
     """What is corrected for many comparisons, where there is such a number."""
     if estimate is None:
@@ -157,24 +157,19 @@ def _p(estimate: Estimate | None) -> Cell:
     return Cell(text=text, value=None if math.isnan(value) else value, below=name)
 
 
-def control_table(audit: Audit, languages: Sequence[Named]) -> Table:
+def control_table(view: View) -> Table:
     """The aligned model's probe and its controls, AUROC above share of pairs told apart."""
-    layer, norm = primary_layer(audit)
     lines = []
-    for one in languages:
-        own = {"language": one.code, "sample": "all"}
-        probes = [
-            audit.value(kind="score", model="aligned", layer=layer, norm=norm, metric=metric, **own)
-            for metric in ("auroc", "twin_accuracy")
-        ]
+    for one in view.languages:
+        probes = [view.estimate("score", one, metric, model="aligned") for metric in ("auroc", "twin_accuracy")]
         line = [_heading(one), _two(probes)]
         for name in ("length", "ngram", "random_weights"):
             pair = (f"{name}_auroc", f"{name}_twin_accuracy")
-            line.append(_two([audit.value(kind="control", metric=metric, **own) for metric in pair]))
-        shuffled = audit.value(kind="control", metric="shuffled_labels_auroc", **own)
+            line.append(_two([view.estimate("control", one, metric) for metric in pair]))
+        shuffled = view.estimate("control", one, "shuffled_labels_auroc")
         line.append(_plain(shuffled.high, digits=2) if shuffled else Cell(text=DASH))
         others = ("edit_share", "tokens_per_character", "bits_per_character")
-        line += [_cell(audit.value(kind="control", metric=name, **own), digits=2) for name in others]
+        line += [_cell(view.estimate("control", one, name), digits=2) for name in others]
         lines.append(tuple(line))
     return Table(
         name="controls",
@@ -192,15 +187,15 @@ def _two(found: Sequence[Estimate | None]) -> Cell:
     return Cell(text=cell.text, value=cell.value, below=below)
 
 
-def matched_table(audit: Audit, languages: Sequence[Named]) -> Table | None:
+def matched_table(view: View) -> Table | None:
     """Retention on all texts beside that on texts matched with the pivot's; None where nothing was matched."""
     lines = []
-    for one in languages:
-        on_matched = primary_row(audit, one.code, "retention", sample="matched")
+    for one in view.languages:
+        on_matched = view.primary_row("retention", one, sample="matched")
         if on_matched and not one.pivot:
             word = visible(one.verdict.matched or DASH) if one.verdict else DASH
             texts = Cell(text=str(on_matched.estimate.n), value=on_matched.estimate.n)
-            kept = _cell(primary(audit, one.code, "retention"), digits=2)
+            kept = _cell(view.primary("retention", one), digits=2)
             lines.append(
                 (_heading(one), Cell(text=one.word, kind=one.known), kept, Cell(text=word),
                  _cell(on_matched.estimate, digits=2), texts)

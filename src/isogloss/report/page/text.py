@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isogloss.report.numbers import number
-from isogloss.report.page.languages import Named, primary, primary_row
+from isogloss.report.page.view import Named, View
 from isogloss.report.palette import OPEN
 from isogloss.report.visible import visible
 from isogloss.results import Audit
@@ -82,11 +82,10 @@ def names(found: Sequence[str]) -> str:
     return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else list(found))
 
 
-def answer(audit: Audit, languages: Sequence[Named]) -> str:
+def answer(view: View) -> str:
     """Say in one sentence in which languages alignment holds, from the verdicts."""
-    others = [one for one in languages if not one.pivot]
-    pivot = next((one.name for one in languages if one.pivot), "the pivot")
-    if not audit.has_reference:
+    pivot, others = view.pivot, view.others
+    if not view.audit.has_reference:
         return "This model has no public reference, so what alignment changed cannot be measured"
     if not others:
         return f"Only {pivot} was measured, so there is nothing to compare it with"
@@ -122,16 +121,15 @@ def _pivot_unclear(others: Sequence[Named]) -> bool:
     return any(one.verdict and one.verdict.verdict == "inconclusive" and one.verdict.reason for one in others)
 
 
-def below_answer(audit: Audit, languages: Sequence[Named]) -> str:
+def below_answer(view: View) -> str:
     """Say what the answer rests on, so that a sceptic can check it."""
-    pivot = next((one.name for one in languages if one.pivot), "the pivot")
-    others = [one for one in languages if not one.pivot]
-    if not audit.has_reference:
+    pivot, others = view.pivot, view.others
+    if not view.audit.has_reference:
         return (
             "What this page shows is how far harmful and harmless text lie apart in the aligned model alone. Levels "
             "differ between languages for many reasons, so they rank no language."
         )
-    gain = primary(audit, audit.pivot, "gain")
+    gain = view.primary("gain", view.languages[0])
     gained = number(gain, signed=True)
     if _pivot_unclear(others):
         return (
@@ -140,7 +138,7 @@ def below_answer(audit: Audit, languages: Sequence[Named]) -> str:
         )
     if not others:
         return f"Between the reference and the aligned model, separation in {pivot} changed by {gained}."
-    level = audit.config.get("level")
+    level = view.audit.config.get("level")
     wrong = f"at most {100 * (1 - level):.0f} %" if isinstance(level, float) else "small"
     return (
         f"Alignment changed how far harmful and harmless text lie apart in the model's hidden states; in {pivot} by "
@@ -150,13 +148,13 @@ def below_answer(audit: Audit, languages: Sequence[Named]) -> str:
     )
 
 
-def advice(audit: Audit, languages: Sequence[Named]) -> list[Advice]:
+def advice(view: View) -> list[Advice]:
     """Say what to do next, by verdict."""
-    others = [one for one in languages if not one.pivot]
-    if not audit.has_reference or not others:
+    others = view.others
+    if not view.audit.has_reference or not others:
         return []
     if _pivot_unclear(others):
-        row = primary_row(audit, audit.pivot, "gain")
+        row = view.primary_row("gain", view.languages[0])
         seen = f" (its gain is {row.pivot_z:.1f} standard errors)" if row and not math.isnan(row.pivot_z) else ""
         why = f"Without a clear gain in the pivot nothing can be compared with it{seen}."
         return [
@@ -170,16 +168,16 @@ def advice(audit: Audit, languages: Sequence[Named]) -> list[Advice]:
     return found
 
 
-def detectable(audit: Audit) -> str:
+def detectable(view: View) -> str:
     """Say which gaps to the pivot would have been seen, or nothing where that is not known."""
-    rows = [primary_row(audit, code, "gain") for code in audit.languages if code != audit.pivot]
+    rows = [view.primary_row("gain", one) for one in view.others]
     found = sorted({f"{row.detectable_gap:.3f}" for row in rows if row and not math.isnan(row.detectable_gap)})
     return " to ".join(dict.fromkeys([found[0], found[-1]])) if found else ""
 
 
-def pivot_clear(audit: Audit) -> str:
+def pivot_clear(view: View) -> str:
     """Say how clear of zero the pivot's own gain is."""
-    row = primary_row(audit, audit.pivot, "gain")
+    row = view.primary_row("gain", view.languages[0])
     if row is None or math.isnan(row.pivot_z):
         return ""
     return f"; the gain of the pivot itself is {row.pivot_z:.1f} standard errors from zero"

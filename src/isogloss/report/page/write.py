@@ -12,6 +12,7 @@ import polars as pl
 
 from isogloss.notices import NOTICES
 from isogloss.report.command import command
+from isogloss.report.grammar import MODELS
 from isogloss.report.page.figures import (
     answer_figure,
     controls_figure,
@@ -21,12 +22,14 @@ from isogloss.report.page.figures import (
     scatter_figure,
     scores_figure,
 )
-from isogloss.report.page.languages import Named, ordered
 from isogloss.report.page.notices import EXPLAINED, MEASURED, NOISE, TEXT, warned
 from isogloss.report.page.points import complete, layer_names, layers_of, pair_figures, shown_per_place
+from isogloss.report.page.provenance import provenance
 from isogloss.report.page.render import render
 from isogloss.report.page.tables import control_table, language_table, lost_tables, matched_table, score_table
 from isogloss.report.page.text import MEANING, advice, answer, below_answer, detectable, pivot_clear, spoken
+from isogloss.report.page.view import View
+from isogloss.report.page.view import view as look
 from isogloss.report.visible import visible
 from isogloss.results import Audit
 
@@ -67,17 +70,18 @@ def page_html(
 ) -> str:
     """Return the page of an audit as HTML; see `write_page`. Equal arguments give equal pages."""
     points = complete(points)
-    languages = ordered(audit)
+    view = look(audit)
+    languages = list(view.languages)
     codes = [one.code for one in languages]
     layers = layers_of(audit, points)
     histograms, lost = pair_figures(audit, points, codes)
     lost_found = lost_tables(lost, languages)
     figures = {
-        "answer": answer_figure(audit, languages),
-        "scores": scores_figure(audit, languages, layers),
+        "answer": answer_figure(view),
+        "scores": scores_figure(view, layers),
         "scatter": scatter_figure(points, languages, layers),
         "margins": margins_figure(histograms),
-        "controls": controls_figure(audit, languages),
+        "controls": controls_figure(view),
         "lost": [{"language": languages.index(one.language), "ids": one.ids} for one in lost_found],
     }
     data = {
@@ -88,51 +92,59 @@ def page_html(
     }
     content = {
         "audit": audit,
-        "run": run or {},
+        "provenance": provenance(audit, run or {}, _verdicts_from(audit)),
         "languages": languages,
         "layers": data["layers"],
         "figures": figures,
         "tables": {
-            "languages": language_table(audit, languages),
-            "scores": score_table(audit, languages),
-            "controls": control_table(audit, languages),
-            "matched": matched_table(audit, languages),
+            "languages": language_table(view),
+            "scores": score_table(view),
+            "controls": control_table(view),
+            "matched": matched_table(view),
         },
         "lost": lost_found,
-        "answer": answer(audit, languages),
-        "below_answer": below_answer(audit, languages),
-        "advice": advice(audit, languages),
+        "answer": answer(view),
+        "below_answer": below_answer(view),
+        "advice": advice(view),
         "meaning": MEANING,
-        "notices": _notices(audit, languages),
+        "notices": _notices(view),
         "codes": {code: (NOTICES[code], words) for code, (_, words) in EXPLAINED.items()},
         "command": command(audit),
         "setting": functools.partial(spoken, audit),
-        "facts": _facts(audit, points, layers),
+        "facts": _facts(view, points, layers),
         "has_texts": texts is not None,
     }
     return render("page.html.j2", content, data | _texts(figures, texts))
 
 
-def _notices(audit: Audit, languages: Sequence[Named]) -> dict[str, Any]:
-    names = {one.code: one.name for one in languages}
-    return {section: warned(audit.notices, section, names) for section in (MEASURED, NOISE, TEXT)}
+def _notices(view: View) -> dict[str, Any]:
+    names = {one.code: one.name for one in view.languages}
+    return {section: warned(view.audit.notices, section, names) for section in (MEASURED, NOISE, TEXT)}
 
 
-def _facts(audit: Audit, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
-    scores = audit.find(kind="score")
+def _facts(view: View, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    audit = view.audit
+    scores, level = audit.find(kind="score"), audit.config.get("level")
     most = shown_per_place(len(audit.languages), len(layers))
     texts = max((part["text_id"].n_unique() for part in points.partition_by("language")), default=0)
     return {
         "per_class": scores[0].estimate.n if scores else 0,
-        "gaps": detectable(audit),
-        "pivot_z": pivot_clear(audit),
+        "gaps": detectable(view),
+        "pivot_z": pivot_clear(view),
         "place": place(audit),
+        "level": f"{100 * level:.0f} %" if isinstance(level, float) else "level not stated",
+        "corpus": str(audit.corpus.get("name") or "without a name"),
+        **{role: str((audit.models.get(role) or {}).get("name") or "without a name") for role in MODELS},
         "metric": metric_title(audit.primary.metric, audit.primary.components),
         "shown": min(most, texts),
         "texts": texts,
         "pairs": bool(points["pair_id"].is_not_null().any()),
         "scored": bool(points["score"].is_not_null().any()),
     }
+
+
+def _verdicts_from(audit: Audit) -> str:
+    return f"{metric_title(audit.primary.metric, audit.primary.components)} at layer {place(audit)}"
 
 
 def _texts(figures: Mapping[str, Any], texts: Mapping[str, str] | None) -> dict[str, Any]:

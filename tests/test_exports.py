@@ -61,7 +61,7 @@ def test_the_first_table_is_the_primary_estimand_with_verdicts():
     assert first.rows[0][:3] == ("en English", "0.050 [0.010, 0.090]", "0.300 [0.250, 0.350]")
     assert first.rows[0][3:] == ("+0.250 [+0.188, +0.312]", "–", "pivot")
     assert [row[0] for row in first.rows] == ["en English", "am Amharic", "sw Swahili"]
-    assert first.rows[2][3:] == ("+0.031 ≈[-0.062, +0.125]", "0.12 ≈[-0.25, 0.24]", "not reached")
+    assert first.rows[2][3:] == ("+0.031 ≈[-0.062, +0.125]", "0.12 ≈[-0.25, 0.24]", "not reached, metrics disagree")
     assert first.left == {0, 5}
     assert "share of variance between the classes, 10 principal components, layer 4 (post-norm)" in first.title
     assert first.notes[0].startswith("Of what alignment did in en")

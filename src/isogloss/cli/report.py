@@ -42,21 +42,21 @@ def report(
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
     from isogloss.report.read_run import read_run  # noqa: PLC0415
+    from isogloss.results import Audit  # noqa: PLC0415
 
     _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
-    found = read_run(run)
-
-    def sample() -> Corpus | None:
-        return _sample(found.audit, corpus, column) if show_text or embed_text else None
-
+    if pairs and out:
+        raise UsageError("--out", found="it with --pairs", expected="a page or tables", do="drop one")
     if form or card:
-        deliver(_card(found.audit) if card else _tables(found.audit, form or ""), out)
-    elif pairs:
-        if out:
-            raise UsageError("--out", found="it with --pairs", expected="a page or tables", do="drop one")
-        _print_pairs(found, pairs, sample())
+        audit = Audit.load(run)
+        deliver(_card(audit) if card else _tables(audit, form or ""), out)
+        return
+    found = read_run(run)
+    sample = _sample(found.audit, corpus, column) if show_text or embed_text else None
+    if pairs:
+        _print_pairs(found, pairs, sample)
     else:
-        _write_page(found, out or run / "report.html", sample())
+        _write_page(found, out or run / "report.html", sample)
 
 
 def _check(

@@ -142,7 +142,6 @@ def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
     probes = [_probe(audit, code, model) for model in ("reference", "aligned")]
     gain, kept = primary(audit, code, "gain"), primary(audit, code, "retention")
     row = _primary_row(audit, code, "gain")
-    word = verdict.verdict if verdict else DASH
     return Line(
         language=label(code),
         reference=number(primary(audit, code, "score", "reference")),
@@ -151,12 +150,17 @@ def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
         interval=interval(gain, signed=True),
         retention=number(kept, digits=2),
         kept=interval(kept, digits=2),
-        verdict=f"{word}, metrics disagree" if verdict and verdict.disagree else word,
+        verdict=verdict_words(verdict) if verdict else DASH,
         detectable=plain(row.detectable_gap) if row else DASH,
         pivot_z=plain(row.pivot_z, digits=1) if row else DASH,
         probe=" → ".join(number(probe, digits=2) for probe in probes if probe) or DASH,
         codes=" ".join(dict.fromkeys(notice.code for notice in audit.notices if notice.language == code)),
     )
+
+
+def verdict_words(one: LanguageVerdict) -> str:
+    """Write a verdict, and beside it that metrics disagree where they do."""
+    return f"{one.verdict}, metrics disagree" if one.disagree else one.verdict
 
 
 def _control_line(audit: Audit, code: str) -> ControlLine:

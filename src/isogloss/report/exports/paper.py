@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from isogloss.report.numbers import DASH, with_interval
-from isogloss.report.tables import headline, label, measured, metric_words, order, primary_layer
+from isogloss.report.tables import headline, label, measured, metric_words, order, primary_layer, verdict_words
 from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, Row
 
@@ -50,7 +50,7 @@ def _table(audit: Audit, metric: str, components: int | None) -> PaperTable:
     rows = {(row.language, row.kind, row.model): row for row in _rows(audit, metric, components, "all")}
     columns = _columns(audit, rows.values())
     codes = sorted(audit.languages, key=lambda code: order(audit, code))
-    words = {one.language: one.verdict for one in audit.verdicts} if primary else {}
+    words = {one.language: verdict_words(one) for one in audit.verdicts} if primary else {}
     headings = ("language", *columns, *(["verdict"] if words else []))
     return PaperTable(
         name="-".join(part for part in (metric.replace("_", "-"), str(components or "")) if part),

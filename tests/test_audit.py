@@ -245,11 +245,18 @@ def test_other_things_in_out_are_refused(make, pair, corpus, tmp_path, run):
         isogloss.audit(pair, corpus, config=NO_CONTROLS, out=out, store=run[2])
 
 
-def test_a_failed_audit_leaves_nothing_behind(pair, corpus, tmp_path, monkeypatch):
+def test_a_failed_audit_leaves_no_result_behind(pair, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("isogloss.auditing.run_folder.write_figures", _fail)
     with pytest.raises(AssertionError):
         isogloss.audit(pair, corpus, config=FAST, out=tmp_path / "runs" / "out", store=tmp_path / "store")
-    assert list((tmp_path / "runs").iterdir()) == []
+    (left,) = (tmp_path / "runs" / "out").iterdir()
+    assert left.name == "run.json"
+    assert list(json.loads(left.read_text())) == ["execution", "identity"]
+    monkeypatch.undo()
+    # A run without a result is nobody's loss: other settings may take its folder.
+    other = replace(FAST, seed=1)
+    isogloss.audit(pair, corpus, config=other, out=tmp_path / "runs" / "out", store=tmp_path / "store")
+    assert json.loads(left.read_text())["identity"]["config"]["seed"] == 1
 
 
 def test_a_model_without_reference_gets_scores_but_no_gain(pair, corpus, tmp_path):

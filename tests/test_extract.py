@@ -19,6 +19,7 @@ from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model, load_tokenizer, use_checkpoint
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
+from running import run
 
 TEXTS = ["a", "two words", "and a somewhat longer sentence that pads all others", "two words", "final one."]
 
@@ -43,7 +44,7 @@ def transformers_states(model, row):
 @pytest.mark.parametrize("position", ["last", "mean"])
 def test_states_equal_those_of_transformers_for_single_texts(tiny, rows, position):
     layers = ExtractSpec(layers=("0", "1", "3", "final")).resolve(tiny.depth)
-    states = hidden_states(tiny, rows, layers, position=position)
+    states = run(tiny, rows, layers, position=position)
     for i, row in enumerate(rows):
         oracle = transformers_states(tiny, row)
         for layer in layers:
@@ -54,7 +55,7 @@ def test_states_equal_those_of_transformers_for_single_texts(tiny, rows, positio
 
 def test_pre_norm_state_becomes_post_norm_state_by_the_final_norm(tiny, rows):
     pre, post = ExtractSpec(layers=("final", "final-pre")).resolve(tiny.depth)
-    states = hidden_states(tiny, rows, (pre, post))
+    states = run(tiny, rows, (pre, post))
     normed = tiny.decoder.norm(torch.tensor(states[pre])).detach().numpy()
     np.testing.assert_allclose(states[post], normed, rtol=1e-4, atol=1e-5)
     assert not np.allclose(states[pre], states[post])
@@ -65,8 +66,8 @@ def test_a_batch_agrees_with_one_text_at_a_time(tiny):
     texts = ["".join(rng.choice(list("abc def."), size=int(n))) + "x" for n in rng.integers(1, 90, size=64)]
     rows = encode(tiny.tokenizer, texts).ids
     layers = ExtractSpec(layers=("all",)).resolve(tiny.depth)
-    together = hidden_states(tiny, rows, layers, token_budget=10_000)
-    alone = hidden_states(tiny, rows, layers, token_budget=1)
+    together = run(tiny, rows, layers, token_budget=10_000)
+    alone = run(tiny, rows, layers, token_budget=1)
     for layer in layers:
         error = np.linalg.norm(together[layer] - alone[layer], axis=1) / np.linalg.norm(alone[layer], axis=1)
         assert error.max() < 1e-4
@@ -77,17 +78,17 @@ def test_reading_the_padded_end_would_be_noticed(tiny, rows):
     layer = Layer(tiny.depth, "post")
     width = max(map(len, rows))
     padded = [row + (0,) * (width - len(row)) for row in rows]
-    wrong = hidden_states(tiny, padded, [layer])[layer]
-    right = hidden_states(tiny, rows, [layer])[layer]
+    wrong = run(tiny, padded, [layer])[layer]
+    right = run(tiny, rows, [layer])[layer]
     assert np.abs(wrong - right)[0].max() > 1e-2
 
 
 def test_identical_texts_are_run_once_and_get_equal_rows(tiny, rows):
-    plan = plan_batches(rows, token_budget=64)
+    plan = plan_batches(rows, token_budget=64, overhead=100)
     assert len(plan.distinct) == 4
     assert sorted(i for batch in plan.batches for i in batch) == [0, 1, 2, 3]
     assert all(len(b) * max(len(plan.distinct[i]) for i in b) <= 64 or len(b) == 1 for b in plan.batches)
-    state = hidden_states(tiny, rows, [Layer(2, "")])[Layer(2, "")]
+    state = run(tiny, rows, [Layer(2, "")])[Layer(2, "")]
     np.testing.assert_array_equal(state[1], state[3])
 
 
@@ -96,19 +97,30 @@ def test_hooks_are_gone_after_extraction(tiny, rows):
         return [(list(block._forward_hooks), list(block._forward_pre_hooks)) for block in tiny.blocks]
 
     before = hooks()  # transformers has hooks of its own
-    hidden_states(tiny, rows, ExtractSpec(layers=("all",)).resolve(tiny.depth))
+    run(tiny, rows, ExtractSpec(layers=("all",)).resolve(tiny.depth))
     assert hooks() == before
 
 
-def test_infinite_and_zero_states_are_refused(tiny_folder):
-    model = load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
-    rows = encode(model.tokenizer, TEXTS).ids
-    model.decoder.norm.weight.data.fill_(float("inf"))
-    with pytest.raises(ModelError, match=r"hidden states of layer 4-post.*infinite"):
-        hidden_states(model, rows, [Layer(4, "post")])
-    model.decoder.norm.weight.data.fill_(-1.0)  # Gemma multiplies by 1 + weight
-    with pytest.raises(ModelError, match="4 with zeros only"):
-        hidden_states(model, rows, [Layer(4, "post")])
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (float("inf"), "undefined values in 60 of 60 texts"),
+        (-1.0, "zeros only in 60; "),
+    ],  # Gemma multiplies by 1 + weight
+)
+def test_infinite_and_zero_states_are_refused_by_name(weight, words, tiny_folder, parallel_file, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        model = load_model(*args, **kwargs)
+        model.decoder.norm.weight.data.fill_(weight)
+        return model
+
+    monkeypatch.setattr("isogloss.activations.compute.load_model", broken)
+    corpus = isogloss.load_corpus(parallel_file, languages=["en"])
+    spec = ExtractSpec(layers=("2", "final"))
+    with pytest.raises(ModelError, match=rf"{tiny_folder} at layer 4-post.*{words}") as error:
+        isogloss.extract(ModelRef(base=str(tiny_folder)), corpus, spec, store=tmp_path / "store", device="cpu")
+    assert f"the first is text {corpus.frame['text_id'][0]};" in str(error.value)
+    assert not list((tmp_path / "store").rglob("*.safetensors"))
 
 
 def test_a_pair_shares_its_base_and_switches_the_adapter(tiny_folder, adapter_folder):
@@ -121,7 +133,7 @@ def test_a_pair_shares_its_base_and_switches_the_adapter(tiny_folder, adapter_fo
 
     def read(checkpoint):
         with use_checkpoint(model, checkpoint):
-            return hidden_states(model, rows, [layer])[layer]
+            return run(model, rows, [layer])[layer]
 
     before, with_adapter, after = read(base), read(aligned), read(base)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
@@ -182,7 +194,9 @@ def test_one_more_language_computes_only_that_language(tiny_folder, parallel_fil
     seen = []
     monkeypatch.setattr(
         "isogloss.activations.compute.hidden_states",
-        lambda model, rows, *args, **kwargs: seen.append(len(rows)) or hidden_states(model, rows, *args, **kwargs),
+        lambda model, plan, *args, **kwargs: (
+            seen.append(len(plan.inverse)) or hidden_states(model, plan, *args, **kwargs)
+        ),
     )
     isogloss.extract(ref, isogloss.load_corpus(parallel_file), store=store)
     assert seen == [60]
@@ -215,7 +229,7 @@ def test_a_random_model_is_filled_beside_the_pair(
     counted(monkeypatch, "load_model", load_model, loads)
     counted(monkeypatch, "load_tokenizer", load_tokenizer, tokenizers)
     found = locate(refs, corpus, ExtractSpec(rendering=rendering), store=tmp_path / "store")
-    assert fill(found, device="cpu") == 6
+    assert fill(found) == 6
     assert loads == [str(refs["reference"]), str(refs["random"])]
     assert tokenizers == [str(refs["aligned"])]
     final = Layer(4, "post")

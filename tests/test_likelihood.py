@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,7 @@ from isogloss.models.load import load_model, use_checkpoint
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
 from isogloss.progress import silent
+from running import PLAIN
 
 TEXTS = ["a", "two words", "and a somewhat longer sentence that pads all others", "two words", "final one, Straße."]
 SIZES = {
@@ -72,7 +74,7 @@ def transformers_bits(model, row):
 
 
 def test_bits_equal_the_loss_of_transformers_for_single_texts(tiny, rows):
-    bits = text_bits(tiny, rows)
+    bits = text_bits(tiny, rows, execution=PLAIN)
     assert (bits.dtype, bits.shape) == (np.float64, (5,))
     np.testing.assert_allclose(bits, [transformers_bits(tiny, row) for row in rows], rtol=1e-4)
     assert bits[1] == bits[3]
@@ -90,7 +92,7 @@ def test_what_an_architecture_does_to_its_logits_is_done(name, settings, rows, t
     model = other_architecture(tmp_path, name, **settings)
     check_head(model)
     expected = np.array([transformers_bits(model, row) for row in rows])
-    np.testing.assert_allclose(text_bits(model, rows), expected, rtol=1e-4)
+    np.testing.assert_allclose(text_bits(model, rows, execution=PLAIN), expected, rtol=1e-4)
     with torch.inference_mode():
         row = torch.tensor(rows[2])
         raw = model.causal.get_output_embeddings()(model.decoder(input_ids=row[None]).last_hidden_state)[0]
@@ -112,20 +114,24 @@ def test_an_unknown_step_after_the_head_is_refused(tiny, rows, corpus, tmp_path,
     assert found["aligned"].missing == ("de", "en")
     tiny.causal.get_output_embeddings = lambda: None
     with pytest.raises(ModelError, match="no LM head in Gemma3ForCausalLM"):
-        text_bits(tiny, rows)
+        text_bits(tiny, rows, execution=PLAIN)
 
 
 def test_batches_and_parts_of_a_batch_make_no_difference(tiny, monkeypatch):
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("abc def."), size=int(n))) + "x" for n in rng.integers(1, 90, size=40)]
     rows = encode(tiny.tokenizer, texts).ids
-    together = text_bits(tiny, rows, token_budget=10_000)
-    np.testing.assert_allclose(text_bits(tiny, rows, token_budget=1), together, rtol=1e-5)
+    together = text_bits(tiny, rows, execution=replace(PLAIN, token_budget=10_000, overhead=10**6))
+    np.testing.assert_allclose(
+        text_bits(tiny, rows, execution=replace(PLAIN, token_budget=1, overhead=10**6)), together, rtol=1e-5
+    )
     sizes = []
     logits = likelihood._logits
     monkeypatch.setattr(likelihood, "LOGITS", 7 * 300)
     monkeypatch.setattr(likelihood, "_logits", lambda model, states: sizes.append(len(states)) or logits(model, states))
-    np.testing.assert_allclose(text_bits(tiny, rows, token_budget=10_000), together, rtol=1e-5)
+    np.testing.assert_allclose(
+        text_bits(tiny, rows, execution=replace(PLAIN, token_budget=10_000, overhead=10**6)), together, rtol=1e-5
+    )
     scored = sum(len(row) - 1 for row in set(rows))
     assert max(sizes) == 7
     assert sum(sizes) == scored  # padding and BOS never reach the head
@@ -133,25 +139,35 @@ def test_batches_and_parts_of_a_batch_make_no_difference(tiny, monkeypatch):
 
 def test_a_model_that_knows_nothing_needs_the_log_of_its_vocabulary(tiny, rows):
     tiny.causal.lm_head.weight = torch.nn.Parameter(torch.zeros(300, 32))
-    np.testing.assert_allclose(text_bits(tiny, rows), [(len(row) - 1) * math.log2(300) for row in rows], rtol=1e-6)
+    np.testing.assert_allclose(
+        text_bits(tiny, rows, execution=PLAIN), [(len(row) - 1) * math.log2(300) for row in rows], rtol=1e-6
+    )
 
 
 def test_the_first_token_is_free_and_no_rows_are_no_bits(tiny):
-    assert text_bits(tiny, [(1,), (7,)]).tolist() == [0.0, 0.0]
-    assert text_bits(tiny, []).shape == (0,)
-    shorter, longer = text_bits(tiny, [(5, 9), (5, 9, 9)])
+    assert text_bits(tiny, [(1,), (7,)], execution=PLAIN).tolist() == [0.0, 0.0]
+    assert text_bits(tiny, [], execution=PLAIN).shape == (0,)
+    shorter, longer = text_bits(tiny, [(5, 9), (5, 9, 9)], execution=PLAIN)
     assert 0 < shorter < longer
 
 
-def test_likelihoods_that_are_not_finite_are_refused(tiny, rows):
-    tiny.decoder.norm.weight.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="4 texts with an infinite or undefined one"):
-        text_bits(tiny, (*rows[:4], (1, 50, 51)))
+def test_likelihoods_that_are_not_finite_are_refused_by_name(corpus, tiny_folder, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        return np.where(np.arange(10) < 3, text_bits(*args, **kwargs), np.nan)
+
+    monkeypatch.setattr("isogloss.behaviour.compute.text_bits", broken)
+    found = locate_bits({"aligned": fetch(ModelRef(base=str(tiny_folder)))}, corpus, store=tmp_path)
+    first = corpus.part("de")["text_id"][3]
+    with pytest.raises(
+        ModelError, match=rf"under {tiny_folder}: .*undefined ones of 7 of 10; the first is text {first};"
+    ):
+        fill_bits(found)
+    assert found["aligned"].missing == ("de", "en")
 
 
 def test_every_text_advances_the_progress_once(tiny, rows):
     steps = []
-    text_bits(tiny, rows, token_budget=40, advance=steps.append)
+    text_bits(tiny, rows, execution=replace(PLAIN, token_budget=40, overhead=10**6), advance=steps.append)
     assert sum(steps) == len(rows)
 
 
@@ -178,13 +194,13 @@ def test_bits_are_kept_in_the_store_and_a_second_audit_loads_nothing(corpus, tin
 
     found = locate_bits(checkpoints, corpus, store=tmp_path)
     assert [one.missing for one in found.values()] == [("de", "en")] * 3
-    assert fill_bits(found, device="cpu", track=track) == 6
+    assert fill_bits(found, track=track) == 6
     assert shown == [("Reading likelihoods", 60)]
     for checkpoint, one in zip(checkpoints.values(), found.values(), strict=True):
         model = load_model(checkpoint, device="cpu")
         texts = corpus.part("de")["text"].to_list()
         with use_checkpoint(model, checkpoint):
-            expected = text_bits(model, encode(model.tokenizer, texts).ids)
+            expected = text_bits(model, encode(model.tokenizer, texts).ids, execution=PLAIN)
         np.testing.assert_allclose(one.bits("de"), expected, rtol=1e-5)
         assert one.characters("de").tolist() == [len(text) for text in texts]
         assert one.bits_per_character("de") == pytest.approx(expected.sum() / sum(map(len, texts)), rel=1e-5)
@@ -213,7 +229,7 @@ print(fill_bits(found), "torch" in sys.modules)
 def test_a_smaller_sample_reads_the_larger_one_and_other_settings_do_not(corpus, tiny_folder, tmp_path):
     checkpoints = {"aligned": fetch(ModelRef(base=str(tiny_folder)))}
     large = locate_bits(checkpoints, corpus, store=tmp_path)
-    fill_bits(large, device="cpu")
+    fill_bits(large)
     small = Corpus(name="small", frame=corpus.frame.filter(pl.col("language") == "en")[3:7])
     found = locate_bits(checkpoints, small, store=tmp_path)["aligned"]
     assert found.missing == ()
@@ -224,7 +240,7 @@ def test_a_smaller_sample_reads_the_larger_one_and_other_settings_do_not(corpus,
 
 def test_a_text_that_is_cut_counts_only_the_characters_that_were_scored(corpus, tiny_folder, tmp_path):
     found = locate_bits({"aligned": fetch(ModelRef(base=str(tiny_folder)))}, corpus, max_tokens=8, store=tmp_path)
-    fill_bits(found, device="cpu")
+    fill_bits(found)
     assert found["aligned"].characters("en").tolist() == [7] * 10  # BOS and seven letters
 
 

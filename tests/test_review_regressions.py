@@ -35,7 +35,7 @@ def test_a_smaller_sample_of_stored_texts_is_read_not_computed(tiny_folder, tmp_
     real = isogloss.activations.compute.hidden_states
     monkeypatch.setattr(
         "isogloss.activations.compute.hidden_states",
-        lambda model, rows, *a, **k: computed.append(len(rows)) or real(model, rows, *a, **k),
+        lambda model, plan, *a, **k: computed.append(len(plan.inverse)) or real(model, plan, *a, **k),
     )
     audit = isogloss.audit(pair, isogloss.load_corpus(write(tmp_path / "b.jsonl", both)), config=config, store=store)
     assert computed == [60]

@@ -14,7 +14,7 @@ SOURCE = Path(isogloss.__file__).parent
 #: From top to bottom; data flows down this list.
 ROOMS = (
     ("errors", "notices", "progress"),
-    ("files",),
+    ("files", "locks"),
     ("corpora",),
     ("models",),
     ("activations",),

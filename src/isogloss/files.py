@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -10,10 +11,26 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from isogloss.errors import StoreError
+
 CACHE_VARIABLE = "ISOGLOSS_CACHE"
+#: How the names end of files and folders that are not written to their end.
+UNFINISHED = ".unfinished"
+
+#: What the user can do about a write that failed, where the system's own words do not say it.
+ADVICE = {
+    errno.ENOSPC: "free some space there, or choose another {option}; then run the same command again",
+    errno.EDQUOT: "free some of your quota, or choose another {option}; then run the same command again",
+    errno.EROFS: "choose another {option}, on a disk that can be written",
+    errno.EACCES: "choose another {option}, or give yourself the right to write there",
+    errno.EPERM: "choose another {option}, or give yourself the right to write there",
+    errno.ENOTDIR: "choose another {option}: a folder, not a file",
+    errno.EEXIST: "choose another {option}: a folder, not a file",
+}
 
 
 def cache_root() -> Path:
@@ -53,11 +70,34 @@ def canonical_json(value: Any, *, indent: int | None = None) -> str:  # noqa: AN
     return json.dumps(_null_if_nan(value), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
+@contextmanager
+def saving(place: Path, option: str) -> Iterator[None]:
+    """Turn the system's refusal to write in this block into one line that names the file.
+
+    Args:
+        place: what is written, where the system does not name a file itself.
+        option: the option that chooses the place, such as --out.
+
+    Raises:
+        StoreError: for any OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = ADVICE.get(error.errno or 0, "see what the system says of this file, or choose another {option}")
+        raise StoreError(
+            f"writing {error.filename or place}",
+            found=error.strerror or str(error) or type(error).__name__,
+            expected="to write there",
+            do=advice.format(option=option),
+        ) from error
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that a reader sees the old content or the new, never a part, even after a power cut."""
+    make_folder(path.parent)
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
@@ -65,9 +105,35 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the system names no file, or that with the passing name
         raise
+    _sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, so that a power cut leaves them there."""
+    missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if os.name == "nt":  # syncs no folders, and no files that are open for reading
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot sync a folder; the files in it are on the disk all the same.
+        if not (path.is_dir() and error.errno in {errno.EINVAL, errno.ENOTSUP}):
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -79,11 +145,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """
     exists = target.exists()
     home = target if exists else target.parent
-    home.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=home, prefix=f".{target.name}."))
+    make_folder(home)
+    scratch = Path(tempfile.mkdtemp(dir=home, prefix=f".{target.name}.", suffix=UNFINISHED))
     try:
         yield scratch
         scratch.chmod(0o755)
+        for path in (*scratch.rglob("*"), scratch):
+            _sync(path)
         if exists:
             for path in sorted(scratch.iterdir()):
                 if (target / path.name).is_dir():
@@ -91,5 +159,19 @@ def staged_folder(target: Path) -> Iterator[Path]:
                 path.replace(target / path.name)
         else:
             scratch.replace(target)
+        _sync(home)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Find what killed processes left in a folder of `write_atomic` and `staged_folder`, in order of name."""
+    return sorted(path for path in folder.glob(f".*{UNFINISHED}") if not path.is_symlink())
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

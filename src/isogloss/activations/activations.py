@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from isogloss.activations.shard import text_key
 from isogloss.activations.spec import ExtractSpec, Layer
-from isogloss.activations.store import Entry, default_store, entry, manifest, read
+from isogloss.activations.store import Entry, Gap, default_store, gaps, read, told
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import ModelError
-from isogloss.files import sha256_text
+from isogloss.files import canonical_json, sha256_text
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import Checkpoint, fetch
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
+
+#: What is kept of each text beside its states: how many tokens it has (BOS left out), and whether it lost its end.
+COUNTS = ("token_counts", "cut")
 
 
 class Block(NamedTuple):
@@ -43,8 +47,20 @@ class Activations:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Languages whose states are not in the store."""
-        return tuple(code for code, place in self.entries.items() if not place.complete)
+        """Languages of which some states are not in the store.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        return tuple(code for code in self.entries if self.gaps(code))
+
+    def gaps(self, language: str) -> list[Gap]:
+        """List the texts that lack arrays, with what they lack: names of layers, "token_counts", "cut".
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        return gaps(self.entries[language], [*(layer.name for layer in self.layers), *COUNTS])
 
     def block(self, language: str, layer: Layer) -> Block:
         """Read the states of one language and layer, in the order of `corpus.part(language)`.
@@ -64,9 +80,24 @@ class Activations:
         """Tokens of each text, BOS left out; int32 (texts,)."""
         return read(self.entries[language], "token_counts")
 
+    def computed_how(self) -> list[dict[str, Any]]:
+        """List how the states were computed, as their manifests say it, each way once; `drift` is the largest of it.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        names = [layer.name for layer in self.layers]
+        found: dict[str, dict[str, Any]] = {}
+        for place in self.entries.values():
+            for about in told(place, names):
+                how = {"execution": about["execution"], "versions": about["versions"]}
+                kept = found.setdefault(canonical_json(how), how | {"drift": about["drift"]})
+                kept["drift"] = max(kept["drift"], about["drift"], key=lambda drift: drift["max"])
+        return [found[key] for key in sorted(found)]
+
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""
-        return int(str(manifest(self.entries[language])["cut"]))
+        return int(read(self.entries[language], "cut").sum())
 
 
 def locate(
@@ -99,7 +130,8 @@ def locate(
     layers = spec.resolve(next(iter(depths.values())))
     # In chat rendering both models get the aligned model's template, so the states depend on it.
     template = f"+{checkpoints['aligned'].base_sha256}" if spec.rendering == "chat" else ""
-    spec_sha256 = sha256_text(spec.sha256(layers) + template)
+    settings_sha256 = sha256_text(spec.sha256 + template)
+    texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Activations(
             checkpoint=checkpoint,
@@ -107,12 +139,13 @@ def locate(
             spec=spec,
             layers=layers,
             entries={
-                code: entry(
-                    Path(store) if store else default_store(),
+                code: Entry(
+                    root=Path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    spec_sha256=spec_sha256,
+                    settings_sha256=settings_sha256,
                     language=code,
-                    text_ids=corpus.part(code)["text_id"].to_list(),
+                    texts=texts[code],
+                    about={"model": str(checkpoint.ref), "settings": spec.settings},
                 )
                 for code in corpus.languages
             },

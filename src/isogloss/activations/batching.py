@@ -1,42 +1,95 @@
-"""Token id rows -> batches: every distinct row once, rows of like length together, at most so many tokens."""
+"""Token id rows -> batches: every distinct row once, rows of like length together, a shared beginning only once.
+
+Nothing is packed: a batch is rows of nearly one length, so that little is padded and no model needs a mask between
+texts. How many rows share a batch is a trade of padded tokens against the fixed cost of a forward pass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 
-TOKEN_BUDGET = 1024
+import numpy as np
+
+#: A shared beginning is run once if it is at least so long, and at least this share of all tokens.
+PREFIX_TOKENS = 8
+PREFIX_SHARE = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`batches` index into the distinct rows; `inverse[i]` is the distinct row of text i."""
+    """`batches` index into the distinct rows; `inverse[i]` is the distinct row of text i.
+
+    Every row begins with the first `prefix` tokens of row 0.
+    """
 
     distinct: tuple[tuple[int, ...], ...]
     inverse: tuple[int, ...]
     batches: tuple[tuple[int, ...], ...]
+    prefix: int = 0
 
 
-def plan_batches(rows: Sequence[tuple[int, ...]], token_budget: int = TOKEN_BUDGET) -> Plan:
-    """Group rows so that a padded batch holds at most `token_budget` tokens (one row may exceed it alone).
+def plan_batches(
+    rows: Sequence[tuple[int, ...]], *, token_budget: int, overhead: int = 0, share_prefix: bool = False
+) -> Plan:
+    """Group rows so that padding and forward passes together cost least.
 
-    Longest rows come first, so that a batch that does not fit in memory fails at once.
+    A padded batch holds at most `token_budget` tokens (one row may exceed it alone). Longest rows come first, so that a
+    batch that does not fit in memory fails at once.
+
+    Args:
+        rows: token ids, at least one each.
+        token_budget: most tokens in a padded batch, a shared beginning left out.
+        overhead: what a forward pass costs beside its tokens, in tokens.
+        share_prefix: whether a beginning that all rows share may be left to a forward pass of its own.
 
     >>> plan_batches([(1, 2), (3,), (1, 2), (4, 5, 6)], token_budget=4).batches
+    ((2,), (0,), (1,))
+    >>> plan_batches([(1, 2), (3,), (1, 2), (4, 5, 6)], token_budget=4, overhead=2).batches
     ((2,), (0, 1))
     """
     position: dict[tuple[int, ...], int] = {}
     inverse = tuple(position.setdefault(row, len(position)) for row in rows)
     distinct = tuple(position)
+    prefix = _prefix(distinct) if share_prefix else 0
     order = sorted(range(len(distinct)), key=lambda i: (-len(distinct[i]), i))
-    batches: list[tuple[int, ...]] = []
-    batch: list[int] = []
-    for index in order:
-        longest = len(distinct[batch[0]]) if batch else len(distinct[index])
-        if batch and longest * (len(batch) + 1) > token_budget:
-            batches.append(tuple(batch))
-            batch = []
-        batch.append(index)
-    if batch:
-        batches.append(tuple(batch))
-    return Plan(distinct=distinct, inverse=inverse, batches=tuple(batches))
+    lengths = np.array([len(distinct[i]) - prefix for i in order])
+    cuts = _cut(lengths, token_budget, overhead)
+    batches = tuple(tuple(order[start:stop]) for start, stop in pairwise(cuts))
+    return Plan(distinct=distinct, inverse=inverse, batches=batches, prefix=prefix)
+
+
+def _prefix(distinct: Sequence[tuple[int, ...]]) -> int:
+    """Length of the shared beginning, if running it once pays; at least one token of every row is left over."""
+    if len(distinct) < 2:  # noqa: PLR2004 - one row shares nothing
+        return 0
+    # What the first and the last in order share, all share.
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(distinct), max(distinct), strict=False))
+    shared = min(sum(1 for _ in alike), min(map(len, distinct)) - 1)
+    worthwhile = shared >= PREFIX_TOKENS and shared * len(distinct) >= PREFIX_SHARE * sum(map(len, distinct))
+    return shared if worthwhile else 0
+
+
+def _cut(lengths: np.ndarray, budget: int, overhead: int) -> list[int]:
+    """Cut falling lengths into batches of least cost: 0, the places of the cuts, and len(lengths).
+
+    `best[j]` is the least cost of the first j rows: that of the first i, and one batch of rows i to j, padded to the
+    length of row i.
+    """
+    n = len(lengths)
+    best = np.zeros(n + 1)
+    start = np.zeros(n + 1, dtype=int)
+    low = 0
+    for j in range(1, n + 1):
+        # Further back means more and longer rows, so what fits is a window that only moves forward.
+        while low < j - 1 and (j - low) * lengths[low] > budget:
+            low += 1
+        window = np.arange(low, j)
+        cost = best[window] + (j - window) * lengths[window] + overhead
+        choice = int(cost.argmin())
+        best[j], start[j] = cost[choice], window[choice]
+    cuts = [n]
+    while cuts[-1] > 0:
+        cuts.append(int(start[cuts[-1]]))
+    return cuts[::-1]

@@ -1,149 +1,100 @@
-"""Batches -> hidden states of the read-out token at the wanted layers; forward hooks, no LM head, no generation."""
+"""Token ids -> hidden states of the read-out token at the wanted layers."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from isogloss.activations.batching import TOKEN_BUDGET, plan_batches
+from isogloss.activations.batching import Plan, plan_batches
+from isogloss.activations.execution import Execution
+from isogloss.activations.forward import forward, shared_cache
+from isogloss.activations.readout import Batch, pad_right, read_out
 from isogloss.activations.spec import Layer, Position
 from isogloss.errors import ModelError
 from isogloss.models.load import LoadedModel
 
 
+def plan_rows(rows: Sequence[tuple[int, ...]], execution: Execution, position: Position = "last") -> Plan:
+    """Plan the batches of rows of token ids, at least one each."""
+    return plan_batches(
+        rows,
+        token_budget=execution.token_budget,
+        overhead=execution.overhead,
+        share_prefix=execution.shortcuts and position == "last",
+    )
+
+
 def hidden_states(
     model: LoadedModel,
-    rows: Sequence[tuple[int, ...]],
+    plan: Plan,
     layers: Sequence[Layer],
     *,
+    execution: Execution,
     position: Position = "last",
     bos: bool = True,
-    token_budget: int = TOKEN_BUDGET,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[Layer, np.ndarray]:
-    """Run rows of token ids forward and keep one vector per row and layer.
+    """Run the batches of a plan forward and keep one vector per text and layer.
 
-    Rows are padded on the right and read by gathering, so that padding never stands before or at a token that is read.
+    Call it inside `fast_linears`, or torch's own products are used.
 
     Args:
         model: with the wanted adapter active.
-        rows: token ids, at least one each.
+        plan: from `plan_rows`.
         layers: resolved for this model.
+        execution: how to run.
         position: "last" token, or "mean" over all tokens but BOS.
         bos: whether rows begin with a BOS token, which the mean leaves out.
-        token_budget: most tokens in a padded batch.
         advance: called with the number of texts done.
 
     Returns:
-        Layer -> float32 array (len(rows), width), in the order of `rows`.
+        Layer -> float32 array (texts, width), in the order of the rows that were planned. They are not checked: see
+        `check_states`.
+    """
+    cache = shared_cache(model, plan.distinct[0][: plan.prefix]) if plan.prefix else None
+    pinned = model.device.type == "cuda"
+    kept: dict[Layer, torch.Tensor] = {}
+    done = 0
+    for rows in plan.batches:
+        batch = pad_right([plan.distinct[i][plan.prefix :] for i in rows], model.device)
+        place = slice(done, done + len(rows))
+
+        def keep(layer: Layer, hidden: torch.Tensor, batch: Batch = batch, place: slice = place) -> None:
+            state = read_out(hidden, batch, position, bos=bos).float()
+            if layer not in kept:
+                kept[layer] = torch.empty(len(plan.distinct), state.shape[1], pin_memory=pinned)
+            # From a GPU into pinned memory this does not wait, so the next batch is on its way meanwhile.
+            kept[layer][place].copy_(state, non_blocking=True)
+
+        forward(model, batch, layers, keep, shortcuts=execution.shortcuts, last_only=position == "last", cache=cache)
+        done = place.stop
+        advance(len(rows))
+    if pinned:
+        torch.cuda.synchronize(model.device)
+    advance(len(plan.inverse) - len(plan.distinct))
+    # Rows stand in the order in which they were run.
+    run = np.argsort(np.concatenate([np.array(rows) for rows in plan.batches]))
+    return {layer: state.numpy()[run[list(plan.inverse)]] for layer, state in kept.items()}
+
+
+def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str]) -> None:
+    """Refuse hidden states (texts, width) that no metric can use: the weights are broken, or the dtype is too narrow.
 
     Raises:
-        ModelError: a hidden state is not finite, or is all zeros.
+        ModelError: some are not finite, or all zeros; names model, layer and the first such text.
     """
-    plan = plan_batches(rows, token_budget)
-    kept: dict[Layer, np.ndarray] = {}
-    for batch in plan.batches:
-        states = _forward(model, [plan.distinct[i] for i in batch], layers, position, bos=bos)
-        for layer, state in states.items():
-            if layer not in kept:
-                kept[layer] = np.empty((len(plan.distinct), state.shape[1]), dtype=np.float32)
-            kept[layer][list(batch)] = state
-        advance(len(batch))
-    advance(len(rows) - len(plan.distinct))
-    for layer, state in kept.items():
-        _check(state, layer)
-    return {layer: state[list(plan.inverse)] for layer, state in kept.items()}
-
-
-def _forward(
-    model: LoadedModel,
-    rows: Sequence[tuple[int, ...]],
-    layers: Sequence[Layer],
-    position: Position,
-    *,
-    bos: bool,
-) -> dict[Layer, np.ndarray]:
-    ids, mask = pad_right(rows, model.device)
-    lengths = mask.sum(dim=1)
-    kept: dict[Layer, np.ndarray] = {}
-
-    def keep(layer: Layer, hidden: torch.Tensor) -> None:
-        read = _last(hidden, lengths) if position == "last" else _mean(hidden, mask, lengths, bos=bos)
-        kept[layer] = read.float().cpu().numpy()
-
-    with torch.inference_mode(), _hooks(model, layers, keep):
-        out = model.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False)
-        for layer in layers:
-            if layer.norm == "post":
-                keep(layer, out.last_hidden_state)
-    return kept
-
-
-def pad_right(rows: Sequence[tuple[int, ...]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack rows of token ids, padded at their ends: ids int64 (rows, tokens), and a bool mask of the real ones."""
-    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
-    mask = torch.zeros(ids.shape, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = True
-    return ids.to(device), mask.to(device)
-
-
-def _last(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Gather the last real token: (rows, tokens, width) -> (rows, width); a copy, so the batch can be freed."""
-    lengths = lengths.to(hidden.device)
-    return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
-
-
-def _mean(hidden: torch.Tensor, mask: torch.Tensor, lengths: torch.Tensor, *, bos: bool) -> torch.Tensor:
-    """Mean over the real tokens, BOS left out: (rows, tokens, width) -> (rows, width), summed in float32."""
-    real = mask.to(hidden.device).clone()
-    if bos:
-        real[:, 0] = False
-    # Filled with zeros, not multiplied: what stands at a padded place may be infinite.
-    total = hidden.float().masked_fill(~real[..., None], 0.0).sum(dim=1)
-    return total / (lengths.to(hidden.device) - int(bos))[:, None]
-
-
-@contextlib.contextmanager
-def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Callable[[Layer, torch.Tensor], None]) -> Iterator[None]:
-    handles = []
-
-    def before_first(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401
-        del module
-        keep(Layer(0, ""), args[0] if args else kwargs["hidden_states"])
-
-    def after(layer: Layer) -> Callable[[Any, Any, Any], None]:
-        def hook(module: Any, args: Any, output: Any) -> None:  # noqa: ANN401
-            del module, args
-            keep(layer, output[0] if isinstance(output, tuple) else output)
-
-        return hook
-
-    try:
-        for layer in layers:
-            if layer.index == 0:
-                handles.append(model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True))
-            elif layer.norm != "post":
-                handles.append(model.blocks[layer.index - 1].register_forward_hook(after(layer)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _check(state: np.ndarray, layer: Layer) -> None:
-    finite = np.isfinite(state).all(axis=1)
-    zero = finite & ~state.any(axis=1)
-    if finite.all() and not zero.any():
-        return
-    raise ModelError(
-        f"hidden states of layer {layer.name}",
-        found=f"{int((~finite).sum())} texts with infinite or undefined values and {int(zero.sum())} with zeros only",
-        expected="finite numbers",
-        do="use --dtype float32, and check that the weights are complete",
-    )
+    for layer, state in states.items():
+        finite = np.isfinite(state).all(axis=1)
+        zero = finite & ~state.any(axis=1)
+        if finite.all() and not zero.any():
+            continue
+        first = text_ids[int(np.flatnonzero(~finite | zero)[0])]
+        raise ModelError(
+            f"hidden states of {name} at layer {layer.name}",
+            found=f"infinite or undefined values in {int((~finite).sum())} of {len(state)} texts, zeros only in "
+            f"{int(zero.sum())}; the first is text {first}",
+            expected="finite numbers",
+            do="use --dtype float32, and check that the weights are complete",
+        )

@@ -6,22 +6,40 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isogloss.activations.activations import Activations, locate
+from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.spec import ExtractSpec
+from isogloss.activations.store import filling
 from isogloss.corpora.corpus import Corpus
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 
 
-def fill(found: Mapping[str, Activations], *, device: str | None = None, track: Track = silent) -> int:
+def fill(found: Mapping[str, Activations], *, execution: Execution | None = None, track: Track = silent) -> int:
     """Compute what the store lacks, and count the (model, language) parts that were computed.
 
-    torch is imported, and weights are loaded, only if something is missing.
-    """
-    n_missing = sum(len(activations.missing) for activations in found.values())
-    if n_missing:
-        from isogloss.activations.compute import compute_missing  # noqa: PLC0415 - imports torch
+    torch is imported, and weights are loaded, only if something is missing. Every shard that is done stays: after an
+    interruption the same call goes on with the next.
 
-        compute_missing(found, device=device, track=track)
+    Args:
+        found: from `locate`.
+        execution: how to run forward passes; None is the rule for this machine.
+        track: progress display.
+
+    Raises:
+        ModelError: see `compute_missing`.
+        StoreError: the store is broken or cannot be written.
+    """
+    if not any(activations.missing for activations in found.values()):
+        return 0
+    with filling((place for one in found.values() for place in one.entries.values()), track):
+        # Asked again under the lock: another process may have been at it.
+        n_missing = sum(len(activations.missing) for activations in found.values())
+        if n_missing:
+            from isogloss.activations.compute import compute_missing  # noqa: PLC0415 - imports torch
+
+            spec = next(iter(found.values())).spec
+            how = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
+            compute_missing(found, execution=how, track=track)
     return n_missing
 
 
@@ -36,11 +54,20 @@ def extract(
 ) -> Activations:
     """Run a corpus through a model and keep the hidden states that `spec` asks for.
 
-    A second call with the same model, spec and texts reads the store and loads no weights.
+    A second call with the same model, spec and texts reads the store and loads no weights; one with more layers or
+    texts computes only those.
 
     Raises:
         ModelError: the model cannot be loaded, or its states cannot be used.
+        StoreError: the store is broken or cannot be written.
     """
     found = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
-    fill(found, device=device, track=track)
+    if found["aligned"].missing:
+        fill(
+            found,
+            execution=choose_execution(
+                dtype=found["aligned"].spec.dtype, precision=found["aligned"].spec.precision, device=device
+            ),
+            track=track,
+        )
     return found["aligned"]

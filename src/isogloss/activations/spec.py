@@ -1,8 +1,7 @@
-"""ExtractSpec: everything that changes the numbers of an extraction, and nothing else; it is hashed."""
+"""ExtractSpec: everything that changes the numbers of an extraction, and nothing else; all but the layers is hashed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -13,6 +12,8 @@ Position = Literal["last", "mean"]
 POSITIONS = ("last", "mean")
 RENDERINGS = ("raw", "chat")
 DTYPES = ("float32", "bfloat16")
+Precision = Literal["exact", "fast"]
+PRECISIONS = ("exact", "fast")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ExtractSpec:
         rendering: "raw" text, or the text as a user turn in the model's "chat" template.
         max_tokens: longer texts lose their end, and a notice counts them.
         dtype: of weights and computation; hidden states are always kept as float32.
+        precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
     """
 
     layers: tuple[str, ...] = ("final",)
@@ -48,6 +50,7 @@ class ExtractSpec:
     rendering: Literal["raw", "chat"] = "raw"
     max_tokens: int = 512
     dtype: str = "float32"
+    precision: Precision = "exact"
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
@@ -55,9 +58,14 @@ class ExtractSpec:
             ("position", self.position, POSITIONS),
             ("rendering", self.rendering, RENDERINGS),
             ("dtype", self.dtype, DTYPES),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 raise UsageError(f"--{option}", found=repr(value), expected=" or ".join(known), do="choose one")
+        if self.precision == "fast" and self.dtype != "float32":
+            raise UsageError(
+                "--precision fast", found=f"--dtype {self.dtype}", expected="--dtype float32", do="drop one of them"
+            )
         if self.max_tokens < 2 or not self.layers:  # noqa: PLR2004 - BOS and a token
             raise UsageError(
                 "extraction",
@@ -78,9 +86,15 @@ class ExtractSpec:
         found = {layer for name in self.layers for layer in _resolve(name, depth)}
         return tuple(sorted(found, key=lambda layer: (layer.index, layer.norm == "post")))
 
-    def sha256(self, layers: Sequence[Layer]) -> str:
-        """Hash of the settings, with layers resolved."""
-        return sha256_text(canonical_json(asdict(self) | {"layers": [layer.name for layer in layers]}))
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides the numbers of a layer: everything but which layers are read."""
+        return {name: value for name, value in asdict(self).items() if name != "layers"}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the settings."""
+        return sha256_text(canonical_json(self.settings))
 
 
 def _resolve(name: str, depth: int) -> list[Layer]:

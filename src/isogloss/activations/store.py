@@ -1,56 +1,65 @@
-"""The store: named arrays per model, settings, language and set of texts, in shards; the manifest is written last.
+"""The store: named arrays of texts under a model and settings, computed once and found again by content.
 
-    STORE/<model hash>/<spec hash>/<language>/<text-set hash>-<shard>.safetensors
-    STORE/<model hash>/<spec hash>/<language>/<text-set hash>.json      its existence means: complete
+    STORE/<model hash>/<settings hash>/<language>/<shard>     see `shard`
 
-Nothing in the names depends on a run, so every run that needs the same arrays finds them.
+A text's arrays may stand in any shard of its folder, those of one layer here and of another there: what is asked for is
+gathered, and only what stands nowhere has to be computed. Nothing in the names depends on a run.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import errno
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from isogloss.activations.shard import ARRAYS, MANIFEST, Shard, adopt, read_array, read_manifest, write_shard
 from isogloss.errors import StoreError
-from isogloss.files import cache_root, canonical_json, sha256_text, write_atomic
+from isogloss.files import cache_root, saving
+from isogloss.locks import locked
+from isogloss.progress import Track, silent
 
-VERSION = 1
-SHARD_TEXTS = 2048
+#: Texts in a shard: what a killed run loses at most.
+SHARD_TEXTS = 512
+#: What the system answers where nothing can be written.
+READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What is stored of one set of texts in one language under one model and spec.
+    """Some texts of a language under a model and settings: where their arrays are, or will be.
 
-    `text_ids` is the stored set; `rows` picks the wanted texts from it, where a larger set than the wanted is stored.
+    Attributes:
+        root: the store.
+        model_sha256: hash of the model.
+        settings_sha256: hash of what else decides the numbers, but not of which arrays are wanted.
+        language: code.
+        texts: `text_key` of each text.
+        about: names for people (model, settings).
     """
 
-    folder: Path
-    texts_sha256: str
-    text_ids: tuple[str, ...]
-    rows: tuple[int, ...] | None = None
+    root: Path
+    model_sha256: str
+    settings_sha256: str
+    language: str
+    texts: tuple[str, ...]
+    about: Mapping[str, Any]
 
     @property
-    def manifest(self) -> Path:
-        """The file whose existence means that all shards are there."""
-        return self.folder / f"{self.texts_sha256}.json"
+    def folder(self) -> Path:
+        """Where the shards are."""
+        return self.root / self.model_sha256 / self.settings_sha256 / self.language
 
-    @property
-    def complete(self) -> bool:
-        """True if the arrays are there."""
-        return self.manifest.is_file()
 
-    def shards(self) -> Iterator[tuple[Path, slice]]:
-        """Iterate over shard files, each with the texts that it holds."""
-        for number, start in enumerate(range(0, len(self.text_ids), SHARD_TEXTS)):
-            stop = min(start + SHARD_TEXTS, len(self.text_ids))
-            yield self.folder / f"{self.texts_sha256}-{number:05d}.safetensors", slice(start, stop)
+class Gap(NamedTuple):
+    """Texts of an entry, at most SHARD_TEXTS, for which the same arrays are stored nowhere."""
+
+    rows: tuple[int, ...]
+    names: tuple[str, ...]
 
 
 def default_store() -> Path:
@@ -58,83 +67,139 @@ def default_store() -> Path:
     return cache_root() / "store"
 
 
-def entry(root: Path, *, model_sha256: str, spec_sha256: str, language: str, text_ids: Sequence[str]) -> Entry:
-    """Name the place of a set of texts, or of a stored set that holds all of these texts; no array is read."""
-    folder = root / model_sha256 / spec_sha256 / language
-    place = Entry(folder=folder, texts_sha256=sha256_text("\n".join(text_ids)), text_ids=tuple(text_ids))
-    if place.complete:
-        return place
-    for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text("utf-8"))
-        row = {name: number for number, name in enumerate(content["text_ids"])}
-        if content["version"] == VERSION and row.keys() >= set(text_ids):
-            rows = tuple(row[name] for name in text_ids)
-            return Entry(folder=folder, texts_sha256=path.stem, text_ids=tuple(content["text_ids"]), rows=rows)
-    return place
+def gaps(place: Entry, names: Sequence[str]) -> list[Gap]:
+    """List what is to be computed so that every text has all arrays; no array is read.
 
-
-def write_shard(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write one shard: named arrays, each (texts,) or (texts, width), in the dtype that they have."""
-    write_atomic(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-
-
-def finish(place: Entry, *, notes: dict[str, object]) -> None:
-    """Write the manifest, which makes the entry complete."""
-    content = {"version": VERSION, "text_ids": list(place.text_ids), "shard_texts": SHARD_TEXTS, **notes}
-    write_atomic(place.manifest, canonical_json(content, indent=1))
-
-
-def manifest(place: Entry) -> dict[str, object]:
-    """Read the manifest.
+    Equal states of the store give equal gaps, so an interrupted run goes on with the very shards that it would have
+    written.
 
     Raises:
-        StoreError: it is missing, of another version, or does not fit the texts.
+        StoreError: a manifest or file is missing or broken.
     """
-    if not place.complete:
-        raise StoreError(
-            "activation store", found="no manifest", expected=str(place.manifest), do="run the audit again"
-        )
-    content: dict[str, object] = json.loads(place.manifest.read_text("utf-8"))
-    if content.get("version") != VERSION or content.get("text_ids") != list(place.text_ids):
-        raise StoreError(
-            f"activation store {place.manifest}",
-            found=f"version {content.get('version')} or other texts",
-            expected=f"version {VERSION} with these texts",
-            do="delete this file and run the audit again",
-        )
-    return content
+    stored: dict[str, set[str]] = {}
+    for shard in _shards(place):
+        here = shard.arrays.keys() & set(names)
+        for text in shard.texts:
+            stored.setdefault(text, set()).update(here)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for row, text in enumerate(place.texts):
+        lacking = tuple(name for name in names if name not in stored.get(text, ()))
+        if lacking:
+            alike.setdefault(lacking, []).append(row)
+    return [
+        Gap(tuple(rows[start : start + SHARD_TEXTS]), lacking)
+        for lacking, rows in alike.items()
+        for start in range(0, len(rows), SHARD_TEXTS)
+    ]
+
+
+def write(
+    place: Entry, rows: Sequence[int], arrays: Mapping[str, np.ndarray], *, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write arrays of some texts, as one shard; when this returns they are on the disk and will be found.
+
+    Args:
+        place: whose texts.
+        rows: which of its texts.
+        arrays: name -> (rows,) or (rows, width), in the dtype to keep.
+        about: what else the manifest shall say of them, such as how they were computed.
+
+    Raises:
+        StoreError: they cannot be written.
+    """
+    with saving(place.folder, "--store"):
+        texts = tuple(place.texts[row] for row in rows)
+        write_shard(place.folder, {**place.about, **(about or {})}, texts, arrays)
+
+
+def told(place: Entry, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """List what the manifests say of the shards that hold one of these arrays of one of these texts.
+
+    Raises:
+        StoreError: a manifest or file is missing or broken.
+    """
+    wanted = set(place.texts)
+    return [shard.about for shard in _shards(place) if shard.arrays.keys() & set(names) and wanted & set(shard.texts)]
 
 
 def read(place: Entry, name: str) -> np.ndarray:
     """Read one array of all texts of an entry, touching only its bytes.
 
     Returns:
-        (texts,) or (texts, width), in the dtype that was written.
+        (texts,) or (texts, width), in the order of `place.texts` and the dtype that was written.
 
     Raises:
-        StoreError: a shard is missing or broken.
+        StoreError: it is not stored for a text, or a file is missing or broken.
     """
-    manifest(place)
-    parts = []
-    for path, texts in place.shards():
+    shards = [shard for shard in _shards(place) if name in shard.arrays]
+    where: dict[str, tuple[int, int]] = {}
+    for number, shard in enumerate(shards):
+        for row, text in enumerate(shard.texts):
+            where.setdefault(text, (number, row))
+    if lacking := sum(text not in where for text in place.texts):
+        raise StoreError(
+            f"store {place.folder}",
+            found=f"no array {name} for {lacking} of {len(place.texts)} texts",
+            expected="all of them",
+            do="run the audit again, which computes what is missing",
+        )
+    found = np.array([where[text] for text in place.texts], dtype=np.intp).reshape(-1, 2)
+    whole: np.ndarray | None = None
+    for number in np.unique(found[:, 0]):
+        part, mine = read_array(shards[number], name), found[:, 0] == number
+        if whole is None:
+            whole = np.empty((len(found), *part.shape[1:]), dtype=part.dtype)
+        whole[mine] = part[found[mine, 1]]
+    return np.empty(0) if whole is None else whole
+
+
+def _shards(place: Entry) -> list[Shard]:
+    """Read the manifests of a folder, in the order of their names."""
+    manifests = sorted(path for path in place.folder.glob(f"*{MANIFEST}") if not path.name.startswith("."))
+    return [read_manifest(path) for path in manifests]
+
+
+@contextmanager
+def filling(places: Iterable[Entry], track: Track = silent) -> Iterator[None]:
+    """Keep others from filling the same models and settings during the block; wait while another process does.
+
+    Look for gaps inside the block, not before: what the other process wrote is there, and what a killed one finished
+    has been given its manifest.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    places = list(places)
+    with ExitStack() as stack:
+        for root in sorted({place.root for place in places}):
+            stack.enter_context(in_use(root, track))
+        # In one order for all, so that no two processes wait for each other.
+        for folder in sorted({place.folder.parent for place in places}):
+            with saving(folder, "--store"):
+                stack.enter_context(locked(folder, wait=track))
+        for folder in sorted({place.folder for place in places}):
+            with saving(folder, "--store"):
+                _adopt_all(folder)
+        yield
+
+
+def _adopt_all(folder: Path) -> None:
+    for path in sorted(folder.glob(f"*{ARRAYS}")):
+        if not path.name.startswith(".") and not path.with_suffix(MANIFEST).exists():
+            adopt(path)
+
+
+@contextmanager
+def in_use(root: Path, track: Track = silent) -> Iterator[None]:
+    """Keep `isogloss store prune` from a store during the block; wait while one is at work.
+
+    A store that cannot be written can be read all the same: then nothing is locked.
+    """
+    with ExitStack() as stack:
         try:
-            with safe_open(path, framework="np") as file:
-                part = file.get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            found = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StoreError(
-                f"activation store {path}",
-                found=found,
-                expected=f"the tensor {name}",
-                do=f"delete {place.manifest.name} beside it and run the audit again",
-            ) from error
-        if len(part) != texts.stop - texts.start:
-            raise StoreError(
-                f"activation store {path}",
-                found=f"{len(part)} texts",
-                expected=str(texts.stop - texts.start),
-                do=f"delete {place.manifest.name} beside it and run the audit again",
-            )
-        parts.append(part)
-    whole = np.concatenate(parts)
-    return whole if place.rows is None else whole[list(place.rows)]
+            stack.enter_context(locked(root, shared=True, wait=track))
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                with saving(root, "--store"):
+                    raise
+        yield

@@ -7,14 +7,18 @@ imported only if states are missing.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
+from isogloss.activations.store import default_store, in_use
 from isogloss.auditing.measure import measure
 from isogloss.auditing.plan import AuditConfig, make_plan
-from isogloss.auditing.run_folder import check_out, write_run
+from isogloss.auditing.run_folder import open_run, record_execution, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
+from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
@@ -44,17 +48,41 @@ def audit(
         track: progress display.
 
     Raises:
-        IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind.
+        IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind, and what was computed
+            stays in the store for the next call.
     """
     started = time.time()
-    plan = make_plan(pair, corpus, config or AuditConfig(), store, track)
+    root = Path(store) if store else default_store()
+    plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
     folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
-    if folder:
-        check_out(folder, plan.identity)
-    computed = fill(plan.activations, device=device, track=track)
-    if plan.likelihoods:
-        computed += fill_bits({"before": plan.likelihoods}, device=device, track=track)
-    result, points = measure(plan, track)
-    if folder:
-        write_run(folder, result, points, seconds=time.time() - started, computed=computed)
+    with open_run(folder, plan.identity) if folder else nullcontext() as recorded, in_use(root, track):
+        computed = 0
+        if plan.missing:
+            execution = _settle(recorded, plan.config, device)
+            if folder:
+                record_execution(folder, plan.identity, execution)
+            computed = fill(plan.activations, execution=execution, track=track)
+            if plan.likelihoods:
+                computed += fill_bits({"before": plan.likelihoods}, execution=execution, track=track)
+        read = time.time()
+        result, points = measure(plan, track)
+        if folder:
+            seconds = {"all": time.time() - started, "filling the store": read - started}
+            states = {role: one.computed_how() for role, one in plan.activations.items()}
+            write_run(folder, result, points, seconds=seconds, computed=computed, states=states)
     return result
+
+
+def _settle(recorded: Execution | None, config: AuditConfig, device: str | None) -> Execution:
+    """Go on as the interrupted run in this folder began, or choose by the rule for this machine."""
+    if recorded is None:
+        return choose_execution(dtype=config.spec.dtype, precision=config.spec.precision, device=device)
+    if device not in {None, recorded.device}:
+        raise UsageError(
+            "--device",
+            found=f"{device} for a run begun with {recorded.device}",
+            expected="the same device",
+            do="leave it out, or choose another --out",
+        )
+    check_execution(recorded)
+    return recorded

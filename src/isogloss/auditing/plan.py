@@ -103,6 +103,12 @@ class Plan:
         return tuple(role for role in ("reference", "aligned") if role in self.activations)
 
     @property
+    def missing(self) -> bool:
+        """Whether the store lacks anything."""
+        states = any(one.missing for one in self.activations.values())
+        return states or (self.likelihoods is not None and bool(self.likelihoods.missing))
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers in order."""
         return self.activations["aligned"].layers

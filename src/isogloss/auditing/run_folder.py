@@ -1,64 +1,137 @@
-"""The run folder: what an audit leaves on disk. A new one appears whole; a repeated run replaces its own files."""
+"""The run folder: what an audit leaves on disk. run.json comes first; a repeated run replaces its own files."""
 
 from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from isogloss.activations.execution import Execution
 from isogloss.errors import StoreError
-from isogloss.files import canonical_json, staged_folder, write_atomic
+from isogloss.files import canonical_json, remove, saving, staged_folder, unfinished, write_atomic
+from isogloss.locks import LOCK, locked
 from isogloss.report.charts import write_figures
 from isogloss.report.page import write_page
 from isogloss.report.read_run import read_run
 from isogloss.results import Audit, Identity
 
 
+@contextmanager
+def open_run(out: Path, identity: Identity) -> Iterator[Execution | None]:
+    """Keep a run folder for this process during the block; run.json says from the start whose it is.
+
+    Raises:
+        StoreError: another process has it, it is not for this audit (see `check_out`), or it cannot be written.
+    """
+    with ExitStack() as stack:
+        with saving(out, "--out"):
+            check_out(out, identity)
+            stack.enter_context(locked(out, do="wait for it to end, or choose another --out"))
+            check_out(out, identity)  # again: another process may have begun and ended in the meantime
+            for path in unfinished(out):
+                remove(path)
+            begun = not (out / "audit.json").exists()
+            recorded = (
+                _recorded(out / "run.json") if begun and _identity(out / "run.json") == _plain(identity) else None
+            )
+            if begun and recorded is None:
+                _write_record(out, {"identity": asdict(identity)})
+        yield recorded
+
+
+def record_execution(out: Path, identity: Identity, execution: Execution) -> None:
+    """Write how forward passes will be run, before the first of them: whoever goes on with this run does the same.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    if not (out / "audit.json").exists():
+        with saving(out, "--out"):
+            _write_record(out, {"identity": asdict(identity), "execution": asdict(execution)})
+
+
 def check_out(out: Path, identity: Identity) -> None:
-    """Refuse a folder that holds anything but an earlier run of the very same audit.
+    """Refuse a folder that holds anything but an earlier run of the very same audit, or a run that has no result yet.
 
     Raises:
         StoreError: `out` is a file, or holds another run or other files.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists():
         return
-    record = out / "run.json"
-    if record.is_file() and (out / "audit.json").is_file():
-        try:
-            earlier = json.loads(record.read_text("utf-8")).get("identity")
-        except json.JSONDecodeError:
-            earlier = None
-        if earlier == json.loads(canonical_json(asdict(identity))):
-            return
-        found = "another run"
+    if not out.is_dir():
+        found = "a file"
+    elif not {path.name for path in out.iterdir()} - {LOCK, *(path.name for path in unfinished(out))}:
+        return
+    elif (earlier := _identity(out / "run.json")) is None:
+        found = "something that is not a run"
+    elif earlier == _plain(identity) or not (out / "audit.json").exists():
+        return
     else:
-        found = "something that is not a run" if out.is_dir() else "a file"
+        found = "another run"
     raise StoreError(
         f"--out {out}", found=found, expected="a new or empty folder, or the same run", do="choose another --out"
     )
 
 
-def write_run(out: Path, audit: Audit, points: pl.DataFrame, *, seconds: float, computed: int) -> None:
+def _identity(record: Path) -> object:
+    """What run.json says that the run is of; None if there is no such file or it is not ours."""
+    try:
+        content = json.loads(record.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content.get("identity") if isinstance(content, dict) else None
+
+
+def _recorded(record: Path) -> Execution | None:
+    content = json.loads(record.read_text("utf-8"))
+    return Execution.from_dict(content["execution"]) if "execution" in content else None
+
+
+def _plain(identity: Identity) -> object:
+    return json.loads(canonical_json(asdict(identity)))
+
+
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    write_atomic(folder / "run.json", canonical_json(record, indent=1) + "\n")
+
+
+def write_run(
+    out: Path,
+    audit: Audit,
+    points: pl.DataFrame,
+    *,
+    seconds: Mapping[str, float],
+    computed: int,
+    states: Mapping[str, list[dict[str, Any]]],
+) -> None:
     """Write audit.json, results.parquet, points.parquet, figures/, run.json and report.html.
 
-    Times, dates and the host stand in run.json only, so that audit.json is the same on every machine.
+    Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
+    every machine.
+
+    Raises:
+        StoreError: it cannot be written; then what stood there stays.
     """
-    with staged_folder(out) as folder:
+    with saving(out, "--out"), staged_folder(out) as folder:
         audit.save(folder)
         points.write_parquet(folder / "points.parquet")
         write_figures(audit, points, folder / "figures")
         record = {
             "identity": asdict(audit.identity),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
+            "seconds": {name: round(time, 1) for name, time in seconds.items()},
             "parts_computed": computed,
+            "states": states,
             "host": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         }
-        write_atomic(folder / "run.json", canonical_json(record, indent=1) + "\n")
+        _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
         run = read_run(folder)
         write_page(run.audit, run.points, folder / "report.html", run=run.record)

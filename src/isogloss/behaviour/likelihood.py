@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from isogloss.activations.batching import TOKEN_BUDGET, plan_batches
-from isogloss.activations.extract import pad_right
+from isogloss.activations.batching import plan_batches
+from isogloss.activations.execution import Execution
+from isogloss.activations.readout import pad_right
 from isogloss.errors import ModelError
 from isogloss.models.load import LoadedModel
 
@@ -24,7 +25,7 @@ def text_bits(
     model: LoadedModel,
     rows: Sequence[tuple[int, ...]],
     *,
-    token_budget: int = TOKEN_BUDGET,
+    execution: Execution,
     advance: Callable[[int], None] = lambda _: None,
 ) -> np.ndarray:
     """Sum -log2 p(token | all tokens before it) over each row of token ids, the first token left out.
@@ -36,36 +37,31 @@ def text_bits(
     Args:
         model: with the wanted adapter active.
         rows: token ids, at least one each.
-        token_budget: most tokens in a padded batch.
+        execution: how to run.
         advance: called with the number of texts done.
 
     Returns:
-        Bits, float64 (len(rows),), in the order of `rows`; 0 for a row of one token.
+        Bits, float64 (len(rows),), in the order of `rows`; 0 for a row of one token; not finite where the model's own
+        are not.
 
     Raises:
-        ModelError: the LM head cannot be found, or a text has no finite likelihood.
+        ModelError: the LM head cannot be found.
     """
     if not rows:
         return np.zeros(0)
-    plan = plan_batches(rows, token_budget)
+    plan = plan_batches(rows, token_budget=execution.token_budget, overhead=execution.overhead)
     bits = np.empty(len(plan.distinct))
     for batch in plan.batches:
         bits[list(batch)] = _batch_bits(model, [plan.distinct[i] for i in batch])
         advance(len(batch))
     advance(len(rows) - len(plan.distinct))
-    if broken := int((~np.isfinite(bits)).sum()):
-        raise ModelError(
-            "likelihoods of texts",
-            found=f"{broken} texts with an infinite or undefined one",
-            expected="finite numbers",
-            do="use --dtype float32, and check that the weights are complete",
-        )
     return bits[list(plan.inverse)]
 
 
 def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]]) -> np.ndarray:
     """Bits of each row of one batch: float64 (rows,)."""
-    ids, mask = pad_right(rows, model.device)
+    batch = pad_right(rows, model.device)
+    ids, mask = batch.ids, batch.real
     with torch.inference_mode():
         hidden = model.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
         # The state at one position predicts the token at the next.

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isogloss.activations.store import Entry, default_store, entry, read
+from isogloss.activations.shard import text_key
+from isogloss.activations.store import Entry, Gap, default_store, gaps, read
 from isogloss.corpora.corpus import Corpus
 from isogloss.files import canonical_json, sha256_text
 from isogloss.models.fetch import Checkpoint
@@ -30,8 +31,12 @@ class Likelihoods:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Languages whose likelihoods are not in the store."""
-        return tuple(code for code, place in self.entries.items() if not place.complete)
+        """Languages of which some likelihoods are not in the store."""
+        return tuple(code for code in self.entries if self.gaps(code))
+
+    def gaps(self, language: str) -> list[Gap]:
+        """List the texts that have no likelihood yet."""
+        return gaps(self.entries[language], ("bits", "characters"))
 
     def bits(self, language: str) -> np.ndarray:
         """Read the bits of each text, in the order of `corpus.part(language)`: float64 (texts,).
@@ -76,7 +81,7 @@ def locate_bits(
         store: root of the store; None is the user's cache.
     """
     settings = {"what": "likelihood", "rendering": "raw", "max_tokens": max_tokens, "dtype": dtype}
-    spec_sha256 = sha256_text(canonical_json(settings))
+    texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Likelihoods(
             checkpoint=checkpoint,
@@ -84,12 +89,13 @@ def locate_bits(
             max_tokens=max_tokens,
             dtype=dtype,
             entries={
-                code: entry(
-                    Path(store) if store else default_store(),
+                code: Entry(
+                    root=Path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    spec_sha256=spec_sha256,
+                    settings_sha256=sha256_text(canonical_json(settings)),
                     language=code,
-                    text_ids=corpus.part(code)["text_id"].to_list(),
+                    texts=texts[code],
+                    about={"model": str(checkpoint.ref), "settings": settings},
                 )
                 for code in corpus.languages
             },

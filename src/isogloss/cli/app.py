@@ -10,8 +10,12 @@ from isogloss.cli.audit import audit
 from isogloss.cli.catalogue import corpora, languages, metrics, models
 from isogloss.cli.compare import compare
 from isogloss.cli.report import report
+from isogloss.cli.store import store
 from isogloss.cli.tune import tune
 from isogloss.errors import IsoglossError, UsageError
+
+#: Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="isogloss",
@@ -23,6 +27,7 @@ app = typer.Typer(
 )
 for command in (audit, report, compare, tune, corpora, models, languages, metrics):
     app.command()(command)
+app.add_typer(store, name="store")
 
 
 def main() -> None:
@@ -32,6 +37,7 @@ def main() -> None:
     except IsoglossError as error:
         typer.echo(f"isogloss: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("isogloss: interrupted; run the same command to go on", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            typer.echo("isogloss: interrupted; run the same command to go on", err=True)
+        raise

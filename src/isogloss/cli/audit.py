@@ -35,6 +35,9 @@ def audit(
     position: Annotated[str, typer.Option(help="Read-out: last (token) or mean.")] = "last",
     rendering: Annotated[str, typer.Option(help="raw text, or chat template.")] = "raw",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
+    ] = "exact",
     max_tokens: Annotated[int, typer.Option(help="Longer texts lose their end.")] = 512,
     metrics: Annotated[str | None, typer.Option(help="See `isogloss metrics`. Default: all.")] = None,
     primary: Annotated[
@@ -81,6 +84,7 @@ def audit(
             rendering=rendering,  # type: ignore[arg-type]
             max_tokens=max_tokens,
             dtype=dtype,
+            precision=precision,  # type: ignore[arg-type]
         ),
         metrics=split(metrics) or tuple(isogloss.METRICS),
         primary=parse_primary(primary) if primary else PRIMARY,

@@ -15,10 +15,10 @@ Rendering = Literal["raw", "chat"]
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """Token ids of texts; `cut` counts those that exceeded the limit and lost their end."""
+    """Token ids of texts; `cut` marks those that exceeded the limit and lost their end."""
 
     ids: tuple[tuple[int, ...], ...]
-    cut: int
+    cut: tuple[bool, ...]
     bos: bool
 
 
@@ -40,7 +40,7 @@ def encode(
     else:
         rows = tokenizer(list(texts), add_special_tokens=True)["input_ids"]
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    ids, cut = [], 0
+    ids, cut = [], []
     for row in rows:
         tokens = list(row)
         while bos is not None and tokens[:2] == [bos, bos]:
@@ -51,9 +51,9 @@ def encode(
             raise ModelError(
                 "a text of the corpus", found="no token", expected="at least one token", do="remove the text"
             )
-        cut += len(tokens) > max_tokens
+        cut.append(len(tokens) > max_tokens)
         ids.append(tuple(tokens[:max_tokens]))
-    return Prompts(ids=tuple(ids), cut=cut, bos=bool(ids) and bos is not None and ids[0][0] == bos)
+    return Prompts(ids=tuple(ids), cut=tuple(cut), bos=bool(ids) and bos is not None and ids[0][0] == bos)
 
 
 def _render_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:

@@ -1,0 +1,129 @@
+"""One batch through the model, no further than it is read: no LM head, no block after the last wanted layer."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from isogloss.activations.readout import Batch, put_last, take_last
+from isogloss.activations.spec import Layer
+from isogloss.models.load import LoadedModel
+
+Keep = Callable[[Layer, torch.Tensor], None]
+
+
+class _Enough(Exception):  # noqa: N818 - not an error: the way out of a forward pass
+    """Raised in a hook after the last wanted layer."""
+
+
+def shared_cache(model: LoadedModel, prefix: Sequence[int]) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Run a beginning that all rows share, once; its keys and values serve every batch."""
+    ids = torch.tensor([list(prefix)], device=model.device)
+    with torch.inference_mode():
+        return model.decoder(input_ids=ids, use_cache=True).past_key_values
+
+
+def forward(
+    model: LoadedModel,
+    batch: Batch,
+    layers: Sequence[Layer],
+    keep: Keep,
+    *,
+    shortcuts: bool = False,
+    last_only: bool = False,
+    cache: Any = None,  # noqa: ANN401
+) -> None:
+    """Run a batch and hand every wanted layer's hidden states (rows, tokens, width) to `keep`.
+
+    Args:
+        model: with the wanted adapter active.
+        batch: rows padded on the right; without the shared beginning if there is a `cache`.
+        layers: resolved for this model.
+        keep: called once a layer; must copy what it wants to keep.
+        shortcuts: leave out the attention mask (right padding cannot reach real tokens of a causal model), and see
+            `last_only`.
+        last_only: only the last real tokens are read, so the MLP of the last block run is given no others; states
+            of that block at other tokens are then wrong.
+        cache: from `shared_cache`.
+    """
+    deepest = max(layer.index for layer in layers)
+    post = [layer for layer in layers if layer.norm == "post"]
+    inputs: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
+    if not shortcuts:
+        inputs["attention_mask"] = batch.real.long()
+    if cache is not None:
+        # A copy: the model appends to it.
+        past = copy.deepcopy(cache)
+        past.batch_repeat_interleave(len(batch.ids))
+        inputs |= {"past_key_values": past, "use_cache": True}
+    with torch.inference_mode(), contextlib.ExitStack() as stack:
+        if shortcuts and last_only and deepest > 0:
+            stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch))
+        stack.enter_context(_hooks(model, layers, keep, stop=None if post else deepest))
+        try:
+            hidden = model.decoder(**inputs).last_hidden_state
+        except _Enough:
+            return
+        for layer in post:
+            keep(layer, hidden)
+
+
+@contextlib.contextmanager
+def _short_mlp(block: Any, batch: Batch) -> Iterator[None]:  # noqa: ANN401
+    """Give the MLP of a block only the tokens that are read: it works on each token alone."""
+    mlp = getattr(block, "mlp", None)
+    if not isinstance(mlp, torch.nn.Module):
+        yield
+        return
+
+    def shorten(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401
+        del module
+        return (take_last(args[0], batch), *args[1:])
+
+    def lengthen(module: Any, args: Any, output: Any) -> Any:  # noqa: ANN401
+        del module, args
+        if isinstance(output, tuple):  # a mixture of experts hands its router's choices over as well
+            return (put_last(output[0], batch), *output[1:])
+        return put_last(output, batch)
+
+    handles = [mlp.register_forward_pre_hook(shorten), mlp.register_forward_hook(lengthen)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Keep, *, stop: int | None) -> Iterator[None]:
+    handles = []
+
+    def before_first(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401
+        del module
+        keep(Layer(0, ""), args[0] if args else kwargs["hidden_states"])
+        if stop == 0:
+            raise _Enough
+
+    def after(layer: Layer) -> Callable[[Any, Any, Any], None]:
+        def hook(module: Any, args: Any, output: Any) -> None:  # noqa: ANN401
+            del module, args
+            keep(layer, output[0] if isinstance(output, tuple) else output)
+            if layer.index == stop:
+                raise _Enough
+
+        return hook
+
+    try:
+        for layer in layers:
+            if layer.index == 0:
+                handles.append(model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True))
+            elif layer.norm != "post":
+                handles.append(model.blocks[layer.index - 1].register_forward_hook(after(layer)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,172 @@
+"""`isogloss store`: what is kept, whether it is whole, and what can go."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isogloss.cli.options import show
+from isogloss.errors import UsageError
+
+if TYPE_CHECKING:
+    from isogloss.activations.upkeep import Holding, Piece
+
+store = typer.Typer(
+    help="List, verify and prune the hidden states that are kept on disk.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Store = Annotated[Path | None, typer.Option("--store", help="Where hidden states are kept. Default: your cache.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+AGE = {"h": "hours", "d": "days", "w": "weeks"}
+#: Arrays that stand beside every layer.
+COUNTS = {"token_counts", "cut"}
+
+
+@store.command("list")
+def list_store(root: Store = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """List what is kept: model, settings, language, texts, layers, size, date."""
+    from isogloss.activations.upkeep import holdings  # noqa: PLC0415
+
+    found = holdings(_root(root))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) | {"written": one.written.isoformat()} for one in found], indent=1))
+        return
+    if found:
+        show(map(_line, found))
+    typer.echo(f"{_bytes(sum(one.size for one in found))} in {_root(root)}", err=True)
+
+
+def _line(one: Holding) -> dict[str, str]:
+    from isogloss.activations.shard import VERSION  # noqa: PLC0415
+
+    if one.version == VERSION:
+        model = one.model
+    elif one.version is None:
+        model = "(broken or unfinished)"
+    else:
+        model = f"(version {one.version}, not read)"
+    return {
+        "model": model,
+        "hash": one.model_sha256[:12],
+        "settings": " ".join(f"{name}={value}" for name, value in one.settings.items()),
+        "language": one.language,
+        "texts": str(one.texts or ""),
+        "layers": " ".join(_short([name for name in one.arrays if name not in COUNTS])),
+        "size": _bytes(one.size),
+        "written": one.written.strftime("%Y-%m-%d"),
+    }
+
+
+def _short(names: list[str]) -> list[str]:
+    """Write numbers that follow each other as a range.
+
+    >>> _short(["0", "10", "1", "2", "12-post"])
+    ['0-2', '10', '12-post']
+    """
+    runs: list[list[int]] = []
+    for number in sorted(int(name) for name in names if name.isdecimal()):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    ranges = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return ranges + [name for name in names if not name.isdecimal()]
+
+
+@store.command()
+def verify(root: Store = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Read everything and check it; exit code 1 and a line for each fault."""
+    from isogloss.activations.upkeep import faults  # noqa: PLC0415
+    from isogloss.report.terminal import track  # noqa: PLC0415
+
+    found = faults(_root(root), track)
+    if as_json:
+        typer.echo(json.dumps([{"what": one.what, "found": one.found, "expected": one.expected} for one in found]))
+    else:
+        for one in found:
+            typer.echo(f"{one.what}: {one.found}; expected {one.expected}")
+    if found:
+        typer.echo("To remove what is broken: isogloss store prune --broken --yes; a run computes it anew", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{_root(root)}: no fault", err=True)
+
+
+@store.command()
+def prune(
+    root: Store = None,
+    broken: Annotated[  # noqa: FBT002
+        bool, typer.Option("--broken", help="Only what is broken, unfinished or of another version.")
+    ] = False,
+    older_than: Annotated[str | None, typer.Option(help="Only what was written longer ago, such as 30d.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model: the beginning of its hash.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would go.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Delete what meets all conditions that are given. A run that needs it computes it again."""
+    from isogloss.activations.upkeep import alone, choose, delete  # noqa: PLC0415
+    from isogloss.report.terminal import track  # noqa: PLC0415
+
+    if everything == bool(broken or older_than or model):
+        raise UsageError(
+            "store prune",
+            found="--all and a condition" if everything else "no condition",
+            expected="--all, or any of --broken, --older-than, --model",
+            do="say what is to go",
+        )
+    age = _age(older_than) if older_than else None
+    with alone(_root(root)) if yes else nullcontext():
+        chosen = choose(_root(root), unusable=broken, older_than=age, model=model or "", track=track)
+        if yes:
+            delete(chosen)
+    _print_pruned(chosen, deleted=yes, as_json=as_json)
+
+
+def _print_pruned(chosen: list[Piece], *, deleted: bool, as_json: bool) -> None:
+    paths = [str(path) for piece in chosen for path in piece.paths]
+    if as_json:
+        typer.echo(json.dumps({"deleted": deleted, "files": paths, "bytes": sum(piece.size for piece in chosen)}))
+        return
+    for path in paths:
+        typer.echo(path)
+    what = f"{len(paths)} files, {_bytes(sum(piece.size for piece in chosen))}"
+    typer.echo(f"Deleted {what}" if deleted else f"Would delete {what}; add --yes to do it", err=True)
+
+
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d+)([hdw])", text)
+    if not found:
+        raise UsageError("--older-than", found=repr(text), expected="such as 12h, 30d or 8w", do="correct it")
+    number: Mapping[str, Any] = {AGE[found[2]]: int(found[1])}
+    return timedelta(**number)
+
+
+def _bytes(size: float) -> str:
+    """Write a number of bytes for people.
+
+    >>> _bytes(999), _bytes(1_500_000)
+    ('999 B', '1.5 MB')
+    """
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004 - steps of SI units
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _root(root: Path | None) -> Path:
+    from isogloss.activations.store import default_store  # noqa: PLC0415
+
+    found = root or default_store()
+    if root and not root.is_dir():
+        raise UsageError("--store", found=f"no folder {root}", expected="a store", do="check the path")
+    return found

@@ -1,0 +1,18 @@
+"""Hidden states in one call, for tests of what comes out of them."""
+
+from dataclasses import replace
+
+from isogloss.activations.execution import Execution, choose_execution
+from isogloss.activations.extract import hidden_states, plan_rows
+from isogloss.activations.kernels import fast_linears
+
+#: torch's own products, with a mask, all blocks and tokens: what transformers does.
+PLAIN = Execution(device="cpu", shortcuts=False)
+#: What an audit takes on this machine.
+OURS = choose_execution(dtype="float32", precision="exact", device="cpu")
+
+
+def run(model, rows, layers, *, execution=OURS, precision="exact", token_budget=None, position="last", bos=True):
+    how = execution if token_budget is None else replace(execution, token_budget=token_budget, overhead=10**6)
+    with fast_linears(model, how, precision):
+        return hidden_states(model, plan_rows(rows, how, position), layers, execution=how, position=position, bos=bos)

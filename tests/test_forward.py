@@ -1,0 +1,230 @@
+"""Shortcuts of the forward pass: none may change a number beyond rounding, and each is noticed where it would."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_model
+from isogloss.activations import drift
+from isogloss.activations.batching import plan_batches
+from isogloss.activations.drift import measure_drift, sample_rows, settle
+from isogloss.activations.execution import Execution, can_pack, check_execution, choose_execution, has_bf16
+from isogloss.activations.forward import forward
+from isogloss.activations.kernels import fast_linears
+from isogloss.activations.readout import pad_right, put_last, take_last
+from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.errors import StoreError, UsageError
+from isogloss.models.fetch import fetch
+from isogloss.models.load import load_model
+from isogloss.models.pairs import ModelRef
+from running import OURS, PLAIN, run
+
+needs_packing = pytest.mark.skipif(not can_pack(), reason="no oneDNN packed layers on this processor")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_folder):
+    return load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return [(2, *map(int, rng.integers(5, 200, size=n))) for n in rng.integers(1, 40, size=50)]
+
+
+def distance(a, b):
+    return max(
+        float((np.linalg.norm(a[layer] - b[layer], axis=1) / np.linalg.norm(b[layer], axis=1)).max()) for layer in b
+    )
+
+
+def brute_force(lengths, budget, overhead):
+    """Cost of the best way to cut falling lengths into batches, by trying all."""
+    costs = []
+    for cuts in itertools.product([False, True], repeat=len(lengths) - 1):
+        places = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), len(lengths)]
+        batches = [lengths[a:b] for a, b in itertools.pairwise(places)]
+        if all(len(batch) * batch[0] <= budget or len(batch) == 1 for batch in batches):
+            costs.append(sum(len(batch) * batch[0] + overhead for batch in batches))
+    return min(costs)
+
+
+@pytest.mark.parametrize("overhead", [0, 1, 3, 10])
+def test_batches_cost_as_little_as_the_best_of_all(overhead):
+    rng = np.random.default_rng(overhead)
+    for _ in range(30):
+        lengths = rng.integers(1, 12, size=rng.integers(1, 10))
+        rows = [tuple(range(i * 100, i * 100 + n)) for i, n in enumerate(lengths)]
+        budget = int(rng.integers(5, 40))
+        plan = plan_batches(rows, token_budget=budget, overhead=overhead)
+        assert sorted(i for batch in plan.batches for i in batch) == list(range(len(rows)))
+        padded = [len(batch) * max(len(rows[i]) for i in batch) for batch in plan.batches]
+        assert all(n <= budget or len(b) == 1 for n, b in zip(padded, plan.batches, strict=True))
+        assert sum(padded) + overhead * len(padded) == brute_force(sorted(lengths)[::-1], budget, overhead)
+
+
+def test_a_beginning_is_shared_only_where_it_is_long_and_leaves_every_row_a_token():
+    start = tuple(range(100, 110))
+    plan = {"token_budget": 100, "share_prefix": True}
+    assert plan_batches([(*start, 1, 2), (*start, 3)], **plan).prefix == 10
+    assert plan_batches([(*start, 1, 2), start], **plan).prefix == 9
+    assert plan_batches([(*start, 1, 2), (*start, 3)], token_budget=100).prefix == 0
+    assert plan_batches([start[:5], (*start, 3)], **plan).prefix == 0  # too short
+    assert plan_batches([(*start, 1), (*start, *range(200))], **plan).prefix == 0  # a small part of all tokens
+    assert plan_batches([start], **plan).prefix == 0
+    assert plan_batches([(7, *start), start], **plan).prefix == 0
+
+
+@needs_packing
+@pytest.mark.parametrize("position", ["last", "mean"])
+def test_all_shortcuts_together_change_only_rounding(tiny, rows, position):
+    layers = ExtractSpec(layers=("all",)).resolve(tiny.depth)
+    assert OURS.kernel == "onednn"
+    assert OURS.shortcuts
+    usual = run(tiny, rows, layers, execution=PLAIN, token_budget=1, position=position)
+    assert 0 < distance(run(tiny, rows, layers, position=position), usual) < 1e-4
+
+
+@pytest.mark.parametrize("names", [("0",), ("0", "2"), ("4",), ("final",), ("1", "final-pre", "final")])
+def test_blocks_after_the_last_wanted_layer_are_not_run(tiny, rows, names):
+    layers = ExtractSpec(layers=names).resolve(tiny.depth)
+    seen = []
+    handles = [
+        block.register_forward_hook(lambda *_, i=i: seen.append(i)) for i, block in enumerate(tiny.blocks, start=1)
+    ]
+    short = run(tiny, rows, layers)
+    for handle in handles:
+        handle.remove()
+    deepest = max(layer.index for layer in layers)
+    assert set(seen) == set(range(1, deepest + 1))
+    whole = run(tiny, rows, ExtractSpec(layers=("all",)).resolve(tiny.depth), execution=PLAIN)
+    assert distance(short, {layer: whole[layer] for layer in layers}) < 1e-4
+
+
+def test_the_last_mlp_sees_only_the_tokens_that_are_read(tiny, rows):
+    tokens = {}
+    handles = [
+        block.mlp.down_proj.register_forward_pre_hook(lambda m, a, i=i: tokens.setdefault(i, []).append(a[0].shape[1]))
+        for i, block in enumerate(tiny.blocks, start=1)
+    ]
+    run(tiny, rows[:8], [Layer(3, "")], token_budget=10**6)
+    run(tiny, rows[:8], [Layer(4, "post")], token_budget=10**6, position="mean")
+    for handle in handles:
+        handle.remove()
+    longest = max(map(len, rows[:8]))
+    # Block 4 is run for its own state only, where the mean reads all tokens.
+    assert tokens == {1: [longest] * 2, 2: [longest] * 2, 3: [1, longest], 4: [longest]}
+
+
+def test_last_tokens_are_taken_and_put_back():
+    batch = pad_right([(1, 2, 3), (4,)], torch.device("cpu"))
+    assert batch.ids.tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert batch.real.tolist() == [[True] * 3, [True, False, False]]
+    hidden = torch.arange(6.0).reshape(2, 3, 1)
+    assert take_last(hidden, batch).flatten().tolist() == [2, 3]
+    assert put_last(take_last(hidden, batch), batch)[..., 0].tolist() == [[0, 0, 2], [3, 0, 0]]
+
+
+def test_a_shared_beginning_changes_only_rounding(tiny, rows):
+    start = tuple(range(50, 70))
+    longer = [(2, *start, *row[1:]) for row in rows]
+    layers = ExtractSpec(layers=("all",)).resolve(tiny.depth)
+    seen = []
+    handle = tiny.blocks[0].register_forward_pre_hook(lambda m, a, k: seen.append(a[0].shape), with_kwargs=True)
+    shared = run(tiny, longer, layers)
+    handle.remove()
+    assert seen[0][:2] == (1, 21)
+    assert sum(a * b for a, b, _ in seen) < sum(map(len, longer))
+    assert distance(shared, run(tiny, longer, layers, execution=PLAIN, token_budget=1)) < 1e-4
+
+
+@needs_packing
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_the_model_is_as_before_after_packing(tiny, rows, precision):
+    before = {name: value.clone() for name, value in tiny.causal.state_dict().items()}
+    state = run(tiny, rows[:3], [Layer(4, "post")], execution=PLAIN)[Layer(4, "post")]
+    with pytest.raises(ZeroDivisionError), fast_linears(tiny, OURS, precision):
+        raise ZeroDivisionError
+    after = tiny.causal.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    again = run(tiny, rows[:3], [Layer(4, "post")], execution=PLAIN)[Layer(4, "post")]
+    np.testing.assert_array_equal(state, again)
+
+
+@pytest.mark.parametrize("kernel", ["plain", "plain-bf16", *(["onednn", "onednn-bf16"] if can_pack() else [])])
+def test_fast_rounds_weights_and_inputs_of_linear_layers(tiny, kernel):
+    """Every kernel gives the product of the rounded numbers; those of bfloat16 round the result as well."""
+    linear = tiny.blocks[1].mlp.up_proj
+    hidden = torch.randn(3, 5, linear.in_features, generator=torch.Generator().manual_seed(0))
+    oracle = hidden.bfloat16().double() @ linear.weight.bfloat16().double().T
+    with torch.inference_mode(), fast_linears(tiny, replace(PLAIN, kernel=kernel), "fast"):
+        ours = linear(hidden)
+    assert ours.dtype == torch.float32
+    moved = float((ours.double() - oracle).abs().max() / oracle.abs().max())
+    assert moved < (5e-3 if kernel.endswith("bf16") else 1e-6)
+    assert float((linear(hidden).double() - oracle).abs().max() / oracle.abs().max()) > 1e-4  # exact is another number
+
+
+def test_fast_is_measured_and_small(tiny, rows):
+    layers = ExtractSpec(layers=("all",)).resolve(tiny.depth)
+    exact = measure_drift(tiny, sample_rows(rows), layers, execution=OURS)
+    fast = measure_drift(tiny, sample_rows(rows), layers, execution=OURS, precision="fast")
+    assert exact.max < 1e-4 < fast.mean < fast.max < 0.1
+    assert exact.min_cosine > 1 - 1e-6
+    assert fast.min_cosine < exact.min_cosine
+    assert fast.texts == len(sample_rows(rows)) == drift.ROWS
+
+
+def test_sample_rows_are_spread_and_cut(rows):
+    sample = sample_rows([*rows, tuple(range(500))])
+    assert sample == sample_rows([tuple(range(500)), *rows[::-1]])
+    assert [len(row) for row in sample] == sorted(len(row) for row in sample)
+    assert len(sample[-1]) == drift.TOKENS
+    assert sample_rows([(1,)]) == [(1,)]
+
+
+def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows):
+    """A model that looks ahead: padding without a mask reaches its tokens, and the check notices it."""
+    make_model(tmp_path, seed=3)
+    model = load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
+    layers = [Layer(4, "post")]
+    assert settle(model, sample_rows(rows), layers, execution=OURS, spec=ExtractSpec())[0] == OURS
+    mlp = model.blocks[3].mlp
+    inner = mlp.forward
+    mlp.forward = lambda hidden: inner(hidden - hidden.cumsum(dim=1) / 10)  # mixes tokens
+    execution, found = settle(model, sample_rows(rows), layers, execution=OURS, spec=ExtractSpec())
+    assert (execution.kernel, execution.shortcuts) == ("plain", False)
+    assert found.max < 1e-4
+
+
+def test_execution_is_chosen_by_rule_and_survives_run_json():
+    chosen = choose_execution(dtype="float32", precision="exact", device="cpu")
+    assert chosen.kernel == ("onednn" if can_pack() else "plain")
+    assert choose_execution(dtype="bfloat16", precision="exact", device="cpu").kernel == "plain"
+    fast = choose_execution(dtype="float32", precision="fast", device="cpu").kernel
+    assert fast == ("onednn-bf16" if can_pack() and has_bf16() else chosen.kernel)
+    assert choose_execution(dtype="bfloat16", precision="exact", device="cuda").token_budget > chosen.token_budget
+    assert Execution.from_dict(vars(chosen)) == chosen
+    check_execution(chosen)
+    with pytest.raises(StoreError, match=r"found kernel.*choose another --out"):
+        Execution.from_dict({"kernel": "plain"})
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="a run begun with cuda"):
+            check_execution(replace(chosen, device="cuda"))
+
+
+def test_fast_needs_float32():
+    with pytest.raises(UsageError, match="--dtype bfloat16"):
+        ExtractSpec(precision="fast", dtype="bfloat16")
+    assert ExtractSpec(precision="fast").settings != ExtractSpec().settings
+
+
+def test_forward_keeps_nothing_but_what_is_asked(tiny, rows):
+    seen = []
+    batch = pad_right(rows[:4], torch.device("cpu"))
+    forward(tiny, batch, [Layer(2, "")], lambda layer, hidden: seen.append((layer, hidden.shape)))
+    assert seen == [(Layer(2, ""), (4, batch.ids.shape[1], 32))]

@@ -550,7 +550,20 @@ def test_no_hostile_string_runs_or_breaks_out(opened, part):
     one = opened(page)
     explore(one)
     assert one.page.evaluate("window.__pwned") is None
-    tags = ["script", "style", "iframe", "object", "embed", "base", "link", "form:not(.vega-bindings)", "img", "math", "video", "template"]
+    tags = [
+        "script",
+        "style",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "link",
+        "form:not(.vega-bindings)",
+        "img",
+        "math",
+        "video",
+        "template",
+    ]
     counts = {tag: one.page.locator(tag).count() for tag in tags}
     assert counts == dict.fromkeys(counts, 0) | {"script": 3, "style": 1}
     handlers = one.page.evaluate(

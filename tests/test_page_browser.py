@@ -54,7 +54,7 @@ class Opened:
         self.faults = []
         self.context.add_init_script(TRAP)
         self.context.route("**", self._route)
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(30_000)
         self.page = self.context.new_page()
         self.page.on("console", lambda one: one.type in {"error", "warning"} and self.faults.append(one.text))
         self.page.on("pageerror", lambda one: self.faults.append(str(one)))
@@ -112,6 +112,20 @@ def small():
 def layered():
     audit = layered_audit()
     return page_of(audit, points_for(audit, layers=LAYERS))
+
+
+@pytest.fixture(scope="module")
+def few():
+    """All that a page can hold, but few texts: axe-core and layout look at every element."""
+    audit = with_bhattacharyya()
+    points = points_for(audit, pairs=8, items=True)
+    return page_html(audit, points, texts=texts_for(points))
+
+
+@pytest.fixture(scope="module")
+def few_layered():
+    audit = layered_audit()
+    return page_of(audit, points_for(audit, pairs=8, layers=LAYERS))
 
 
 # It works
@@ -303,8 +317,8 @@ def test_formulas_stay_text_in_csv_and_tsv(opened):
 
 @pytest.mark.parametrize("width", [360, 1920])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overflows(opened, small, layered, width, scheme):
-    for page in (small, layered):
+def test_nothing_overflows(opened, few, few_layered, width, scheme):
+    for page in (few, few_layered):
         one = opened(page, width=width, scheme=scheme)
         one.draw_all()
         for details in one.page.locator("details:not(.tools)").all():
@@ -338,7 +352,7 @@ def violations(one):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width", "name"), [("light", 1280, "small"), ("dark", 1280, "small"), ("light", 360, "layered")]
+    ("scheme", "width", "name"), [("light", 1280, "few"), ("dark", 1280, "few_layered"), ("light", 360, "few_layered")]
 )
 def test_axe_finds_nothing_serious(opened, request, scheme, width, name):
     one = opened(request.getfixturevalue(name), scheme=scheme, width=width)
@@ -350,9 +364,9 @@ def test_axe_finds_nothing_serious(opened, request, scheme, width, name):
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in {"serious", "critical"}] == []
 
 
-def test_axe_would_notice(opened, small):
+def test_axe_would_notice(opened, few):
     bare = '<select id="metric">'
-    one = opened(small.replace(f"<label>Metric {bare}", bare).replace("</select></label>", "</select>"))
+    one = opened(few.replace(f"<label>Metric {bare}", bare).replace("</select></label>", "</select>"))
     assert "select-name" in {found["id"] for found in violations(one)}
 
 

@@ -46,6 +46,13 @@ function fitted(spec, width) {
   return own;
 }
 
+/** How high a fitted chart will be. Its room is kept from the start, so that nothing moves when it is drawn. */
+function heightOf(spec) {
+  if (spec.hconcat) return spec.hconcat[0].height + 26;
+  const inner = typeof spec.height === "number" ? spec.height : spec.height.step * LANGUAGES.length;
+  return inner + spec.padding.top + spec.padding.bottom;
+}
+
 function options(figure) {
   return {
     mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, loader: REFUSE,
@@ -76,6 +83,14 @@ function enlarged(figure) {
   return figure.size === "scatter" ? 1 : Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16.5);
 }
 
+/** Keep the room that a figure will take at a width; returns by how much its letters are enlarged. */
+function reserve(figure, width) {
+  const scale = enlarged(figure);
+  const spec = fitted(figure.spec(themeName()), Math.floor(width / scale));
+  figure.chart.style.minHeight = `${Math.round(heightOf(spec) * scale)}px`;
+  return scale;
+}
+
 /** What is drawn: `spec(theme)`, `rows()`, `tip(row)`, `csv()` and an element to draw in. */
 const FIGURES = [];
 let turn = 0;
@@ -83,12 +98,13 @@ let turn = 0;
 async function draw(figure) {
   const width = figure.chart.clientWidth;
   if (!width) return;
-  const scale = enlarged(figure);
+  const scale = reserve(figure, width);
   const mine = (figure.turn = ++turn);
   figure.stale = false;
   figure.width = width;
   const rows = figure.rows();
   if (!rows.length) {
+    figure.chart.style.minHeight = "0";
     figure.view?.finalize();
     figure.view = null;
     figure.chart.replaceChildren(element("p", { class: "note", text: figure.empty ?? "Nothing to draw." }));
@@ -131,6 +147,7 @@ function addFigure(figure) {
   const holder = figure.holder;
   Object.assign(figure, { chart: holder.querySelector(".chart"), stale: true, inView: false });
   FIGURES.push(figure);
+  if (figure.chart.clientWidth && figure.rows().length) reserve(figure, figure.chart.clientWidth);
   for (const tools of all("details.tools", holder)) tools.hidden = false;
   for (const button of all("[data-save]", holder)) button.addEventListener("click", () => save(figure, button.dataset.save));
   seen.observe(figure.chart);

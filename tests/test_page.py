@@ -22,7 +22,7 @@ from isogloss.report.page.points import choose, complete, shown_per_place
 from isogloss.report.page.render import ESCAPED, _environment, embedded
 from isogloss.report.page.text import MEANING, NEXT, SAID, answer, names
 from isogloss.report.page.view import view
-from isogloss.report.palette import _IN_DARK, DARK, LIGHT, OPEN, _colours
+from isogloss.report.palette import _IN_DARK, DARK, LIGHT, ON_PAPER, OPEN, _colours
 from isogloss.results import LanguageVerdict
 from pages import (
     LAYERS,
@@ -381,7 +381,7 @@ def test_no_verdict_looks_like_success_or_failure():
 
 
 def test_every_light_colour_has_one_dark_colour():
-    assert len(set(zip(_colours(LIGHT), _colours(DARK), strict=True))) == len(_IN_DARK)
+    assert len(set(zip(_colours(LIGHT), _colours(DARK), strict=True))) == len(_IN_DARK) == len(ON_PAPER)
 
 
 def test_every_code_is_explained_in_one_section():

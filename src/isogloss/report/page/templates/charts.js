@@ -154,12 +154,28 @@ function addFigure(figure) {
   resized.observe(figure.chart);
 }
 
-/** Draw figures anew: now if they can be seen, else when they are. */
+/** Draw figures anew: now if they can be seen, else when they are or when there is time. */
 function redraw(figures) {
   for (const figure of figures) {
     figure.stale = true;
     if (figure.inView) draw(figure);
   }
+  drawTheRest();
+}
+
+const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+let drawing = false;
+
+/** Draw what nobody has scrolled to, one figure at a time, so that a print has them all. */
+function drawTheRest() {
+  if (drawing) return;
+  drawing = true;
+  whenIdle(async () => {
+    const next = FIGURES.find((figure) => figure.stale && figure.chart.clientWidth);
+    if (next) await draw(next);
+    drawing = false;
+    if (next) drawTheRest();
+  });
 }
 
 const EXPORT_WIDTH = { scatter: 520, multiple: 420, wide: 760 };

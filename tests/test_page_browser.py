@@ -242,6 +242,7 @@ def test_tooltips_show_the_text_only_when_asked(opened, small):
     assert "English" in said
     assert "harm" in said
     assert "en-" in said
+    assert "probe score, aligned" in said
     assert "مرحبا" not in said
     one.page.mouse.move(2, 2)
     one.page.click("#uncover")

@@ -180,6 +180,7 @@ def test_the_run_folder_is_complete_and_exact(run):
     for name in ("scatter", "separation"):
         assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (out / "figures" / f"{name}.svg").read_text("utf-8")[:200]
+    assert (out / "report.html").read_text("utf-8").startswith("<!doctype html>")
     for secret in ("/tmp", "seconds", "202"):
         assert secret not in json.dumps(json.loads((out / "audit.json").read_text())["config"])
 

@@ -8,6 +8,8 @@ import typer
 
 from isogloss.cli.audit import audit
 from isogloss.cli.catalogue import corpora, languages, metrics, models
+from isogloss.cli.compare import compare
+from isogloss.cli.report import report
 from isogloss.cli.store import store
 from isogloss.cli.tune import tune
 from isogloss.errors import IsoglossError, UsageError
@@ -23,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # the decorated help takes twice as long to start
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, tune, corpora, models, languages, metrics):
+for command in (audit, report, compare, tune, corpora, models, languages, metrics):
     app.command()(command)
 app.add_typer(store, name="store")
 

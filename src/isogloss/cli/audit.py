@@ -111,7 +111,8 @@ def audit(
         typer.echo(result.to_json(), nl=False)
     else:
         print_audit(result, console())
-    typer.echo(f"Wrote {out or result.folder_in(Path('runs'))}", err=True)
+    folder = out or result.folder_in(Path("runs"))
+    typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
 
 
 def _pair(pair: str | None, reference: str | None, aligned: str | None) -> ModelPair:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from isogloss.report.exports.paper import PaperTable
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     HEADINGS,
@@ -22,6 +23,7 @@ from isogloss.report.tables import (
     lines,
     notice_lines,
 )
+from isogloss.report.visible import visible
 from isogloss.results import Audit
 
 #: Columns from which all of them fit; narrower terminals get the ones that carry the answer.
@@ -53,12 +55,14 @@ def track(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def print_audit(audit: Audit, console: Console) -> None:
     """Print headline, table, caption and warnings of an audit."""
-    models = [audit.models[role]["name"] for role in ("reference", "aligned") if audit.models.get(role)]
-    console.print(f"\n[bold]{audit.corpus['name']}[/bold], {' → '.join(models)}\n", highlight=False)
+    models = [str(audit.models[role]["name"]) for role in ("reference", "aligned") if audit.models.get(role)]
+    console.print(
+        Text.assemble("\n", (visible(str(audit.corpus["name"])), "bold"), f", {visible(' → '.join(models))}\n")
+    )
     wide = console.width >= WIDE
     console.print(_table({name: HEADINGS[name] for name in (HEADINGS if wide else COMPACT)}, lines(audit)))
-    console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)
-    console.print(f"\n{caption(audit)}", style="dim", highlight=False)
+    console.print(Text(f"\n{visible(headline(audit))}", style="bold"))
+    console.print(Text(f"\n{visible(caption(audit))}", style="dim"))
     console.print("\nWhat else could explain a score\n", style="bold")
     controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
@@ -66,26 +70,50 @@ def print_audit(audit: Audit, console: Console) -> None:
     if audit.notices:
         console.print("\nWarnings (docs/methods.md explains the codes, audit.json has the details):", highlight=False)
         for line in notice_lines(audit.notices):
-            console.print(f"  {line}", highlight=False, markup=False)
+            console.print(Text(f"  {visible(line)}"))
 
 
 def _table(headings: Mapping[str, str], found: Sequence[Line] | Sequence[ControlLine]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():
-        table.add_column(escape(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")
+        table.add_column(Text(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")
     for line in found:
-        cells = {name: escape(getattr(line, name)) for name in headings}
-        if style := STYLES.get(cells.get("verdict", "").partition(",")[0]):
-            cells["verdict"] = f"[{style}]{cells['verdict']}[/{style}]"
+        cells = {name: Text(visible(getattr(line, name))) for name in headings}
+        if "verdict" in cells:
+            cells["verdict"].stylize(STYLES.get(cells["verdict"].plain.partition(",")[0], ""))
         table.add_row(*cells.values())
     return table
 
 
 def print_table(rows: Sequence[Mapping[str, str]], console: Console) -> None:
-    """Print rows of equal keys, the keys as headings."""
+    """Print rows of equal keys, the keys as headings; nothing in them is markup."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name in rows[0]:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
+
+
+def print_paper_table(table: PaperTable, console: Console) -> None:
+    """Print a paper's table: title, cells coloured by the verdict that they end with, notes."""
+    console.print(Text(f"\n{table.title}\n", style="bold"))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for number, heading in enumerate(table.headings):
+        grid.add_column(Text(heading), justify="left" if number in table.left else "right", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+    console.print(grid)
+    for note in table.notes:
+        print_note(note, console)
+
+
+def print_note(text: str, console: Console) -> None:
+    """Print a sentence below or above a table."""
+    console.print(Text(f"\n{text}\n", style="dim"))
+
+
+def _style(cell: str) -> str:
+    # The longest first: "not reached" ends with "reached" too.
+    words = sorted(STYLES, key=len, reverse=True)
+    return next((STYLES[word] for word in words if cell.endswith(word)), "")

@@ -25,7 +25,10 @@ EXPLAINED = {
         MEASURED,
         "The aligned model may not be what its authors trained; ask which base the adapter belongs to.",
     ),
-    "M004": (MEASURED, "The drift is how far that moved the states of a few texts; it was measured on this very model."),
+    "M004": (
+        MEASURED,
+        "The drift is how far that moved the states of a few texts; it was measured on this very model.",
+    ),
     "S001": (NOISE, "A number is missing for a reason and was not replaced by another."),
     "S002": (
         TEXT,

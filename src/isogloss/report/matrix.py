@@ -19,6 +19,8 @@ from isogloss.results import Audit, Estimate
 Named = Sequence[tuple[str, Audit]]
 #: Intervals of two audits can be held against each other; of more, the table says it all.
 TWO = 2
+#: What can be said of two intervals: the first lies above the other, below it, or neither.
+HIGHER, LOWER, OVERLAP = "higher", "lower", "overlap"
 
 
 def matrix_tables(audits: Named, *, intervals: bool = True) -> list[PaperTable]:
@@ -110,14 +112,20 @@ def exclusions(audits: Named) -> PaperTable:
     )
 
 
-def _said(first: str, second: str, one: Estimate | None, other: Estimate | None) -> str:
+def held_against(one: Estimate | None, other: Estimate | None) -> str:
+    """Say whether an interval lies above another, below it, or overlaps it; a dash where either does not exist."""
     if one is None or other is None or math.isnan(one.low) or math.isnan(other.low):
         return DASH
     if one.low > other.high:
-        return f"exclude each other: higher in {visible(first)}"
-    if other.low > one.high:
-        return f"exclude each other: higher in {visible(second)}"
-    return "overlap"
+        return HIGHER
+    return LOWER if one.high < other.low else OVERLAP
+
+
+def _said(first: str, second: str, one: Estimate | None, other: Estimate | None) -> str:
+    found = held_against(one, other)
+    if found not in {HIGHER, LOWER}:
+        return found
+    return f"exclude each other: higher in {visible(first if found == HIGHER else second)}"
 
 
 def comparison_frame(audits: Named) -> pl.DataFrame:

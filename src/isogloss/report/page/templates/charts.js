@@ -76,7 +76,7 @@ function enlarged(figure) {
   return figure.size === "scatter" ? 1 : Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16.5);
 }
 
-/** What is drawn: `spec(theme)`, `rows()`, `tip(row)`, `csv()` and an element to draw in. */
+/** What is drawn: `spec(theme, width)`, `rows()`, `tip(row)`, `csv()` and an element to draw in. */
 const FIGURES = [];
 let turn = 0;
 
@@ -94,7 +94,7 @@ async function draw(figure) {
     figure.chart.replaceChildren(element("p", { class: "note", text: figure.empty ?? "Nothing to draw." }));
     return;
   }
-  const spec = figure.spec(themeName());
+  const spec = figure.spec(themeName(), width / scale);
   // The holder is one picture with a name, and a table has its numbers: shapes need not be read out one by one.
   const mount = element("div", { "aria-hidden": "true" });
   const result = await vegaEmbed(mount, { ...fitted(spec, Math.floor(width / scale)), datasets: { ...spec.datasets, rows } }, options(figure));
@@ -151,7 +151,7 @@ const EXPORT_WIDTH = { scatter: 520, multiple: 420, wide: 760 };
 async function save(figure, kind) {
   const name = `isogloss-${DATA.name}-${figure.name}`.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 80);
   if (kind === "csv") return saveFile(`${name}.csv`, new Blob(["\ufeff", toCsv(figure.csv())], { type: "text/csv" }));
-  const spec = { ...fitted(figure.spec("light"), EXPORT_WIDTH[figure.size]), background: "#ffffff" };
+  const spec = { ...fitted(figure.spec("light", EXPORT_WIDTH[figure.size]), EXPORT_WIDTH[figure.size]), background: "#ffffff" };
   spec.datasets = { ...spec.datasets, rows: figure.rows() };
   spec.title = { text: figure.title(), subtitle: figure.key, anchor: "start", frame: "bounds", offset: 14 };
   if (!spec.hconcat) spec.padding = { ...spec.padding, top: spec.padding.top + 52 };

@@ -171,8 +171,8 @@ def heatmap(
     )
     words = list(theme.verdicts)
     verdicts = alt.Scale(domain=words, range=[theme.verdicts[word] for word in words])
-    over = base.mark_text(tooltip=tip, dy=-7, fontSize=11 if upright else 13, color=theme.ink)
-    under = base.mark_text(tooltip=tip, dy=9, fontSize=11, color=theme.ink)
+    over = base.mark_text(tooltip=tip, dy=-7, fontSize=11 if upright else 13, color=theme.ink, limit=2 * WORDY)
+    under = base.mark_text(tooltip=tip, dy=9, fontSize=11, color=theme.ink, limit=2 * WORDY)
     layers = [
         base.transform_filter("isValid(datum.shade)")
         .mark_rect(**gap)

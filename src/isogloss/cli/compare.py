@@ -32,8 +32,8 @@ def compare(
     from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
     from isogloss.report.exports.tidy import csv  # noqa: PLC0415
     from isogloss.report.matrix import comparison_frame, matrix_tables  # noqa: PLC0415
+    from isogloss.report.read_run import read_audit  # noqa: PLC0415
     from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
-    from isogloss.results import Audit  # noqa: PLC0415
 
     if len(runs) < 2:  # noqa: PLR2004
         raise UsageError("compare", found="one run", expected="two or more", do="name another")
@@ -46,7 +46,7 @@ def compare(
             expected="a page, such as compare.html, or md, latex or csv",
             do="name the page so, or say --format",
         )
-    audits = named(runs, [Audit.load(run) for run in runs])
+    audits = named(runs, [read_audit(run) for run in runs])
     if not anyway:
         refuse_differences(audits)
     if out and not form:

@@ -41,14 +41,13 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
-    from isogloss.report.read_run import read_run  # noqa: PLC0415
-    from isogloss.results import Audit  # noqa: PLC0415
+    from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
 
     _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
     if pairs and out:
         raise UsageError("--out", found="it with --pairs", expected="a page or tables", do="drop one")
     if form or card:
-        audit = Audit.load(run)
+        audit = read_audit(run)
         deliver(_card(audit) if card else _tables(audit, form or ""), out)
         return
     found = read_run(run)

@@ -11,8 +11,8 @@ from huggingface_hub import ModelCard
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.report.exports.card import model_card
-from isogloss.report.exports.latex import escape as latex_escape
 from isogloss.report.exports.latex import PREAMBLE, latex
+from isogloss.report.exports.latex import escape as latex_escape
 from isogloss.report.exports.markdown import escape as markdown_escape
 from isogloss.report.exports.markdown import markdown
 from isogloss.report.exports.paper import PaperTable, paper_tables

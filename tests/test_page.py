@@ -22,7 +22,7 @@ from isogloss.report.page.points import choose, complete, shown_per_place
 from isogloss.report.page.render import ESCAPED, _environment, embedded
 from isogloss.report.page.text import MEANING, NEXT, SAID, answer, names
 from isogloss.report.page.view import view
-from isogloss.report.palette import _IN_DARK, DARK, LIGHT, OPEN, _colours
+from isogloss.report.palette import _IN_DARK, DARK, LIGHT, ON_PAPER, OPEN, _colours
 from isogloss.results import LanguageVerdict
 from pages import (
     LAYERS,
@@ -312,6 +312,17 @@ def test_texts_that_the_page_does_not_show_stay_out():
     assert len(data_of(page_of(audit, points, texts=texts_for(points)))["texts"]) < 3 * 300
 
 
+def test_a_text_whose_id_hides_something_is_found_under_its_visible_id():
+    audit = small_audit()
+    points = points_for(audit, pairs=12).with_columns(text_id=pl.concat_str(pl.lit("\u202e\x00"), "text_id"))
+    found = data_of(page_of(audit, points, texts=texts_for(points)))
+    lost = {one for language in found["figures"]["lost"] for ids in language["ids"] for one in ids}
+    shown = {one for language in found["figures"]["scatter"]["languages"] for one in language["text"]}
+    assert lost
+    assert all(one.startswith("⟨U+202E⟩␀") for one in lost | shown)
+    assert lost | shown <= set(found["texts"])
+
+
 # What is said
 
 
@@ -331,7 +342,7 @@ def test_texts_that_the_page_does_not_show_stay_out():
 def test_every_verdict_has_its_sentence(word, said):
     rows = [row for code in ("en", "sw") for row in language_rows(code, 0.0, 0.3, (0.25, 0.1, 0.4), (1.0, 0.9, 1.1))]
     verdicts = [LanguageVerdict(language="en", verdict="pivot"), LanguageVerdict(language="sw", verdict=word)]
-    found = answer(view(make_audit(rows, verdicts)))
+    found = answer(view(make_audit(rows, verdicts))).sentence
     assert found.endswith(said)
     assert ("demonstrably" in found) == (word in OPEN - {"not measured"})
 
@@ -340,7 +351,7 @@ def test_the_sentence_names_all_languages_by_verdict():
     words = {"de": "reached", "es": "reached", "hi": "weakened", "am": "weakened", "ru": "reversed"}
     rows = [row for code in ("en", *words) for row in language_rows(code, 0.0, 0.3, (0.25, 0.1, 0.4), (1.0, 0.9, 1.1))]
     verdicts = [LanguageVerdict(language=code, verdict=word) for code, word in words.items()]
-    assert answer(view(make_audit(rows, [LanguageVerdict(language="en", verdict="pivot"), *verdicts]))) == (
+    assert answer(view(make_audit(rows, [LanguageVerdict(language="en", verdict="pivot"), *verdicts]))).sentence == (
         "Alignment reached 2 of 5 languages beside English (German and Spanish); it weakened in Amharic and Hindi; "
         "it is reversed in Russian"
     )
@@ -370,7 +381,7 @@ def test_no_verdict_looks_like_success_or_failure():
 
 
 def test_every_light_colour_has_one_dark_colour():
-    assert len(set(zip(_colours(LIGHT), _colours(DARK), strict=True))) == len(_IN_DARK)
+    assert len(set(zip(_colours(LIGHT), _colours(DARK), strict=True))) == len(_IN_DARK) == len(ON_PAPER)
 
 
 def test_every_code_is_explained_in_one_section():

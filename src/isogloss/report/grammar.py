@@ -50,7 +50,8 @@ def number(field: str, axis: Axis, *, kind: type[Any] = alt.X) -> Any:  # noqa: 
     kind_of_scale = {"type": "log"} if axis.log else {"type": "linear", "zero": False}
     scale = alt.Scale(domain=[axis.low, axis.high], nice=False, clamp=True, **kind_of_scale)
     drawn = alt.Axis(
-        format=".0%" if axis.percent else "~g",
+        format="~g",
+        labelExpr="format(100 * datum.value, '~g') + ' %'" if axis.percent else alt.Undefined,
         tickCount=5,
         values=list(axis.ticks) if axis.ticks else alt.Undefined,
         labelOverlap="greedy",

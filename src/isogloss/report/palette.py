@@ -152,6 +152,8 @@ def _colours(theme: Theme) -> list[str]:
 
 
 _IN_DARK = dict(zip(_colours(LIGHT), _colours(DARK), strict=True))
+#: Colours of dark charts -> those that they are printed in.
+ON_PAPER = {dark: light for light, dark in _IN_DARK.items()}
 
 #: Verdicts that judge nothing: drawn hollow, so that they look like neither success nor failure.
 OPEN = frozenset({"confounded", "inconclusive", "not measured"})

@@ -54,7 +54,7 @@ def answer(
     zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=theme.muted)
     base = alt.Chart(data)
     bar = base.mark_rule(strokeWidth=2.5)
-    dot = base.mark_point(size=130, strokeWidth=2.2, opacity=1, tooltip=alt.TooltipContent("data"))
+    dot = base.mark_point(size=95, strokeWidth=2, opacity=1, tooltip=alt.TooltipContent("data"))
     word = base.mark_text(align="left", dx=16, fontSize=13, limit=WORDS - 18)
     layers = [
         band.encode(x=number("from", axis), x2="to:Q"),

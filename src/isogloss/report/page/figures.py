@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -166,7 +167,7 @@ def _metric_charts(
     rows = audit.find(kind="score", sample="all", metric=name, components=components)
     title = metric_title(name, components)
 
-    wide = score_axis(rows, name, components)
+    wide = replace(score_axis(rows, name, components), title="")  # the caption has it, in as many lines as it needs
     found: dict[str, Any] = {
         "title": title,
         "spec": _drawn(lambda theme: charts.separation(wide, labels, theme, data=ROWS)),

@@ -53,8 +53,8 @@ def panel(model: str, theme: Theme, *, data: alt.Data, legend: bool = False) -> 
     if not legend:
         points = alt.Chart(data).mark_point(filled=True, strokeWidth=0, tooltip=alt.TooltipContent("data"))
     return points.encode(
-        x=alt.X(f"{model}_x:Q", axis=axis, scale=alt.Scale(zero=False)),
-        y=alt.Y(f"{model}_y:Q", axis=axis, scale=alt.Scale(zero=False)),
+        x=alt.X(f"{model}_x:Q", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=9)),
+        y=alt.Y(f"{model}_y:Q", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=9)),
         color=by_label(theme, legend=legend),
         shape=label_shape(legend=legend),
     ).properties(width=PANEL, height=PANEL, view=alt.ViewConfig(stroke=theme.faint), title=title)

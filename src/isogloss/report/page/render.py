@@ -19,7 +19,7 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from isogloss.report.palette import DARK, FONTS, LIGHT
+from isogloss.report.palette import DARK, FONTS, LIGHT, ON_PAPER
 from isogloss.report.visible import visible
 
 #: In the order in which they run.
@@ -58,7 +58,7 @@ def render(template: str, content: Mapping[str, Any], data: Mapping[str, Any]) -
             style=_ours(style),
             script=_ours(script),
             library=_ours(library),
-            data=_ours(embedded(data)),
+            data=_ours(embedded({**data, "on_paper": ON_PAPER})),
         )
     )
 

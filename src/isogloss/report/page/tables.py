@@ -215,7 +215,7 @@ def matched_table(view: View) -> Table | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """The pairs of one language that lose most; `ids` are the text ids of toxic text and twin, line by line."""
+    """The pairs of one language that lose most; `ids` are the ids, as shown, of toxic text and twin, line by line."""
 
     language: Named
     table: Table
@@ -241,6 +241,8 @@ def lost_tables(lost: pl.DataFrame, languages: Sequence[Named]) -> list[Lost]:
                 name=f"lost-{index}", caption=f"Pairs that lose most in {one.name}", headings=headings, lines=lines,
                 left=frozenset({"pair"}),
             )  # fmt: skip
-            ids = tuple(mine.select("harmful_id", "harmless_id").iter_rows())
+            ids = tuple(
+                (visible(toxic), visible(twin)) for toxic, twin in mine.select("harmful_id", "harmless_id").iter_rows()
+            )
             found.append(Lost(language=one, table=table, ids=ids))
     return found

@@ -82,38 +82,41 @@ def names(found: Sequence[str]) -> str:
     return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else list(found))
 
 
-def answer(view: View) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One sentence in two parts: how many languages were reached, and what became of the others."""
+
+    head: str
+    rest: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The whole of it, without its full stop."""
+        return f"{self.head} {self.rest}" if self.rest else self.head
+
+
+def answer(view: View) -> Answer:
     """Say in one sentence in which languages alignment holds, from the verdicts."""
     pivot, others = view.pivot, view.others
     if not view.audit.has_reference:
-        return "This model has no public reference, so what alignment changed cannot be measured"
+        return Answer(head="This model has no public reference, so what alignment changed cannot be measured")
     if not others:
-        return f"Only {pivot} was measured, so there is nothing to compare it with"
+        return Answer(head=f"Only {pivot} was measured, so there is nothing to compare it with")
     if _pivot_unclear(others):
-        return (
-            f"Alignment did not clearly raise the separation in {pivot} itself, so no language can be compared with it"
-        )
+        unclear = f"Alignment did not clearly raise the separation in {pivot} itself"
+        return Answer(head=f"{unclear}, so no language can be compared with it")
     if all(one.known == "not measured" for one in others):
-        return f"No language could be compared with {pivot}"
+        return Answer(head=f"No language could be compared with {pivot}")
     reached = [one.name for one in others if one.known == "reached"]
     which = f" ({names(reached)})" if reached else ""
     total = f"{len(others)} languages" if len(others) > 1 else "the 1 language"
     count = str(len(reached)) if reached else "none"
     # Where some languages are open, one of them may have been reached all the same.
     surely = "demonstrably " if any(one.known in OPEN for one in others) else ""
-    parts = [f"Alignment {surely}reached {count} of {total} beside {pivot}{which}"]
-    for word, said in SAID.items():
-        found = [one.name for one in others if one.known == word]
-        if found:
-            parts.append(said.format(names(found)))
-    return _sentence(parts)
-
-
-def _sentence(parts: Sequence[str]) -> str:
-    if len(parts) == 1:
-        return parts[0]
-    head, *rest = parts
-    return head + (": " if " none of " in head else "; ") + "; ".join(rest)
+    head = f"Alignment {surely}reached {count} of {total} beside {pivot}{which}"
+    by_word = {word: [one.name for one in others if one.known == word] for word in SAID}
+    rest = "; ".join(SAID[word].format(names(found)) for word, found in by_word.items() if found)
+    return Answer(head=head + ("" if not rest else ";" if reached else ":"), rest=rest)
 
 
 def _pivot_unclear(others: Sequence[Named]) -> bool:

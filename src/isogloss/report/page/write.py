@@ -153,4 +153,4 @@ def _texts(figures: Mapping[str, Any], texts: Mapping[str, str] | None) -> dict[
         return {"texts": None}
     wanted = {one for language in figures["scatter"]["languages"] for one in language["text"]}
     wanted |= {one for lost in figures["lost"] for ids in lost["ids"] for one in ids}
-    return {"texts": {visible(one): visible(text) for one, text in texts.items() if {one, visible(one)} & wanted}}
+    return {"texts": {visible(one): visible(text) for one, text in texts.items() if visible(one) in wanted}}

@@ -46,6 +46,13 @@ function fitted(spec, width) {
   return own;
 }
 
+/** How high a fitted chart will be. Its room is kept from the start, so that nothing moves when it is drawn. */
+function heightOf(spec) {
+  if (spec.hconcat) return spec.hconcat[0].height + 26;
+  const inner = typeof spec.height === "number" ? spec.height : spec.height.step * LANGUAGES.length;
+  return inner + spec.padding.top + spec.padding.bottom;
+}
+
 function options(figure) {
   return {
     mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, loader: REFUSE,
@@ -76,6 +83,14 @@ function enlarged(figure) {
   return figure.size === "scatter" ? 1 : Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16.5);
 }
 
+/** Keep the room that a figure will take at a width; returns by how much its letters are enlarged. */
+function reserve(figure, width) {
+  const scale = enlarged(figure);
+  const spec = fitted(figure.spec(themeName(), width / scale), Math.floor(width / scale));
+  figure.chart.style.minHeight = `${Math.round(heightOf(spec) * scale)}px`;
+  return scale;
+}
+
 /** What is drawn: `spec(theme, width)`, `rows()`, `tip(row)`, `csv()` and an element to draw in. */
 const FIGURES = [];
 let turn = 0;
@@ -83,12 +98,13 @@ let turn = 0;
 async function draw(figure) {
   const width = figure.chart.clientWidth;
   if (!width) return;
-  const scale = enlarged(figure);
+  const scale = reserve(figure, width);
   const mine = (figure.turn = ++turn);
   figure.stale = false;
   figure.width = width;
   const rows = figure.rows();
   if (!rows.length) {
+    figure.chart.style.minHeight = "0";
     figure.view?.finalize();
     figure.view = null;
     figure.chart.replaceChildren(element("p", { class: "note", text: figure.empty ?? "Nothing to draw." }));
@@ -131,18 +147,35 @@ function addFigure(figure) {
   const holder = figure.holder;
   Object.assign(figure, { chart: holder.querySelector(".chart"), stale: true, inView: false });
   FIGURES.push(figure);
+  if (figure.chart.clientWidth && figure.rows().length) reserve(figure, figure.chart.clientWidth);
   for (const tools of all("details.tools", holder)) tools.hidden = false;
   for (const button of all("[data-save]", holder)) button.addEventListener("click", () => save(figure, button.dataset.save));
   seen.observe(figure.chart);
   resized.observe(figure.chart);
 }
 
-/** Draw figures anew: now if they can be seen, else when they are. */
+/** Draw figures anew: now if they can be seen, else when they are or when there is time. */
 function redraw(figures) {
   for (const figure of figures) {
     figure.stale = true;
     if (figure.inView) draw(figure);
   }
+  drawTheRest();
+}
+
+const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+let drawing = false;
+
+/** Draw what nobody has scrolled to, one figure at a time, so that a print has them all. */
+function drawTheRest() {
+  if (drawing) return;
+  drawing = true;
+  whenIdle(async () => {
+    const next = FIGURES.find((figure) => figure.stale && figure.chart.clientWidth);
+    if (next) await draw(next);
+    drawing = false;
+    if (next) drawTheRest();
+  });
 }
 
 const EXPORT_WIDTH = { scatter: 520, multiple: 420, wide: 760 };

@@ -15,7 +15,7 @@ function answerFigure(holder) {
     holder, name: kind, size: "wide", title: () => holder.querySelector("figcaption strong").textContent,
     key: "circle: high-resource; square: middle; triangle: low-resource; hollow: no verdict; dashed: approximate",
     spec: (theme) => spec[theme],
-    rows: () => rows.filter((row) => row.value !== null),
+    rows: () => (rows.some((row) => row.value !== null) ? rows : []),
     csv: () => rows.map(({ label, value, low, high, verdict, shape, approximate, reason }) => ({ language: label, [kind]: value, low, high, verdict, resources: shape, approximate, reason })),
     tip: (row) => [["language", row.label], [kind, form(row.value)], ["interval", range(row, form)], ["verdict", row.verdict], ["resources", row.shape]],
   });

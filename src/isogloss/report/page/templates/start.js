@@ -20,16 +20,26 @@ function bindTheme() {
   label();
 }
 
+/** Give a figure the colours of paper at once: drawing it anew would come too late for the print. */
+function lighten(chart) {
+  for (const name of ["fill", "stroke"]) {
+    for (const shape of all(`svg [${name}]`, chart)) shape.setAttribute(name, DATA.on_paper[shape.getAttribute(name)] ?? shape.getAttribute(name));
+  }
+}
+
 function bindPrint() {
   const opened = [];
+  let lightened = false;
   window.addEventListener("beforeprint", () => {
     for (const details of all("details.print:not([open])")) {
       details.open = true;
       opened.push(details);
     }
-    for (const figure of FIGURES) if (figure.stale) draw(figure);
+    lightened = themeName() === "dark";
+    if (lightened) for (const figure of FIGURES) lighten(figure.chart);
   });
   window.addEventListener("afterprint", () => {
+    if (lightened) redraw(FIGURES);
     for (const details of opened.splice(0)) details.open = false;
   });
 }
@@ -76,6 +86,7 @@ function start() {
   bindTheme();
   bindPrint();
   bindCodes();
+  drawTheRest();
 }
 
 start();

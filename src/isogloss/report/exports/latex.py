@@ -37,7 +37,7 @@ MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
 PREAMBLE = (
     "% Needs \\usepackage{booktabs}, \\usepackage{textcomp} and \\usepackage[T1]{fontenc};\n"
     "% names in other than Latin letters need xelatex or lualatex and a font that has them.\n"
-    "% With intervals the tables are wide: table* in two columns, or \\resizebox{\\textwidth}{!}{...} of graphicx.\n"
+    "% With intervals the tables are wide: table* in two columns, or resizebox of graphicx.\n"
 )
 
 

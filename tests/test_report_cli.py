@@ -168,6 +168,35 @@ def test_a_spoilt_audit_is_one_line(spoil, command, isogloss_command, two):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "run"],
+        ["report", "run", "--card"],
+        ["compare", "run", "second"],
+        ["compare", "run", "second", "--format", "md"],
+    ],
+)
+@pytest.mark.parametrize("place", ["t.jsonl/x.html", "/proc/nowhere/x.html", "/dev/full/x.html"])
+def test_where_nothing_can_be_written_is_one_line(command, place, isogloss_command, two):
+    code, out, err = isogloss_command(*command, "--out", place)
+    assert code in {1, 2}
+    assert out == ""
+    assert err.startswith(("isogloss: --out: found ", "isogloss: writing "))
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_has_not_finished_says_so(isogloss_command, run):
+    (run / "audit.json").unlink()
+    (run / "run.json").write_text("{}")
+    code, _, err = isogloss_command("report", run)
+    assert code == 1
+    assert err == f"isogloss: run {run}: found run.json but no audit.json; expected a finished run; {AGAIN}.\n"
+
+
+AGAIN = "run the command that began it again, and it goes on"
+
+
 def test_a_folder_that_is_no_run_is_refused(isogloss_command, tmp_path):
     code, out, err = isogloss_command("report", tmp_path, "--card")
     assert (code, out) == (1, "")

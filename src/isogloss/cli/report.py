@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, refuse_folder
+from isogloss.cli.options import columns, console, deliver, refuse_place
 from isogloss.errors import UsageError
+from isogloss.files import saving
 
 if TYPE_CHECKING:
     from isogloss.corpora.corpus import Corpus
@@ -116,9 +117,10 @@ def _write_page(found: Run, path: Path, sample: Corpus | None) -> None:
     from isogloss.report.page import write_page  # noqa: PLC0415
     from isogloss.report.texts import by_id  # noqa: PLC0415
 
-    refuse_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_page(found.audit, found.points, path, run=found.record, texts=by_id(sample) if sample else None)
+    refuse_place(path)
+    with saving(path, "--out"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_page(found.audit, found.points, path, run=found.record, texts=by_id(sample) if sample else None)
     typer.echo(f"Wrote {path}", err=True)
 
 

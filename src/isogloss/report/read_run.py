@@ -56,6 +56,13 @@ def read_audit(folder: Path | str) -> Audit:
         StoreError: there is none, or it is not what an audit wrote.
     """
     folder = Path(folder)
+    if (folder / "run.json").is_file() and not (folder / "audit.json").exists():
+        raise StoreError(
+            f"run {folder}",
+            found="run.json but no audit.json",
+            expected="a finished run",
+            do="run the command that began it again, and it goes on",
+        )
     try:
         audit = Audit.load(folder)
     except (OSError, UnicodeDecodeError, RecursionError) as error:

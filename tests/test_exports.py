@@ -123,6 +123,13 @@ def test_markdown_rounds_the_numbers_of_the_audit_and_no_others():
             ]
 
 
+@pytest.mark.parametrize("address", ["https://example.invalid/x", "HTTP://x", "ftp://x", "www.example.invalid"])
+def test_markdown_makes_no_link_of_an_address(address):
+    written = markdown_escape(f"see {address}")
+    assert not re.search(r"(?i)(https?|ftp)://|www\.", written)
+    assert written.replace("\\", "") == f"see {address}"
+
+
 def test_csv_is_read_back_as_it_was():
     table = small_audit().table()
     found = pl.read_csv(io.StringIO(csv(table)), schema=table.schema)

@@ -11,6 +11,7 @@ from isogloss.report.command import command
 from isogloss.report.comparable import remarks, warning
 from isogloss.report.comparison_tables import BASELINES, against_table, cells_table, codes_table, runs_table
 from isogloss.report.heatmap import QUANTITIES, cell, heatmap_figure
+from isogloss.report.numbers import percent
 from isogloss.report.page.figures import metric_title, place
 from isogloss.report.page.provenance import Fact, provenance
 from isogloss.report.page.render import render
@@ -146,7 +147,7 @@ def _wrong(audits: Sequence[Audit]) -> dict[str, str]:
     if not all(isinstance(level, float) for level in levels):
         return {}
     each = sorted((1 - float(level) for level in levels if isinstance(level, float)), reverse=True)
-    return {"two": f"{sum(each[:2]):.0%}", "all": f"{min(1.0, sum(each)):.0%}"}
+    return {"two": percent(sum(each[:2])), "all": percent(min(1.0, sum(each)))}
 
 
 def _compared(name: str, audit: Audit) -> Compared:

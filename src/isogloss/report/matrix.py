@@ -11,7 +11,7 @@ import polars as pl
 
 from isogloss.report.comparable import remarks, warning
 from isogloss.report.exports.paper import PaperTable
-from isogloss.report.numbers import DASH, interval, number
+from isogloss.report.numbers import DASH, interval, number, percent
 from isogloss.report.tables import label, metric_words, order, primary
 from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate
@@ -98,8 +98,8 @@ def exclusions(audits: Named) -> PaperTable:
     wrong = sum(1 - float(audit.config["level"]) for audit in (one, other))
     meaning = (
         "The intervals of an audit hold for all its languages together. Where they exclude each other, retention "
-        f"differs; the chance that any line saying so is wrong is at most {wrong:.0%} (≈: approximate, may be more). "
-        "Where they overlap nothing follows: it does not mean that the models are alike."
+        f"differs; the chance that any line saying so is wrong is at most {percent(wrong)} (≈: approximate, may be "
+        "more). Where they overlap nothing follows: it does not mean that the models are alike."
     )
     caution = warning(audits)
     return PaperTable(

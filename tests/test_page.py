@@ -16,12 +16,15 @@ import pytest
 from handmade import estimate, language_rows, make_audit, small_audit
 from hostile import HOSTILE
 from isogloss.notices import NOTICES
+from isogloss.report.command import command
 from isogloss.report.page import page_html, write_page
+from isogloss.report.page.figures import metric_title, metrics_of
 from isogloss.report.page.notices import EXPLAINED
 from isogloss.report.page.points import choose, complete, shown_per_place
 from isogloss.report.page.render import ESCAPED, _environment, embedded
 from isogloss.report.page.text import MEANING, NEXT, SAID, answer, names
 from isogloss.report.page.view import view
+from isogloss.report.pairs import losses, margins
 from isogloss.report.palette import _IN_DARK, DARK, LIGHT, ON_PAPER, OPEN, _colours
 from isogloss.results import LanguageVerdict
 from pages import (
@@ -100,6 +103,138 @@ def test_every_number_in_the_data_is_the_audits(page):
             wanted |= {"kind": "score", "metric": "auroc", "model": "aligned"}
         found = audit.value(**wanted)
         assert (one["value"], one["low"], one["high"]) == (found.value, found.low, found.high)
+
+
+class Tables(HTMLParser):
+    """The tables of a page by name: by row and heading what a cell shows, its number, and what stands below."""
+
+    def __init__(self, page):
+        super().__init__(convert_charrefs=True)
+        self.found, self.headings, self.cell, self.small = {}, [], None, False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        if "data-table" in attributes:
+            self.headings, self.lines = [], []
+            self.found[attributes["data-table"]] = self.lines
+        elif tag == "th" and attributes.get("scope") == "col":
+            self.headings.append("")
+            self.cell = None
+        elif tag in {"th", "td"}:
+            if tag == "th":
+                self.lines.append({})
+            value = attributes.get("data-value")
+            self.cell = {"text": "", "below": "", "value": None if value is None else float(value)}
+            self.lines[-1][self.headings[len(self.lines[-1])]] = self.cell
+        self.small = tag == "small" or (self.small and tag == "bdi")
+
+    def handle_endtag(self, tag):
+        if tag == "table":
+            self.headings, self.cell = [], None
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell["below" if self.small else "text"] += data.strip()
+        elif self.headings:
+            self.headings[-1] += data.strip()
+
+
+def same(cell, found, *, digits=3, signed=False, bounds=True):
+    """True if a cell shows an estimate: its number exactly, its digits and interval as text."""
+    if found is None or math.isnan(found.value):
+        return (cell["value"], cell["text"]) == (None, "–")
+    sign = "+" if signed else ""
+    shown = f"{found.value:{sign}.{digits}f}"
+    interval = f"[{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+    interval = "" if math.isnan(found.low) else ("≈" if found.approximate else "") + interval
+    return cell["value"] == found.value and cell["text"] == shown and (not bounds or interval in cell["below"])
+
+
+def test_every_cell_of_the_tables_is_its_number_in_the_audit(page):
+    audit = small_audit()
+    tables, chosen = Tables(page).found, {"metric": "between_class_variance", "components": 10}
+    languages = view(audit).languages
+    assert [line["language"]["text"] for line in tables["languages"]] == [one.name for one in languages]
+    for line, one in zip(tables["languages"], languages, strict=True):
+        gain = audit.find(kind="gain", language=one.code, **chosen)[0]
+        kept = audit.value(kind="retention", language=one.code, **chosen)
+        assert one.pivot or same(line["retention"], kept, digits=2)
+        assert same(line["gain"], gain.estimate, signed=True)
+        for model in ("reference", "aligned"):
+            assert same(line[model], audit.value(kind="score", language=one.code, model=model, **chosen))
+        gap = line["smallest visible gap"]["value"]
+        assert gap == (None if math.isnan(gain.detectable_gap) else gain.detectable_gap)
+        probe = audit.value(kind="score", language=one.code, model="aligned", metric="auroc")
+        assert same(line["probe AUROC"], probe, digits=2, bounds=False)
+    names_of = {one.name: one.code for one in languages}
+    titles = {metric_title(*metric): metric for metric in metrics_of(audit)}
+    assert len(tables["scores"]) == len(titles) * len(languages)
+    for line in tables["scores"]:
+        metric, components = titles[line["metric"]["text"]]
+        wanted = {"language": names_of[line["language"]["text"]], "metric": metric, "components": components}
+        wanted |= {"sample": "all"}
+        for model in ("reference", "aligned"):
+            assert same(line[model], audit.value(kind="score", model=model, **wanted))
+        aligned = audit.value(kind="score", model="aligned", **wanted)
+        known = [p for p in (aligned.p_family, aligned.fdr, aligned.p_value) if not math.isnan(p)] if aligned else []
+        assert line["p or fdr"]["value"] == (known[0] if known else None)
+        assert same(line["gain"], audit.value(kind="gain", **wanted), signed=True)
+    for line in tables["controls"]:
+        code = names_of[line["language"]["text"]]
+        for heading, metric in (("length", "length_auroc"), ("n-grams", "ngram_auroc")):
+            found = audit.value(kind="control", language=code, metric=metric)
+            assert same(line[heading], found, digits=2, bounds=False)
+        shuffled = audit.value(kind="control", language=code, metric="shuffled_labels_auroc")
+        assert line["shuffled up to"]["value"] == (shuffled.high if shuffled else None)
+
+
+def test_pairs_that_lose_most_have_the_margins_of_their_points():
+    audit = small_audit()
+    points = points_for(audit, items=True)
+    page = page_of(audit, points)
+    tables = Tables(page).found
+    found = losses(margins(points), "en")
+    assert len(data_of(page)["figures"]["lost"]) == 2
+    for i, lost in enumerate(data_of(page)["figures"]["lost"]):
+        code = view(audit).languages[lost["language"]].code
+        mine = found.filter(pl.col("language") == code).head(5)
+        lines = tables[f"lost-{lost['language']}"]
+        assert [line["loss"]["value"] for line in lines] == mine["loss"].to_list(), i
+        assert [line["margin, aligned"]["value"] for line in lines] == mine["after"].to_list()
+        assert [line["margin in the pivot"]["value"] for line in lines] == mine["before"].to_list()
+        assert lost["ids"] == [list(ids) for ids in mine.select("harmful_id", "harmless_id").iter_rows()]
+
+
+def test_scores_and_points_of_every_layer_are_those_of_the_audit():
+    audit = layered_audit()
+    points = points_for(audit, pairs=5, layers=LAYERS)
+    data = data_of(page_of(audit, points))
+    codes, metrics = [one.code for one in view(audit).languages], metrics_of(audit)
+    scores = rows_of(data["figures"]["scores"]["scores"])
+    assert len(scores) == len(audit.find(kind="score"))
+    for one in scores:
+        (metric, components), (layer, norm) = metrics[one["metric"]], LAYERS[one["layer"]]
+        wanted = {"metric": metric, "components": components, "layer": layer, "norm": norm, "model": one["model"]}
+        found = audit.value(kind="score", language=codes[one["language"]], **wanted)
+        for name in ("value", "low", "high", "null_low", "null_high"):
+            there = getattr(found, name)
+            assert one[name] == (None if math.isnan(there) else there)
+    for code, texts in zip(codes, data["figures"]["scatter"]["languages"], strict=True):
+        for (layer, norm), place in zip(LAYERS, texts["layers"], strict=True):
+            for model, numbers in place.items():
+                here = points.filter(language=code, layer=layer, norm=norm, model=model)
+                there = {row["text_id"]: row for row in here.iter_rows(named=True)}
+                for short, name in (("x", "pc1"), ("y", "pc2")):
+                    wanted = [there[text][name] for text in texts["text"]]
+                    assert numbers[short] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_numbers_in_sentences_are_the_audits(page):
+    audit = small_audit()
+    gain = audit.find(kind="gain", language="en", metric="between_class_variance")[0]
+    assert f"in English by {gain.estimate.value:+.3f}" in html.unescape(page)
+    assert f"{audit.find(kind='score')[0].estimate.n} harmful and" in page
 
 
 def test_every_number_in_the_tables_is_the_audits(page):
@@ -400,6 +535,14 @@ def test_warnings_stand_in_their_section_with_their_code(page):
 def test_provenance_is_whole(page):
     for text in ("org/base", "r0", "a0", "org/base-it", "b0", "CC-BY-4.0", "x86_64", "2026-11-21", "isogloss audit"):
         assert text in page
+
+
+def test_the_command_stands_line_by_line_as_a_shell_reads_it():
+    audit = small_audit()
+    shown = command(audit)
+    assert "\n" in shown
+    block = re.search(r"Command that repeats the audit\"><code>(.*?)</code>", page_of(audit), re.DOTALL)[1]
+    assert html.unescape(re.sub(r"<[^>]*>", "", block)) == shown
 
 
 def test_the_five_questions_are_the_headings(page):

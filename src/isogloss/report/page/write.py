@@ -109,7 +109,7 @@ def page_html(
         "meaning": MEANING,
         "notices": _notices(view),
         "codes": {code: (NOTICES[code], words) for code, (_, words) in EXPLAINED.items()},
-        "command": command(audit),
+        "command": command(audit).split("\n"),
         "setting": functools.partial(spoken, audit),
         "facts": _facts(view, points, layers),
         "has_texts": texts is not None,

@@ -70,7 +70,7 @@ def comparison_html(audits: Sequence[tuple[str, Audit]]) -> str:
         "headline": [Part(text="These audits are not comparable.")] if caution else headline(names, views),
         "pivot": pivots[0] if len(pivots) == 1 else "the pivot",
         "languages": languages,
-        "corpus": visible(str(audits[0][1].corpus.get("name") or "without a name")),
+        "corpora": list(dict.fromkeys(visible(str(audit.corpus["name"])) for _, audit in audits)),
         "metric": metric_title(audits[0][1].primary.metric, audits[0][1].primary.components),
         "quantities": [one.title for one in QUANTITIES],
         "tables": {

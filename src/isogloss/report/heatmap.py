@@ -24,6 +24,7 @@ STEP = 42
 WORDY = 84
 #: A name above a column: letters a line, lines, pixels a line.
 LETTERS, LINES, LINE = 13, 3, 15
+BLANK = "\u2800"
 #: Room above the columns for names that lie, and for names that stand.
 LYING, STANDING = 64, 156
 #: Verdicts as signs where there is no room for words: the more is filled, the more has arrived.
@@ -114,7 +115,7 @@ def cell(view: View, one: Named, quantity: Quantity) -> dict[str, Any]:
         "known": known,
         "over": shown,
         "under": word if judged and own and shown != word else "",
-        "sign": sign if quantity.name == "retention" and shown not in SIGNS.values() else "",
+        "sign": sign if quantity.name == "retention" and shown not in {*SIGNS.values(), "pivot"} else "",
         "worded": not quantity.kind and own is not None,
     }
 
@@ -137,16 +138,17 @@ def _columns(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def column_names(names: Sequence[str]) -> list[str]:
-    r"""Shorten names to what fits above a column, in as many lines each, the first ones empty; each is found once.
+    r"""Shorten names to what fits above a column, in as many lines each, the first ones blank; each is found once.
 
-    >>> column_names(["meta/Llama-3.1-8B-Instruct", "mistral/Mistral-7B"])
-    ['\nLlama-3.1-8B-\nInstruct', '\n\nMistral-7B']
+    >>> [name.strip("\n" + BLANK) for name in column_names(["meta/Llama-3.1-8B-Instruct", "mistral/Mistral-7B"])]
+    ['Llama-3.1-8B-\nInstruct', 'Mistral-7B']
     """
     ends = [name.rstrip("/").rpartition("/")[2] for name in names]
     short = ends if all(ends) and len(set(ends)) == len(names) else list(names)
     twice = {lines for lines, times in Counter(map(_lines, short)).items() if times > 1}
     found = [_lines(f"{i}: {name}" if _lines(name) in twice else name) for i, name in enumerate(short, start=1)]
-    return ["\n".join([""] * (LINES - len(lines)) + list(lines)) for lines in found]
+    # A sign that shows nothing: lines that hold nothing, or spaces, take no room in browsers.
+    return ["\n".join([BLANK] * (LINES - len(lines)) + list(lines)) for lines in found]
 
 
 def _lines(name: str) -> tuple[str, ...]:
@@ -171,8 +173,10 @@ def heatmap(
     )
     words = list(theme.verdicts)
     verdicts = alt.Scale(domain=words, range=[theme.verdicts[word] for word in words])
-    over = base.mark_text(tooltip=tip, dy=-7, fontSize=11 if upright else 13, color=theme.ink, limit=2 * WORDY)
-    under = base.mark_text(tooltip=tip, dy=9, fontSize=11, color=theme.ink, limit=2 * WORDY)
+    words_below = "sign" if upright else "under"
+    two, one = (base.transform_filter(f"datum.{words_below} {test} ''") for test in ("!==", "==="))
+    letters = {"tooltip": tip, "color": theme.ink, "limit": 2 * WORDY}
+    size = 11 if upright else 13
     layers = [
         base.transform_filter("isValid(datum.shade)")
         .mark_rect(**gap)
@@ -181,8 +185,9 @@ def heatmap(
         .mark_rect(fillOpacity=0.3, **gap)
         .encode(fill=alt.Fill("known:N", scale=verdicts, legend=None)),
         base.transform_filter("!datum.worded && !isValid(datum.shade)").mark_rect(fill=theme.heat_zero, **gap),
-        over.encode(text="over:N"),
-        under.encode(text="sign:N" if upright else "under:N"),
+        two.mark_text(dy=-7, fontSize=size, **letters).encode(text="over:N"),
+        two.mark_text(dy=9, fontSize=11, **letters).encode(text=f"{words_below}:N"),
+        one.mark_text(fontSize=size, **letters).encode(text="over:N"),
     ]
     chart = alt.layer(*layers).properties(height=alt.Step(STEP)).resolve_scale(fill="independent")
     room = {"left": margin_for(labels), "right": 8, "top": STANDING if upright else LYING, "bottom": 8}
@@ -191,7 +196,11 @@ def heatmap(
 
 def _axis(theme: Theme, *, upright: bool) -> alt.Axis:
     # Names are split at line ends of our own making: `visible` has replaced any other.
-    lines = "join(split(datum.label, '\\n'), '')" if upright else "split(datum.label, '\\n')"
+    lines = "split(datum.label, '\\n')"
+    if upright:
+        lines = f"join({lines}, '')"
+        for _ in range(LINES - 1):  # `replace` takes the first that it finds
+            lines = f"replace({lines}, '{BLANK}', '')"
     # The first line stands where a single one would; the others go down from there, so it has to begin higher.
     turned = (
         {"labelAngle": -90, "labelLimit": STANDING - 16, "labelPadding": 6}

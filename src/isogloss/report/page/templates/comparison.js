@@ -46,6 +46,7 @@ function bindQuantity(figures) {
     scale.hidden = name === "verdict";
     scale.querySelector(".from").textContent = `−${shortly(end)}${name === "retention" ? " and less" : ""}`;
     scale.querySelector(".to").textContent = `${shortly(end)}${name === "retention" ? " and more" : ""}`;
+    for (const sign of all(".sign")) sign.hidden = name === "gain" || name === "separation";
     showGroup("cells", SHOWN.quantity);
     redraw(figures);
   };

@@ -20,7 +20,7 @@ from isogloss.report.command import command
 from isogloss.report.page import page_html, write_page
 from isogloss.report.page.figures import metric_title, metrics_of
 from isogloss.report.page.notices import EXPLAINED
-from isogloss.report.page.points import choose, complete, shown_per_place
+from isogloss.report.page.points import choose, shown_per_place
 from isogloss.report.page.render import ESCAPED, _environment, embedded
 from isogloss.report.page.text import MEANING, NEXT, SAID, answer, names
 from isogloss.report.page.view import view
@@ -225,7 +225,7 @@ def test_scores_and_points_of_every_layer_are_those_of_the_audit():
             for model, numbers in place.items():
                 here = points.filter(language=code, layer=layer, norm=norm, model=model)
                 there = {row["text_id"]: row for row in here.iter_rows(named=True)}
-                for short, name in (("x", "pc1"), ("y", "pc2")):
+                for short, name in (("x", "pc1"), ("y", "pc2"), ("s", "score")):
                     wanted = [there[text][name] for text in texts["text"]]
                     assert numbers[short] == pytest.approx(wanted, rel=1e-3)
 
@@ -321,8 +321,7 @@ def test_many_layers_share_the_room():
 
 
 def test_points_of_older_runs_have_no_scores_and_the_page_says_so():
-    points = points_for(small_audit()).drop("item_id", "score", "fold")
-    assert complete(points)["score"].null_count() == points.height
+    points = points_for(small_audit()).with_columns(item_id=pl.lit(None, pl.String), score=pl.lit(None, pl.Float64))
     page = page_of(points=points)
     assert "holds no probe score" in page
     assert data_of(page)["figures"]["margins"] == {}

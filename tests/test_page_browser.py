@@ -150,6 +150,18 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(opened, small, laye
         assert one.page.locator("figure svg").count() == figures > 5
 
 
+def test_a_language_without_a_number_keeps_its_word_in_the_first_figure(opened):
+    audit = small_audit()
+    lost = estimate(float("nan"), reason="too few texts")
+    rows = [
+        replace(row, estimate=lost) if row.kind == "retention" and row.language == "am" else row for row in audit.rows
+    ]
+    one = opened(page_of(replace(audit, rows=tuple(rows))))
+    drawn = one.page.locator("[data-figure=answer] svg").evaluate("e => e.textContent")
+    assert "Amharic" in drawn
+    assert next(v.verdict for v in audit.verdicts if v.language == "am") in drawn
+
+
 def test_the_first_paint_is_quick(opened, small):
     one = opened(small)
     paints = one.page.evaluate("performance.getEntriesByType('paint').map(e => e.startTime)")
@@ -242,6 +254,7 @@ def test_tooltips_show_the_text_only_when_asked(opened, small):
     assert "English" in said
     assert "harm" in said
     assert "en-" in said
+    assert "probe score, aligned" in said
     assert "مرحبا" not in said
     one.page.mouse.move(2, 2)
     one.page.click("#uncover")

@@ -23,13 +23,6 @@ BUDGET = 60_000
 FEWEST = 40
 BINS = 24
 LOSING = 5
-OLD = {"item_id": pl.String, "score": pl.Float64}
-
-
-def complete(points: pl.DataFrame) -> pl.DataFrame:
-    """Add the columns that runs of isogloss 0.1.0 lack."""
-    missing = [pl.lit(None, kind).alias(name) for name, kind in OLD.items() if name not in points.columns]
-    return points.with_columns(*missing)
 
 
 def shown_per_place(languages: int, layers: int) -> int:

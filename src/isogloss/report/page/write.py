@@ -23,7 +23,7 @@ from isogloss.report.page.figures import (
     scores_figure,
 )
 from isogloss.report.page.notices import EXPLAINED, MEASURED, NOISE, TEXT, warned
-from isogloss.report.page.points import complete, layer_names, layers_of, pair_figures, shown_per_place
+from isogloss.report.page.points import layer_names, layers_of, pair_figures, shown_per_place
 from isogloss.report.page.provenance import provenance
 from isogloss.report.page.render import render
 from isogloss.report.page.tables import control_table, language_table, lost_tables, matched_table, score_table
@@ -46,7 +46,7 @@ def write_page(
 
     Args:
         audit: the result; every number of the page but the positions of points comes from it.
-        points: as in points.parquet.
+        points: as `report.read_run.read_points` gives them.
         path: the file to write.
         run: content of run.json (dates, host), or None.
         texts: text of each text id, to be shown on request; None embeds no text at all.
@@ -69,7 +69,6 @@ def page_html(
     texts: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page of an audit as HTML; see `write_page`. Equal arguments give equal pages."""
-    points = complete(points)
     view = look(audit)
     languages = list(view.languages)
     codes = [one.code for one in languages]

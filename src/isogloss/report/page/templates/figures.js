@@ -89,6 +89,7 @@ function scatterRows(language) {
     for (const model of F.scatter.models) {
       row[`${model}_x`] = place[model]?.x[index] ?? null;
       row[`${model}_y`] = place[model]?.y[index] ?? null;
+      row[`${model}_score`] = place[model]?.s[index] ?? null;
     }
     return row;
   });
@@ -107,6 +108,7 @@ function scatterFigure(holder) {
     csv: () => rows().map(({ index, ...row }) => row),
     tip: (row) => {
       const lines = [["language", name], ["label", row.class], ["text id", row.text], ["pair", row.pair ?? "–"]];
+      for (const model of F.scatter.models) if (row[`${model}_score`] !== null) lines.push([`probe score, ${model}`, shortly(row[`${model}_score`])]);
       return TEXTS && uncovered ? [...lines, element("p", { children: [shownText(row.text, tag)] })] : lines;
     },
   };

@@ -11,8 +11,8 @@ from huggingface_hub import ModelCard
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.report.exports.card import model_card
+from isogloss.report.exports.latex import PREAMBLE, latex
 from isogloss.report.exports.latex import escape as latex_escape
-from isogloss.report.exports.latex import latex
 from isogloss.report.exports.markdown import escape as markdown_escape
 from isogloss.report.exports.markdown import markdown
 from isogloss.report.exports.paper import PaperTable, paper_tables
@@ -105,6 +105,39 @@ def test_markdown_tables_have_rules_and_all_cells():
     assert "| sw Swahili | 0.062 [0.012, 0.113] |" in text
 
 
+NUMBERS = re.compile(r"[+-]?\d+\.\d+")
+
+
+def test_markdown_rounds_the_numbers_of_the_audit_and_no_others():
+    audit = small_audit()
+    lines = [line for line in markdown(paper_tables(audit)[:1]).splitlines() if line.startswith("|")][2:]
+    here = {"metric": "between_class_variance", "components": 10, "sample": "all"}
+    columns = (("score", "reference", 3), ("score", "aligned", 3), ("gain", "", 3), ("retention", "", 2))
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for cell, (kind, model, digits) in zip(cells[1:], columns, strict=False):
+            found = audit.value(kind=kind, model=model, language=cells[0].split()[0], **here)
+            parts = [found.value, found.low, found.high] if found else []
+            assert [float(number) for number in NUMBERS.findall(cell)] == [
+                float(f"{part:.{digits}f}") for part in parts
+            ]
+
+
+@pytest.mark.parametrize("address", ["https://example.invalid/x", "HTTP://x", "ftp://x", "www.example.invalid"])
+def test_markdown_makes_no_link_of_an_address(address):
+    written = markdown_escape(f"see {address}")
+    assert not re.search(r"(?i)(https?|ftp)://|www\.", written)
+    assert written.replace("\\", "") == f"see {address}"
+
+
+def test_csv_is_read_back_as_it_was():
+    table = small_audit().table()
+    found = pl.read_csv(io.StringIO(csv(table)), schema=table.schema)
+    floats = pl.selectors.float()
+    assert found.select(floats).equals(table.select(floats.fill_nan(None)))
+    assert found.select("kind", "language", "layer", "n").equals(table.select("kind", "language", "layer", "n"))
+
+
 @pytest.mark.parametrize("text", NASTY)
 def test_nothing_in_a_name_is_markup(text):
     written = markdown_escape(text)
@@ -140,7 +173,9 @@ COMMANDS = {
 
 def check_latex(text):
     """What a compiler would trip over: unknown commands, open braces, a comment, math that does not end."""
-    body = text.removeprefix(text[: text.index("\n") + 1])  # the first line is a comment
+    assert text.startswith(PREAMBLE)
+    assert all(line.startswith("%") for line in PREAMBLE.splitlines())
+    body = text.removeprefix(PREAMBLE)
     assert set(re.findall(r"\\([a-zA-Z]+)", body)) <= COMMANDS
     assert set(re.findall(r"\\([^a-zA-Z])", body)) <= set("\\{}&%$#_ \n")
     bare = re.sub(r"\\.", "", body)

@@ -70,8 +70,9 @@ def test_texts_come_with_that_of_the_pivot_and_nothing_in_them_is_hidden(lost, t
     assert rows[0]["harmful text in en"].endswith("en 1 True")
 
 
-def test_points_of_other_texts_are_refused(lost, tmp_path):
-    other = lost.with_columns(harmful_id=pl.lit("strange"))
+@pytest.mark.parametrize("column", ["harmful_id", "harmless_id", "item_id"])
+def test_points_of_other_texts_are_refused(lost, tmp_path, column):
+    other = lost.with_columns(pl.lit("strange").alias(column))
     with pytest.raises(StoreError, match="texts that the audit did not read"):
         pair_rows(small_audit(), other, sample_of(tmp_path, ""))
 

@@ -1,9 +1,12 @@
 """Several audits side by side: which may be compared, and what their tables say."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from handmade import estimate, language_rows, make_audit, small_audit
 from isogloss.errors import UsageError
@@ -12,7 +15,7 @@ from isogloss.report.exports.latex import latex
 from isogloss.report.exports.markdown import markdown
 from isogloss.report.exports.tidy import csv
 from isogloss.report.matrix import comparison_frame, exclusions, matrix_tables
-from isogloss.report.terminal import STYLES, _style
+from isogloss.report.terminal import STYLES, _style, print_paper_table
 from isogloss.results import LanguageVerdict, Primary
 from test_exports import NASTY, check_latex
 
@@ -180,3 +183,38 @@ def test_an_interval_that_is_only_approximate_keeps_its_sign():
 def test_every_verdict_has_its_own_colour_in_the_terminal():
     assert [_style(f"0.12 {word}") for word in STYLES] == list(STYLES.values())
     assert _style("pivot") == ""
+
+
+# In a terminal
+
+
+def printed(table, width):
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    print_paper_table(table, screen)
+    return screen.file.getvalue()
+
+
+def test_columns_that_do_not_fit_stand_below():
+    audits = [(f"model-number-{i}", model(str(i), (i / 8, 0.0, 1.0))) for i in range(7)]
+    table = matrix_tables(audits, intervals=False)[0]
+    for width, parts in ((80, 2), (200, 1), (30, 7)):
+        lines = printed(table, width).splitlines()
+        assert sum(line.startswith("de German") for line in lines) == parts
+        assert all(cell_len(line) <= width for line in lines)
+        whole = " ".join(" ".join(lines).split())
+        assert all(f"{i / 8:.2f} lagging" in whole for i in range(7)) or width == 30
+        assert all(f"model-number-{i}" in whole for i in range(7)) or width == 30
+
+
+def test_wide_letters_are_counted_by_what_they_take():
+    audits = [(f"模型模型模型{i}", model(str(i), LOW)) for i in range(7)]
+    lines = printed(matrix_tables(audits, intervals=False)[0], 80).splitlines()
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert "模型模型模型6" in "".join(lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_nothing_is_cut_in_a_narrow_terminal(width):
+    words = printed(exclusions(pair()), width).split()
+    for word in ("0.25", "[0.12,", "0.50]", "exclude", "each", "other:", "higher", "second"):
+        assert word in words

@@ -63,7 +63,7 @@ class Opened:
         self.page.on("pageerror", lambda one: self.faults.append(str(one)))
         self.page.on("dialog", lambda one: (self.faults.append(f"dialog {one.message}"), one.dismiss()))
         self.page.goto(path.as_uri())
-        self.page.wait_for_selector("[data-figure=answer] svg")
+        self.page.wait_for_selector("figure[data-figure] svg")
 
     def _route(self, route):
         if route.request.url.startswith("file:"):

@@ -61,6 +61,48 @@ def test_a_spoilt_run_is_one_line(spoil, words, folder):
     assert "\n" not in str(caught.value)
 
 
+def spoilt(**changes):
+    """The small audit as JSON, changed."""
+    return json.loads(small_audit().to_json()) | changes
+
+
+def in_first_row(**changes):
+    data = spoilt()
+    data["rows"][0] |= changes
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (spoilt(corpus={}), "name or hash of the corpus"),
+        (spoilt(models={"aligned": None}), "name or hash of the aligned model"),
+        (spoilt(models={"reference": {}, "aligned": {"name": "a", "sha256": "b"}}), "name or hash of the reference"),
+        (spoilt(config=[]), "no settings"),
+        (spoilt(config=small_audit().config | {"level": 1.5}), "the level of confidence 1.5"),
+        (spoilt(config=small_audit().config | {"position": 1}), "no position"),
+        (spoilt(config=small_audit().config | {"seed": "x"}), "the seed 'x'"),
+        (spoilt(config=small_audit().config | {"layers": 3}), "no layers"),
+        (spoilt(config=small_audit().config | {"match": "length"}), "match that are no list"),
+        (spoilt(pivot="eo"), "no score of the pivot 'eo'"),
+        (spoilt(rows=[]), "no score of the pivot"),
+        (spoilt(primary={"metric": "m", "components": 10, "layer": "last"}), "the layer 'last'"),
+        (spoilt(primary={"metric": "m", "components": True, "layer": "4"}), "components 'True'"),
+        (spoilt(rows=spoilt()["rows"] * 2), "one number twice"),
+        (in_first_row(language=7), "language '7'"),
+        (in_first_row(layer=None), "a number without a layer"),
+        (in_first_row(layer=4.0), "layer '4.0'"),
+        (in_first_row(estimate=spoilt()["rows"][0]["estimate"] | {"low": "x"}), "low 'x'|strange field"),
+        (spoilt(notices=[{"code": "Z999", "detail": ""}]), "unknown notice code 'Z999'"),
+    ],
+)
+def test_an_audit_that_no_audit_writes_is_one_line(data, words, folder):
+    (folder / "audit.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(StoreError, match=words) as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_audited_texts_are_drawn_again_and_proved(tmp_path):
     corpus = load(tmp_path / "t.jsonl", parallel_rows(n=40))
     sample = isogloss.corpora.curate.balance(corpus, per_class=25, seed=3)

@@ -15,6 +15,8 @@ import isogloss
 from conftest import make_model, parallel_rows
 from handmade import small_audit
 from isogloss.cli import app
+from isogloss.report.comparable import named
+from isogloss.report.comparison import comparison_html
 from isogloss.report.exports.card import model_card
 from isogloss.report.exports.latex import latex
 from isogloss.report.exports.markdown import markdown
@@ -144,6 +146,57 @@ def test_what_does_not_go_together_is_one_line(arguments, code, words, isogloss_
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["report", "run"], ["report", "run", "--card"], ["compare", "run", "second"]])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text("{"),
+        lambda path: path.write_text("[]"),
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path: path.write_bytes(b"\xff\xfe" + path.read_bytes()),
+        lambda path: path.write_text("[" * 100_000),
+        lambda path: path.write_text(path.read_text("utf-8").replace('"level": 0.95', '"level": "high"')),
+        lambda path: path.write_text(path.read_text("utf-8").replace('"pivot": "en"', '"pivot": "eo"')),
+    ],
+)
+def test_a_spoilt_audit_is_one_line(spoil, command, isogloss_command, two):
+    spoil(two[0] / "audit.json")
+    code, out, err = isogloss_command(*command)
+    assert (code, out) == (1, "")
+    assert err.startswith("isogloss: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "run"],
+        ["report", "run", "--card"],
+        ["compare", "run", "second"],
+        ["compare", "run", "second", "--format", "md"],
+    ],
+)
+@pytest.mark.parametrize("place", ["t.jsonl/x.html", "/proc/nowhere/x.html", "/dev/full/x.html"])
+def test_where_nothing_can_be_written_is_one_line(command, place, isogloss_command, two):
+    code, out, err = isogloss_command(*command, "--out", place)
+    assert code in {1, 2}
+    assert out == ""
+    assert err.startswith(("isogloss: --out: found ", "isogloss: writing "))
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_has_not_finished_says_so(isogloss_command, run):
+    (run / "audit.json").unlink()
+    (run / "run.json").write_text("{}")
+    code, _, err = isogloss_command("report", run)
+    assert code == 1
+    assert err == f"isogloss: run {run}: found run.json but no audit.json; expected a finished run; {AGAIN}.\n"
+
+
+AGAIN = "run the command that began it again, and it goes on"
+
+
 def test_a_folder_that_is_no_run_is_refused(isogloss_command, tmp_path):
     code, out, err = isogloss_command("report", tmp_path, "--card")
     assert (code, out) == (1, "")
@@ -233,6 +286,19 @@ def test_comparisons_are_exported(form, words, isogloss_command, two, tmp_path):
     assert (tmp_path / "table").read_text("utf-8") == out
 
 
+def test_a_page_of_the_comparison_is_written(isogloss_command, two, tmp_path):
+    audits = named(two, [isogloss.Audit.load(run) for run in two])
+    code, out, err = isogloss_command("compare", *two, "--out", "made/compare.HTML")
+    assert (code, out, err) == (0, "", "Wrote made/compare.HTML\n")
+    assert (tmp_path / "made" / "compare.HTML").read_text("utf-8") == comparison_html(audits)
+    assert isogloss_command("compare", *two, "--out", "made")[0] == 2
+    replace(audits[1][1], pivot="sw").save(two[1])
+    assert isogloss_command("compare", *two, "--out", "other.html")[0] == 2
+    assert not (tmp_path / "other.html").exists()
+    assert isogloss_command("compare", *two, "--anyway", "--out", "other.html")[0] == 0
+    assert "These audits are not comparable." in (tmp_path / "other.html").read_text("utf-8")
+
+
 def test_audits_of_other_pivots_are_compared_only_anyway(isogloss_command, two):
     audit = isogloss.Audit.load(two[1])
     replace(audit, pivot="sw").save(two[1])
@@ -251,7 +317,7 @@ def test_audits_of_other_pivots_are_compared_only_anyway(isogloss_command, two):
         ([], "one run"),
         (["run"], "a run twice"),
         (["second", "--format", "x"], "md, latex or csv"),
-        (["second", "--out", "x"], "no --format"),
+        (["second", "--out", "x.md"], "x.md without --format"),
     ],
 )
 def test_a_comparison_needs_two_runs(arguments, words, isogloss_command, two):
@@ -287,6 +353,7 @@ def isogloss_process(*arguments, folder, flags=()):
         ["report", "run", "--format", "md"],
         ["report", "run", "--pairs", "1"],
         ["compare", "run", "second"],
+        ["compare", "run", "second", "--out", "compare.html"],
     ],
 )
 def test_no_model_is_needed(arguments, two, tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from isogloss.errors import UsageError
-from isogloss.files import write_atomic
+from isogloss.files import saving, write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,15 +47,21 @@ def deliver(text: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
         return
-    refuse_folder(out)
-    write_atomic(out, text)
+    refuse_place(out)
+    with saving(out, "--out"):
+        write_atomic(out, text)
     typer.echo(f"Wrote {out}", err=True)
 
 
-def refuse_folder(out: Path) -> None:
-    """Refuse a folder where a file is to be written."""
+def refuse_place(out: Path) -> None:
+    """Refuse a folder where a file is to be written, and a place below a file."""
     if out.is_dir():
         raise UsageError("--out", found=f"the folder {out}", expected="a file", do="name a file in it")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UsageError(
+            "--out", found=f"{above}, which is no folder", expected="a file in a folder", do="name another"
+        )
 
 
 def console() -> Console:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, refuse_folder
+from isogloss.cli.options import columns, console, deliver, refuse_place
 from isogloss.errors import UsageError
+from isogloss.files import saving
 
 if TYPE_CHECKING:
     from isogloss.corpora.corpus import Corpus
@@ -41,14 +42,13 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
-    from isogloss.report.read_run import read_run  # noqa: PLC0415
-    from isogloss.results import Audit  # noqa: PLC0415
+    from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
 
     _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
     if pairs and out:
         raise UsageError("--out", found="it with --pairs", expected="a page or tables", do="drop one")
     if form or card:
-        audit = Audit.load(run)
+        audit = read_audit(run)
         deliver(_card(audit) if card else _tables(audit, form or ""), out)
         return
     found = read_run(run)
@@ -117,9 +117,10 @@ def _write_page(found: Run, path: Path, sample: Corpus | None) -> None:
     from isogloss.report.page import write_page  # noqa: PLC0415
     from isogloss.report.texts import by_id  # noqa: PLC0415
 
-    refuse_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_page(found.audit, found.points, path, run=found.record, texts=by_id(sample) if sample else None)
+    refuse_place(path)
+    with saving(path, "--out"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_page(found.audit, found.points, path, run=found.record, texts=by_id(sample) if sample else None)
     typer.echo(f"Wrote {path}", err=True)
 
 

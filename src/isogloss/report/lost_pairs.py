@@ -45,11 +45,12 @@ def pair_rows(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) ->
         StoreError: the points are of other texts than the sample.
     """
     texts = {text.text_id: text.text for text in sample} if sample else {}
-    if sample and not {*lost["harmful_id"], *lost["harmless_id"]} <= set(texts):
+    pivots = {text.item_id: text.text for text in sample or () if text.language == audit.pivot and text.harmful}
+    items = set(lost.filter(pl.col("basis") == "pivot")["item_id"])
+    if sample and not ({*lost["harmful_id"], *lost["harmless_id"]} <= set(texts) and items <= set(pivots)):
         raise StoreError(
             "points.parquet", found="texts that the audit did not read", expected="its texts", do="run the audit again"
         )
-    pivots = {text.item_id: text.text for text in sample or () if text.language == audit.pivot and text.harmful}
     rows = []
     for row in lost.iter_rows(named=True):
         before, after = ("pivot", "language") if row["basis"] == "pivot" else ("reference", "aligned")

@@ -11,7 +11,7 @@ import polars as pl
 
 from isogloss.report.comparable import remarks, warning
 from isogloss.report.exports.paper import PaperTable
-from isogloss.report.numbers import DASH, interval, number
+from isogloss.report.numbers import DASH, interval, number, percent
 from isogloss.report.tables import label, metric_words, order, primary
 from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate
@@ -19,6 +19,8 @@ from isogloss.results import Audit, Estimate
 Named = Sequence[tuple[str, Audit]]
 #: Intervals of two audits can be held against each other; of more, the table says it all.
 TWO = 2
+#: What can be said of two intervals: the first lies above the other, below it, or neither.
+HIGHER, LOWER, OVERLAP = "higher", "lower", "overlap"
 
 
 def matrix_tables(audits: Named, *, intervals: bool = True) -> list[PaperTable]:
@@ -96,8 +98,8 @@ def exclusions(audits: Named) -> PaperTable:
     wrong = sum(1 - float(audit.config["level"]) for audit in (one, other))
     meaning = (
         "The intervals of an audit hold for all its languages together. Where they exclude each other, retention "
-        f"differs; the chance that any line saying so is wrong is at most {wrong:.0%} (≈: approximate, may be more). "
-        "Where they overlap nothing follows: it does not mean that the models are alike."
+        f"differs; the chance that any line saying so is wrong is at most {percent(wrong)} (≈: approximate, may be "
+        "more). Where they overlap nothing follows: it does not mean that the models are alike."
     )
     caution = warning(audits)
     return PaperTable(
@@ -110,14 +112,20 @@ def exclusions(audits: Named) -> PaperTable:
     )
 
 
-def _said(first: str, second: str, one: Estimate | None, other: Estimate | None) -> str:
+def held_against(one: Estimate | None, other: Estimate | None) -> str:
+    """Say whether an interval lies above another, below it, or overlaps it; a dash where either does not exist."""
     if one is None or other is None or math.isnan(one.low) or math.isnan(other.low):
         return DASH
     if one.low > other.high:
-        return f"exclude each other: higher in {visible(first)}"
-    if other.low > one.high:
-        return f"exclude each other: higher in {visible(second)}"
-    return "overlap"
+        return HIGHER
+    return LOWER if one.high < other.low else OVERLAP
+
+
+def _said(first: str, second: str, one: Estimate | None, other: Estimate | None) -> str:
+    found = held_against(one, other)
+    if found not in {HIGHER, LOWER}:
+        return found
+    return f"exclude each other: higher in {visible(first if found == HIGHER else second)}"
 
 
 def comparison_frame(audits: Named) -> pl.DataFrame:

@@ -25,6 +25,15 @@ def plain(value: float, *, digits: int = 3) -> str:
     return DASH if math.isnan(value) else f"{value:.{digits}f}"
 
 
+def percent(share: float) -> str:
+    """Write a share in percent, with as many digits as it needs up to three.
+
+    >>> percent(0.95), percent(0.995), percent(0.05 + 0.05)
+    ('95%', '99.5%', '10%')
+    """
+    return f"{100 * share:.3g}%"
+
+
 def interval(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> str:
     """Bounds in brackets; about-signs for bounds that are only approximate."""
     if estimate is None or math.isnan(estimate.low):

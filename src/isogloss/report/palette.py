@@ -17,7 +17,11 @@ FONTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Theme:
-    """One set of colours; `verdicts` has those of LanguageVerdict, and `open` those that judge nothing."""
+    """One set of colours.
+
+    `verdicts` has those of LanguageVerdict, `open` is that of those that judge nothing. `heat_low` to `heat_high` fill
+    cells, all of them light (dark) enough for `ink` to be read on them.
+    """
 
     name: str
     paper: str
@@ -31,6 +35,9 @@ class Theme:
     reference: str
     aligned: str
     open: str
+    heat_low: str
+    heat_zero: str
+    heat_high: str
     verdicts: MappingProxyType[str, str]
 
     @property
@@ -80,6 +87,9 @@ LIGHT = Theme(
     reference="#808080",
     aligned="#009E73",
     open="#808080",
+    heat_low="#F0A27A",
+    heat_zero="#f3f1ea",
+    heat_high="#7DB8DD",
     verdicts=MappingProxyType(
         {
             "pivot": "#1c2024",
@@ -108,6 +118,9 @@ DARK = Theme(
     reference="#9AA0A6",
     aligned="#2FC49A",
     open="#9AA0A6",
+    heat_low="#8A4322",
+    heat_zero="#22272b",
+    heat_high="#1F6796",
     verdicts=MappingProxyType(
         {
             "pivot": "#e9e7e2",

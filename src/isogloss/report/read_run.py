@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.errors import StoreError
+from isogloss.report.sound import refuse_unsound
 from isogloss.results import Audit
 
 #: Columns of points.parquet that every version has written.
@@ -45,7 +46,29 @@ def read_run(folder: Path | str) -> Run:
         StoreError: a file is missing or is not what an audit wrote.
     """
     folder = Path(folder)
-    return Run(folder=folder, audit=Audit.load(folder), points=read_points(folder), record=_record(folder))
+    return Run(folder=folder, audit=read_audit(folder), points=read_points(folder), record=_record(folder))
+
+
+def read_audit(folder: Path | str) -> Audit:
+    """Read audit.json alone, and check what pages and tables rely on.
+
+    Raises:
+        StoreError: there is none, or it is not what an audit wrote.
+    """
+    folder = Path(folder)
+    if (folder / "run.json").is_file() and not (folder / "audit.json").exists():
+        raise StoreError(
+            f"run {folder}",
+            found="run.json but no audit.json",
+            expected="a finished run",
+            do="run the command that began it again, and it goes on",
+        )
+    try:
+        audit = Audit.load(folder)
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise StoreError(f"run {folder}", found=str(error), expected="audit.json", do="check the path") from error
+    refuse_unsound(audit)
+    return audit
 
 
 def read_points(folder: Path) -> pl.DataFrame:

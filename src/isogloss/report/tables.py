@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from isogloss.corpora.languages import LANGUAGES
 from isogloss.notices import NOTICES, Notice
-from isogloss.report.numbers import DASH, interval, number, plain
+from isogloss.report.numbers import DASH, interval, number, percent, plain
 from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, LanguageVerdict, Row
 
@@ -252,7 +252,7 @@ def measured(audit: Audit) -> str:
         f"Separation (reference, aligned): {metric_words(audit.primary.metric)} in "
         f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
         f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
-        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate)."
+        f"Brackets: {percent(audit.config['level'])} intervals that hold for all languages together (≈: approximate)."
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -32,6 +34,8 @@ COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
 WIDE_CONTROLS = 120
 COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
 LEFT = {"language", "verdict", "codes"}
+#: Between two columns; and the width from which on a column is easy to read, whatever it holds: a number and a verdict.
+GAP, ENOUGH = 2, 18
 STYLES = {
     "reached": "green",
     "weakened": "yellow",
@@ -96,16 +100,48 @@ def print_table(rows: Sequence[Mapping[str, str]], console: Console) -> None:
 
 
 def print_paper_table(table: PaperTable, console: Console) -> None:
-    """Print a paper's table: title, cells coloured by the verdict that they end with, notes."""
+    """Print a paper's table: title, cells coloured by the verdict that they end with, notes.
+
+    Columns that do not fit stand below, with the first column again.
+    """
     console.print(Text(f"\n{table.title}\n", style="bold"))
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for number, heading in enumerate(table.headings):
-        grid.add_column(Text(heading), justify="left" if number in table.left else "right", overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(Text(cell, style=_style(cell)) for cell in row))
-    console.print(grid)
+    for i, columns in enumerate(_parts(table, console.width)):
+        if i:
+            console.print()
+        console.print(_grid(table, columns))
     for note in table.notes:
         print_note(note, console)
+
+
+def _grid(table: PaperTable, columns: Sequence[int]) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for number in columns:
+        justify: Literal["left", "right"] = "left" if number in table.left else "right"
+        grid.add_column(Text(table.headings[number]), justify=justify, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(row[number], style=_style(row[number])) for number in columns))
+    return grid
+
+
+def _parts(table: PaperTable, width: int) -> list[list[int]]:
+    """Deal the columns into parts that fit, each with the first column; a part has at least one other."""
+    first = _needed(table, 0)
+    found: list[list[int]] = []
+    room = 0
+    for number in range(1, len(table.headings)):
+        need = _needed(table, number) + GAP
+        if not found or need > room:
+            found.append([0])
+            room = width - first
+        found[-1].append(number)
+        room -= need
+    return found or [[0]]
+
+
+def _needed(table: PaperTable, number: int) -> int:
+    """How wide a column has to be to be read with ease: the first one whole, others up to ENOUGH."""
+    widest = max((cell_len(row[number]) for row in table.rows), default=1)
+    return widest if number == 0 else min(max(widest, cell_len(table.headings[number])), ENOUGH)
 
 
 def print_note(text: str, console: Console) -> None:

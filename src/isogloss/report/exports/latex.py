@@ -34,7 +34,11 @@ SPECIAL = {
 }
 #: A minus sign: a hyphen before a digit that no letter or digit precedes.
 MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
-PREAMBLE = "% Needs \\usepackage{booktabs}, \\usepackage{textcomp} and \\usepackage[T1]{fontenc}.\n"
+PREAMBLE = (
+    "% Needs \\usepackage{booktabs}, \\usepackage{textcomp} and \\usepackage[T1]{fontenc};\n"
+    "% names in other than Latin letters need xelatex or lualatex and a font that has them.\n"
+    "% With intervals the tables are wide: table* in two columns, or resizebox of graphicx.\n"
+)
 
 
 def latex(tables: Sequence[PaperTable]) -> str:

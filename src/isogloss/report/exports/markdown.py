@@ -11,6 +11,9 @@ from isogloss.report.visible import visible
 #: Characters that GitHub Markdown reads as more than themselves inside a line.
 SPECIAL = re.compile(r"([\\`*_{}<>|~$&!])")
 
+#: GitHub makes links of addresses that stand by themselves.
+LINK = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
+
 
 def markdown(tables: Sequence[PaperTable]) -> str:
     """Write tables with their titles and notes."""
@@ -21,9 +24,9 @@ def escape(text: str) -> str:
     r"""Write text so that it is shown as it is: no markup, no HTML, no links, one line.
 
     >>> escape("a|b <i> [x](http://y) 0.1 [0.0, 0.2]")
-    'a\\|b \\<i\\> [x]\\(http://y) 0.1 [0.0, 0.2]'
+    'a\\|b \\<i\\> [x]\\(http\\://y) 0.1 [0.0, 0.2]'
     """
-    return SPECIAL.sub(r"\\\1", visible(text)).replace("](", "]\\(")
+    return LINK.sub(r"\\\g<0>", SPECIAL.sub(r"\\\1", visible(text))).replace("](", "]\\(")
 
 
 def _table(table: PaperTable) -> str:

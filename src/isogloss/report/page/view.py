@@ -109,7 +109,7 @@ def view(audit: Audit) -> View:
         value = found.value if found else math.nan
         return not one.pivot, math.inf if math.isnan(value) else -value, one.code
 
-    languages = _told_apart(sorted(first.languages, key=order))
+    languages = told_apart(sorted(first.languages, key=order))
     return replace(first, languages=tuple(languages), kind=kind, model=model)
 
 
@@ -122,7 +122,7 @@ def _quantity(first: View) -> tuple[str, str]:
     return "score", "aligned"
 
 
-def _told_apart(found: Sequence[Named]) -> list[Named]:
+def told_apart(found: Sequence[Named]) -> list[Named]:
     """Number names that would look alike: a figure has a row per name."""
     twice = {name for name, times in Counter(one.name for one in found).items() if times > 1}
     return [replace(one, name=f"{one.name} {i}") if one.name in twice else one for i, one in enumerate(found)]

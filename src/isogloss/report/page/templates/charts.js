@@ -86,12 +86,12 @@ function enlarged(figure) {
 /** Keep the room that a figure will take at a width; returns by how much its letters are enlarged. */
 function reserve(figure, width) {
   const scale = enlarged(figure);
-  const spec = fitted(figure.spec(themeName()), Math.floor(width / scale));
+  const spec = fitted(figure.spec(themeName(), width / scale), Math.floor(width / scale));
   figure.chart.style.minHeight = `${Math.round(heightOf(spec) * scale)}px`;
   return scale;
 }
 
-/** What is drawn: `spec(theme)`, `rows()`, `tip(row)`, `csv()` and an element to draw in. */
+/** What is drawn: `spec(theme, width)`, `rows()`, `tip(row)`, `csv()` and an element to draw in. */
 const FIGURES = [];
 let turn = 0;
 
@@ -110,7 +110,7 @@ async function draw(figure) {
     figure.chart.replaceChildren(element("p", { class: "note", text: figure.empty ?? "Nothing to draw." }));
     return;
   }
-  const spec = figure.spec(themeName());
+  const spec = figure.spec(themeName(), width / scale);
   // The holder is one picture with a name, and a table has its numbers: shapes need not be read out one by one.
   const mount = element("div", { "aria-hidden": "true" });
   const result = await vegaEmbed(mount, { ...fitted(spec, Math.floor(width / scale)), datasets: { ...spec.datasets, rows } }, options(figure));
@@ -184,7 +184,7 @@ const EXPORT_WIDTH = { scatter: 520, multiple: 420, wide: 760 };
 async function save(figure, kind) {
   const name = `isogloss-${DATA.name}-${figure.name}`.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 80);
   if (kind === "csv") return saveFile(`${name}.csv`, new Blob(["\ufeff", toCsv(figure.csv())], { type: "text/csv" }));
-  const spec = { ...fitted(figure.spec("light"), EXPORT_WIDTH[figure.size]), background: "#ffffff" };
+  const spec = { ...fitted(figure.spec("light", EXPORT_WIDTH[figure.size]), EXPORT_WIDTH[figure.size]), background: "#ffffff" };
   spec.datasets = { ...spec.datasets, rows: figure.rows() };
   spec.title = { text: figure.title(), subtitle: figure.key, anchor: "start", frame: "bounds", offset: 14 };
   if (!spec.hconcat) spec.padding = { ...spec.padding, top: spec.padding.top + 52 };

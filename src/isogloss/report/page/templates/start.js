@@ -60,6 +60,7 @@ function bindCodes() {
 
 const KINDS = {
   answer: answerFigure, scatter: scatterFigure, separation: separationFigure, layers: layersFigure, margins: marginsFigure, controls: controlsFigure,
+  heatmap: heatmapFigure,
 };
 
 function start() {
@@ -74,6 +75,8 @@ function start() {
   }
   bindMetric([...made.separation, ...made.layers]);
   bindLayer(made.scatter);
+  bindQuantity(made.heatmap);
+  bindBaseline();
   bindUncover();
   if (F?.lost) addTextsToPairs(F.lost);
   for (const button of all(".copy-code")) {

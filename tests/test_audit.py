@@ -180,6 +180,7 @@ def test_the_run_folder_is_complete_and_exact(run):
     for name in ("scatter", "separation"):
         assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (out / "figures" / f"{name}.svg").read_text("utf-8")[:200]
+    assert (out / "report.html").read_text("utf-8").startswith("<!doctype html>")
     for secret in ("/tmp", "seconds", "202"):
         assert secret not in json.dumps(json.loads((out / "audit.json").read_text())["config"])
 
@@ -451,3 +452,17 @@ def test_another_primary_estimand_is_recorded(pair, corpus, tmp_path, monkeypatc
     }
     assert together == {(2, "silhouette", 3)}
     assert len(lines(audit)) == 2
+
+
+def test_the_drift_of_fast_is_measured_and_said(run, pair, corpus, tmp_path):
+    config = replace(FAST, spec=ExtractSpec(precision="fast"), controls=())
+    audit = isogloss.audit(pair, corpus, config=config, store=tmp_path)
+    for role in ("reference", "aligned"):
+        drift = audit.models[role]["drift"]
+        assert 0 < drift["mean"] <= drift["max"] < 0.1
+        assert any(
+            n.code == "M004" and f"{role}: " in n.detail and f"{drift['max']:.2%}" in n.detail for n in audit.notices
+        )
+    exact = run[0]
+    assert "drift" not in exact.models["aligned"]
+    assert "M004" not in {notice.code for notice in exact.notices}

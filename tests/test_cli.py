@@ -71,8 +71,10 @@ def test_harmful_text_is_not_shown(isogloss_command, models, parallel_file, tmp_
     code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--out", "run", "--shuffles", 100)
     assert code == 0
     assert "bad " not in out + err
-    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file() and path.suffix in {".json", ".svg"}]
-    assert len(written) == 4
+    written = [
+        path for path in (tmp_path / "run").rglob("*") if path.is_file() and path.suffix in {".json", ".svg", ".html"}
+    ]
+    assert len(written) == 5
     assert not any("bad " in path.read_text("utf-8") for path in written)
 
 
@@ -160,5 +162,5 @@ def test_a_single_language_file_needs_no_language_column(isogloss_command, model
 
 def test_the_module_runs():
     result = subprocess.run([sys.executable, "-m", "isogloss", "--help"], capture_output=True, text=True, check=True)
-    for command in ("audit", "tune", "corpora", "models", "languages", "metrics"):
+    for command in ("audit", "report", "compare", "tune", "corpora", "models", "languages", "metrics"):
         assert command in result.stdout

@@ -1,11 +1,16 @@
-"""The documentation says what the tables say."""
+"""The documentation says what the tables say, and its commands are commands."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
+from families import FAMILIES
+from isogloss.cli.app import app
 from isogloss.corpora.sources import CORPORA
+from isogloss.models.pairs import MODEL_PAIRS
 from isogloss.notices import NOTICES
 from isogloss.separation.controls import CONTROLS
 from isogloss.separation.metrics import METRICS
@@ -13,6 +18,8 @@ from isogloss.separation.metrics import METRICS
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = (ROOT / "docs" / "methods.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
+REPORT = (ROOT / "docs" / "report.md").read_text("utf-8")
+DOORS = typer.main.get_command(app)
 
 
 @pytest.mark.parametrize(("code", "meaning"), NOTICES.items())
@@ -27,9 +34,52 @@ def test_every_number_is_defined(name):
     assert re.search(rf"^\| {name} \| .+ \|$", METHODS, re.MULTILINE)
 
 
+def test_every_family_has_its_row():
+    page = (ROOT / "docs" / "models.md").read_text("utf-8")
+    pairs = {str(row.aligned): name for name, row in MODEL_PAIRS.items()}
+    for family in FAMILIES:
+        pair = f"`--pair {pairs[family.repo]}`" if family.repo in pairs else "–"
+        assert f"| {family.name} | {family.repo} | {pair} | {family.model} | " in page
+    for target in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (ROOT / "docs" / target).exists(), target
+
+
 def test_the_readme_names_every_corpus_and_its_links_exist():
     for name in CORPORA:
         assert name in README
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
+
+
+def commands(text):
+    """The lines of code blocks that call isogloss, with lines that go on joined."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("isogloss ")]
+
+
+@pytest.mark.parametrize("line", [*commands(README), *commands(REPORT)])
+def test_every_command_that_is_shown_is_one(line):
+    _, name, *arguments = shlex.split(line, comments=True)
+    DOORS.commands[name].make_context(name, arguments)
+
+
+def test_a_command_that_is_none_would_be_noticed():
+    assert len(commands(REPORT)) >= 10
+    with pytest.raises(Exception, match="No such option"):
+        DOORS.commands["report"].make_context("report", ["RUN", "--no-such-option"])
+
+
+@pytest.mark.parametrize("name", ["report", "compare"])
+def test_the_report_is_documented_with_all_its_options(name):
+    door = DOORS.commands[name]
+    options = [option for parameter in door.params for option in parameter.opts if option.startswith("--")]
+    assert [option for option in options if option not in REPORT] == []
+
+
+@pytest.mark.parametrize("text", [REPORT, METHODS], ids=["report", "methods"])
+def test_links_of_other_pages_exist(text):
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (ROOT / "docs" / target).exists(), target

@@ -17,6 +17,7 @@ from hub_server import COMMIT, pointed_at, serve
 from isogloss.activations.drift import sample_rows, settle
 from isogloss.activations.extract import check_states
 from isogloss.activations.spec import ExtractSpec
+from isogloss.behaviour.likelihood import check_head
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model, use_checkpoint
@@ -203,6 +204,10 @@ def test_an_adapter_goes_on_top(folder, model, rows, layers, own, tmp_path):
     assert moved(ours, own[-1]) > 1e-2
     with use_checkpoint(model, fetch(ModelRef(base=str(folder)))):
         assert moved(run(model, rows, layers[-1:])[layers[-1]], own[-1]) < 1e-4
+
+
+def test_likelihoods_come_from_the_models_own_logits(model):
+    check_head(model)
 
 
 def test_a_hub_id_gives_the_same_model_as_the_folder(family, folder, rows, layers, own, monkeypatch, tmp_path):

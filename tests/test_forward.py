@@ -2,10 +2,13 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import peft
 import pytest
 import torch
+from transformers.activations import ACT2FN
 
 from conftest import make_model
 from isogloss.activations import drift
@@ -13,7 +16,7 @@ from isogloss.activations.batching import plan_batches
 from isogloss.activations.drift import measure_drift, sample_rows, settle
 from isogloss.activations.execution import Execution, can_pack, check_execution, choose_execution, has_bf16
 from isogloss.activations.forward import forward
-from isogloss.activations.kernels import fast_linears
+from isogloss.activations.kernels import ONEDNN_ACTIVATIONS, fast_linears, gated_mlp
 from isogloss.activations.readout import pad_right, put_last, take_last
 from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.errors import StoreError, UsageError
@@ -111,8 +114,9 @@ def test_the_last_mlp_sees_only_the_tokens_that_are_read(tiny, rows):
         block.mlp.down_proj.register_forward_pre_hook(lambda m, a, i=i: tokens.setdefault(i, []).append(a[0].shape[1]))
         for i, block in enumerate(tiny.blocks, start=1)
     ]
-    run(tiny, rows[:8], [Layer(3, "")], token_budget=10**6)
-    run(tiny, rows[:8], [Layer(4, "post")], token_budget=10**6, position="mean")
+    plain = replace(OURS, kernel="plain")  # fused layers are not called one by one
+    run(tiny, rows[:8], [Layer(3, "")], execution=plain, token_budget=10**6)
+    run(tiny, rows[:8], [Layer(4, "post")], execution=plain, token_budget=10**6, position="mean")
     for handle in handles:
         handle.remove()
     longest = max(map(len, rows[:8]))
@@ -140,6 +144,49 @@ def test_a_shared_beginning_changes_only_rounding(tiny, rows):
     assert seen[0][:2] == (1, 21)
     assert sum(a * b for a, b, _ in seen) < sum(map(len, longer))
     assert distance(shared, run(tiny, longer, layers, execution=PLAIN, token_budget=1)) < 1e-4
+
+
+class Gated(torch.nn.Module):
+    """As transformers writes it."""
+
+    def __init__(self, act, bias):
+        super().__init__()
+        self.gate_proj = torch.nn.Linear(8, 16, bias=bias)
+        self.up_proj = torch.nn.Linear(8, 16, bias=bias)
+        self.down_proj = torch.nn.Linear(16, 8, bias=bias)
+        self.act_fn = ACT2FN[act]
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+
+
+@needs_packing
+@pytest.mark.parametrize("act", ["gelu", "gelu_pytorch_tanh", "silu"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_gated_mlp_is_run_in_three_products_and_gives_its_own_numbers(act, bias):
+    torch.manual_seed(0)
+    mlp = Gated(act, bias)
+    model = SimpleNamespace(blocks=torch.nn.ModuleList([mlp]))
+    assert gated_mlp(mlp).activation in ONEDNN_ACTIVATIONS.values()
+    hidden = 3 * torch.randn(2, 5, 8)
+    with torch.inference_mode():
+        own = mlp(hidden)
+        with fast_linears(model, OURS):
+            assert "forward" in mlp.__dict__
+            torch.testing.assert_close(mlp(hidden), own, rtol=1e-5, atol=1e-6)
+        assert "forward" not in mlp.__dict__
+        assert torch.equal(mlp(hidden), own)
+
+
+def test_what_is_not_such_an_mlp_is_left_alone():
+    assert gated_mlp(Gated("relu", bias=False)) is None
+    assert gated_mlp(torch.nn.Linear(2, 2)) is None
+    adapted = Gated("silu", bias=False)
+    config = peft.LoraConfig(r=2, target_modules=["up_proj"], init_lora_weights=False)
+    with_adapter = peft.inject_adapter_in_model(config, adapted)
+    assert gated_mlp(with_adapter) is None
+    with_adapter.up_proj.merge()
+    assert gated_mlp(with_adapter).up is with_adapter.up_proj.base_layer
 
 
 @needs_packing

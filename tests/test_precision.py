@@ -141,6 +141,6 @@ def test_an_audit_says_that_weights_are_rounded(tiny_folder, other_folder, paral
         pair, isogloss.load_corpus(parallel_file), config=config, store=tmp_path / "store", device="cpu"
     )
     assert seen == ["bnb-8bit"] * 2
-    details = [notice.detail for notice in found.notices if notice.code == "M005"]
+    details = [notice.detail for notice in found.notices if notice.code == "M006"]
     assert details == ["reference: bnb-8bit", "aligned: bnb-8bit"]
     assert found.config["quantize"] == "bnb-8bit"

@@ -382,3 +382,5 @@ def test_a_block_has_the_scores_of_both_kinds_and_the_projection():
     assert found.projection.scores == pytest.approx(pca(x, 2).scores, abs=1e-9)
     only = score_block(x, draws, [METRICS["silhouette"]], (2,))
     assert [one.metric for one in only.scores] == ["silhouette"]
+    assert found.text_scores.shape == (60,)
+    assert only.text_scores is None

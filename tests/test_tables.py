@@ -11,17 +11,21 @@ from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.notices import NOTICES, Notice
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
+    DASH,
     HEADINGS,
+    HEADINGS_ALONE,
     SAID,
     caption,
     control_lines,
     control_markdown,
+    headings,
     headline,
     lines,
     markdown,
     notice_lines,
 )
 from isogloss.report.terminal import STYLES, print_audit
+from isogloss.report.visible import visible
 from isogloss.results import NAN, Audit, LanguageVerdict, Row
 
 CLEAR = (0.25, 0.1, 0.4)
@@ -103,6 +107,11 @@ def test_without_reference_there_is_no_verdict():
     assert headline(alone).startswith("No reference model")
     (line,) = lines(alone)
     assert (line.aligned, line.reference, line.gain, line.verdict) == ("0.300", "–", "–", "–")
+    score = alone.find(kind="score", metric=alone.primary.metric, components=alone.primary.components)[0].estimate
+    assert (line.interval, line.null) == (f"[{score.low:.3f}, {score.high:.3f}]", DASH)
+    assert headings(alone) == HEADINGS_ALONE
+    assert "gain" not in caption(alone).lower()
+    assert markdown(alone).splitlines()[0] == f"| {' | '.join(HEADINGS_ALONE.values())} |"
 
 
 def test_with_the_pivot_only_there_is_nothing_to_compare():
@@ -187,11 +196,11 @@ def test_control_lines_stand_beside_the_probe():
 
 
 def test_markdown_has_all_columns_in_every_line():
-    for text, headings in ((markdown(small_audit()), HEADINGS), (control_markdown(small_audit()), CONTROL_HEADINGS)):
+    for text, columns in ((markdown(small_audit()), HEADINGS), (control_markdown(small_audit()), CONTROL_HEADINGS)):
         rows = text.splitlines()
         assert len(rows) == 5
-        assert {row.count(" | ") for row in rows} == {len(headings) - 1}
-        assert [cell.strip() for cell in rows[0].strip("| ").split(" | ")] == list(headings.values())
+        assert {row.count(" | ") for row in rows} == {len(columns) - 1}
+        assert [cell.strip() for cell in rows[0].strip("| ").split(" | ")] == list(columns.values())
 
 
 # Terminal
@@ -231,3 +240,19 @@ def test_warnings_of_many_languages_are_one_line_and_those_of_few_keep_their_det
     assert found[1].startswith("S002 en: ")
     assert found[1].endswith("(auroc 0.8)")
     assert found[2] == f"S003 en, de, sw: {NOTICES['S003']}"
+
+
+@pytest.mark.parametrize(
+    "text", ["[red]x[/red]", "[/bold]", "a\x1b[31mb", "x\u202ey", ":smile:", "[link=http://e]l[/link]"]
+)
+def test_names_of_strangers_are_printed_as_they_are(text):
+    audit = small_audit(
+        corpus={"name": text, "sha256": "c0"},
+        models={"reference": {"name": "base", "sha256": "a0"}, "aligned": {"name": text, "sha256": "b0"}},
+        notices=(Notice(code="C005", detail=text),),
+    )
+    audit = dataclasses.replace(audit, verdicts=(LanguageVerdict(language="en", verdict=text),))
+    shown = printed(audit, 220)
+    assert shown.count(visible(text)) == 4
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown

@@ -110,6 +110,14 @@ class Activations:
                 kept["drift"] = max(kept["drift"], about["drift"], key=lambda drift: drift["max"])
         return [found[key] for key in sorted(found)]
 
+    def drift(self) -> dict[str, float]:
+        """Give the largest drift (`activations.drift.Drift`) with which any of the states was read.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
+
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""
         return int(read(self.entries[language], "cut").sum())

@@ -42,7 +42,7 @@ def audit(
         pair: a row of MODEL_PAIRS, or your own; without a reference only the aligned side is measured.
         corpus: from `load_corpus`; cut to equal numbers per language and class here.
         config: see `AuditConfig`.
-        out: run folder to write (audit.json, results.parquet, points.parquet, figures/, run.json).
+        out: run folder to write (audit.json, results.parquet, points.parquet, report.html, figures/, run.json).
         runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
         store: where hidden states are kept and looked for; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.

@@ -16,6 +16,7 @@ from isogloss.auditing.comparisons import Cell, Change, Family, compare
 from isogloss.auditing.controls import control_rows
 from isogloss.auditing.matched import compare_matched
 from isogloss.auditing.plan import Plan
+from isogloss.auditing.points import points
 from isogloss.auditing.renderings import compare_renderings
 from isogloss.auditing.rows import Place, score_row
 from isogloss.auditing.sample import Sample, take_sample
@@ -23,6 +24,7 @@ from isogloss.auditing.score_language import Scored, score, side_by_side
 from isogloss.auditing.verdicts import language_verdicts
 from isogloss.auditing.warn import all_notices
 from isogloss.corpora.corpus import Corpus
+from isogloss.models.fetch import Checkpoint
 from isogloss.progress import Track
 from isogloss.results import Audit, LanguageVerdict, Row
 from isogloss.separation.compare import false_discovery, max_p
@@ -34,7 +36,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
     """Score every language and layer of a plan whose hidden states are all in the store.
 
     Returns:
-        The audit, and the points of its pictures (first two components of every text, model and layer).
+        The audit, and the points of its pictures (see `points`).
     """
     samples = _samples(plan)
     workers = plan.config.workers
@@ -72,7 +74,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         verdicts=verdicts,
         notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )
-    return result, pl.concat([_points(plan, one, role) for one in scored for role in one.blocks])
+    return result, points(plan, scored)
 
 
 def versions() -> dict[str, str]:
@@ -162,19 +164,6 @@ def _place(row: Row) -> tuple[object, ...]:
     return row.language, row.layer, row.norm, row.metric, row.components, row.sample
 
 
-def _points(plan: Plan, one: Scored, role: str) -> pl.DataFrame:
-    scores = one.blocks[role].projection.scores
-    part = plan.corpus.part(one.sample.language)
-    empty = np.full(len(part), np.nan)
-    return part.select("text_id", "pair_id", "language", "harmful").with_columns(
-        model=pl.lit(role),
-        layer=pl.lit(one.layer.index),
-        norm=pl.lit(one.layer.norm),
-        pc1=pl.Series(scores[:, 0] if scores.shape[1] > 0 else empty).fill_nan(None),
-        pc2=pl.Series(scores[:, 1] if scores.shape[1] > 1 else empty).fill_nan(None),
-    )
-
-
 def _corpus_record(corpus: Corpus) -> dict[str, object]:
     return {
         "name": corpus.name,
@@ -196,7 +185,16 @@ def _model_record(plan: Plan) -> dict[str, object]:
         named = Path(base).name if Path(base).exists() else base
         record[role] = {
             "name": named + (f"+{Path(checkpoint.ref.adapter).name}" if checkpoint.ref.adapter else ""),
+            "given": _given(checkpoint),
             "revision": checkpoint.revision,
             "sha256": checkpoint.sha256,
-        }
+        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.precision == "fast" else {})
     return record
+
+
+def _given(checkpoint: Checkpoint) -> str | None:
+    """Write the reference as the command line reads it, pinned to what was read; None where it has a local path."""
+    ref = checkpoint.ref
+    if any(Path(part).exists() for part in (ref.base, ref.adapter) if part):
+        return None
+    return str(replace(ref, revision=checkpoint.revision or ref.revision))

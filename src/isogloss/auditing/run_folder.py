@@ -18,6 +18,8 @@ from isogloss.errors import StoreError
 from isogloss.files import canonical_json, remove, saving, staged_folder, unfinished, write_atomic
 from isogloss.locks import LOCK, locked
 from isogloss.report.charts import write_figures
+from isogloss.report.page import write_page
+from isogloss.report.read_run import read_run
 from isogloss.results import Audit, Identity
 
 
@@ -121,7 +123,7 @@ def write_run(
     computed: int,
     states: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """Write audit.json, results.parquet, points.parquet, figures/ and run.json.
+    """Write audit.json, results.parquet, points.parquet, figures/, run.json and report.html.
 
     Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
     every machine.
@@ -142,3 +144,6 @@ def write_run(
             "host": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         }
         _write_record(folder, record)
+        # From what was written, as `isogloss report` does: both write the same page.
+        run = read_run(folder)
+        write_page(run.audit, run.points, folder / "report.html", run=run.record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from isogloss.auditing.plan import PRIMARY, Plan
 from isogloss.auditing.sample import MIN_MATCHED
@@ -26,6 +26,8 @@ def all_notices(
     found += _different(plan)
     found += _quantised(plan)
     spec = plan.config.spec
+    if spec.precision == "fast":
+        found += [_drift(role, plan.activations[role].drift()) for role in plan.roles]
     for code in plan.languages:
         if cut := plan.activations["aligned"].cut(code):
             found.append(Notice(code="M001", detail=f"{cut} texts at {spec.max_tokens} tokens", language=code))
@@ -100,9 +102,9 @@ def _quantised(plan: Plan) -> list[Notice]:
     for role in plan.roles:
         ref = plan.activations[role].checkpoint.ref
         if plan.config.spec.quantize:
-            found.append(Notice(code="M005", detail=f"{role}: {plan.config.spec.quantize}"))
+            found.append(Notice(code="M006", detail=f"{role}: {plan.config.spec.quantize}"))
         elif ref.base.endswith(".gguf") or ref.base.startswith(EMBEDDED):
-            found.append(Notice(code="M005", detail=f"{role}: dequantised from a GGUF file"))
+            found.append(Notice(code="M006", detail=f"{role}: dequantised from a GGUF file"))
     return found
 
 
@@ -128,7 +130,12 @@ def _different(plan: Plan) -> list[Notice]:
         details.append("other tokens")
     if widths[0] != widths[1]:
         details.append(f"widths {widths[0]} and {widths[1]}")
-    return [Notice(code="M004", detail=", ".join(details))] if details else []
+    return [Notice(code="M005", detail=", ".join(details))] if details else []
+
+
+def _drift(role: str, drift: Mapping[str, float]) -> Notice:
+    moved = f"{drift['mean']:.2%} of their length on average and {drift['max']:.2%} at most"
+    return Notice(code="M004", detail=f"{role}: states lie off by {moved}, in {drift['texts']} texts")
 
 
 def notices_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str]) -> list[Notice]:

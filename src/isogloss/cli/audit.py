@@ -75,7 +75,8 @@ def audit(
         typer.echo(result.to_json(), nl=False)
     else:
         print_audit(result, console())
-    typer.echo(f"Wrote {out or result.folder_in(RUNS)}", err=True)
+    folder = out or result.folder_in(RUNS)
+    typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
 
 
 def _several(

@@ -1,12 +1,17 @@
-"""What commands share: reading options that hold several values, and printing."""
+"""What commands share: reading options that hold several values, printing, writing a file."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from isogloss.errors import UsageError
+from isogloss.files import saving, write_atomic
 from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
@@ -28,6 +33,28 @@ def show(rows: Iterable[dict[str, str]]) -> None:
     from isogloss.report.terminal import print_table  # noqa: PLC0415
 
     print_table(list(rows), console())
+
+
+def deliver(text: str, out: Path | None) -> None:
+    """Write text to a file, or print it."""
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    refuse_place(out)
+    with saving(out, "--out"):
+        write_atomic(out, text)
+    typer.echo(f"Wrote {out}", err=True)
+
+
+def refuse_place(out: Path) -> None:
+    """Refuse a folder where a file is to be written, and a place below a file."""
+    if out.is_dir():
+        raise UsageError("--out", found=f"the folder {out}", expected="a file", do="name a file in it")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UsageError(
+            "--out", found=f"{above}, which is no folder", expected="a file in a folder", do="name another"
+        )
 
 
 def console() -> Console:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import show
+from isogloss.cli.options import deliver, show
 from isogloss.cli.settings import with_settings
 from isogloss.errors import IsoglossError
 from isogloss.recipes.settings import Settings
@@ -61,8 +61,7 @@ def sensitivity(
         show(_lines(table, config.pivot))
         typer.echo(f"\n{_summary(table, config.pivot)}\n")
     if out is not None and tables:
-        pl.concat(tables).write_csv(out)
-        typer.echo(f"Wrote {out}", err=True)
+        deliver(pl.concat(tables).write_csv(), out)
     if failed:
         sys.exit(1)
 

@@ -54,7 +54,7 @@ def load_corpus(
         frames.append(rows)
         revisions.append(revision)
         licences.append(licence)
-    name = "+".join(Path(one).name if _is_file(one) else str(one) for one in wheres)
+    name = "+".join(str(one) if _is_named(one) else Path(one).name for one in wheres)
     rows = pl.concat(frames)
     if wanted:
         rows = rows.filter(pl.col("language").is_in(wanted))
@@ -101,6 +101,16 @@ def _is_file(where: str | Path) -> bool:
     return isinstance(where, Path) or where not in CORPORA
 
 
+def _is_on_hub(where: str | Path) -> bool:
+    path = Path(where)
+    return bool(HUB_ID.fullmatch(str(where))) and not path.exists() and path.suffix.lower() not in SUFFIXES
+
+
+def _is_named(where: str | Path) -> bool:
+    """True for what has the same name everywhere; of a path only the last part is a name."""
+    return not _is_file(where) or _is_on_hub(where)
+
+
 def _read(
     where: str | Path, languages: tuple[str, ...] | None, columns: Mapping[str, str]
 ) -> tuple[pl.DataFrame, str | None, str | None]:
@@ -111,7 +121,7 @@ def _read(
         rows, revision = read_source(row, languages)
         return rows, revision, row.licence
     path, name = Path(where), str(where)
-    if HUB_ID.fullmatch(name) and not path.exists() and path.suffix.lower() not in SUFFIXES:
+    if _is_on_hub(where):
         table, revision = read_hub(name)
         return (
             to_rows(_with_language(table, languages, columns), name=name, columns=columns, source=name),

@@ -145,7 +145,7 @@ def load_model(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = _read_tokenizer(folder, checkpoint.base_sha256)
             seed = checkpoint.ref.random_seed
             if seed is not None:
                 causal = _draw_weights(checkpoint, folder, dtype, quantize, seed)
@@ -228,9 +228,16 @@ def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedT
     folder = local_folder(checkpoint, track)
     try:
         with quiet_transformers():
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            return _read_tokenizer(folder, checkpoint.base_sha256)
     except (OSError, ValueError, KeyError) as error:
         raise _unknown_model(checkpoint, error) from error
+
+
+@functools.lru_cache(maxsize=2)
+def _read_tokenizer(folder: Path, sha256: str) -> PreTrainedTokenizerBase:
+    """Read a tokenizer once a process: a large vocabulary takes longer than the weights of a small model."""
+    del sha256  # part of the key: files in the folder may have changed
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:

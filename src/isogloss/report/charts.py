@@ -1,26 +1,24 @@
-"""Audit and points -> Vega-Altair charts, and their PNG and SVG files."""
+"""Audit and points -> figures as PNG and SVG files, drawn as on the page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import altair as alt
 import polars as pl
 import vl_convert
 
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.report.tables import metric_words, primary_layer
+from isogloss.report import grammar
+from isogloss.report.page import charts, multiples
+from isogloss.report.page.figures import score_axis, score_numbers
+from isogloss.report.page.view import Named, view
+from isogloss.report.palette import LIGHT
+from isogloss.report.tables import primary_layer
 from isogloss.results import Audit
 
-# Okabe and Ito's palette: told apart with any colour vision. Shape repeats what colour says.
-HARMFUL, HARMLESS = "#D55E00", "#0072B2"
-REFERENCE, ALIGNED = "#999999", "#009E73"
-LABELS = ["harmful", "harmless"]
-MODELS = ["reference", "aligned"]
-ChartT = TypeVar("ChartT", alt.VConcatChart, alt.LayerChart)
-PANEL = 150
-COLUMNS = 4
+PER_ROW = 2
+WIDTH = 480
 
 
 def write_figures(audit: Audit, points: pl.DataFrame, folder: Path) -> None:
@@ -32,108 +30,53 @@ def write_figures(audit: Audit, points: pl.DataFrame, folder: Path) -> None:
         (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
 
 
-def _title(code: str) -> str:
-    return f"{LANGUAGES[code].name} ({code})"
-
-
 def scatter(audit: Audit, points: pl.DataFrame) -> alt.VConcatChart:
     """Draw the first two principal components per language: reference on the left, aligned on the right."""
     layer, norm = primary_layer(audit)
-    shown = points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm)).with_columns(
-        text=pl.when("harmful").then(pl.lit(LABELS[0])).otherwise(pl.lit(LABELS[1]))
-    )
-    panels = [_panel(shown.filter(pl.col("language") == code), code) for code in audit.languages]
-    per_row = COLUMNS // 2
-    grid = alt.vconcat(*(alt.hconcat(*panels[i : i + per_row], spacing=30) for i in range(0, len(panels), per_row)))
+    shown = points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
+    models = [model for model in grammar.MODELS if (shown["model"] == model).any()]
+    panels = [_panel(shown.filter(pl.col("language") == one.code), one, models) for one in view(audit).languages]
+    starts = range(0, len(panels), PER_ROW)
+    grid = alt.vconcat(*(alt.hconcat(*panels[i : i + PER_ROW], spacing=30) for i in starts))
     place = f"layer {layer}" + (f", {norm}-norm" if norm else "")
     title = alt.TitleParams(
         "Harmful and harmless text in hidden space, before and after alignment",
         subtitle=f"First two principal components, fitted per model and language; {place}",
-        anchor="start",
         fontSize=15,
-        subtitleColor="#555",
     )
-    return _styled(grid.properties(title=title))
+    return grammar.alone(grid.properties(title=title), LIGHT)
 
 
-def _panel(shown: pl.DataFrame, code: str) -> alt.HConcatChart:
-    colour = alt.Color(
-        "text:N", scale=alt.Scale(domain=LABELS, range=[HARMFUL, HARMLESS]), legend=alt.Legend(title=None, orient="top")
+def _panel(shown: pl.DataFrame, one: Named, models: Sequence[str]) -> alt.HConcatChart:
+    texts = shown.select(
+        "text_id", pl.when("harmful").then(pl.lit("harmful")).otherwise(pl.lit("harmless")).alias("class")
     )
-    shape = alt.Shape("text:N", scale=alt.Scale(domain=LABELS, range=["triangle-up", "circle"]))
-    axis = alt.Axis(labels=False, ticks=False, grid=False, titleColor="#555", titleFontWeight="normal")
-    models = [model for model in MODELS if shown.filter(pl.col("model") == model).height]
-    charts = [
-        alt.Chart(shown.filter(pl.col("model") == model).select("pc1", "pc2", "text"))
-        .mark_point(filled=True, opacity=0.65, size=22)
-        .encode(
-            x=alt.X("pc1:Q", axis=axis, title="PC 1", scale=alt.Scale(zero=False)),
-            y=alt.Y("pc2:Q", axis=axis, title="PC 2", scale=alt.Scale(zero=False)),
-            color=colour,
-            shape=shape,
+    rows = texts.unique(maintain_order=True)
+    for model in models:
+        place = shown.filter(pl.col("model") == model)
+        rows = rows.join(
+            place.select("text_id", pl.col("pc1").alias(f"{model}_x"), pl.col("pc2").alias(f"{model}_y")),
+            on="text_id",
+            maintain_order="left",
         )
-        .properties(width=PANEL, height=PANEL, title=alt.TitleParams(model, fontSize=11, fontWeight="normal"))
-        for model in models
-    ]
-    title = alt.TitleParams(_title(code), anchor="middle", fontSize=13)
-    return alt.hconcat(*charts, spacing=8, title=title)
+    data = alt.InlineData(values=rows.drop("text_id").to_dicts())
+    title = alt.TitleParams(f"{one.name} ({one.code})", anchor="middle", fontSize=13)
+    return alt.hconcat(*(multiples.panel(model, LIGHT, data=data, legend=True) for model in models), title=title)
 
 
 def separation(audit: Audit) -> alt.LayerChart:
-    """Draw the primary metric per language: reference and aligned with their intervals, joined by a line."""
+    """Draw the primary metric per language: reference and aligned with their intervals and shuffled labels."""
     layer, norm = primary_layer(audit)
-    rows = audit.find(
-        kind="score",
-        sample="all",
-        layer=layer,
-        norm=norm,
-        metric=audit.primary.metric,
-        components=audit.primary.components,
-    )
-    data = pl.DataFrame(
-        [
-            {
-                "language": _title(row.language),
-                "model": row.model,
-                "value": row.estimate.value,
-                "low": row.estimate.low,
-                "high": row.estimate.high,
-                "null": row.estimate.null_high,
-            }
-            for row in rows
-        ]
-    )
-    aligned = data.filter(pl.col("model") == "aligned").sort("value", descending=True)
-    y = alt.Y("language:N", sort=aligned["language"].to_list(), title=None, axis=alt.Axis(grid=True, gridColor="#eee"))
-    colour = alt.Color(
-        "model:N",
-        scale=alt.Scale(domain=MODELS, range=[REFERENCE, ALIGNED]),
-        legend=alt.Legend(title=None, orient="top", symbolSize=90, symbolOpacity=1),
-    )
-    base = alt.Chart(data)
-    title = f"{metric_words(audit.primary.metric)} ({audit.primary.components} principal components)"
-    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=True))
-    span = alt.Chart(_spans(data)).mark_rule(color="#ccc", strokeWidth=1.5).encode(y=y, x="from:Q", x2="to:Q")
-    interval = base.mark_rule(strokeWidth=5, opacity=0.35).encode(y=y, x="low:Q", x2="high:Q", color=colour)
-    dot = base.mark_point(filled=True, size=90, opacity=1).encode(
-        y=y, x=x, color=colour, shape=alt.Shape("model:N", scale=alt.Scale(domain=MODELS, range=["circle", "diamond"]))
-    )
-    null = base.mark_tick(color="#333", thickness=1.2, size=13).encode(y=y, x="null:Q")
+    metric, components = audit.primary.metric, audit.primary.components
+    names = {one.code: f"{one.name} ({one.code})" for one in view(audit).languages}
+    rows = audit.find(kind="score", sample="all", layer=layer, norm=norm, metric=metric, components=components)
+    values = [{"label": names[row.language], "model": row.model, **score_numbers(row.estimate)} for row in rows]
+    labels = list(names.values())
+    data = alt.InlineData(values=[value | {"approximate": bool(value["approximate"])} for value in values])
+    chart = charts.separation(score_axis(rows, metric, components), labels, LIGHT, data=data, legend=True)
     heading = alt.TitleParams(
         "Separation of harmful from harmless text, before and after alignment",
-        subtitle="Debiased. Bars: 95 % intervals. Ticks: 97.5 % of scores with shuffled labels",
-        anchor="start",
+        subtitle="Debiased. Lines: 95 % intervals, dashed where approximate. Grey: 95 % of scores with shuffled labels",
         fontSize=15,
-        subtitleColor="#555",
     )
-    return _styled(alt.layer(span, interval, null, dot).properties(width=480, height=alt.Step(26), title=heading))
-
-
-def _spans(data: pl.DataFrame) -> pl.DataFrame:
-    return data.group_by("language", maintain_order=True).agg(
-        pl.col("value").first().alias("from"), pl.col("value").last().alias("to")
-    )
-
-
-def _styled(chart: ChartT) -> ChartT:
-    return chart.configure_view(stroke="#ddd").configure(background="white", padding=14, font="sans-serif")
+    return grammar.alone(chart.properties(width=WIDTH, title=heading), LIGHT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.report.tables import DASH, primary_layer
+from isogloss.report.numbers import DASH
+from isogloss.report.tables import label, primary_layer
 from isogloss.results import Audit
 
 CAPTION = (
@@ -23,8 +23,7 @@ def descendant_rows(audits: Mapping[str, Audit]) -> list[dict[str, str]]:
     """
     first = next(iter(audits.values()))
     return [
-        {"language": f"{code} {LANGUAGES[code].name}"} | {name: _cell(one, code) for name, one in audits.items()}
-        for code in first.languages
+        {"language": label(code)} | {name: _cell(one, code) for name, one in audits.items()} for code in first.languages
     ]
 
 

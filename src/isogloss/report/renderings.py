@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.report.tables import DASH, primary_layer
-from isogloss.results import Audit, Estimate, Row
+from isogloss.report.numbers import DASH, interval, number
+from isogloss.report.tables import label, primary_layer
+from isogloss.results import Audit, Row
 
 RENDERING_HEADINGS = {
     "language": "language",
@@ -47,13 +46,13 @@ def _line(audit: Audit, code: str) -> RenderingLine:
     gains = {sample: _row(audit, code, "gain", sample) for sample in ("all", "chat")}
     said = [row.verdict if row and row.verdict else DASH for row in gains.values()]
     return RenderingLine(
-        language=f"{code} {LANGUAGES[code].name}",
+        language=label(code),
         raw=_scores(audit, code, "all"),
         raw_gain=_value(gains["all"], signed=True),
         chat=_scores(audit, code, "chat"),
         chat_gain=_value(gains["chat"], signed=True),
         difference=_value(difference, signed=True),
-        interval=_bounds(difference.estimate if difference else None),
+        interval=interval(difference.estimate if difference else None, signed=True),
         verdicts=said[0] if said[0] == said[1] else " / ".join(said),
     )
 
@@ -71,15 +70,7 @@ def _row(audit: Audit, code: str, kind: str, sample: str, model: str = "") -> Ro
 
 
 def _value(row: Row | None, *, signed: bool = False) -> str:
-    if row is None or math.isnan(row.estimate.value):
-        return DASH
-    return f"{row.estimate.value:{'+' if signed else ''}.3f}"
-
-
-def _bounds(estimate: Estimate | None) -> str:
-    if estimate is None or math.isnan(estimate.low):
-        return DASH
-    return f"{'≈' if estimate.approximate else ''}[{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return number(row.estimate if row else None, signed=signed)
 
 
 def rendering_caption() -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from isogloss.corpora.languages import LANGUAGES
 from isogloss.notices import NOTICES, Notice
+from isogloss.report.numbers import DASH, interval, number, percent, plain
+from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, LanguageVerdict, Row
 
-DASH = "–"
 #: Warnings of more languages are one line.
 FEW_LANGUAGES = 2
 
@@ -31,6 +32,7 @@ class Line:
     pivot_z: str
     probe: str
     codes: str
+    null: str = DASH
 
 
 HEADINGS = {
@@ -47,6 +49,16 @@ HEADINGS = {
     "probe": "probe AUROC",
     "codes": "warnings",
 }
+
+
+#: Of an aligned model alone: its score with its own interval, and how high the score gets with shuffled labels.
+_ALONE = ("language", "aligned", "interval", "null", "probe", "codes")
+HEADINGS_ALONE = {name: HEADINGS.get(name, "shuffled up to") for name in _ALONE}
+
+
+def headings(audit: Audit) -> dict[str, str]:
+    """Return the columns that have something to say."""
+    return HEADINGS if audit.has_reference else HEADINGS_ALONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +93,26 @@ def lines(audit: Audit) -> list[Line]:
     """Write one line per language at the primary estimand."""
     verdicts = {one.language: one for one in audit.verdicts}
     found = [_line(audit, code, verdicts.get(code)) for code in audit.languages]
-    return sorted(found, key=lambda line: _order(audit, line.language.split()[0]))
+    return sorted(found, key=lambda line: order(audit, line.language.split()[0]))
 
 
 def control_lines(audit: Audit) -> list[ControlLine]:
     """Write one line of controls per language, in the order of `lines`."""
-    return [_control_line(audit, code) for code in sorted(audit.languages, key=lambda code: _order(audit, code))]
+    return [_control_line(audit, code) for code in sorted(audit.languages, key=lambda code: order(audit, code))]
 
 
-def _order(audit: Audit, code: str) -> tuple[bool, float]:
-    found = _primary(audit, code, "gain") or _primary(audit, code, "score", "aligned")
+def label(code: str) -> str:
+    """Name a language by code and name; by its code alone where isogloss does not know it.
+
+    >>> label("sw"), label("xx")
+    ('sw Swahili', 'xx')
+    """
+    return f"{code} {LANGUAGES[code].name}" if code in LANGUAGES else visible(code)
+
+
+def order(audit: Audit, code: str) -> tuple[bool, float]:
+    """Where a language stands in every table: the pivot first, then by gain, or by separation without a reference."""
+    found = primary(audit, code, "gain") or primary(audit, code, "score", "aligned")
     value = found.value if found else math.nan
     return code != audit.pivot, math.inf if math.isnan(value) else -value
 
@@ -101,7 +123,8 @@ def primary_layer(audit: Audit) -> tuple[int, str]:
     return int(name), norm
 
 
-def _primary(audit: Audit, code: str, kind: str, model: str = "") -> Estimate | None:
+def primary(audit: Audit, code: str, kind: str, model: str = "") -> Estimate | None:
+    """Find the estimate of the primary estimand: a score of a model, a gain, gap or retention."""
     row = _primary_row(audit, code, kind, model)
     return row.estimate if row else None
 
@@ -128,23 +151,29 @@ def _probe(audit: Audit, code: str, model: str, metric: str = "auroc") -> Estima
 
 def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
     probes = [_probe(audit, code, model) for model in ("reference", "aligned")]
-    gain, kept = _primary(audit, code, "gain"), _primary(audit, code, "retention")
+    gain, kept = primary(audit, code, "gain"), primary(audit, code, "retention")
     row = _primary_row(audit, code, "gain")
-    word = verdict.verdict if verdict else DASH
+    own = primary(audit, code, "score", "aligned")
     return Line(
-        language=f"{code} {LANGUAGES[code].name}",
-        reference=_number(_primary(audit, code, "score", "reference")),
-        aligned=_number(_primary(audit, code, "score", "aligned")),
-        gain=_number(gain, signed=True),
-        interval=_interval(gain, signed=True),
-        retention=_number(kept, digits=2),
-        kept=_interval(kept, digits=2),
-        verdict=f"{word}, metrics disagree" if verdict and verdict.disagree else word,
-        detectable=_plain(row.detectable_gap) if row else DASH,
-        pivot_z=_plain(row.pivot_z, digits=1) if row else DASH,
-        probe=" → ".join(_number(probe, digits=2) for probe in probes if probe) or DASH,
+        language=label(code),
+        reference=number(primary(audit, code, "score", "reference")),
+        aligned=number(own),
+        gain=number(gain, signed=True),
+        interval=interval(gain, signed=True) if audit.has_reference else interval(own),
+        retention=number(kept, digits=2),
+        kept=interval(kept, digits=2),
+        verdict=verdict_words(verdict) if verdict else DASH,
+        detectable=plain(row.detectable_gap) if row else DASH,
+        pivot_z=plain(row.pivot_z, digits=1) if row else DASH,
+        probe=" → ".join(number(probe, digits=2) for probe in probes if probe) or DASH,
         codes=" ".join(dict.fromkeys(notice.code for notice in audit.notices if notice.language == code)),
+        null=plain(own.null_high) if own else DASH,
     )
+
+
+def verdict_words(one: LanguageVerdict) -> str:
+    """Write a verdict, and beside it that metrics disagree where they do."""
+    return f"{one.verdict}, metrics disagree" if one.disagree else one.verdict
 
 
 def _control_line(audit: Audit, code: str) -> ControlLine:
@@ -153,40 +182,21 @@ def _control_line(audit: Audit, code: str) -> ControlLine:
 
     def both(name: str) -> str:
         found = [control(f"{name}_{metric}") for metric in ("auroc", "twin_accuracy")]
-        return " / ".join(_number(one, digits=2) for one in found if one) or DASH
+        return " / ".join(number(one, digits=2) for one in found if one) or DASH
 
     probes = [_probe(audit, code, "aligned", metric) for metric in ("auroc", "twin_accuracy")]
     shuffled = control("shuffled_labels_auroc")
     return ControlLine(
-        language=f"{code} {LANGUAGES[code].name}",
-        probe=" / ".join(_number(one, digits=2) for one in probes if one) or DASH,
+        language=label(code),
+        probe=" / ".join(number(one, digits=2) for one in probes if one) or DASH,
         length=both("length"),
         ngram=both("ngram"),
         random_weights=both("random_weights"),
-        shuffled=_plain(shuffled.high, digits=2) if shuffled else DASH,
-        edit_share=_number(control("edit_share"), digits=2),
-        tokens=_number(control("tokens_per_character"), digits=2),
-        bits=_number(control("bits_per_character"), digits=2),
+        shuffled=plain(shuffled.high, digits=2) if shuffled else DASH,
+        edit_share=number(control("edit_share"), digits=2),
+        tokens=number(control("tokens_per_character"), digits=2),
+        bits=number(control("bits_per_character"), digits=2),
     )
-
-
-def _number(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> str:
-    if estimate is None or math.isnan(estimate.value):
-        return DASH
-    return f"{estimate.value:{'+' if signed else ''}.{digits}f}"
-
-
-def _plain(value: float, *, digits: int = 3) -> str:
-    return DASH if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _interval(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> str:
-    """Bounds in brackets; about-signs for bounds that are only approximate."""
-    if estimate is None or math.isnan(estimate.low):
-        return DASH
-    form = f"{'+' if signed else ''}.{digits}f"
-    about = "≈" if estimate.approximate else ""
-    return f"{about}[{estimate.low:{form}}, {estimate.high:{form}}]"
 
 
 #: Verdicts in the order in which the headline names them, with how it says them.
@@ -208,12 +218,12 @@ def headline(audit: Audit) -> str:
         return "No reference model: separation of the aligned model only, no gain and no verdict."
     others = [one for one in audit.verdicts if one.language != audit.pivot]
     if not others:
-        return f"Only {LANGUAGES[audit.pivot].name}: nothing to compare it with."
+        return f"Only {label(audit.pivot).split(' ', 1)[-1]}: nothing to compare it with."
     groups = {word: [one.language for one in others if one.verdict == word] for word in SAID}
     if len(groups["not measured"]) == len(others):
         return f"No language was compared with {audit.pivot}: {others[0].reason}."
     if any(one.verdict == "inconclusive" and one.reason for one in others):  # the pivot's gain is not clear of zero
-        found = _number(_primary(audit, audit.pivot, "gain"), signed=True)
+        found = number(primary(audit, audit.pivot, "gain"), signed=True)
         return (
             f"Alignment did not clearly raise the separation in {audit.pivot} itself (gain {found}), so no language "
             "can be compared with it."
@@ -227,27 +237,45 @@ def headline(audit: Audit) -> str:
 
 
 def metric_words(name: str) -> str:
-    """Say in plain words what a salience metric is."""
+    """Say in plain words what a metric is."""
     named = {
         "between_class_variance": "share of variance between the classes",
         "bhattacharyya": "Bhattacharyya distance of the classes",
         "silhouette": "silhouette of the classes",
+        "auroc": "AUROC of a cross-fitted linear probe",
+        "twin_accuracy": "share of pairs that a cross-fitted linear probe puts in order",
     }
     return named.get(name, name)
 
 
 def caption(audit: Audit) -> str:
     """Say what the columns hold."""
+    if not audit.has_reference:
+        return f"{measured(audit)} Shuffled: 97.5 % of scores with shuffled labels."
+    return (
+        f"{measured(audit)} Min gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain "
+        f"of {audit.pivot} over its standard error."
+    )
+
+
+def measured(audit: Audit) -> str:
+    """Say what separation, gain, retention and their brackets are."""
     layer, norm = primary_layer(audit)
     place = f"layer {layer}" + (f" ({norm}-norm)" if norm else "")
     sample = next(row.estimate.n for row in audit.rows if row.kind == "score")
+    what = (
+        f"{metric_words(audit.primary.metric)} in {audit.primary.components} principal components, debiased; {place}, "
+        f"{audit.config['position']} token, {sample} texts per class."
+    )
+    if not audit.has_reference:
+        return (
+            f"Separation of the aligned model: {what} Brackets: {percent(audit.config['level'])} intervals of each "
+            "language by itself (≈: approximate)."
+        )
     return (
-        f"Separation (reference, aligned): {metric_words(audit.primary.metric)} in "
-        f"{audit.primary.components} principal components, debiased; {place}, {audit.config['position']} token, "
-        f"{sample} texts per class. Gain: aligned minus reference. Retention: gain over the gain of {audit.pivot}. "
-        f"Brackets: {audit.config['level']:.0%} intervals that hold for all languages together (≈: approximate). Min "
-        f"gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain of {audit.pivot} over "
-        "its standard error."
+        f"Separation (reference, aligned): {what} Gain: aligned minus reference. Retention: gain over the gain of "
+        f"{audit.pivot}. Brackets: {percent(audit.config['level'])} intervals that hold for all languages together "
+        "(≈: approximate)."
     )
 
 
@@ -275,8 +303,9 @@ def notice_lines(notices: Sequence[Notice]) -> list[str]:
 
 def markdown(audit: Audit) -> str:
     """Write the lines as a Markdown table."""
-    rows = [" | ".join(HEADINGS.values()), " | ".join("---" for _ in HEADINGS)]
-    rows += [" | ".join(getattr(line, name) for name in HEADINGS) for line in lines(audit)]
+    columns = headings(audit)
+    rows = [" | ".join(columns.values()), " | ".join("---" for _ in columns)]
+    rows += [" | ".join(getattr(line, name) for name in columns) for line in lines(audit)]
     return "\n".join(f"| {row} |" for row in rows) + "\n"
 
 

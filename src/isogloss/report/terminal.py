@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from isogloss.report.exports.paper import PaperTable
 from isogloss.report.renderings import RENDERING_HEADINGS, RenderingLine, rendering_caption, rendering_lines
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
-    HEADINGS,
     ControlLine,
     Line,
     caption,
     control_caption,
     control_lines,
+    headings,
     headline,
     lines,
     notice_lines,
 )
+from isogloss.report.visible import visible
 from isogloss.results import Audit
 
 #: Columns from which all of them fit; narrower terminals get the ones that carry the answer.
@@ -31,6 +35,8 @@ COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
 WIDE_CONTROLS = 120
 COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
 LEFT = {"language", "verdict", "verdicts", "codes"}
+#: Between two columns; and the width from which on a column is easy to read, whatever it holds: a number and a verdict.
+GAP, ENOUGH = 2, 18
 STYLES = {
     "reached": "green",
     "weakened": "yellow",
@@ -54,16 +60,19 @@ def track(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def print_audit(audit: Audit, console: Console) -> None:
     """Print headline, table, caption and warnings of an audit."""
-    models = [audit.models[role]["name"] for role in ("reference", "aligned") if audit.models.get(role)]
-    console.print(f"\n[bold]{audit.corpus['name']}[/bold], {' → '.join(models)}\n", highlight=False)
-    wide = console.width >= WIDE
-    console.print(_table({name: HEADINGS[name] for name in (HEADINGS if wide else COMPACT)}, lines(audit)))
-    console.print(f"\n[bold]{headline(audit)}[/bold]", highlight=False)
-    console.print(f"\n{caption(audit)}", style="dim", highlight=False)
+    models = [str(audit.models[role]["name"]) for role in ("reference", "aligned") if audit.models.get(role)]
+    console.print(
+        Text.assemble("\n", (visible(str(audit.corpus["name"])), "bold"), f", {visible(' → '.join(models))}\n")
+    )
+    columns = headings(audit)
+    fits = console.width >= WIDE or not audit.has_reference
+    console.print(_table({name: columns[name] for name in (columns if fits else COMPACT)}, lines(audit)))
+    console.print(Text(f"\n{visible(headline(audit))}", style="bold"))
+    console.print(Text(f"\n{visible(caption(audit))}", style="dim"))
     if two_by_two := rendering_lines(audit):
         console.print("\nRaw text and chat template\n", style="bold")
         console.print(_table(RENDERING_HEADINGS, two_by_two))
-        console.print(f"\n{rendering_caption()}", style="dim", highlight=False)
+        console.print(Text(f"\n{visible(rendering_caption())}", style="dim"))
     console.print("\nWhat else could explain a score\n", style="bold")
     controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
@@ -71,26 +80,82 @@ def print_audit(audit: Audit, console: Console) -> None:
     if audit.notices:
         console.print("\nWarnings (docs/methods.md explains the codes, audit.json has the details):", highlight=False)
         for line in notice_lines(audit.notices):
-            console.print(f"  {line}", highlight=False, markup=False)
+            console.print(Text(f"  {visible(line)}"))
 
 
 def _table(headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():
-        table.add_column(escape(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")
+        table.add_column(Text(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")
     for line in found:
-        cells = {name: escape(getattr(line, name)) for name in headings}
-        if style := STYLES.get(cells.get("verdict", "").partition(",")[0]):
-            cells["verdict"] = f"[{style}]{cells['verdict']}[/{style}]"
+        cells = {name: Text(visible(getattr(line, name))) for name in headings}
+        if "verdict" in cells:
+            cells["verdict"].stylize(STYLES.get(cells["verdict"].plain.partition(",")[0], ""))
         table.add_row(*cells.values())
     return table
 
 
 def print_table(rows: Sequence[Mapping[str, str]], console: Console) -> None:
-    """Print rows of equal keys, the keys as headings."""
+    """Print rows of equal keys, the keys as headings; nothing in them is markup."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name in rows[0]:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
+
+
+def print_paper_table(table: PaperTable, console: Console) -> None:
+    """Print a paper's table: title, cells coloured by the verdict that they end with, notes.
+
+    Columns that do not fit stand below, with the first column again.
+    """
+    console.print(Text(f"\n{table.title}\n", style="bold"))
+    for i, columns in enumerate(_parts(table, console.width)):
+        if i:
+            console.print()
+        console.print(_grid(table, columns))
+    for note in table.notes:
+        print_note(note, console)
+
+
+def _grid(table: PaperTable, columns: Sequence[int]) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for number in columns:
+        justify: Literal["left", "right"] = "left" if number in table.left else "right"
+        grid.add_column(Text(table.headings[number]), justify=justify, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(row[number], style=_style(row[number])) for number in columns))
+    return grid
+
+
+def _parts(table: PaperTable, width: int) -> list[list[int]]:
+    """Deal the columns into parts that fit, each with the first column; a part has at least one other."""
+    first = _needed(table, 0)
+    found: list[list[int]] = []
+    room = 0
+    for number in range(1, len(table.headings)):
+        need = _needed(table, number) + GAP
+        if not found or need > room:
+            found.append([0])
+            room = width - first
+        found[-1].append(number)
+        room -= need
+    return found or [[0]]
+
+
+def _needed(table: PaperTable, number: int) -> int:
+    """How wide a column has to be to be read with ease: the first one whole, others up to ENOUGH."""
+    widest = max((cell_len(row[number]) for row in table.rows), default=1)
+    return widest if number == 0 else min(max(widest, cell_len(table.headings[number])), ENOUGH)
+
+
+def print_note(text: str, console: Console) -> None:
+    """Print a sentence below or above a table."""
+    console.print(Text(f"\n{text}\n", style="dim"))
+
+
+def _style(cell: str) -> str:
+    # The longest first: "not reached" ends with "reached" too.
+    words = sorted(STYLES, key=len, reverse=True)
+    return next((STYLES[word] for word in words if cell.endswith(word)), "")

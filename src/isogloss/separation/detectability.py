@@ -34,8 +34,19 @@ def probe_scores(probe: Probe, draws: Draws, metrics: Sequence[Metric]) -> list[
         draws: of this language.
         metrics: rows of METRICS with basis "probe".
     """
-    labels = np.vstack([draws.harmful[None, :], draws.shuffles])
-    fitted = cross_fitted_scores(probe, labels, draws.folds)
+    return fitted_scores(cross_fit(probe, draws), draws, metrics)
+
+
+def cross_fit(probe: Probe, draws: Draws) -> np.ndarray:
+    """Score every text under the true labels and under every shuffle: float64 (1 + shuffles, n), the true ones first.
+
+    Scores are comparable within a fold only, NaN where no text is left to fit on.
+    """
+    return cross_fitted_scores(probe, np.vstack([draws.harmful[None, :], draws.shuffles]), draws.folds)
+
+
+def fitted_scores(fitted: np.ndarray, draws: Draws, metrics: Sequence[Metric]) -> list[Score]:
+    """Score the "probe" metrics by what `cross_fit` found, float64 (1 + shuffles, n)."""
     return _scores(fitted, draws, draws.folds, metrics, factor=SHARED_TRAINING)
 
 

@@ -8,22 +8,15 @@ spared what ours does beyond that: fitting the components without each unit, and
 Ours runs as in the audit, one block (a model) a worker thread with BLAS limited to one thread, and alone in a process,
 whose peak memory is read. The loop may use all threads that BLAS and scikit-learn take.
 
-    python benchmarks/statistics.py [--pairs] [--texts 5000] [--shuffles 1000] [--repeats 6]
+    python benchmarks/separation.py [--pairs] [--texts 5000] [--shuffles 1000] [--repeats 6]
 """
 
-# ruff: noqa: E402 - the path is mended before anything is imported
-
 from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-# This folder has a statistics.py, which must not stand in for the standard library's.
-sys.path = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
 
 import argparse
 import multiprocessing
 import resource
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,0 +1,46 @@
+"""Every text as a point: what pictures, margins of pairs and a sceptical reader need, in points.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from isogloss.auditing.plan import Plan
+from isogloss.auditing.score_language import Scored
+
+
+def points(plan: Plan, scored: Sequence[Scored]) -> pl.DataFrame:
+    """Write one line a text, model and layer.
+
+    `pc1` and `pc2` are the first two components of the text's hidden state, null where the texts vary in fewer
+    directions. `score` is the text's cross-fitted probe score in the full space, about -1 to 1 and higher for more
+    harmful; `auroc` and `twin_accuracy` count these very scores. They are comparable within a `fold` only: the texts of
+    a fold were scored by one probe, fitted on all other folds. A null score has its reason in the row of auroc of its
+    model, language and layer.
+
+    Returns:
+        Columns text_id, pair_id, item_id, language, harmful, model, layer, norm, fold (int), pc1, pc2, score (float64),
+        sorted as languages and layers of the plan are, then by model (reference first) and text id.
+    """
+    return pl.concat([_block(plan, one, role) for one in scored for role in one.blocks])
+
+
+def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:
+    block = one.blocks[role]
+    components = block.projection.scores
+    part = plan.corpus.part(one.sample.language)
+    missing = np.full(len(part), np.nan)
+    numbers = {
+        "pc1": components[:, 0] if components.shape[1] > 0 else missing,
+        "pc2": components[:, 1] if components.shape[1] > 1 else missing,
+        "score": missing if block.text_scores is None else block.text_scores,
+    }
+    return part.select("text_id", "pair_id", "item_id", "language", "harmful").with_columns(
+        model=pl.lit(role),
+        layer=pl.lit(one.layer.index, dtype=pl.Int64),
+        norm=pl.lit(one.layer.norm),
+        fold=pl.Series(one.sample.draws.folds, dtype=pl.Int64),
+        **{name: pl.Series(column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()},
+    )

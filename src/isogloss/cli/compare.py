@@ -1,0 +1,62 @@
+"""`isogloss compare`: several audits side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isogloss.cli.options import console, deliver
+from isogloss.errors import UsageError
+
+#: A terminal that is narrower than this for each audit shows no intervals.
+WIDE, FIRST = 34, 20
+#: Names of pages end so.
+PAGE = (".html", ".htm")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: models or checkpoints.", show_default=False)],
+    form: Annotated[str | None, typer.Option("--format", help="Print as md, latex or csv.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write: a page such as compare.html, or tables in --format.")
+    ] = None,
+    anyway: Annotated[  # noqa: FBT002
+        bool, typer.Option("--anyway", help="Compare even if corpus, pivot or primary metric differ.")
+    ] = False,
+) -> None:
+    """Put audits side by side: retention and verdict, gain, separation, language by model."""
+    from isogloss.report.comparable import named, refuse_differences  # noqa: PLC0415
+    from isogloss.report.exports.latex import latex  # noqa: PLC0415
+    from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
+    from isogloss.report.exports.tidy import csv  # noqa: PLC0415
+    from isogloss.report.matrix import comparison_frame, matrix_tables  # noqa: PLC0415
+    from isogloss.report.read_run import read_audit  # noqa: PLC0415
+    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
+
+    if len(runs) < 2:  # noqa: PLR2004
+        raise UsageError("compare", found="one run", expected="two or more", do="name another")
+    if form and form not in {"md", "latex", "csv"}:
+        raise UsageError("--format", found=repr(form), expected="md, latex or csv", do="choose one")
+    if out and not form and out.suffix.lower() not in PAGE:
+        raise UsageError(
+            "--out",
+            found=f"{out} without --format",
+            expected="a page, such as compare.html, or md, latex or csv",
+            do="name the page so, or say --format",
+        )
+    audits = named(runs, [read_audit(run) for run in runs])
+    if not anyway:
+        refuse_differences(audits)
+    if out and not form:
+        from isogloss.report.comparison import comparison_html  # noqa: PLC0415
+
+        deliver(comparison_html(audits), out)
+    elif form:
+        write = {"md": markdown, "latex": latex}
+        deliver(write[form](matrix_tables(audits)) if form in write else csv(comparison_frame(audits)), out)
+    else:
+        screen = console()
+        for table in matrix_tables(audits, intervals=screen.width >= FIRST + WIDE * len(audits)):
+            print_paper_table(table, screen)

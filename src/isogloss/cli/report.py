@@ -1,0 +1,138 @@
+"""`isogloss report`: what a run folder already holds, as a page, as a paper's tables, or in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isogloss.cli.options import columns, console, deliver, refuse_place
+from isogloss.errors import UsageError
+from isogloss.files import saving
+
+if TYPE_CHECKING:
+    from isogloss.corpora.corpus import Corpus
+    from isogloss.report.read_run import Run
+    from isogloss.results import Audit
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder of `isogloss audit`.", show_default=False)],
+    form: Annotated[
+        str | None, typer.Option("--format", help="Print the paper's tables instead: md, latex or csv.")
+    ] = None,
+    card: Annotated[  # noqa: FBT002
+        bool, typer.Option("--card", help="Print a Hugging Face model-card section with model-index.")
+    ] = False,
+    pairs: Annotated[
+        int | None, typer.Option(help="Print this many pairs a language that lose most, by their ids.", min=1)
+    ] = None,
+    show_text: Annotated[  # noqa: FBT002
+        bool, typer.Option("--show-text", help="With --pairs: print their texts, which may be offensive.")
+    ] = False,
+    embed_text: Annotated[  # noqa: FBT002
+        bool, typer.Option("--embed-text", help="Put the texts into the page, covered until they are clicked.")
+    ] = False,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Where the texts are; default: the audited corpus if it has a name.")
+    ] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN/report.html, or print.")] = None,
+) -> None:
+    """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
+    from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
+
+    _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
+    if pairs and out:
+        raise UsageError("--out", found="it with --pairs", expected="a page or tables", do="drop one")
+    if form or card:
+        audit = read_audit(run)
+        deliver(_card(audit) if card else _tables(audit, form or ""), out)
+        return
+    found = read_run(run)
+    sample = _sample(found.audit, corpus, column) if show_text or embed_text else None
+    if pairs:
+        _print_pairs(found, pairs, sample)
+    else:
+        _write_page(found, out or run / "report.html", sample)
+
+
+def _check(
+    form: str | None,
+    *,
+    card: bool,
+    pairs: int | None,
+    show_text: bool,
+    embed_text: bool,
+    corpus: list[str] | None,
+    column: list[str] | None,
+) -> None:
+    if sum(map(bool, (form, card, pairs))) > 1:
+        raise UsageError("report", found="two things to print", expected="one of --format, --card, --pairs", do="drop")
+    if form and form not in {"md", "latex", "csv"}:
+        raise UsageError("--format", found=repr(form), expected="md, latex or csv", do="choose one")
+    if show_text and not pairs:
+        raise UsageError("--show-text", found="it alone", expected="--pairs as well", do="say how many pairs to print")
+    if embed_text and (form or card or pairs):
+        raise UsageError("--embed-text", found="it without a page", expected="it alone", do="drop one")
+    if (corpus or column) and not (show_text or embed_text):
+        raise UsageError(
+            "--corpus, --column", found="them alone", expected="--show-text or --embed-text as well", do="add or drop"
+        )
+
+
+def _tables(audit: Audit, form: str) -> str:
+    from isogloss.report.exports.latex import latex  # noqa: PLC0415
+    from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
+    from isogloss.report.exports.paper import paper_tables  # noqa: PLC0415
+    from isogloss.report.exports.tidy import csv  # noqa: PLC0415
+
+    write: dict[str, Callable[[], str]] = {
+        "md": lambda: markdown(paper_tables(audit)),
+        "latex": lambda: latex(paper_tables(audit)),
+        "csv": lambda: csv(audit.table()),
+    }
+    return write[form]()
+
+
+def _card(audit: Audit) -> str:
+    from isogloss.report.exports.card import model_card  # noqa: PLC0415
+
+    return model_card(audit)
+
+
+def _print_pairs(found: Run, most: int, sample: Corpus | None) -> None:
+    from isogloss.report.lost_pairs import about, most_lost, pair_rows  # noqa: PLC0415
+    from isogloss.report.terminal import print_note, print_table  # noqa: PLC0415
+
+    lost = most_lost(found.audit, found.points, most)
+    if lost.height:
+        print_table(pair_rows(found.audit, lost, sample), console())
+    print_note(about(found.audit, lost), console())
+
+
+def _write_page(found: Run, path: Path, sample: Corpus | None) -> None:
+    from isogloss.report.page import write_page  # noqa: PLC0415
+    from isogloss.report.texts import by_id  # noqa: PLC0415
+
+    refuse_place(path)
+    with saving(path, "--out"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_page(found.audit, found.points, path, run=found.record, texts=by_id(sample) if sample else None)
+    typer.echo(f"Wrote {path}", err=True)
+
+
+def _sample(audit: Audit, corpus: list[str] | None, column: list[str] | None) -> Corpus:
+    import isogloss  # noqa: PLC0415
+    from isogloss.corpora.sources import CORPORA  # noqa: PLC0415
+    from isogloss.report.texts import audited_texts  # noqa: PLC0415
+
+    name = audit.corpus["name"]
+    if not corpus and name not in CORPORA:
+        raise UsageError(
+            "--corpus", found="none", expected=f"the file or data set that was audited, {name!r}", do="name it"
+        )
+    texts = isogloss.load_corpus(corpus or [name], languages=audit.languages, columns=columns(column))
+    return audited_texts(audit, texts)

@@ -1,0 +1,1 @@
+"""An audit for other people's documents: Markdown, LaTeX, CSV, model cards."""

@@ -1,0 +1,150 @@
+"""The points that the page embeds, and what it says of pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from isogloss.report.page.view import layer_name
+from isogloss.report.pairs import losses, margins
+from isogloss.report.tables import primary_layer
+from isogloss.report.visible import visible
+from isogloss.results import Audit
+
+#: Texts shown per language and layer, both classes together.
+MOST = 200
+#: Texts times layers in one page; with many layers fewer texts are shown.
+BUDGET = 60_000
+FEWEST = 40
+BINS = 24
+LOSING = 5
+
+
+def shown_per_place(languages: int, layers: int) -> int:
+    """How many texts per language and layer the page embeds.
+
+    >>> shown_per_place(12, 1), shown_per_place(12, 60)
+    (200, 82)
+    """
+    return max(FEWEST, min(MOST, BUDGET // max(1, languages * layers) // 2 * 2))
+
+
+def choose(points: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Choose texts of each language: whole pairs where there are pairs, else as many of either class.
+
+    Chosen by a hash of the unit's name, so that the file's order plays no part; the same for all models and layers.
+
+    Returns:
+        A line a text: language, text_id, pair_id, item_id, harmful.
+    """
+    texts = points.select("language", "text_id", "pair_id", "item_id", "harmful").unique(maintain_order=True)
+    unit = pl.coalesce("pair_id", "text_id")
+    texts = texts.with_columns(unit=unit).with_columns(
+        key=pl.format("{}:{}", "language", "unit").map_elements(_digest, return_dtype=pl.String)
+    )
+    ranked = texts.sort("key", "text_id").with_columns(
+        rank=pl.int_range(pl.len()).over("language", "harmful", order_by=["key", "text_id"])
+    )
+    return ranked.filter(pl.col("rank") < most // 2).sort("language", "key", "harmful").drop("unit", "key", "rank")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def packed(points: pl.DataFrame, codes: Sequence[str], layers: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+    """Pack the chosen points: an entry a language, columns of texts, and per layer and model columns of numbers.
+
+    Numbers have four digits: the picture needs no more, and they are in no table.
+    """
+    chosen = choose(points, shown_per_place(len(codes), len(layers)))
+    found = []
+    for code in codes:
+        texts = chosen.filter(pl.col("language") == code)
+        here = points.filter(pl.col("language") == code)
+        entry: dict[str, Any] = {
+            "text": [visible(one) for one in texts["text_id"]],
+            "pair": [None if one is None else visible(one) for one in texts["pair_id"]],
+            "harmful": [int(one) for one in texts["harmful"]],
+            "layers": [
+                {
+                    model: _numbers(texts, place.filter(pl.col("model") == model))
+                    for model in ("reference", "aligned")
+                    if (place["model"] == model).any()
+                }
+                for place in (here.filter((pl.col("layer") == i) & (pl.col("norm") == norm)) for i, norm in layers)
+            ],
+        }
+        found.append(entry)
+    return found
+
+
+def _numbers(texts: pl.DataFrame, place: pl.DataFrame) -> dict[str, list[float | None]]:
+    rows = texts.select("text_id").join(place, on="text_id", how="left", maintain_order="left")
+    return {
+        short: [_short(value) for value in rows[name]] for short, name in (("x", "pc1"), ("y", "pc2"), ("s", "score"))
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
+
+
+def at_primary(audit: Audit, points: pl.DataFrame) -> pl.DataFrame:
+    """Points of the layer that verdicts come from."""
+    layer, norm = primary_layer(audit)
+    return points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
+
+
+def histograms(found: pl.DataFrame, codes: Sequence[str]) -> dict[str, Any]:
+    """Count margins in common bins.
+
+    Args:
+        found: from `margins`, of one layer.
+        codes: languages, in the order of the result.
+
+    Returns:
+        `edges` (bins + 1,), and per language and model the share of pairs in each bin, how many pairs there are, and
+        the share whose harmful text scores higher. Empty where there are no margins.
+    """
+    values = found.drop_nulls("margin")
+    if values.is_empty():
+        return {}
+    margin = values["margin"].to_numpy()
+    step = float(margin.max() - margin.min()) / BINS or 1.0
+    # Zero is an edge, so that no bar holds margins of both signs.
+    edges = np.arange(math.floor(margin.min() / step), math.floor(margin.max() / step) + 2) * step
+    languages = []
+    for code in codes:
+        one: dict[str, Any] = {}
+        for model in ("reference", "aligned"):
+            own = margin[((values["language"] == code) & (values["model"] == model)).to_numpy()]
+            if own.size:
+                shares = np.histogram(own, edges)[0] / own.size
+                one[model] = {"shares": shares.tolist(), "pairs": own.size, "above": float((own > 0).mean())}
+        languages.append(one)
+    return {"edges": edges.tolist(), "languages": languages}
+
+
+def pair_figures(audit: Audit, points: pl.DataFrame, codes: Sequence[str]) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Histograms of margins at the primary layer, and the pairs that lose most in each language."""
+    found = margins(at_primary(audit, points))
+    lost = losses(found, audit.pivot)
+    return histograms(found, codes), lost.filter((pl.col("rank") <= LOSING) & (pl.col("loss") > 0))
+
+
+def layers_of(audit: Audit, points: pl.DataFrame) -> list[tuple[int, str]]:
+    """Layers of scores and points, in order of depth."""
+    seen = {(row.layer, row.norm) for row in audit.find(kind="score") if row.layer is not None}
+    seen |= set(points.select("layer", "norm").unique().iter_rows())
+    return sorted(seen, key=lambda one: (one[0], one[1] == "post"))
+
+
+def layer_names(layers: Sequence[tuple[int, str]]) -> list[str]:
+    """Names of layers, with nothing hidden in them."""
+    return [visible(layer_name(index, norm)) for index, norm in layers]

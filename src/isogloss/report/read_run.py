@@ -1,0 +1,102 @@
+"""A run folder -> what pages and tables are built from: audit, points, and the record of the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from isogloss.errors import StoreError
+from isogloss.report.sound import refuse_unsound
+from isogloss.results import Audit
+
+#: Columns of points.parquet that every version has written.
+POINTS: dict[str, type[pl.DataType]] = {
+    "text_id": pl.String,
+    "pair_id": pl.String,
+    "language": pl.String,
+    "harmful": pl.Boolean,
+    "model": pl.String,
+    "layer": pl.Int64,
+    "norm": pl.String,
+    "pc1": pl.Float64,
+    "pc2": pl.Float64,
+}
+#: Columns that runs of isogloss 0.1.0 lack; they are null there.
+LATER: dict[str, type[pl.DataType]] = {"item_id": pl.String, "fold": pl.Int64, "score": pl.Float64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a run folder holds; `record` is run.json (host, dates), None where there is none."""
+
+    folder: Path
+    audit: Audit
+    points: pl.DataFrame
+    record: dict[str, Any] | None
+
+
+def read_run(folder: Path | str) -> Run:
+    """Read a run folder: audit.json, points.parquet and, if it is there, run.json. No model and no text is needed.
+
+    Raises:
+        StoreError: a file is missing or is not what an audit wrote.
+    """
+    folder = Path(folder)
+    return Run(folder=folder, audit=read_audit(folder), points=read_points(folder), record=_record(folder))
+
+
+def read_audit(folder: Path | str) -> Audit:
+    """Read audit.json alone, and check what pages and tables rely on.
+
+    Raises:
+        StoreError: there is none, or it is not what an audit wrote.
+    """
+    folder = Path(folder)
+    if (folder / "run.json").is_file() and not (folder / "audit.json").exists():
+        raise StoreError(
+            f"run {folder}",
+            found="run.json but no audit.json",
+            expected="a finished run",
+            do="run the command that began it again, and it goes on",
+        )
+    try:
+        audit = Audit.load(folder)
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise StoreError(f"run {folder}", found=str(error), expected="audit.json", do="check the path") from error
+    refuse_unsound(audit)
+    return audit
+
+
+def read_points(folder: Path) -> pl.DataFrame:
+    """Read points.parquet: the columns of POINTS and LATER.
+
+    Raises:
+        StoreError: there is none, or it lacks a column.
+    """
+    path = folder / "points.parquet"
+    if not path.is_file():
+        raise StoreError(f"run {folder}", found="no points.parquet", expected="a whole run folder", do="run it again")
+    try:
+        found = pl.read_parquet(path)
+        missing = [pl.lit(None, dtype).alias(name) for name, dtype in LATER.items() if name not in found.columns]
+        return found.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in (POINTS | LATER).items())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        words = str(error).strip().splitlines()
+        raise StoreError(
+            f"{path}", found=words[0] if words else "no table", expected="what an audit wrote", do="run it again"
+        ) from error
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    path = folder / "run.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8
+        raise StoreError(f"{path}", found=str(error), expected="JSON", do="remove it, or run it again") from error
+    return found if isinstance(found, dict) else None

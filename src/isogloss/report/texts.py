@@ -1,0 +1,34 @@
+"""The texts of an audit, which a run folder does not hold: taken from a corpus that is proved to be the audited one."""
+
+from __future__ import annotations
+
+from isogloss.corpora.corpus import Corpus
+from isogloss.corpora.curate import balance
+from isogloss.errors import CorpusError
+from isogloss.results import Audit
+
+
+def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
+    """Draw the audit's sample from a corpus again.
+
+    Args:
+        audit: read from a run folder.
+        corpus: the whole corpus in the audit's languages, as `load_corpus` gives it.
+
+    Raises:
+        CorpusError: the texts, labels or ids are not those of the audit.
+    """
+    sample = balance(corpus, per_class=audit.config.get("per_class"), seed=audit.config["seed"])
+    if sample.sha256 != audit.corpus["sha256"]:
+        raise CorpusError(
+            f"corpus {corpus.name}",
+            found=f"texts with sha256 {sample.sha256[:12]}",
+            expected=f"those of the audit, {str(audit.corpus['sha256'])[:12]}",
+            do="give the corpus that was audited (--corpus), with the same --column options",
+        )
+    return sample
+
+
+def by_id(sample: Corpus) -> dict[str, str]:
+    """Text of each text id."""
+    return dict(sample.frame.select("text_id", "text").iter_rows())

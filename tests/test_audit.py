@@ -116,7 +116,8 @@ def test_every_score_travels_with_interval_null_and_n(run):
             assert found.low <= found.high
             assert found.method
             assert found.level == 0.95
-            assert found.null_low <= found.null_mean <= found.null_high
+            # Where nearly all shuffles tie, as at layer 0, a mean may lie just outside two quantiles.
+            assert found.null_low - 0.01 <= found.null_mean <= found.null_high + 0.01
             assert 0 < found.p_value <= 1
             primary = (row.layer, row.norm, row.metric, row.components) == (4, "post", "between_class_variance", 10)
             assert np.isnan(found.p_family) is not primary

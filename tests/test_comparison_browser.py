@@ -120,9 +120,18 @@ def test_what_is_not_comparable_still_opens(opened):
     assert one.page.locator(".caution").first.is_visible()
 
 
-def test_it_prints_with_every_run_open(opened, seven):
-    one = opened(seven)
-    assert one.page.pdf().startswith(b"%PDF")
+def test_it_prints(opened, seven):
+    assert opened(seven).page.pdf().startswith(b"%PDF")
+
+
+def test_a_dark_heat_map_is_printed_in_the_colours_of_paper(opened, seven):
+    light, dark = opened(seven, scheme="light"), opened(seven, scheme="dark")
+    fills_now = (
+        "[...document.querySelectorAll('[data-figure=heatmap] .mark-rect path')].map(x => x.getAttribute('fill'))"
+    )
+    expected = light.page.evaluate(fills_now)
+    assert dark.page.evaluate(fills_now) != expected
+    assert dark.page.evaluate(f"(dispatchEvent(new Event('beforeprint')), {fills_now})") == expected
 
 
 @pytest.mark.parametrize("part", range(3))

@@ -292,7 +292,15 @@ def test_what_a_killed_run_left_in_its_folder_is_swept_and_nothing_else(pair, co
     (tmp_path / "out" / ".env.template").write_text("mine")
     isogloss.audit(pair, corpus, **options)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"audit.json", "figures", "points.parquet", "results.parquet", "run.json", ".env.template"}
+    assert names == {
+        "audit.json",
+        "figures",
+        "points.parquet",
+        "report.html",
+        "results.parquet",
+        "run.json",
+        ".env.template",
+    }
 
 
 def test_a_killed_run_that_had_just_begun_is_gone_on_with(pair, corpus, tmp_path, monkeypatch):

@@ -34,7 +34,10 @@ FLAT, ROOM = 1.05, 2.5
 def made_up(count: int, folder: Path) -> Corpus:
     """Write and load a corpus of different short texts, half of them called harmful."""
     path = folder / "texts.jsonl"
-    rows = [{"text": f"text number {i} of many", "language": "en", "harmful": i % 2 == 1} for i in range(count)]
+    rows = [
+        {"text": f"text number {i} of many", "language": "en", "label": "toxic" if i % 2 else "neutral"}
+        for i in range(count)
+    ]
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     return load_corpus(path)
 

@@ -73,11 +73,12 @@ def child(folder, out, deadly, blow):
     log = os.open(out / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
-    # Charts take most of the time and are written by another library.
+    # Charts and page take most of the time and are drawn by other libraries.
     isogloss.auditing.run_folder.write_figures = lambda audit, points, home: (
         home.mkdir(),
         (home / "a").write_text("a"),
     )
+    isogloss.auditing.run_folder.page_html = lambda audit, points, run: "page"
     moments = Moments(deadly, blow)
     for home, name in (
         (os, "fsync"),

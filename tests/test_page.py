@@ -15,9 +15,10 @@ import pytest
 
 from handmade import estimate, language_rows, make_audit, small_audit
 from hostile import HOSTILE
+from isogloss.files import write_atomic
 from isogloss.notices import NOTICES
 from isogloss.report.command import command
-from isogloss.report.page import page_html, write_page
+from isogloss.report.page import page_html
 from isogloss.report.page.figures import metric_title, metrics_of
 from isogloss.report.page.notices import EXPLAINED
 from isogloss.report.page.points import choose, shown_per_place
@@ -416,7 +417,7 @@ def test_the_file_appears_whole(tmp_path, page):
     audit = small_audit()
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_page(audit, points_for(audit), path)
+    write_atomic(path, page_html(audit, points_for(audit)))
     assert path.read_text("utf-8") == page_html(audit, points_for(audit))
     assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
 

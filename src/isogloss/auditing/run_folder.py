@@ -18,7 +18,7 @@ from isogloss.errors import StoreError
 from isogloss.files import canonical_json, remove, saving, staged_folder, unfinished, write_atomic
 from isogloss.locks import LOCK, locked
 from isogloss.report.charts import write_figures
-from isogloss.report.page import write_page
+from isogloss.report.page import page_html
 from isogloss.report.read_run import read_run
 from isogloss.results import Audit, Identity
 
@@ -146,4 +146,4 @@ def write_run(
         _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
         run = read_run(folder)
-        write_page(run.audit, run.points, folder / "report.html", run=run.record)
+        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record))

@@ -10,7 +10,6 @@ import typer
 
 from isogloss.cli.options import columns, console, deliver, refuse_place
 from isogloss.errors import UsageError
-from isogloss.files import saving
 
 if TYPE_CHECKING:
     from isogloss.corpora.corpus import Corpus
@@ -56,7 +55,9 @@ def report(
     if pairs:
         _print_pairs(found, pairs, sample)
     else:
-        _write_page(found, out or run / "report.html", sample)
+        place = out or run / "report.html"
+        refuse_place(place)  # before the page is made, which takes seconds
+        deliver(_page(found, sample), place)
 
 
 def _check(
@@ -113,15 +114,11 @@ def _print_pairs(found: Run, most: int, sample: Corpus | None) -> None:
     print_note(about(found.audit, lost), console())
 
 
-def _write_page(found: Run, path: Path, sample: Corpus | None) -> None:
-    from isogloss.report.page import write_page  # noqa: PLC0415
+def _page(found: Run, sample: Corpus | None) -> str:
+    from isogloss.report.page import page_html  # noqa: PLC0415
     from isogloss.report.texts import by_id  # noqa: PLC0415
 
-    refuse_place(path)
-    with saving(path, "--out"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_page(found.audit, found.points, path, run=found.record, texts=by_id(sample) if sample else None)
-    typer.echo(f"Wrote {path}", err=True)
+    return page_html(found.audit, found.points, run=found.record, texts=by_id(sample) if sample else None)
 
 
 def _sample(audit: Audit, corpus: list[str] | None, column: list[str] | None) -> Corpus:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -34,33 +32,6 @@ from isogloss.report.visible import visible
 from isogloss.results import Audit
 
 
-def write_page(
-    audit: Audit,
-    points: pl.DataFrame,
-    path: Path,
-    *,
-    run: Mapping[str, Any] | None = None,
-    texts: Mapping[str, str] | None = None,
-) -> None:
-    """Write the page of an audit; a reader of `path` sees the old page or the new one.
-
-    Args:
-        audit: the result; every number of the page but the positions of points comes from it.
-        points: as `report.read_run.read_points` gives them.
-        path: the file to write.
-        run: content of run.json (dates, host), or None.
-        texts: text of each text id, to be shown on request; None embeds no text at all.
-    """
-    page = page_html(audit, points, run=run, texts=texts)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        file.write(page)
-    scratch = Path(file.name)
-    scratch.chmod(0o644)
-    scratch.replace(path)
-
-
 def page_html(
     audit: Audit,
     points: pl.DataFrame,
@@ -68,7 +39,14 @@ def page_html(
     run: Mapping[str, Any] | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page of an audit as HTML; see `write_page`. Equal arguments give equal pages."""
+    """Return the page of an audit as HTML. Equal arguments give equal pages.
+
+    Args:
+        audit: the result; every number of the page but the positions of points comes from it.
+        points: as `report.read_run.read_points` gives them.
+        run: content of run.json (dates, host), or None.
+        texts: text of each text id, to be shown on request; None embeds no text at all.
+    """
     view = look(audit)
     languages = list(view.languages)
     codes = [one.code for one in languages]

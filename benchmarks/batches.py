@@ -34,7 +34,7 @@ def seconds(model: LoadedModel, rows: list[tuple[int, ...]], execution: Executio
     layers = [Layer(model.depth, "post")]
     plan = plan_rows(rows, execution)
     start = time.perf_counter()
-    hidden_states(model, plan, layers, execution=execution)
+    hidden_states(model, plan, {"last": layers}, execution=execution)
     return time.perf_counter() - start
 
 

@@ -98,7 +98,7 @@ def ours(model: LoadedModel) -> Read:
 
     def read(rows: Rows) -> np.ndarray:
         with fast_linears(model, execution):
-            states = hidden_states(model, plan_rows(rows, execution), layers, execution=execution)
+            states = hidden_states(model, plan_rows(rows, execution), {"last": layers}, execution=execution)["last"]
         return np.stack([states[layer] for layer in layers], 1)
 
     return read

@@ -174,7 +174,7 @@ def our_states(
     """One model's states as an audit reads them, (texts, layers, width)."""
     rows = encode(model.tokenizer, texts).ids
     wanted = layers or all_layers(model.depth)
-    states = hidden_states(model, plan_rows(rows, execution), wanted, execution=execution)
+    states = hidden_states(model, plan_rows(rows, execution), {"last": wanted}, execution=execution)["last"]
     return np.stack([states[layer] for layer in wanted], 1)
 
 
@@ -200,7 +200,7 @@ def our_models(model: LoadedModel, checkpoints: Sequence[Checkpoint], texts: Seq
     found = []
     for checkpoint in checkpoints:
         with use_checkpoint(model, checkpoint), fast_linears(model, execution):
-            states = hidden_states(model, plan, layers, execution=execution)
+            states = hidden_states(model, plan, {"last": layers}, execution=execution)["last"]
         found.append(np.stack([states[layer] for layer in layers], 1))
     return found
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.extract import hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
+from isogloss.models.prompts import Prompts
 
 #: torch's own products, with a mask, all blocks and tokens: what transformers does.
 PLAIN = Execution(device="cpu", shortcuts=False)
@@ -12,7 +13,15 @@ PLAIN = Execution(device="cpu", shortcuts=False)
 OURS = choose_execution(dtype="float32", precision="exact", device="cpu")
 
 
+def as_prompts(rows):
+    """Rows of token ids that end with their text."""
+    rows = tuple(map(tuple, rows))
+    return Prompts(ids=rows, text_ends=tuple(map(len, rows)), cut=(False,) * len(rows), bos=True)
+
+
 def run(model, rows, layers, *, execution=OURS, precision="exact", token_budget=None, position="last", bos=True):
     how = execution if token_budget is None else replace(execution, token_budget=token_budget, overhead=10**6)
     with fast_linears(model, how, precision):
-        return hidden_states(model, plan_rows(rows, how, position), layers, execution=how, position=position, bos=bos)
+        return hidden_states(model, plan_rows(rows, how, [position]), {position: layers}, execution=how, bos=bos)[
+            position
+        ]

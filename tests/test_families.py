@@ -23,7 +23,7 @@ from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model, use_checkpoint
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef
 from isogloss.models.prompts import encode
-from running import OURS, PLAIN, run
+from running import OURS, PLAIN, as_prompts, run
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "isogloss"
 TEXTS = [
@@ -143,7 +143,7 @@ def test_pre_and_post_norm_are_told_apart(model, rows, layers):
 
 def test_shortcuts_are_kept_for_this_family(model, rows, layers):
     """`settle` would drop them if they changed a number, and the family would be slow."""
-    execution, drift = settle(model, sample_rows(rows), layers, execution=OURS, spec=ExtractSpec())
+    execution, drift = settle(model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS)
     assert execution == OURS
     assert drift.max < 1e-4
 

@@ -110,7 +110,7 @@ def test_the_second_that_fills_a_store_waits_and_finds_it_done(ref, corpus, tmp_
     with filling(found["aligned"].entries.values()):
         thread.start()
         assert waiting.wait(30)
-        compute_missing(found, execution=OURS, track=isogloss.progress.silent)
+        compute_missing([found], execution=OURS, track=isogloss.progress.silent)
     thread.join(30)
     assert done == [0]
     assert shown == [f"Waiting for process {os.getpid()}" + shown[0].removeprefix(f"Waiting for process {os.getpid()}")]

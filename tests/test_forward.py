@@ -17,13 +17,13 @@ from isogloss.activations.drift import measure_drift, sample_rows, settle
 from isogloss.activations.execution import Execution, can_pack, check_execution, choose_execution, has_bf16
 from isogloss.activations.forward import forward
 from isogloss.activations.kernels import ONEDNN_ACTIVATIONS, fast_linears, gated_mlp
-from isogloss.activations.readout import pad_right, put_last, take_last
+from isogloss.activations.readout import pad_right, put, take
 from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.errors import StoreError, UsageError
 from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
-from running import OURS, PLAIN, run
+from running import OURS, PLAIN, as_prompts, run
 
 needs_packing = pytest.mark.skipif(not can_pack(), reason="no oneDNN packed layers on this processor")
 
@@ -129,8 +129,13 @@ def test_last_tokens_are_taken_and_put_back():
     assert batch.ids.tolist() == [[1, 2, 3], [4, 0, 0]]
     assert batch.real.tolist() == [[True] * 3, [True, False, False]]
     hidden = torch.arange(6.0).reshape(2, 3, 1)
-    assert take_last(hidden, batch).flatten().tolist() == [2, 3]
-    assert put_last(take_last(hidden, batch), batch)[..., 0].tolist() == [[0, 0, 2], [3, 0, 0]]
+    places = batch.places(["last"])
+    assert take(hidden, places).flatten().tolist() == [2, 3]
+    assert put(take(hidden, places), places, 3)[..., 0].tolist() == [[0, 0, 2], [3, 0, 0]]
+    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).places(["last", "t_inst"])
+    assert both.tolist() == [[2, 1], [0, 0]]
+    assert put(take(hidden, both), both, 3)[..., 0].tolist() == [[0, 1, 2], [3, 0, 0]]
+    assert batch.places(["last", "mean"]) is None
 
 
 def test_a_shared_beginning_changes_only_rounding(tiny, rows):
@@ -218,20 +223,22 @@ def test_fast_rounds_weights_and_inputs_of_linear_layers(tiny, kernel):
 
 def test_fast_is_measured_and_small(tiny, rows):
     layers = ExtractSpec(layers=("all",)).resolve(tiny.depth)
-    exact = measure_drift(tiny, sample_rows(rows), layers, execution=OURS)
-    fast = measure_drift(tiny, sample_rows(rows), layers, execution=OURS, precision="fast")
+    exact = measure_drift(tiny, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS)
+    fast = measure_drift(tiny, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS, precision="fast")
     assert exact.max < 1e-4 < fast.mean < fast.max < 0.1
     assert exact.min_cosine > 1 - 1e-6
     assert fast.min_cosine < exact.min_cosine
-    assert fast.texts == len(sample_rows(rows)) == drift.ROWS
+    assert fast.texts == drift.ROWS
 
 
 def test_sample_rows_are_spread_and_cut(rows):
-    sample = sample_rows([*rows, tuple(range(500))])
-    assert sample == sample_rows([tuple(range(500)), *rows[::-1]])
-    assert [len(row) for row in sample] == sorted(len(row) for row in sample)
-    assert len(sample[-1]) == drift.TOKENS
-    assert sample_rows([(1,)]) == [(1,)]
+    sample = sample_rows(as_prompts([*rows, tuple(range(500))]))
+    assert sample == sample_rows(as_prompts([tuple(range(500)), *rows[::-1]]))
+    lengths = [len(row) for row in sample.ids]
+    assert lengths == sorted(lengths) == list(sample.text_ends)
+    assert lengths[-1] == drift.TOKENS
+    assert len(lengths) == drift.ROWS
+    assert sample_rows(as_prompts([(1,)])).ids == ((1,),)
 
 
 def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows):
@@ -239,11 +246,11 @@ def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows)
     make_model(tmp_path, seed=3)
     model = load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
     layers = [Layer(4, "post")]
-    assert settle(model, sample_rows(rows), layers, execution=OURS, spec=ExtractSpec())[0] == OURS
+    assert settle(model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS)[0] == OURS
     mlp = model.blocks[3].mlp
     inner = mlp.forward
     mlp.forward = lambda hidden: inner(hidden - hidden.cumsum(dim=1) / 10)  # mixes tokens
-    execution, found = settle(model, sample_rows(rows), layers, execution=OURS, spec=ExtractSpec())
+    execution, found = settle(model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS)
     assert (execution.kernel, execution.shortcuts) == ("plain", False)
     assert found.max < 1e-4
 

@@ -39,12 +39,13 @@ def text_of(tokenizer, row):
 
 def test_the_two_read_outs_end_where_they_say(tokenizer):
     for text in ("what?", "  spaces are trimmed \n", "</user> in the text", "हिन्दी 🙂"):
-        (post,) = encode(tokenizer, [text], rendering="chat").ids
-        (inst,) = encode(tokenizer, [text], rendering="chat", end="t_inst").ids
-        assert text_of(tokenizer, post) == f"<bos><user>{text.strip()}</user><bot>"
-        assert text_of(tokenizer, inst) == f"<bos><user>{text.strip()}"
-        assert post[: len(inst)] == inst
-        assert post.count(1) == 1
+        prompts = encode(tokenizer, [text], rendering="chat")
+        (row,), (end,) = prompts.ids, prompts.text_ends
+        assert text_of(tokenizer, row) == f"<bos><user>{text.strip()}</user><bot>"
+        assert text_of(tokenizer, row[:end]) == f"<bos><user>{text.strip()}"
+        assert row.count(1) == 1
+        raw = encode(tokenizer, [text])
+        assert raw.text_ends == (len(raw.ids[0]),)
 
 
 def test_a_long_text_loses_its_end_and_the_template_does_not(tokenizer):
@@ -52,6 +53,7 @@ def test_a_long_text_loses_its_end_and_the_template_does_not(tokenizer):
     assert prompts.cut == (True, False)
     assert text_of(tokenizer, prompts.ids[0]) == "<bos><user>abcdef</user><bot>"
     assert len(prompts.ids[0]) == 25
+    assert text_of(tokenizer, prompts.ids[0][: prompts.text_ends[0]]) == "<bos><user>abcdef"
     with pytest.raises(ModelError, match="a template of 12 tokens after the text"):
         encode(tokenizer, ["abcdefghij"], rendering="chat", max_tokens=12)
 
@@ -84,11 +86,12 @@ def test_the_reference_is_lent_the_template(refs, parallel_file, tmp_path):
     corpus = isogloss.load_corpus(parallel_file, languages=["en"])
     texts = corpus.part("en")["text"].to_list()
     aligned = load_model(fetch(refs["aligned"]), device="cpu")
-    for end, position in (("t_post", "last"), ("t_inst", "t_inst")):
+    prompts = encode(aligned.tokenizer, texts, rendering="chat")
+    cut = [row[:end] for row, end in zip(prompts.ids, prompts.text_ends, strict=True)]
+    for rows, position in ((prompts.ids, "last"), (cut, "t_inst")):
         spec = ExtractSpec(rendering="chat", position=position)
         found = locate(refs, corpus, spec, store=tmp_path / "store")
         fill(found)
-        rows = encode(aligned.tokenizer, texts, rendering="chat", end=end).ids
         for role, ref in refs.items():
             oracle = run(load_model(fetch(ref), device="cpu"), rows, [FINAL], execution=PLAIN)[FINAL]
             np.testing.assert_allclose(found[role].block("en", FINAL).hidden, oracle, rtol=1e-3, atol=1e-4)
@@ -97,19 +100,57 @@ def test_the_reference_is_lent_the_template(refs, parallel_file, tmp_path):
         fill(alone)
 
 
-def test_t_inst_in_the_full_prompt_is_that_of_the_prompt_that_ends_there(refs, tiny_folder):
-    """Nothing that comes after a token reaches it: the shorter prompt gives the state of the longer one."""
-    import torch
+def test_read_outs_of_the_same_prompts_share_their_forward_passes(refs, parallel_file, tmp_path, monkeypatch):
+    """All positions at once give the states of each alone, in one pass a rendering and one load a model."""
+    from isogloss.activations.extract import hidden_states
 
-    from isogloss.models.fetch import fetch
-    from isogloss.models.load import load_model
+    corpus = isogloss.load_corpus(parallel_file, languages=["en", "hi"])
+    specs = [
+        ExtractSpec(layers=("1", "final-pre", "final"), rendering=rendering, position=position)
+        for rendering, position in (
+            ("raw", "last"),
+            ("raw", "mean"),
+            ("chat", "last"),
+            ("chat", "t_inst"),
+            ("chat", "mean"),
+        )
+    ]
+    passes, loads = [], []
+    load = isogloss.activations.compute.load_model
+    monkeypatch.setattr(
+        "isogloss.activations.compute.hidden_states",
+        lambda model, plan, wanted, **how: passes.append(tuple(wanted)) or hidden_states(model, plan, wanted, **how),
+    )
+    monkeypatch.setattr(
+        "isogloss.activations.compute.load_model", lambda *a, **options: loads.append(1) or load(*a, **options)
+    )
+    together = [locate(refs, corpus, spec, store=tmp_path / "together") for spec in specs]
+    assert fill(*together) == 2 * 2 * len(specs)
+    assert len(loads) == 2
+    assert passes == 2 * [*2 * [("last", "mean")], *2 * [("last", "t_inst", "mean")]]
+    assert not any(one.missing for found in together for one in found.values())
+    for spec, found in zip(specs, together, strict=True):
+        alone = locate(refs, corpus, spec, store=tmp_path / "alone")
+        fill(alone)
+        for role, one in alone.items():
+            for layer in one.layers:
+                expected = one.block("hi", layer).hidden
+                np.testing.assert_allclose(found[role].block("hi", layer).hidden, expected, rtol=1e-3, atol=1e-4)
 
-    model = load_model(fetch(refs["aligned"]), device="cpu")
-    (post,) = encode(model.tokenizer, ["some text"], rendering="chat").ids
-    (inst,) = encode(model.tokenizer, ["some text"], rendering="chat", end="t_inst").ids
-    with torch.inference_mode():
-        long, short = (model.decoder(input_ids=torch.tensor([row])).last_hidden_state[0] for row in (post, inst))
-    np.testing.assert_allclose(long[len(inst) - 1].numpy(), short[-1].numpy(), rtol=1e-4, atol=1e-5)
+
+def test_what_one_read_out_has_is_not_computed_again_for_another(refs, parallel_file, tmp_path, monkeypatch):
+    from isogloss.activations.extract import hidden_states
+
+    corpus = isogloss.load_corpus(parallel_file, languages=["en"])
+    last, mean = ExtractSpec(), ExtractSpec(position="mean", layers=("2", "final"))
+    fill(locate(refs, corpus, last, store=tmp_path))
+    passes = []
+    monkeypatch.setattr(
+        "isogloss.activations.compute.hidden_states",
+        lambda model, plan, wanted, **how: passes.append(dict(wanted)) or hidden_states(model, plan, wanted, **how),
+    )
+    fill(*(locate(refs, corpus, spec, store=tmp_path) for spec in (last, mean)))
+    assert passes == 2 * [{"mean": (Layer(2, ""), FINAL)}]
 
 
 CONFIG = isogloss.AuditConfig(

@@ -129,9 +129,9 @@ def test_more_layers_and_more_texts_compute_only_what_is_new(tiny_folder, parall
 
     seen = []
 
-    def counted(model, plan, layers, **options):
-        seen.append((len(plan.inverse), [layer.name for layer in layers]))
-        return hidden_states(model, plan, layers, **options)
+    def counted(model, plan, wanted, **options):
+        seen.append((len(plan.inverse), [layer.name for layer in wanted["last"]]))
+        return hidden_states(model, plan, wanted, **options)
 
     monkeypatch.setattr("isogloss.activations.compute.hidden_states", counted)
 

@@ -21,17 +21,23 @@ PREFIX_SHARE = 0.15
 class Plan:
     """`batches` index into the distinct rows; `inverse[i]` is the distinct row of text i.
 
-    Every row begins with the first `prefix` tokens of row 0.
+    Every row begins with the first `prefix` tokens of row 0; `text_ends` as in `Prompts`, of the distinct rows.
     """
 
     distinct: tuple[tuple[int, ...], ...]
+    text_ends: tuple[int, ...]
     inverse: tuple[int, ...]
     batches: tuple[tuple[int, ...], ...]
     prefix: int = 0
 
 
 def plan_batches(
-    rows: Sequence[tuple[int, ...]], *, token_budget: int, overhead: int = 0, share_prefix: bool = False
+    rows: Sequence[tuple[int, ...]],
+    *,
+    token_budget: int,
+    overhead: int = 0,
+    text_ends: Sequence[int] | None = None,
+    share_prefix: bool = False,
 ) -> Plan:
     """Group rows so that padding and forward passes together cost least.
 
@@ -42,6 +48,7 @@ def plan_batches(
         rows: token ids, at least one each.
         token_budget: most tokens in a padded batch, a shared beginning left out.
         overhead: what a forward pass costs beside its tokens, in tokens.
+        text_ends: as in `Prompts`; None: where the rows end.
         share_prefix: whether a beginning that all rows share may be left to a forward pass of its own.
 
     >>> plan_batches([(1, 2), (3,), (1, 2), (4, 5, 6)], token_budget=4).batches
@@ -49,24 +56,25 @@ def plan_batches(
     >>> plan_batches([(1, 2), (3,), (1, 2), (4, 5, 6)], token_budget=4, overhead=2).batches
     ((2,), (0, 1))
     """
-    position: dict[tuple[int, ...], int] = {}
-    inverse = tuple(position.setdefault(row, len(position)) for row in rows)
-    distinct = tuple(position)
-    prefix = _prefix(distinct) if share_prefix else 0
+    numbers: dict[tuple[tuple[int, ...], int], int] = {}
+    ends = map(len, rows) if text_ends is None else text_ends
+    inverse = tuple(numbers.setdefault(row, len(numbers)) for row in zip(rows, ends, strict=True))
+    distinct, places = zip(*numbers, strict=True) if numbers else ((), ())
+    prefix = _prefix(distinct, min(places)) if share_prefix and places else 0
     order = sorted(range(len(distinct)), key=lambda i: (-len(distinct[i]), i))
     lengths = np.array([len(distinct[i]) - prefix for i in order])
     cuts = _cut(lengths, token_budget, overhead)
     batches = tuple(tuple(order[start:stop]) for start, stop in pairwise(cuts))
-    return Plan(distinct=distinct, inverse=inverse, batches=batches, prefix=prefix)
+    return Plan(distinct=distinct, text_ends=places, inverse=inverse, batches=batches, prefix=prefix)
 
 
-def _prefix(distinct: Sequence[tuple[int, ...]]) -> int:
-    """Length of the shared beginning, if running it once pays; at least one token of every row is left over."""
+def _prefix(distinct: Sequence[tuple[int, ...]], first_end: int) -> int:
+    """Length of the shared beginning, if running it once pays; the last token of every text is left over."""
     if len(distinct) < 2:  # noqa: PLR2004 - one row shares nothing
         return 0
     # What the first and the last in order share, all share.
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(distinct), max(distinct), strict=False))
-    shared = min(sum(1 for _ in alike), min(map(len, distinct)) - 1)
+    shared = min(sum(1 for _ in alike), first_end - 1)
     worthwhile = shared >= PREFIX_TOKENS and shared * len(distinct) >= PREFIX_SHARE * sum(map(len, distinct))
     return shared if worthwhile else 0
 

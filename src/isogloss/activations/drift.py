@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from isogloss.activations.execution import Execution
-from isogloss.activations.extract import hidden_states, plan_rows
+from isogloss.activations.extract import Wanted, hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import ExtractSpec, Layer, Position, Precision
+from isogloss.activations.spec import Precision
 from isogloss.models.load import LoadedModel
+from isogloss.models.prompts import Prompts
 
 #: Rows that are compared, and their longest.
 ROWS = 6
@@ -33,68 +33,73 @@ class Drift:
     texts: int
 
 
-def sample_rows(rows: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def sample_rows(prompts: Prompts) -> Prompts:
     """Take rows spread over the lengths from short to long, cut to 64 tokens; equal rows in, equal rows out."""
-    ordered = sorted(set(rows), key=lambda row: (len(row), row))
+    ordered = sorted(set(zip(prompts.ids, prompts.text_ends, strict=True)), key=lambda one: (len(one[0]), one))
     places = np.unique(np.linspace(0, len(ordered) - 1, ROWS).round().astype(int))
-    return [ordered[i][:TOKENS] for i in places]
+    return Prompts(
+        ids=tuple(ordered[i][0][:TOKENS] for i in places),
+        text_ends=tuple(min(ordered[i][1], TOKENS) for i in places),
+        cut=tuple(len(ordered[i][0]) > TOKENS for i in places),
+        bos=prompts.bos,
+    )
 
 
 def measure_drift(
     model: LoadedModel,
-    rows: Sequence[tuple[int, ...]],
-    layers: Sequence[Layer],
+    sample: Prompts,
+    wanted: Wanted,
     *,
     execution: Execution,
     precision: Precision = "exact",
-    position: Position = "last",
-    bos: bool = True,
 ) -> Drift:
     """Compare the states of a few rows with those of the unchanged model, one row at a time.
 
     Args:
         model: with the wanted adapter active.
-        rows: token ids, from `sample_rows`.
-        layers: resolved for this model.
+        sample: from `sample_rows`.
+        wanted: position -> layers, resolved for this model.
         execution: what is tried.
         precision: what is tried.
-        position: read-out.
-        bos: whether rows begin with a BOS token.
     """
-    alone = replace(execution, kernel="plain", token_budget=1, shortcuts=False)
-    usual = hidden_states(model, plan_rows(rows, alone), layers, execution=alone, position=position, bos=bos)
+
+    def states(how: Execution) -> np.ndarray:
+        plan = plan_rows(sample.ids, how, wanted.keys(), text_ends=sample.text_ends)
+        found = hidden_states(model, plan, wanted, execution=how, bos=sample.bos)
+        return np.stack(
+            [found[position][layer].astype(np.float64) for position in wanted for layer in wanted[position]]
+        )
+
+    a = states(replace(execution, kernel="plain", token_budget=1, shortcuts=False))
     with fast_linears(model, execution, precision):
-        plan = plan_rows(rows, execution, position)
-        ours = hidden_states(model, plan, layers, execution=execution, position=position, bos=bos)
-    a = np.stack([usual[layer].astype(np.float64) for layer in layers])
-    b = np.stack([ours[layer].astype(np.float64) for layer in layers])
+        b = states(execution)
     length = np.linalg.norm(a, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):  # broken states are named where they are checked
         moved = np.linalg.norm(b - a, axis=-1) / length
         cosine = (a * b).sum(axis=-1) / (length * np.linalg.norm(b, axis=-1))
-    return Drift(mean=float(moved.mean()), max=float(moved.max()), min_cosine=float(cosine.min()), texts=len(rows))
+    return Drift(
+        mean=float(moved.mean()), max=float(moved.max()), min_cosine=float(cosine.min()), texts=len(sample.ids)
+    )
 
 
 def settle(
     model: LoadedModel,
-    rows: Sequence[tuple[int, ...]],
-    layers: Sequence[Layer],
+    sample: Prompts,
+    wanted: Wanted,
     *,
     execution: Execution,
-    spec: ExtractSpec,
-    bos: bool = True,
+    dtype: str = "float32",
+    precision: Precision = "exact",
 ) -> tuple[Execution, Drift]:
     """Keep to the execution if this model gives its own numbers with it; else drop its shortcuts and packed weights.
 
     Returns:
         The execution to use, and how far its states lie from the model's own: by rounding, or with "fast" by more.
     """
-
-    def drift(tried: Execution, precision: Precision) -> Drift:
-        return measure_drift(model, rows, layers, execution=tried, precision=precision, position=spec.read_out, bos=bos)
-
-    found = drift(execution, "exact")
-    if found.max > TOLERANCE[spec.dtype]:
+    found = measure_drift(model, sample, wanted, execution=execution)
+    if found.max > TOLERANCE[dtype]:
         execution = replace(execution, kernel="plain", shortcuts=False)
-        found = drift(execution, "exact")
-    return execution, found if spec.precision == "exact" else drift(execution, "fast")
+        found = measure_drift(model, sample, wanted, execution=execution)
+    if precision == "fast":
+        found = measure_drift(model, sample, wanted, execution=execution, precision="fast")
+    return execution, found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,60 +15,77 @@ from isogloss.activations.spec import Layer, Position
 from isogloss.errors import ModelError
 from isogloss.models.load import LoadedModel
 
+#: What is read in one pass: position -> its layers.
+Wanted = Mapping[Position, Sequence[Layer]]
+LAST: tuple[Position, ...] = ("last",)
 
-def plan_rows(rows: Sequence[tuple[int, ...]], execution: Execution, position: Position = "last") -> Plan:
-    """Plan the batches of rows of token ids, at least one each."""
+
+def plan_rows(
+    rows: Sequence[tuple[int, ...]],
+    execution: Execution,
+    positions: Collection[Position] = LAST,
+    *,
+    text_ends: Sequence[int] | None = None,
+) -> Plan:
+    """Plan the batches of rows of token ids, at least one each; `text_ends` as in `Prompts`."""
     return plan_batches(
         rows,
         token_budget=execution.token_budget,
         overhead=execution.overhead,
-        share_prefix=execution.shortcuts and position == "last",
+        text_ends=text_ends,
+        share_prefix=execution.shortcuts and "mean" not in positions,
     )
 
 
 def hidden_states(
     model: LoadedModel,
     plan: Plan,
-    layers: Sequence[Layer],
+    wanted: Wanted,
     *,
     execution: Execution,
-    position: Position = "last",
     bos: bool = True,
     advance: Callable[[int], None] = lambda _: None,
-) -> dict[Layer, np.ndarray]:
-    """Run the batches of a plan forward and keep one vector per text and layer.
+) -> dict[Position, dict[Layer, np.ndarray]]:
+    """Run the batches of a plan forward, once, and keep one vector per text, position and layer.
 
     Call it inside `fast_linears`, or torch's own products are used.
 
     Args:
         model: with the wanted adapter active.
-        plan: from `plan_rows`.
-        layers: resolved for this model.
+        plan: from `plan_rows`, for these positions.
+        wanted: position -> layers, resolved for this model.
         execution: how to run.
-        position: "last" token, or "mean" over all tokens but BOS.
         bos: whether rows begin with a BOS token, which the mean leaves out.
         advance: called with the number of texts done.
 
     Returns:
-        Layer -> float32 array (texts, width), in the order of the rows that were planned. They are not checked: see
-        `check_states`.
+        Position -> layer -> float32 array (texts, width), in the order of the rows that were planned. They are not
+        checked: see `check_states`.
     """
     cache = shared_cache(model, plan.distinct[0][: plan.prefix]) if plan.prefix else None
     pinned = model.device.type == "cuda"
-    kept: dict[Layer, torch.Tensor] = {}
+    layers = sorted({layer for some in wanted.values() for layer in some}, key=lambda layer: (layer.index, layer.norm))
+    kept: dict[tuple[Position, Layer], torch.Tensor] = {}
     done = 0
     for rows in plan.batches:
-        batch = pad_right([plan.distinct[i][plan.prefix :] for i in rows], model.device)
+        batch = pad_right(
+            [plan.distinct[i][plan.prefix :] for i in rows],
+            model.device,
+            text_ends=[plan.text_ends[i] - plan.prefix for i in rows],
+        )
         place = slice(done, done + len(rows))
 
         def keep(layer: Layer, hidden: torch.Tensor, batch: Batch = batch, place: slice = place) -> None:
-            state = read_out(hidden, batch, position, bos=bos).float()
-            if layer not in kept:
-                kept[layer] = torch.empty(len(plan.distinct), state.shape[1], pin_memory=pinned)
-            # From a GPU into pinned memory this does not wait, so the next batch is on its way meanwhile.
-            kept[layer][place].copy_(state, non_blocking=True)
+            for position in (position for position, some in wanted.items() if layer in some):
+                state = read_out(hidden, batch, position, bos=bos).float()
+                if (position, layer) not in kept:
+                    kept[position, layer] = torch.empty(len(plan.distinct), state.shape[1], pin_memory=pinned)
+                # From a GPU into pinned memory this does not wait, so the next batch is on its way meanwhile.
+                kept[position, layer][place].copy_(state, non_blocking=True)
 
-        forward(model, batch, layers, keep, shortcuts=execution.shortcuts, last_only=position == "last", cache=cache)
+        forward(
+            model, batch, layers, keep, shortcuts=execution.shortcuts, places=batch.places(wanted.keys()), cache=cache
+        )
         done = place.stop
         advance(len(rows))
     if pinned:
@@ -76,7 +93,10 @@ def hidden_states(
     advance(len(plan.inverse) - len(plan.distinct))
     # Rows stand in the order in which they were run.
     run = np.argsort(np.concatenate([np.array(rows) for rows in plan.batches]))
-    return {layer: state.numpy()[run[list(plan.inverse)]] for layer, state in kept.items()}
+    order = run[list(plan.inverse)]
+    return {
+        position: {layer: kept[position, layer].numpy()[order] for layer in some} for position, some in wanted.items()
+    }
 
 
 def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str]) -> None:

@@ -14,14 +14,15 @@ from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 
 
-def fill(found: Mapping[str, Activations], *, execution: Execution | None = None, track: Track = silent) -> int:
+def fill(*founds: Mapping[str, Activations], execution: Execution | None = None, track: Track = silent) -> int:
     """Compute what the store lacks, and count the (model, language) parts that were computed.
 
     torch is imported, and weights are loaded, only if something is missing. Every shard that is done stays: after an
     interruption the same call goes on with the next.
 
     Args:
-        found: from `locate`.
+        founds: from `locate`, of the same models and texts under one spec or several that differ in rendering, position
+            and layers only. What is read under the same prompts is read in the same forward passes.
         execution: how to run forward passes; None is the rule for this machine.
         track: progress display.
 
@@ -29,17 +30,18 @@ def fill(found: Mapping[str, Activations], *, execution: Execution | None = None
         ModelError: see `compute_missing`.
         StoreError: the store is broken or cannot be written.
     """
-    if not any(activations.missing for activations in found.values()):
+    asked = [activations for found in founds for activations in found.values()]
+    if not any(one.missing for one in asked):
         return 0
-    with filling((place for one in found.values() for place in one.entries.values()), track):
+    with filling((place for one in asked for place in one.entries.values()), track):
         # Asked again under the lock: another process may have been at it.
-        n_missing = sum(len(activations.missing) for activations in found.values())
+        n_missing = sum(len(one.missing) for one in asked)
         if n_missing:
             from isogloss.activations.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-            spec = next(iter(found.values())).spec
+            spec = asked[0].spec
             how = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
-            compute_missing(found, execution=how, track=track)
+            compute_missing(founds, execution=how, track=track)
     return n_missing
 
 

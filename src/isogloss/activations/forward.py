@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from isogloss.activations.readout import Batch, put_last, take_last
+from isogloss.activations.readout import Batch, put, take
 from isogloss.activations.spec import Layer
 from isogloss.models.load import LoadedModel
 
@@ -34,7 +34,7 @@ def forward(
     keep: Keep,
     *,
     shortcuts: bool = False,
-    last_only: bool = False,
+    places: torch.Tensor | None = None,
     cache: Any = None,  # noqa: ANN401
 ) -> None:
     """Run a batch and hand every wanted layer's hidden states (rows, tokens, width) to `keep`.
@@ -45,9 +45,9 @@ def forward(
         layers: resolved for this model.
         keep: called once a layer; must copy what it wants to keep.
         shortcuts: leave out the attention mask (right padding cannot reach real tokens of a causal model), and see
-            `last_only`.
-        last_only: only the last real tokens are read, so the MLP of the last block run is given no others; states
-            of that block at other tokens are then wrong.
+            `places`.
+        places: int64 (rows, m), the only tokens that are read: the MLP of the last block run is given no others, so
+            states of that block at other tokens are wrong. None: all are read.
         cache: from `shared_cache`.
     """
     deepest = max(layer.index for layer in layers)
@@ -61,8 +61,8 @@ def forward(
         past.batch_repeat_interleave(len(batch.ids))
         inputs |= {"past_key_values": past, "use_cache": True}
     with torch.inference_mode(), contextlib.ExitStack() as stack:
-        if shortcuts and last_only and deepest > 0:
-            stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch))
+        if shortcuts and places is not None and deepest > 0:
+            stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch, places))
         stack.enter_context(_hooks(model, layers, keep, stop=None if post else deepest))
         try:
             hidden = model.decoder(**inputs).last_hidden_state
@@ -73,7 +73,7 @@ def forward(
 
 
 @contextlib.contextmanager
-def _short_mlp(block: Any, batch: Batch) -> Iterator[None]:  # noqa: ANN401
+def _short_mlp(block: Any, batch: Batch, places: torch.Tensor) -> Iterator[None]:  # noqa: ANN401
     """Give the MLP of a block only the tokens that are read: it works on each token alone."""
     mlp = getattr(block, "mlp", None)
     if not isinstance(mlp, torch.nn.Module):
@@ -83,13 +83,14 @@ def _short_mlp(block: Any, batch: Batch) -> Iterator[None]:  # noqa: ANN401
     def shorten(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401
         del module
         # BLOOM's MLP is given the residual beside its input, and both have a row and a token for each place.
-        return tuple(take_last(arg, batch) if _has_tokens(arg, batch) else arg for arg in args)
+        return tuple(take(arg, places) if _has_tokens(arg, batch) else arg for arg in args)
 
     def lengthen(module: Any, args: Any, output: Any) -> Any:  # noqa: ANN401
         del module, args
+        tokens = batch.ids.shape[1]
         if isinstance(output, tuple):  # a mixture of experts hands its router's choices over as well
-            return (put_last(output[0], batch), *output[1:])
-        return put_last(output, batch)
+            return (put(output[0], places, tokens), *output[1:])
+        return put(output, places, tokens)
 
     handles = [mlp.register_forward_pre_hook(shorten), mlp.register_forward_hook(lengthen)]
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,25 +23,39 @@ class Batch:
     """bool (rows, tokens): not padding"""
     last: torch.Tensor
     """int64 (rows,): place of the last real token"""
+    text_last: torch.Tensor
+    """int64 (rows,): place of the last token of the text, after which a chat template may go on"""
+
+    def places(self, positions: Collection[Position]) -> torch.Tensor | None:
+        """Places of the tokens that are read, int64 (rows, positions); None if all are."""
+        found = [self.text_last if position == "t_inst" else self.last for position in positions if position != "mean"]
+        return None if "mean" in positions else torch.stack(found, dim=1)
 
 
-def pad_right(rows: Sequence[tuple[int, ...]], device: torch.device) -> Batch:
-    """Stack rows of token ids, at least one each."""
+def pad_right(
+    rows: Sequence[tuple[int, ...]], device: torch.device, *, text_ends: Sequence[int] | None = None
+) -> Batch:
+    """Stack rows of token ids, at least one each; texts end where the rows do unless `text_ends` says otherwise."""
     ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
     lengths = torch.tensor([len(row) for row in rows])
     real = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
-    return Batch(ids=ids.to(device), real=real.to(device), last=(lengths - 1).to(device))
+    ends = lengths if text_ends is None else torch.tensor(text_ends)
+    return Batch(
+        ids=ids.to(device), real=real.to(device), last=(lengths - 1).to(device), text_last=(ends - 1).to(device)
+    )
 
 
 def read_out(hidden: torch.Tensor, batch: Batch, position: Position, *, bos: bool) -> torch.Tensor:
     """Keep one vector a text: (rows, tokens, width) -> (rows, width), a copy, so that the batch can be freed.
 
-    "last" gathers the last real token; "mean" averages the real ones, BOS left out, summed in float32.
+    "last" gathers the last real token, "t_inst" the last of the text; "mean" averages the real ones, BOS left out,
+    summed in float32.
     """
-    if position == "last":
-        return take_last(hidden, batch)[:, 0]
+    places = batch.places([position])
+    if places is not None:
+        return take(hidden, places)[:, 0]
     real = batch.real.to(hidden.device).clone()
     if bos:
         real[:, 0] = False
@@ -50,16 +64,15 @@ def read_out(hidden: torch.Tensor, batch: Batch, position: Position, *, bos: boo
     return total / real.sum(dim=1)[:, None]
 
 
-def take_last(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Gather the last real token: (rows, tokens, width) -> (rows, 1, width)."""
-    last = batch.last.to(hidden.device)
-    return hidden[torch.arange(len(last), device=hidden.device), last][:, None]
+def take(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Gather some tokens of each row: (rows, tokens, width), (rows, m) -> (rows, m, width)."""
+    places = places.to(hidden.device)
+    return hidden[torch.arange(len(places), device=hidden.device)[:, None], places]
 
 
-def put_last(short: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Undo `take_last`: (rows, 1, width) -> (rows, tokens, width), zeros at all other places."""
-    rows, tokens = batch.ids.shape
-    last = batch.last.to(short.device)
-    whole = short.new_zeros(rows, tokens, short.shape[-1])
-    whole[torch.arange(rows, device=short.device), last] = short[:, 0]
+def put(short: torch.Tensor, places: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Undo `take`: (rows, m, width), (rows, m) -> (rows, tokens, width), zeros at all other places."""
+    places = places.to(short.device)
+    whole = short.new_zeros(len(short), tokens, short.shape[-1])
+    whole[torch.arange(len(short), device=short.device)[:, None], places] = short
     return whole

@@ -9,7 +9,7 @@ from isogloss.errors import MetricError, UsageError
 from isogloss.files import canonical_json, sha256_text
 
 #: How a vector is taken from the tokens that a model is given.
-Position = Literal["last", "mean"]
+Position = Literal["last", "mean", "t_inst"]
 POSITIONS = ("last", "mean", "t_inst")
 RENDERINGS = ("raw", "chat")
 DTYPES = ("float32", "bfloat16")
@@ -56,7 +56,7 @@ class ExtractSpec:
     """
 
     layers: tuple[str, ...] = ("final",)
-    position: Literal["last", "mean", "t_inst"] = "last"
+    position: Position = "last"
     rendering: Literal["raw", "chat"] = "raw"
     max_tokens: int = 512
     dtype: str = "float32"
@@ -121,9 +121,9 @@ class ExtractSpec:
         return {name: value for name, value in settings.items() if name not in LATER or value is not None}
 
     @property
-    def read_out(self) -> Position:
-        """How the vector is taken: prompts for `t_inst` end with the text, so it is their last token."""
-        return "mean" if self.position == "mean" else "last"
+    def prompts(self) -> tuple[object, ...]:
+        """What decides the tokens that a model is given: specs that agree in it are read in the same forward passes."""
+        return self.rendering, self.chat_template, self.max_tokens
 
     @property
     def sha256(self) -> str:

@@ -65,9 +65,8 @@ def audit(
             execution = _settle(recorded, plan.config, device)
             if folder:
                 record_execution(folder, plan.identity, execution)
-            computed = fill(plan.activations, execution=execution, track=track)
-            if plan.chat:
-                computed += fill(plan.chat, execution=execution, track=track)
+            wanted = [plan.activations, plan.chat] if plan.chat else [plan.activations]
+            computed = fill(*wanted, execution=execution, track=track)
             if plan.likelihoods:
                 computed += fill_bits({"before": plan.likelihoods}, execution=execution, track=track)
         read = time.time()

@@ -19,7 +19,7 @@ from isogloss.errors import ModelError
 from isogloss.models.fetch import Checkpoint, fetch
 from isogloss.models.load import LoadedModel, load_model, use_checkpoint
 from isogloss.models.pairs import ModelRef
-from isogloss.models.prompts import SAMPLES, encode
+from isogloss.models.prompts import SAMPLES, Prompts, encode
 from isogloss.progress import Track, silent
 
 Verdict = Literal["ok", "note", "failed"]
@@ -42,16 +42,16 @@ class Patient:
     """A loaded model with what every check needs: prompts, layers, and its states one text at a time."""
 
     model: LoadedModel
-    rows: tuple[tuple[int, ...], ...]
-    bos: bool
+    prompts: Prompts
     layers: tuple[Layer, ...]
     alone: Execution
     dtype: str
 
-    def states(self, rows: Sequence[tuple[int, ...]], execution: Execution) -> States:
-        """States of some rows at every layer, in the order of the rows."""
+    def states(self, execution: Execution) -> States:
+        """States of the prompts at every layer."""
         with fast_linears(self.model, execution):
-            return hidden_states(self.model, plan_rows(rows, execution), self.layers, execution=execution, bos=self.bos)
+            plan = plan_rows(self.prompts.ids, execution)
+            return hidden_states(self.model, plan, {"last": self.layers}, execution=execution)["last"]
 
 
 def doctor(
@@ -79,11 +79,9 @@ def doctor(
     model = load_model(checkpoint, dtype=dtype, quantize=quantize, device=execution.device, track=track)
     findings = []
     with track("Checking the model", STEPS) as advance, use_checkpoint(model, checkpoint):
-        prompts = encode(model.tokenizer, SAMPLES)
         patient = Patient(
             model=model,
-            rows=prompts.ids,
-            bos=prompts.bos,
+            prompts=encode(model.tokenizer, SAMPLES),
             layers=ExtractSpec(layers=("all",)).resolve(model.depth),
             alone=Execution(device=execution.device, token_budget=1, overhead=0, shortcuts=False),
             dtype=dtype,
@@ -101,7 +99,7 @@ def _checks(patient: Patient, checkpoint: Checkpoint, execution: Execution) -> I
     yield _weights(patient)
     yield _raw(patient)
     yield _chat(patient)
-    own = patient.states(patient.rows, patient.alone)
+    own = patient.states(patient.alone)
     yield _finite(own)
     yield _oracle(patient, own)
     yield _norms(own)
@@ -138,21 +136,22 @@ def _weights(patient: Patient) -> Finding:
 
 def _raw(patient: Patient) -> Finding:
     tokenizer = patient.model.tokenizer
-    counts = {row.count(tokenizer.bos_token_id) for row in patient.rows} if patient.bos else {0}
-    found = f"{'one BOS' if patient.bos else 'no BOS'}, read-out token {_token(patient.model, patient.rows[0])}"
+    rows, bos = patient.prompts.ids, patient.prompts.bos
+    counts = {row.count(tokenizer.bos_token_id) for row in rows} if bos else {0}
+    found = f"{'one BOS' if bos else 'no BOS'}, read-out token {_token(patient.model, rows[0])}"
     return _finding("raw text", f"{found} of {SAMPLES[0]!r}", ok=counts in ({0}, {1}))
 
 
 def _chat(patient: Patient) -> Finding:
     tokenizer = patient.model.tokenizer
     try:
-        post = encode(tokenizer, SAMPLES, rendering="chat")
-        inst = encode(tokenizer, SAMPLES, rendering="chat", end="t_inst")
+        prompts = encode(tokenizer, SAMPLES, rendering="chat")
     except ModelError as error:
         return Finding(check="chat template", verdict="note", found=error.found)
     bos = tokenizer.bos_token_id
-    doubled = bos is not None and any(row[1:2] == (bos,) for row in post.ids)
-    found = f"t_inst {_token(patient.model, inst.ids[0])}, t_post {_token(patient.model, post.ids[0])}"
+    doubled = bos is not None and any(row[1:2] == (bos,) for row in prompts.ids)
+    row, end = prompts.ids[0], prompts.text_ends[0]
+    found = f"t_inst {_token(patient.model, row[:end])}, t_post {_token(patient.model, row)}"
     return _finding("chat template", f"{found}{', a double BOS' if doubled else ''}", ok=not doubled)
 
 
@@ -169,7 +168,7 @@ def _finite(own: States) -> Finding:
 def _oracle(patient: Patient, own: States) -> Finding:
     """Compare with what the model itself returns, whatever our hooks think of its shape."""
     moved = 0.0
-    for i, row in enumerate(patient.rows):
+    for i, row in enumerate(patient.prompts.ids):
         ids = torch.tensor([row], device=patient.model.device)
         with torch.inference_mode():
             theirs = patient.model.causal(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
@@ -189,7 +188,7 @@ def _norms(own: States) -> Finding:
 
 def _batches(patient: Patient, own: States) -> Finding:
     """All texts in one padded batch, with the mask, as transformers runs it."""
-    together = patient.states(patient.rows, replace(patient.alone, token_budget=10**6, overhead=10**6))
+    together = patient.states(replace(patient.alone, token_budget=10**6, overhead=10**6))
     moved = max(_moved(a, b) for layer in own for a, b in zip(together[layer], own[layer], strict=True))
     return _finding(
         "batch and single text", f"states differ by {moved:.1e} at most", ok=moved < TOLERANCE[patient.dtype]
@@ -197,10 +196,8 @@ def _batches(patient: Patient, own: States) -> Finding:
 
 
 def _speed(patient: Patient, execution: Execution) -> Finding:
-    spec = ExtractSpec(dtype=patient.dtype)
-    used, drift = settle(
-        patient.model, sample_rows(patient.rows), patient.layers, execution=execution, spec=spec, bos=patient.bos
-    )
+    sample, wanted = sample_rows(patient.prompts), {"last": patient.layers}
+    used, drift = settle(patient.model, sample, wanted, execution=execution, dtype=patient.dtype)
     how = f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"
     if used != execution:
         return Finding(check="shortcuts", verdict="note", found=f"this model gets other numbers with them: {how}")
@@ -220,7 +217,7 @@ def _adapter(patient: Patient, checkpoint: Checkpoint) -> Finding:
     states: list[States] = []
     for one in (base, checkpoint, base):
         with use_checkpoint(patient.model, one):
-            states.append(patient.states(patient.rows, patient.alone))
+            states.append(patient.states(patient.alone))
     final = patient.layers[-1]
     before, on, off = (state[final] for state in states)
     change, left = _largest(on, before), _largest(off, before)

@@ -1,6 +1,6 @@
 """The primary metric under other choices of read-out, norm, components and their fit: does the answer depend on them?
 
-One forward pass for each read-out (rendering and position) gives all that is computed from it. The numbers are plug-in
+One extraction, with a forward pass for each rendering, gives all that is computed from it. The numbers are plug-in
 values without intervals: they show where a sign or an order changes, not whether it is beyond chance.
 """
 
@@ -74,13 +74,12 @@ def sensitivity(
     sample = balance(corpus, per_class=config.per_class, seed=config.seed)
     refs = {"reference": pair.reference, "aligned": pair.aligned}
     models = {role: ref for role, ref in refs.items() if ref is not None}
-    readouts = []
-    for spec in _specs(config):
-        found = locate(models, sample, spec, store=store, track=track)
-        if any(one.missing for one in found.values()):
-            how = choose_execution(dtype=spec.dtype, precision=spec.precision, device=device)
-            fill(found, execution=how, track=track)
-        readouts.append(_Readout(spec=spec, found=found))
+    readouts = [
+        _Readout(spec=spec, found=locate(models, sample, spec, store=store, track=track)) for spec in _specs(config)
+    ]
+    if any(one.missing for readout in readouts for one in readout.found.values()):
+        how = choose_execution(dtype=config.spec.dtype, precision=config.spec.precision, device=device)
+        fill(*(readout.found for readout in readouts), execution=how, track=track)
     rows = []
     with track("Comparing choices", len(readouts) * len(sample.languages)) as advance:
         for readout in readouts:

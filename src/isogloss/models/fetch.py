@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from isogloss.errors import ModelError
 from isogloss.files import cache_root, sha256_file, sha256_text
@@ -29,6 +30,8 @@ EMBEDDED_MODELS = {
     ),
 }
 EMBEDDED_ADAPTERS = {"english-dpo": Path(__file__).parent / "english_dpo"}
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +100,12 @@ def fetch(ref: ModelRef) -> Checkpoint:
     )
 
 
-def group_by_weights(checkpoints: Mapping[str, Checkpoint]) -> list[list[str]]:
-    """Put the roles together whose models can be loaded as one; in a group, the bare base comes before any adapter."""
-    groups: dict[str, list[str]] = {}
-    for role, checkpoint in checkpoints.items():
-        groups.setdefault(checkpoint.weights_sha256, []).append(role)
-    return [sorted(roles, key=lambda role: checkpoints[role].adapter_folder is not None) for roles in groups.values()]
+def group_by_weights(checkpoints: Mapping[Key, Checkpoint]) -> list[list[Key]]:
+    """Put the keys together whose models can be loaded as one; in a group, the bare base comes before any adapter."""
+    groups: dict[str, list[Key]] = {}
+    for key, checkpoint in checkpoints.items():
+        groups.setdefault(checkpoint.weights_sha256, []).append(key)
+    return [sorted(keys, key=lambda key: checkpoints[key].adapter_folder is not None) for keys in groups.values()]
 
 
 def converted_folder(gguf_sha256: str) -> Path:

@@ -13,8 +13,6 @@ from isogloss.errors import ModelError
 from isogloss.files import canonical_json, sha256_text
 
 Rendering = Literal["raw", "chat"]
-#: Where a chat prompt ends: with the generation prompt (`t_post`), or with the last token of the text (`t_inst`).
-End = Literal["t_post", "t_inst"]
 
 #: Stands for the text where a template is asked what it puts around one.
 MARK = "isogloss"
@@ -34,11 +32,15 @@ SAMPLES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """Token ids of texts; `cut` marks those that exceeded the limit and lost their end."""
+    """Token ids of texts."""
 
     ids: tuple[tuple[int, ...], ...]
+    text_ends: tuple[int, ...]
+    """How many tokens of each row there are up to the end of its text; in a chat template others follow."""
     cut: tuple[bool, ...]
+    """Which texts exceeded the limit and lost their end."""
     bos: bool
+    """Whether rows begin with a BOS token."""
 
 
 def encode(
@@ -48,7 +50,6 @@ def encode(
     rendering: Rendering = "raw",
     max_tokens: int = 512,
     template: str | None = None,
-    end: End = "t_post",
 ) -> Prompts:
     """Turn texts into token ids.
 
@@ -63,18 +64,16 @@ def encode(
         rendering: "raw", or "chat": as a user turn, with a generation prompt after it.
         max_tokens: most tokens of a row.
         template: a Jinja chat template in place of the tokenizer's own.
-        end: where a chat prompt is cut. In a causal model nothing after a token reaches it, so the state of the text's
-            last token is that of a prompt that ends there.
 
     Raises:
         ModelError: there is no chat template or it fails, or a text has no token.
     """
     if rendering == "chat":
-        rows = _chat_rows(tokenizer, texts, template, end)
+        rows = _chat_rows(tokenizer, texts, template)
     else:
         rows = [(list(row), 0) for row in tokenizer(list(texts), add_special_tokens=True)["input_ids"]]
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    ids, cut = [], []
+    ids, text_ends, cut = [], [], []
     for tokens, after in rows:
         while bos is not None and tokens[:2] == [bos, bos]:
             tokens = tokens[1:]  # noqa: PLW2901
@@ -86,7 +85,13 @@ def encode(
             )
         cut.append(len(tokens) > max_tokens)
         ids.append(_shorten(tokens, after, max_tokens))
-    return Prompts(ids=tuple(ids), cut=tuple(cut), bos=bool(ids) and bos is not None and ids[0][0] == bos)
+        text_ends.append(len(ids[-1]) - after)
+    return Prompts(
+        ids=tuple(ids),
+        text_ends=tuple(text_ends),
+        cut=tuple(cut),
+        bos=bool(ids) and bos is not None and ids[0][0] == bos,
+    )
 
 
 def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
@@ -104,7 +109,7 @@ def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
 
 
 def _chat_rows(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], template: str | None, end: End
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], template: str | None
 ) -> list[tuple[list[int], int]]:
     """Token ids of each text in the template, and how many of them come after the text."""
     if template is None and tokenizer.chat_template is None:
@@ -126,7 +131,7 @@ def _chat_rows(
     for one, tokens, places in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         stop = len(one) - len(after)
         inside = max((i + 1 for i, (start, _) in enumerate(places) if start < stop), default=0)
-        rows.append((list(tokens[:inside]), 0) if end == "t_inst" else (list(tokens), len(tokens) - inside))
+        rows.append((list(tokens), len(tokens) - inside))
     return rows
 
 

@@ -455,15 +455,18 @@ def test_another_primary_estimand_is_recorded(pair, corpus, tmp_path, monkeypatc
     assert len(lines(audit)) == 2
 
 
-def test_the_drift_of_fast_is_measured_and_said(run, pair, corpus, tmp_path):
-    config = replace(FAST, spec=ExtractSpec(precision="fast"), controls=())
+@pytest.mark.parametrize(
+    ("code", "spec"), [("M004", ExtractSpec(precision="fast")), ("M007", ExtractSpec(dtype="bfloat16"))]
+)
+def test_the_drift_of_rounded_states_is_measured_and_said(code, spec, run, pair, corpus, tmp_path):
+    config = replace(FAST, spec=spec, controls=())
     audit = isogloss.audit(pair, corpus, config=config, store=tmp_path)
     for role in ("reference", "aligned"):
         drift = audit.models[role]["drift"]
         assert 0 < drift["mean"] <= drift["max"] < 0.1
         assert any(
-            n.code == "M004" and f"{role}: " in n.detail and f"{drift['max']:.2%}" in n.detail for n in audit.notices
+            n.code == code and f"{role}: " in n.detail and f"{drift['max']:.2%}" in n.detail for n in audit.notices
         )
     exact = run[0]
     assert "drift" not in exact.models["aligned"]
-    assert "M004" not in {notice.code for notice in exact.notices}
+    assert not {"M004", "M007"} & {notice.code for notice in exact.notices}

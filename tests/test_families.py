@@ -17,6 +17,7 @@ from hub_server import COMMIT, pointed_at, serve
 from isogloss.activations.drift import sample_rows, settle
 from isogloss.activations.extract import check_states
 from isogloss.activations.spec import ExtractSpec
+from isogloss.activations.upcast import in_float32
 from isogloss.behaviour.likelihood import check_head
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import fetch
@@ -143,9 +144,25 @@ def test_pre_and_post_norm_are_told_apart(model, rows, layers):
 
 def test_shortcuts_are_kept_for_this_family(model, rows, layers):
     """`settle` would drop them if they changed a number, and the family would be slow."""
-    execution, drift = settle(model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS)
+    execution, drift = settle(
+        model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS, spec=ExtractSpec()
+    )
     assert execution == OURS
     assert drift.max < 1e-4
+
+
+def test_a_bfloat16_model_is_compared_with_itself_in_float32(folder, model, rows, layers):
+    """Upcast block by block, it gives the float32 model's states; left alone it does not; afterwards it is as it was."""
+    rounded = load_model(fetch(ModelRef(base=str(folder))), dtype="bfloat16", device="cpu")
+    before = {name: weight.clone() for name, weight in rounded.causal.state_dict().items()}
+    exact = run(model, rows, layers, execution=PLAIN, token_budget=1)
+    with in_float32(rounded):
+        upcast = run(rounded, rows, layers, execution=PLAIN, token_budget=1)
+    usual = run(rounded, rows, layers, execution=PLAIN, token_budget=1)
+    final = layers[-1]
+    assert moved(upcast[final], exact[final]) < 1e-3 < moved(usual[final], exact[final])
+    assert all(torch.equal(weight, before[name]) for name, weight in rounded.causal.state_dict().items())
+    assert {weight.dtype for weight in rounded.blocks.parameters()} == {torch.bfloat16}
 
 
 def test_a_shared_beginning_changes_no_row(model, rows, layers):

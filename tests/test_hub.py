@@ -84,19 +84,24 @@ def test_a_model_an_adapter_and_a_data_set_are_audited_from_the_hub(
     assert corpus.revision == COMMIT
     assert result.corpus["revision"] == COMMIT
     assert result.models["reference"]["revision"] == COMMIT
+    assert result.models["aligned"]["adapter_revision"] == COMMIT
+    assert result.models["aligned"]["given"] == f"org/base@{COMMIT}+org/dpo@{COMMIT}"
+    assert result.models["aligned"]["name"] == "org/base+dpo"
     assert (tmp_path / "run" / "audit.json").is_file()
     # The hub is gone, and nothing else is needed: the same audit again.
     again = isogloss.audit(pair, isogloss.load_corpus("org/texts"), config=QUICK, **where)
     assert again.to_json() == result.to_json()
 
 
-def test_a_pinned_commit_that_is_cached_is_read_without_a_request(tiny_folder, data_folder, hub):
-    with serve({"org/tiny": tiny_folder}, datasets={"org/texts": data_folder}) as server:
+def test_a_pinned_commit_that_is_cached_is_read_without_a_request(tiny_folder, adapter_folder, data_folder, hub):
+    repos = {"org/tiny": tiny_folder, "org/dpo": adapter_folder}
+    with serve(repos, datasets={"org/texts": data_folder}) as server:
         hub(server)
-        first = fetch(ModelRef.parse(f"org/tiny@{COMMIT}"))
+        first = fetch(ModelRef.parse(f"org/tiny@{COMMIT}+org/dpo@{COMMIT}"))
         table, _ = read_hub(f"org/texts@{COMMIT}")
         server.log.clear()
-        assert fetch(ModelRef.parse(f"org/tiny@{COMMIT}")) == first
+        assert fetch(ModelRef.parse(f"org/tiny@{COMMIT}+org/dpo@{COMMIT}")) == first
+        assert first.adapter_revision == COMMIT
         assert read_hub(f"org/texts@{COMMIT}")[0].equals(table)
         assert server.log == []
         fetch(ModelRef.parse("org/tiny"))  # a branch moves: it is asked for, and its files are not

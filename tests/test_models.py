@@ -24,6 +24,7 @@ from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
         ("google/gemma-2-9b@abc", "google/gemma-2-9b", None, "abc"),
         ("a.gguf+./adapter", "a.gguf", "./adapter", None),
         ("org/m@r1+org/adapter", "org/m", "org/adapter", "r1"),
+        ("org/m@r1+org/adapter@r2", "org/m", "org/adapter@r2", "r1"),
     ],
 )
 def test_references_are_read_and_written(text, base, adapter, revision):

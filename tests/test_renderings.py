@@ -16,6 +16,8 @@ from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.prompts import encode
 from isogloss.recipes.rendering import specs
+from isogloss.report.page.tables import rendering_table
+from isogloss.report.page.view import view as look
 from isogloss.report.renderings import rendering_lines
 from isogloss.results import Audit
 
@@ -220,6 +222,21 @@ def test_a_verdict_that_depends_on_the_rendering_is_warned_of(refs, tmp_path, mo
     (line,) = [line for line in rendering_lines(found) if line.language.startswith("de")]
     assert line.verdicts == "reached / reversed"
     assert [one.verdict for one in found.verdicts if one.language == "de"] == ["reached"]
+
+
+def test_the_page_has_the_two_by_two(refs, tmp_path):
+    both = audited(refs, tmp_path)
+    table = rendering_table(look(both))
+    columns = [f"{name}, {where}" for where in ("raw", "chat") for name in ("reference", "aligned", "gain")]
+    assert table.headings == ("language", *columns, "difference of gains")
+    for line in table.lines:
+        shown = dict(zip(table.headings, line, strict=True))
+        code = shown["language"].below
+        difference = both.find(kind="rendering", language=code)[0].estimate
+        assert shown["difference of gains"].value == difference.value
+        assert shown["gain, chat"].value - shown["gain, raw"].value == pytest.approx(difference.value)
+        assert shown["gain, chat"].below.startswith(both.find(kind="gain", sample="chat", language=code)[0].verdict)
+    assert rendering_table(look(audited(refs, tmp_path, chat=None))) is None
 
 
 def test_an_aligned_model_alone_is_read_in_both_renderings(refs, tmp_path):

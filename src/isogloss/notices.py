@@ -18,6 +18,7 @@ NOTICES: dict[str, str] = {
     "M004": "hidden states were read with --precision fast, which rounds the inputs of linear layers to bfloat16",
     "M005": "the models of the pair have different tokenizers or widths, so a gain compares more than alignment",
     "M006": "the weights are quantised, or come from a quantised file, so the numbers are those of rounded weights",
+    "M007": "hidden states were computed in bfloat16, which rounds on the way",
     "S001": "a score was not computed",
     "S002": "length alone may tell the classes apart as well as the aligned model's probe",
     "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",

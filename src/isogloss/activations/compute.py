@@ -130,9 +130,7 @@ def _compute(task: Task, model: LoadedModel, work: Work) -> None:
     one, spec, name = task.one, task.one.spec, str(task.one.checkpoint.ref)
     sample = sample_rows(work.tokens.of(one, one.corpus.languages[0]))
     everything = _union((asker, asker.layers) for found in task.passes for asker, _ in found.lacking)
-    execution, drift = settle(
-        model, sample, everything, execution=work.execution, dtype=spec.dtype, precision=spec.precision
-    )
+    execution, drift = settle(model, sample, everything, execution=work.execution, spec=spec)
     about = {
         "execution": asdict(execution) | {"threads": torch.get_num_threads()},
         "drift": asdict(drift),

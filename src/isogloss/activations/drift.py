@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from isogloss.activations.execution import Execution
 from isogloss.activations.extract import Wanted, hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import Precision
+from isogloss.activations.spec import ExtractSpec, Precision
+from isogloss.activations.upcast import in_float32
 from isogloss.models.load import LoadedModel
 from isogloss.models.prompts import Prompts
 
@@ -22,7 +24,7 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How far hidden states lie from those of one text at a time, in torch's own products, over all layers read.
+    """How far hidden states lie from those of one text at a time, in torch's own products, over all that is read.
 
     Relative to the length of the state; cosine of the two states.
     """
@@ -52,6 +54,7 @@ def measure_drift(
     *,
     execution: Execution,
     precision: Precision = "exact",
+    upcast: bool = False,
 ) -> Drift:
     """Compare the states of a few rows with those of the unchanged model, one row at a time.
 
@@ -61,6 +64,7 @@ def measure_drift(
         wanted: position -> layers, resolved for this model.
         execution: what is tried.
         precision: what is tried.
+        upcast: compare with the model in float32, if it is in bfloat16.
     """
 
     def states(how: Execution) -> np.ndarray:
@@ -70,7 +74,8 @@ def measure_drift(
             [found[position][layer].astype(np.float64) for position in wanted for layer in wanted[position]]
         )
 
-    a = states(replace(execution, kernel="plain", token_budget=1, shortcuts=False))
+    with in_float32(model) if upcast else contextlib.nullcontext():
+        a = states(replace(execution, kernel="plain", token_budget=1, shortcuts=False))
     with fast_linears(model, execution, precision):
         b = states(execution)
     length = np.linalg.norm(a, axis=-1)
@@ -88,18 +93,20 @@ def settle(
     wanted: Wanted,
     *,
     execution: Execution,
-    dtype: str = "float32",
-    precision: Precision = "exact",
+    spec: ExtractSpec,
 ) -> tuple[Execution, Drift]:
     """Keep to the execution if this model gives its own numbers with it; else drop its shortcuts and packed weights.
 
     Returns:
-        The execution to use, and how far its states lie from the model's own: by rounding, or with "fast" by more.
+        The execution to use, and how far its states lie from the model's own: by rounding; with "fast", or in
+        bfloat16, by more, from those of the model in float32.
     """
     found = measure_drift(model, sample, wanted, execution=execution)
-    if found.max > TOLERANCE[dtype]:
+    if found.max > TOLERANCE[spec.dtype]:
         execution = replace(execution, kernel="plain", shortcuts=False)
         found = measure_drift(model, sample, wanted, execution=execution)
-    if precision == "fast":
-        found = measure_drift(model, sample, wanted, execution=execution, precision="fast")
+    if spec.rounded:
+        found = measure_drift(
+            model, sample, wanted, execution=execution, precision=spec.precision, upcast=spec.dtype == "bfloat16"
+        )
     return execution, found

@@ -126,6 +126,11 @@ class ExtractSpec:
         return self.rendering, self.chat_template, self.max_tokens
 
     @property
+    def rounded(self) -> bool:
+        """Whether states are known to lie off those of the same weights in float32, by a drift that is measured."""
+        return self.precision == "fast" or (self.dtype == "bfloat16" and self.quantize is None)
+
+    @property
     def sha256(self) -> str:
         """Hash of the settings."""
         return sha256_text(canonical_json(self.settings))

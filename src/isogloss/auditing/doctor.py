@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from isogloss.activations.drift import TOLERANCE, sample_rows, settle
+from isogloss.activations.drift import TOLERANCE, measure_drift, sample_rows, settle
 from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.extract import hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
@@ -197,7 +197,8 @@ def _batches(patient: Patient, own: States) -> Finding:
 
 def _speed(patient: Patient, execution: Execution) -> Finding:
     sample, wanted = sample_rows(patient.prompts), {"last": patient.layers}
-    used, drift = settle(patient.model, sample, wanted, execution=execution, dtype=patient.dtype)
+    used, _ = settle(patient.model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=patient.dtype))
+    drift = measure_drift(patient.model, sample, wanted, execution=used)
     how = f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"
     if used != execution:
         return Finding(check="shortcuts", verdict="note", found=f"this model gets other numbers with them: {how}")

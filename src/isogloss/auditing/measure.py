@@ -184,12 +184,20 @@ def _model_record(plan: Plan) -> dict[str, object]:
         base = checkpoint.ref.base
         named = Path(base).name if Path(base).exists() else base
         record[role] = {
-            "name": named + (f"+{Path(checkpoint.ref.adapter).name}" if checkpoint.ref.adapter else ""),
+            "name": named + _adapter_name(checkpoint),
             "given": _given(checkpoint),
             "revision": checkpoint.revision,
+            **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,
-        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.precision == "fast" else {})
+        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.rounded else {})
     return record
+
+
+def _adapter_name(checkpoint: Checkpoint) -> str:
+    if checkpoint.ref.adapter is None:
+        return ""
+    name = Path(checkpoint.ref.adapter).name
+    return "+" + (name.partition("@")[0] if checkpoint.adapter_revision else name)
 
 
 def _given(checkpoint: Checkpoint) -> str | None:
@@ -197,4 +205,7 @@ def _given(checkpoint: Checkpoint) -> str | None:
     ref = checkpoint.ref
     if any(Path(part).exists() for part in (ref.base, ref.adapter) if part):
         return None
-    return str(replace(ref, revision=checkpoint.revision or ref.revision))
+    adapter = ref.adapter
+    if adapter and checkpoint.adapter_revision:
+        adapter = f"{adapter.partition('@')[0]}@{checkpoint.adapter_revision}"
+    return str(replace(ref, revision=checkpoint.revision or ref.revision, adapter=adapter))

@@ -26,8 +26,9 @@ def all_notices(
     found += _different(plan)
     found += _quantised(plan)
     spec = plan.config.spec
-    if spec.precision == "fast":
-        found += [_drift(role, plan.activations[role].drift()) for role in plan.roles]
+    if spec.rounded:
+        code = "M004" if spec.precision == "fast" else "M007"
+        found += [_drift(code, role, plan.activations[role].drift()) for role in plan.roles]
     for code in plan.languages:
         if cut := plan.activations["aligned"].cut(code):
             found.append(Notice(code="M001", detail=f"{cut} texts at {spec.max_tokens} tokens", language=code))
@@ -133,9 +134,9 @@ def _different(plan: Plan) -> list[Notice]:
     return [Notice(code="M005", detail=", ".join(details))] if details else []
 
 
-def _drift(role: str, drift: Mapping[str, float]) -> Notice:
+def _drift(code: str, role: str, drift: Mapping[str, float]) -> Notice:
     moved = f"{drift['mean']:.2%} of their length on average and {drift['max']:.2%} at most"
-    return Notice(code="M004", detail=f"{role}: states lie off by {moved}, in {drift['texts']} texts")
+    return Notice(code=code, detail=f"{role}: states lie off by {moved}, in {drift['texts']} texts")
 
 
 def notices_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str]) -> list[Notice]:

@@ -50,6 +50,7 @@ class Checkpoint:
     adapter_folder: Path | None
     adapter_sha256: str | None
     revision: str | None = None
+    adapter_revision: str | None = None
     trained_on: str | None = None
 
     @property
@@ -87,7 +88,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
             folder, revision = _download(ref.base, ref.revision)
         check_model_folder(folder)
         base_sha256 = folder_sha256(folder)
-    adapter = _adapter_folder(ref.adapter) if ref.adapter else None
+    adapter, adapter_revision = _adapter_folder(ref.adapter) if ref.adapter else (None, None)
     return Checkpoint(
         ref=ref,
         folder=folder,
@@ -96,6 +97,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         adapter_folder=adapter,
         adapter_sha256=folder_sha256(adapter) if adapter else None,
         revision=revision,
+        adapter_revision=adapter_revision,
         trained_on=_trained_on(adapter) if adapter else None,
     )
 
@@ -193,7 +195,9 @@ def _gguf_file(path: Path) -> Path:
     return path
 
 
-def _adapter_folder(adapter: str) -> Path:
+def _adapter_folder(adapter: str) -> tuple[Path, str | None]:
+    """Find or download an adapter, and say which commit it is if it comes from the hub (`org/name@revision`)."""
+    revision = None
     if adapter.startswith(EMBEDDED):
         name = adapter.removeprefix(EMBEDDED)
         if name not in EMBEDDED_ADAPTERS:
@@ -201,8 +205,11 @@ def _adapter_folder(adapter: str) -> Path:
                 "embedded adapter", found=repr(name), expected=f"one of {', '.join(EMBEDDED_ADAPTERS)}", do="correct it"
             )
         folder = EMBEDDED_ADAPTERS[name]
+    elif Path(adapter).is_dir():
+        folder = Path(adapter)
     else:
-        folder = Path(adapter) if Path(adapter).is_dir() else _download(adapter, None).folder
+        name, _, asked = adapter.partition("@")
+        folder, revision = _download(name, asked or None)
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
@@ -214,7 +221,7 @@ def _adapter_folder(adapter: str) -> Path:
             expected="safetensors weights (pickles are not read)",
             do="save the adapter again with a current peft",
         )
-    return folder
+    return folder, revision
 
 
 def _trained_on(adapter: Path) -> str | None:

@@ -53,7 +53,7 @@ class ModelRef:
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        """Read `base`, `base@revision`, `base+adapter`, `base@revision+adapter`; `base?random=0` has random weights.
+        """Read `base`, `base@revision`, `base+adapter`, both with revisions; `base?random=0` has random weights.
 
         >>> ModelRef.parse("google/gemma-2-9b@main+./my-adapter")
         ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main', random_seed=None)

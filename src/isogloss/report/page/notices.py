@@ -31,6 +31,7 @@ EXPLAINED = {
     ),
     "M005": (MEASURED, "Each model is read in its own tokens and components; both differ by more than alignment."),
     "M006": (MEASURED, "The weights that were released may give other numbers."),
+    "M007": (MEASURED, "The drift is how far a few texts lie from their states in float32, with the same weights."),
     "S001": (NOISE, "A number is missing for a reason and was not replaced by another."),
     "S002": (
         TEXT,

@@ -213,6 +213,40 @@ def matched_table(view: View) -> Table | None:
     return Table(name="matched", caption=caption, headings=headings, lines=tuple(lines), left=left) if lines else None
 
 
+def rendering_table(view: View) -> Table | None:
+    """Model and rendering, two by two, and their difference in differences; None unless both renderings were read."""
+    if not view.audit.find(sample="chat"):
+        return None
+    both = view.audit.has_reference
+    lines = []
+    for one in view.languages:
+        line = [_heading(one)]
+        for sample in ("all", "chat"):
+            scores = [view.primary_row("score", one, model=model, sample=sample) for model in MODELS]
+            line += [_cell(row.estimate if row else None) for row in (scores if both else scores[1:])]
+            if both:
+                line.append(_gain_and_verdict(view.primary_row("gain", one, sample=sample)))
+        if both:
+            difference = view.primary_row("rendering", one, sample="chat")
+            line.append(_cell(difference.estimate if difference else None, signed=True))
+        lines.append(tuple(line))
+    columns = [*(["reference"] if both else []), "aligned", *(["gain"] if both else [])]
+    headings = ["language", *(f"{name}, {where}" for where in ("raw", "chat") for name in columns)]
+    return Table(
+        name="renderings",
+        caption="Separation on raw text and in the chat template",
+        headings=(*headings, *(["difference of gains"] if both else [])),
+        lines=tuple(lines),
+        left=frozenset({"language"}),
+    )
+
+
+def _gain_and_verdict(gain: Row | None) -> Cell:
+    found = _cell(gain.estimate if gain else None, signed=True)
+    word = visible(gain.verdict) if gain else ""
+    return replace(found, below=f"{word} {found.below}".strip())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lost:
     """The pairs of one language that lose most; `ids` are the ids, as shown, of toxic text and twin, line by line."""

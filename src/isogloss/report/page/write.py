@@ -24,7 +24,14 @@ from isogloss.report.page.notices import EXPLAINED, MEASURED, NOISE, TEXT, warne
 from isogloss.report.page.points import layer_names, layers_of, pair_figures, shown_per_place
 from isogloss.report.page.provenance import provenance
 from isogloss.report.page.render import render
-from isogloss.report.page.tables import control_table, language_table, lost_tables, matched_table, score_table
+from isogloss.report.page.tables import (
+    control_table,
+    language_table,
+    lost_tables,
+    matched_table,
+    rendering_table,
+    score_table,
+)
 from isogloss.report.page.text import MEANING, advice, answer, below_answer, detectable, pivot_clear, spoken
 from isogloss.report.page.view import View
 from isogloss.report.page.view import view as look
@@ -78,6 +85,7 @@ def page_html(
             "scores": score_table(view),
             "controls": control_table(view),
             "matched": matched_table(view),
+            "renderings": rendering_table(view),
         },
         "lost": lost_found,
         "answer": answer(view),

@@ -13,7 +13,7 @@ from isogloss.models.load import LoadedModel
 
 @contextlib.contextmanager
 def in_float32(model: LoadedModel) -> Iterator[None]:
-    """Within the block, compute the transformer blocks, positions and final norm in float32 from the weights as they are.
+    """Within the block, compute blocks, positions and final norm in float32 from the weights as they are.
 
     Memory holds the weights of one block twice at a time. The embeddings are looked up, and scaled where a model scales
     them, as they are.

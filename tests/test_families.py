@@ -144,15 +144,14 @@ def test_pre_and_post_norm_are_told_apart(model, rows, layers):
 
 def test_shortcuts_are_kept_for_this_family(model, rows, layers):
     """`settle` would drop them if they changed a number, and the family would be slow."""
-    execution, drift = settle(
-        model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS, spec=ExtractSpec()
-    )
+    sample = sample_rows(as_prompts(rows))
+    execution, drift = settle(model, sample, {"last": layers}, execution=OURS, spec=ExtractSpec())
     assert execution == OURS
     assert drift.max < 1e-4
 
 
 def test_a_bfloat16_model_is_compared_with_itself_in_float32(folder, model, rows, layers):
-    """Upcast block by block, it gives the float32 model's states; left alone it does not; afterwards it is as it was."""
+    """Upcast block by block, it gives the float32 model's states; left alone it does not; then it is as it was."""
     rounded = load_model(fetch(ModelRef(base=str(folder))), dtype="bfloat16", device="cpu")
     before = {name: weight.clone() for name, weight in rounded.causal.state_dict().items()}
     exact = run(model, rows, layers, execution=PLAIN, token_budget=1)

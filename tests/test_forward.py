@@ -246,13 +246,12 @@ def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows)
     make_model(tmp_path, seed=3)
     model = load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
     layers = [Layer(4, "post")]
-    assert settle(model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS, spec=ExtractSpec())[0] == OURS
+    sample = sample_rows(as_prompts(rows))
+    assert settle(model, sample, {"last": layers}, execution=OURS, spec=ExtractSpec())[0] == OURS
     mlp = model.blocks[3].mlp
     inner = mlp.forward
     mlp.forward = lambda hidden: inner(hidden - hidden.cumsum(dim=1) / 10)  # mixes tokens
-    execution, found = settle(
-        model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS, spec=ExtractSpec()
-    )
+    execution, found = settle(model, sample, {"last": layers}, execution=OURS, spec=ExtractSpec())
     assert (execution.kernel, execution.shortcuts) == ("plain", False)
     assert found.max < 1e-4
 

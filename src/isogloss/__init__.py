@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from isogloss.results import Audit as Audit
     from isogloss.separation import metrics as metrics
     from isogloss.separation.metrics import METRICS as METRICS
+    from isogloss.tuning.callback import SeparationCallback as SeparationCallback
     from isogloss.tuning.train import TuneConfig as TuneConfig
     from isogloss.tuning.train import tune as tune
 
@@ -45,6 +46,7 @@ _HOMES = {
     "MODEL_PAIRS": "isogloss.models.pairs",
     "ModelPair": "isogloss.models.pairs",
     "ModelRef": "isogloss.models.pairs",
+    "SeparationCallback": "isogloss.tuning.callback",
     "TuneConfig": "isogloss.tuning.train",
     "audit": "isogloss.auditing.audit",
     "estimate_needs": "isogloss.recipes.needs",

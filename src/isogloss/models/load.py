@@ -158,8 +158,23 @@ def load_model(
     causal.eval().requires_grad_(requires_grad=False)
     if getattr(causal, "hf_device_map", None) is None:
         causal.to(where)
+    return _with_decoder(causal, tokenizer, where, str(checkpoint.ref))
+
+
+def look_inside(model: Any, tokenizer: PreTrainedTokenizerBase) -> LoadedModel:  # noqa: ANN401
+    """Find the decoder and blocks of a model that somebody else loaded, with or without peft's adapters around it.
+
+    Raises:
+        ModelError: no decoder is found.
+    """
+    causal = model.get_base_model() if isinstance(model, PeftModel) else model
+    where = next(causal.parameters()).device
+    return _with_decoder(causal, tokenizer, where, type(causal).__name__)
+
+
+def _with_decoder(causal: Any, tokenizer: PreTrainedTokenizerBase, where: torch.device, name: str) -> LoadedModel:  # noqa: ANN401
     depth = causal.config.get_text_config().num_hidden_layers
-    decoder, blocks = find_decoder(causal, depth, str(checkpoint.ref))
+    decoder, blocks = find_decoder(causal, depth, name)
     return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
 
 

@@ -35,15 +35,20 @@ class Stopwatch(TrainerCallback):
     """Times steps, and the callbacks that come between two of them."""
 
     def __init__(self) -> None:
+        """Start with nothing."""
         self.steps: list[float] = []
         self.between: list[float] = []
         self.begun = self.ended = float("nan")
 
     def on_step_begin(self, args: object, state: object, control: object, **_: object) -> None:
+        """Start the clock."""
+        del args, state, control
         self.begun = time.perf_counter()
         self.between.append(self.begun - self.ended)
 
     def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
+        """Stop it."""
+        del args, state, control
         self.ended = time.perf_counter()
         self.steps.append(self.ended - self.begun)
 

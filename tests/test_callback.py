@@ -151,7 +151,7 @@ def test_it_reads_the_layer_and_position_that_are_asked_for(corpus, tiny_folder,
     found = []
     for spec in (ExtractSpec(), ExtractSpec(layers=("2",)), ExtractSpec(position="mean")):
         callback = isogloss.SeparationCallback(trainer, corpus, components=2, spec=spec, languages=["de"])
-        callback.on_train_begin(None, trainer.state, None)
+        callback.on_train_begin(None, trainer.state, trainer.control)
         assert list(callback.history[0]) == ["de"]
         found.append(callback.history[0]["de"])
     assert len(set(np.round(found, 6))) == 3

@@ -209,7 +209,7 @@ def counted(monkeypatch, name, function, seen):
         seen.append(str(checkpoint.ref))
         return function(checkpoint, *args, **kwargs)
 
-    monkeypatch.setattr(f"isogloss.activations.compute.{name}", call)
+    monkeypatch.setattr(f"isogloss.activations.{name}", call)
 
 
 @pytest.mark.parametrize("rendering", ["raw", "chat"])
@@ -226,8 +226,8 @@ def test_a_random_model_is_filled_beside_the_pair(
         "aligned": ModelRef(base=str(base), adapter=str(adapter_folder)),
         "random": ModelRef(base=str(base), random_seed=0),
     }
-    counted(monkeypatch, "load_model", load_model, loads)
-    counted(monkeypatch, "load_tokenizer", load_tokenizer, tokenizers)
+    counted(monkeypatch, "compute.load_model", load_model, loads)
+    counted(monkeypatch, "tokens.load_tokenizer", load_tokenizer, tokenizers)
     found = locate(refs, corpus, ExtractSpec(rendering=rendering), store=tmp_path / "store")
     assert fill(found) == 6
     assert loads == [str(refs["reference"]), str(refs["random"])]

@@ -11,7 +11,7 @@ import torch
 
 from isogloss.activations.drift import TOLERANCE, measure_drift, sample_rows, settle
 from isogloss.activations.execution import Execution, choose_execution
-from isogloss.activations.extract import hidden_states, plan_rows
+from isogloss.activations.extract import Wanted, hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
 from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.behaviour.likelihood import check_head
@@ -196,7 +196,8 @@ def _batches(patient: Patient, own: States) -> Finding:
 
 
 def _speed(patient: Patient, execution: Execution) -> Finding:
-    sample, wanted = sample_rows(patient.prompts), {"last": patient.layers}
+    sample = sample_rows(patient.prompts)
+    wanted: Wanted = {"last": patient.layers}
     used, _ = settle(patient.model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=patient.dtype))
     drift = measure_drift(patient.model, sample, wanted, execution=used)
     how = f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"

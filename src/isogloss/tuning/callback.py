@@ -100,24 +100,24 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         """Measure before the first step, or where a resumed training goes on."""
-        del args, control
-        self._measure(state.global_step)
+        del args
+        self._measure(state.global_step, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         """Measure every N steps."""
         del args
         if state.global_step % self.every == 0:
-            self._measure(state.global_step)
+            self._measure(state.global_step, control)
             if self.patience is not None and self._waited >= self.patience:
                 control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         """Measure after the last step."""
-        del args, control
+        del args
         if state.global_step not in self.history:
-            self._measure(state.global_step)
+            self._measure(state.global_step, control)
 
-    def _measure(self, step: int) -> None:
+    def _measure(self, step: int, control: Any) -> None:  # noqa: ANN401
         found = separation(
             self.trainer, self.corpus, self.draws, spec=self.spec, metric_name=self.metric.name, k=self.components
         )
@@ -130,7 +130,9 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
         else:
             self._waited += 1
         logs = {f"{SEPARATION}/{code}": value for code, value in self.history[step].items()}
+        wanted = control.should_log
         self.trainer.log(logs | {f"{GAIN}/{code}": value for code, value in gains.items()} | {WORST: worst})
+        control.should_log = wanted  # logging took the flag back, and the loss of this step was not logged yet
 
 
 def _check(trainer: Any, spec: ExtractSpec, metric_name: str, every: int) -> None:  # noqa: ANN401

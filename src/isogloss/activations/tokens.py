@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from isogloss.activations.activations import Activations
 from isogloss.errors import ModelError
+from isogloss.models.fetch import Checkpoint
 from isogloss.models.load import LoadedModel, load_tokenizer
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import Prompts, encode, fingerprint
@@ -71,7 +72,9 @@ def start_encoding(
 
 def _tokenizers(found: Mapping[str, Activations], track: Track) -> Tokenizers:
     """Load one tokenizer of each base, that of "aligned" first: a random model has the tokenizer of its base."""
-    checkpoints = {one.checkpoint.base_sha256: one.checkpoint for one in (found["aligned"], *found.values())}
+    checkpoints: dict[str, Checkpoint] = {}
+    for one in (found["aligned"], *found.values()):
+        checkpoints.setdefault(one.checkpoint.base_sha256, one.checkpoint)
     return {base: (one.ref, load_tokenizer(one, track)) for base, one in checkpoints.items()}
 
 

@@ -14,6 +14,8 @@ from isogloss.files import canonical_json, sha256_text
 
 Rendering = Literal["raw", "chat"]
 
+#: Texts that a tokenizer is given at a time: it keeps far more of each than its ids.
+AT_A_TIME = 1024
 #: Stands for the text where a template is asked what it puts around one.
 MARK = "isogloss"
 #: Two tokenizers that agree on these are taken for one: scripts, spaces, digits, accents, an emoji, a line break.
@@ -68,10 +70,10 @@ def encode(
     Raises:
         ModelError: there is no chat template or it fails, or a text has no token.
     """
-    if rendering == "chat":
-        rows = _chat_rows(tokenizer, texts, template)
-    else:
-        rows = [(list(row), 0) for row in tokenizer(list(texts), add_special_tokens=True)["input_ids"]]
+    rows = []
+    for start in range(0, len(texts), AT_A_TIME):
+        part = list(texts[start : start + AT_A_TIME])
+        rows += _chat_rows(tokenizer, part, template) if rendering == "chat" else _raw_rows(tokenizer, part)
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     ids, text_ends, cut = [], [], []
     for tokens, after in rows:
@@ -106,6 +108,11 @@ def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
             do="ask for more tokens",
         )
     return (*tokens[: limit - after], *tokens[len(tokens) - after :])
+
+
+def _raw_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[list[int], int]]:
+    """Token ids of each text; nothing comes after it."""
+    return [(list(row), 0) for row in tokenizer(texts, add_special_tokens=True)["input_ids"]]
 
 
 def _chat_rows(

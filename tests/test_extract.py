@@ -15,8 +15,9 @@ from isogloss.activations.fill import fill
 from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.activations.store import read
 from isogloss.errors import MetricError, ModelError, UsageError
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, load_tokenizer, use_checkpoint
+from isogloss.models.load import load_model, load_tokenizer
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
 from running import run

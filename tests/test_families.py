@@ -19,9 +19,10 @@ from isogloss.activations.extract import check_states
 from isogloss.activations.spec import ExtractSpec
 from isogloss.activations.upcast import in_float32
 from isogloss.behaviour.likelihood import check_head
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.load import load_model
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef
 from isogloss.models.prompts import encode
 from running import OURS, PLAIN, as_prompts, run
@@ -159,7 +160,10 @@ def test_a_bfloat16_model_is_compared_with_itself_in_float32(folder, model, rows
         upcast = run(rounded, rows, layers, execution=PLAIN, token_budget=1)
     usual = run(rounded, rows, layers, execution=PLAIN, token_budget=1)
     final = layers[-1]
-    assert moved(upcast[final], exact[final]) < 1e-3 < moved(usual[final], exact[final])
+    # Gemma scales its embeddings by a number that bfloat16 rounds; all else is exact.
+    scaled = any(hasattr(module, "embed_scale") for module in model.decoder.children())
+    assert moved(upcast[final], exact[final]) < (1e-2 if scaled else 1e-4)
+    assert moved(upcast[final], exact[final]) < moved(usual[final], exact[final]) / 2
     assert all(torch.equal(weight, before[name]) for name, weight in rounded.causal.state_dict().items())
     assert {weight.dtype for weight in rounded.blocks.parameters()} == {torch.bfloat16}
 
@@ -243,13 +247,17 @@ def test_bfloat16_is_near_and_finite(folder, rows, layers, own):
     assert moved(states[layers[0]], own[0]) < 1e-2
 
 
+#: Tables of pairs, of what ships with isogloss and of published sizes: names are what they are for.
+TABLES = {"pairs.py", "fetch.py", "published.py"}
+
+
 def test_no_family_is_known_by_name_to_the_code():
     """An eighth family needs no code: nothing under models/ and activations/ asks what a model is called."""
     kinds = {re.match("[a-z]+", family.repo.split("/")[1].lower())[0] for family in FAMILIES}
     pattern = re.compile(rf"""["'][^"']*\b({"|".join(sorted(kinds))})[^"']*["']""", re.IGNORECASE)
     for room in ("models", "activations"):
         for path in (SOURCE / room).rglob("*.py"):
-            if path.name in {"pairs.py", "fetch.py"}:  # the tables of pairs and of what ships with isogloss
+            if path.name in TABLES:
                 continue
             code = re.sub(r'""".*?"""|#.*', "", path.read_text("utf-8"), flags=re.DOTALL)
             assert not pattern.search(code), path

@@ -21,8 +21,9 @@ from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import locate_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import ModelError
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
 from isogloss.progress import silent

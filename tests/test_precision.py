@@ -13,8 +13,9 @@ from families import BY_NAME, make_family
 from isogloss.activations.spec import QUANTIZED, ExtractSpec
 from isogloss.errors import ModelError, UsageError
 from isogloss.models import precision
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.precision import QUANTIZERS, device_map, quantization_config
 from isogloss.models.prompts import encode

@@ -232,7 +232,8 @@ def test_the_page_of_the_audit_is_the_page_of_the_report(isogloss_command, tmp_p
     plant(monkeypatch, moved({"en": 2.0, "sw": 1.0}))
     (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(row) for row in rows()), encoding="utf-8")
     tiny = make_model(tmp_path / "tiny", seed=0)
-    arguments = ["--aligned", tiny, "--reference", tiny, "--corpus", "pairs.jsonl", "--controls", "none"]
+    other = make_model(tmp_path / "other", seed=1)
+    arguments = ["--aligned", other, "--reference", tiny, "--corpus", "pairs.jsonl", "--controls", "none"]
     assert isogloss_command("audit", *arguments, "--shuffles", 100, "--out", "made")[0] == 0
     page = (tmp_path / "made" / "report.html").read_bytes()
     (tmp_path / "made" / "report.html").unlink()

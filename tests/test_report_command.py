@@ -78,6 +78,7 @@ def test_defaults_and_named_models_make_the_same_settings(monkeypatch):
         layers=["18-post"],
         rendering="raw",
         dtype="float32",
+        precision="exact",
         max_tokens=512,
         metrics=["between_class_variance", "auroc", "bhattacharyya", "silhouette", "twin_accuracy"],
         components=[2, 10],
@@ -114,13 +115,25 @@ def test_options_are_read_back(monkeypatch):
     assert options["layers"] == "final"
 
 
+def test_how_texts_were_read_is_read_back():
+    chat = {"position": "t_inst", "rendering": "chat", "chat_template": "f" * 64}
+    audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", chat=chat)
+    options = parsed(command(audit))
+    assert (options["rendering"], options["position"]) == ("both", "t_inst")
+    assert (options["quantize"], options["precision"]) == ("bnb-8bit", "fast")
+    assert f"# --chat-template was a file: put your path (its text has sha256 {'f' * 64})" in command(audit)
+    assert options["chat_template"] is not None
+    plain = parsed(command(with_settings(small_audit(), position="mean")))
+    assert (plain["rendering"], plain["position"], plain["chat_template"]) == ("raw", "mean", None)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_stay_one_word_and_in_their_comment(name):
     models = {role: {"name": name, "sha256": "a0"} for role in ("reference", "aligned")}
     audit = small_audit(models=models, corpus={"name": name, "sha256": "c0", "revision": name})
     text = command(with_settings(audit, position=name))
     options = parsed(text)
-    assert (options["reference"], options["aligned"], options["position"]) == (name, name, name)
+    assert (options["reference"], options["aligned"], options["position"]) == (name, [name], name)
     assert options["corpus"] == [name]
     assert options["device"] is None
     remarks = [line for line in text.split("isogloss audit")[0].splitlines() if line]
@@ -157,7 +170,7 @@ def test_what_is_not_recorded_is_said_and_not_invented():
 def test_an_audit_without_reference_names_only_the_aligned_model():
     models = {"reference": None, "aligned": {"name": "m", "given": "org/m@main", "sha256": "b0"}}
     options = parsed(command(small_audit(models=models)))
-    assert (options["reference"], options["aligned"]) == (None, "org/m@main")
+    assert (options["reference"], options["aligned"]) == (None, ["org/m@main"])
 
 
 def test_the_audit_records_where_a_model_was_unless_that_is_a_path(tiny_folder):

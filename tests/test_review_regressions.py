@@ -14,9 +14,10 @@ from isogloss.corpora.readers import read_source
 from isogloss.corpora.sources import CORPORA
 from isogloss.errors import CorpusError, ModelError, UsageError
 from isogloss.files import staged_folder
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.load import load_model
 
 
 def write(path, rows):

@@ -6,8 +6,9 @@ import pytest
 
 import isogloss
 from isogloss.errors import CorpusError, StoreError
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, use_checkpoint
+from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.tuning.answers import ENGAGED, REFUSALS
 from isogloss.tuning.preferences import preferences

@@ -19,8 +19,9 @@ from isogloss.activations.kernels import fast_linears
 from isogloss.activations.spec import Layer, Position
 from isogloss.activations.store import write
 from isogloss.activations.tokens import Tokens, check_context, start_encoding
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import group_by_weights
-from isogloss.models.load import LoadedModel, load_model, use_checkpoint
+from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.prompts import Prompts
 from isogloss.progress import Track
 

@@ -16,8 +16,9 @@ from isogloss.activations.kernels import fast_linears
 from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.behaviour.likelihood import check_head
 from isogloss.errors import ModelError
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import Checkpoint, fetch
-from isogloss.models.load import LoadedModel, load_model, use_checkpoint
+from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import SAMPLES, Prompts, encode
 from isogloss.progress import Track, silent

@@ -13,8 +13,9 @@ from isogloss.activations.store import write
 from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import Likelihoods
 from isogloss.errors import ModelError
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import group_by_weights
-from isogloss.models.load import LoadedModel, load_model, use_checkpoint
+from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.prompts import Prompts, encode
 from isogloss.progress import Track
 

@@ -13,7 +13,7 @@ from isogloss.report.visible import visible
 from isogloss.results import Audit
 
 #: Options whose values stand in the audit's settings under the same name.
-PLAIN = ("position", "rendering", "dtype", "max_tokens", "per_class", "pivot", "seed", "shuffles")
+PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "shuffles")
 LISTS = ("metrics", "match", "controls")
 #: The command line takes no fewer.
 MIN_SHUFFLES = 100
@@ -81,6 +81,7 @@ def _has_suffix(part: str) -> bool:
 def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     config = audit.config
     yield "--layers", ",".join(_layer(name) for name in config["layers"])
+    yield from _reading(config, remarks)
     for name in PLAIN:
         if name not in config and name != "pivot":
             remarks.append(f"--{_option(name)} is not recorded")
@@ -97,6 +98,22 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
     if _few(config):
         remarks.append(f"--shuffles below {MIN_SHUFFLES} can be asked for in Python only")
+
+
+def _reading(config: dict[str, Any], remarks: list[str]) -> Iterator[tuple[str, str]]:
+    """How texts were read: with both renderings the audit holds those of the chat template by themselves."""
+    chat = config.get("chat")
+    for name in ("position", "rendering"):
+        value = (chat or config).get(name)
+        if value is None:
+            remarks.append(f"--{name} is not recorded")
+        else:
+            yield f"--{name}", "both" if chat and name == "rendering" else str(value)
+    if template := (chat or config).get("chat_template"):
+        remarks.append(f"--chat-template was a file: put your path (its text has sha256 {template})")
+        yield "--chat-template", "template.jinja"
+    if config.get("quantize") is not None:
+        yield "--quantize", str(config["quantize"])
 
 
 def _few(config: dict[str, Any]) -> bool:

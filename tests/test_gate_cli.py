@@ -96,8 +96,7 @@ def test_the_options_are_the_rules():
     options = {option for parameter in DOOR.params for option in parameter.opts}
     for name, rule in RULES.items():
         assert f"--{name.replace('_', '-')}" in options
-        known = next(one for one in DOOR.params if one.name == name)
-        assert known.help.split(",")[0].rstrip(".") in rule.about or rule.about.split(":")[0] in known.help
+        assert next(one for one in DOOR.params if one.name == name).help == rule.about
 
 
 def test_rules_come_from_a_file_and_options_stand_above_it(gate, runs):
@@ -126,7 +125,9 @@ def test_several_files_are_written_at_once(gate, runs):
 
 def test_without_a_rules_file_findings_are_shown_at_the_run(gate, runs):
     for run in ("bad", runs / "bad"):
-        place = json.loads(gate(run, "--min-retention", 0.5, "--format", "sarif")[1])["runs"][0]["results"][0]["locations"]
+        place = json.loads(gate(run, "--min-retention", 0.5, "--format", "sarif")[1])["runs"][0]["results"][0][
+            "locations"
+        ]
         assert place[0]["physicalLocation"]["artifactLocation"]["uri"] == "bad/audit.json"
 
 
@@ -167,8 +168,11 @@ def test_what_cannot_be_judged_is_one_line(arguments, code, words, gate):
     [
         (lambda path: path.write_text("{"), "expected JSON"),
         (lambda path: path.write_bytes(path.read_bytes()[:3000]), "expected JSON"),
-        (lambda path: path.write_text(path.read_text("utf-8").replace('"version": 2', '"version": 3')), "version 1 or 2"),
-        (lambda path: path.write_text(path.read_text("utf-8").replace('"level": 0.95', '"level": "high"')), "level"),
+        (
+            lambda path: path.write_text(path.read_text("utf-8").replace('"version": 2', '"version": 3')),
+            "version 1 or 2",
+        ),
+        (lambda path: path.write_text(path.read_text("utf-8").replace('"level": 0.95', '"level": "high"')), "strange"),
         (lambda path: path.rename(path.with_name("run.json")), "no audit.json; expected a finished run"),
     ],
 )
@@ -190,9 +194,10 @@ def test_an_audit_that_was_just_made_is_judged_and_shows_no_text(gate, runs, mon
     plant(monkeypatch, moved({"en": 2.0, "sw": 2.0, "am": 0.0}))
     rows = [row | {"item_id": row["pair_id"]} for row in parallel_rows(n=40, languages=("en", "sw", "am"))]
     (runs / "pairs.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    tiny = make_model(runs / "tiny", seed=0)
-    options = ["--aligned", tiny, "--reference", tiny, "--corpus", "pairs.jsonl", "--controls", "none"]
-    assert gate(*options, "--shuffles", 100, "--out", "made", door="audit")[0] == 0
+    base, tuned = (make_model(runs / f"model{seed}", seed=seed) for seed in (0, 1))
+    options = ["--aligned", tuned, "--reference", base, "--corpus", "pairs.jsonl", "--controls", "none"]
+    code, _, err = gate(*options, "--shuffles", 100, "--out", "made", door="audit")
+    assert code == 0, err
     shown = [
         gate("made", "--min-retention", 0.5, "--languages", code, "--format", name)
         for code in ("sw", "am")

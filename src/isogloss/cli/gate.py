@@ -11,29 +11,26 @@ import typer
 
 from isogloss.cli.options import console, deliver, refuse_place, split
 from isogloss.errors import UsageError, unknown
+from isogloss.gating.rules import RULES, read_rules
 
 
 def gate(
     run: Annotated[Path, typer.Argument(help="A run folder of `isogloss audit`.", show_default=False)],
-    rules: Annotated[Path | None, typer.Option(help="Rules (TOML); options take the place of those at its top.")] = None,
-    min_retention: Annotated[float | None, typer.Option(help="Retention is at least this much, such as 0.5.")] = None,
-    min_gain: Annotated[
-        float | None, typer.Option(help="The gain is at least this much; asked of the pivot too.")
+    rules: Annotated[
+        Path | None, typer.Option(help="Rules (TOML); options take the place of those at its top.")
     ] = None,
+    min_retention: Annotated[float | None, typer.Option(help=RULES["min_retention"].about)] = None,
+    min_gain: Annotated[float | None, typer.Option(help=RULES["min_gain"].about)] = None,
     no_reversed: Annotated[  # noqa: FBT002
-        bool, typer.Option("--no-reversed", help="Alignment lowered separation in no language.")
+        bool, typer.Option("--no-reversed", help=RULES["no_reversed"].about)
     ] = False,
-    no_verdicts: Annotated[
-        str | None, typer.Option(help="No language has one of these verdicts, such as reversed,not-reached.")
+    no_verdicts: Annotated[str | None, typer.Option(help=RULES["no_verdicts"].about)] = None,
+    no_warnings: Annotated[str | None, typer.Option(help=RULES["no_warnings"].about)] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Run folder that --margin and --gain-margin hold this run against.")
     ] = None,
-    no_warnings: Annotated[str | None, typer.Option(help="The run has none of these warnings, such as S009.")] = None,
-    baseline: Annotated[Path | None, typer.Option(help="Run folder that --margin holds this run against.")] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="Retention is not lower than in --baseline by more than this, such as 0.1.")
-    ] = None,
-    gain_margin: Annotated[
-        float | None, typer.Option(help="The gain is not lower than in --baseline by more than this.")
-    ] = None,
+    margin: Annotated[float | None, typer.Option(help=RULES["margin"].about)] = None,
+    gain_margin: Annotated[float | None, typer.Option(help=RULES["gain_margin"].about)] = None,
     languages: Annotated[str | None, typer.Option(help="Judge only these, such as hi,am.")] = None,
     estimand: Annotated[
         str | None, typer.Option(help="Judge metric:components@layer in place of the primary estimand.")
@@ -57,7 +54,6 @@ def gate(
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.gating.formats import FORMATS, format_of  # noqa: PLC0415
     from isogloss.gating.judgement import Policy  # noqa: PLC0415
-    from isogloss.gating.rules import read_rules  # noqa: PLC0415
     from isogloss.gating.table import gate_table  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
     from isogloss.report.terminal import print_paper_table  # noqa: PLC0415

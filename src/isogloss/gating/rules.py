@@ -80,7 +80,7 @@ RULES: dict[str, Rule] = {
         pivot=True,
     ),
     "margin": Rule(
-        about="Retention is not lower than in the baseline by more than this.",
+        about="Retention is not lower than in the baseline by more than this, such as 0.1.",
         reads="loss",
         quantity="retention",
         value="number",

@@ -17,11 +17,10 @@ def gate_table(judgement: Judgement) -> PaperTable:
         title=f"isogloss gate: {judgement.verdict}",
         headings=HEADINGS,
         rows=tuple(
-            (language(one), one.rule, found(one), asked(one.rule, one.asked), one.verdict)
-            for one in judgement.findings
+            (language(one), one.rule, found(one), asked(one.rule, one.asked), one.verdict) for one in judgement.findings
         ),
         left=frozenset(range(len(HEADINGS))),
-        notes=(sentence(judgement), *notes(judgement)),
+        notes=(sentence(judgement), " ".join(notes(judgement))),
     )
 
 

@@ -7,7 +7,7 @@ from isogloss.gating.words import message, notes, sentence
 
 
 def to_github(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
-    """Write one annotation a rule that fails or is inconclusive, since a step may have ten; the sentence stands below."""
+    """Write one annotation a rule that fails or is inconclusive (a step may have ten), then the sentence."""
     levels = {FAIL: "error", INCONCLUSIVE: {"fail": "error", "pass": "notice"}.get(inconclusive, "warning")}
     lines = []
     for verdict, level in levels.items():

@@ -22,8 +22,8 @@ def to_junit(judgement: Judgement, *, place: str, inconclusive: Policy) -> str: 
         "errors": str(count(judgement, INCONCLUSIVE) - skips),
         "skipped": str(skips),
     }
-    root = ET.Element("testsuites", name="isogloss gate", **{k: v for k, v in counts.items() if k != "skipped"})
-    suite = ET.SubElement(root, "testsuite", name=f"isogloss gate: {visible(judgement.subject.corpus)}", **counts)
+    root = ET.Element("testsuites", {"name": "isogloss gate"} | {k: v for k, v in counts.items() if k != "skipped"})
+    suite = ET.SubElement(root, "testsuite", {"name": f"isogloss gate: {visible(judgement.subject.corpus)}"} | counts)
     for finding in judgement.findings:
         _case(suite, finding, "skipped" if inconclusive == "pass" else "error")
     ET.SubElement(suite, "system-out").text = "\n".join([sentence(judgement), *notes(judgement)])

@@ -33,9 +33,7 @@ def to_sarif(judgement: Judgement, *, place: str, inconclusive: Policy) -> str: 
     }
     run = {
         "tool": {"driver": driver},
-        "results": [
-            _result(one, rules.index(one.rule), place) for one in judgement.findings if one.verdict != PASS
-        ],
+        "results": [_result(one, rules.index(one.rule), place) for one in judgement.findings if one.verdict != PASS],
         "properties": {"verdict": judgement.verdict, "sentence": sentence(judgement)},
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=1) + "\n"

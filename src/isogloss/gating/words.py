@@ -1,4 +1,4 @@
-"""Findings and judgements in words: what every format says in the same way. Nothing in them is hidden or breaks a line."""
+"""Findings and judgements in words: what all formats say alike. Nothing in them is hidden or breaks a line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from isogloss.report.visible import visible
 
 WHOLE = "whole run"
 DIGITS = {"retention": 2, "gain": 3}
+MOST_DIGITS = 6
 
 
 def language(finding: Finding) -> str:
@@ -38,7 +39,7 @@ def asked(rule: str, value: Value) -> str:
 def _digits(rule: str, value: float) -> int:
     """Digits for what was asked: as for what was found, and more if the number has more."""
     least = DIGITS[RULES[rule].quantity]
-    return next((digits for digits in range(least, 7) if round(value, digits) == value), 7)
+    return next((digits for digits in range(least, MOST_DIGITS) if round(value, digits) == value), MOST_DIGITS)
 
 
 def found(finding: Finding) -> str:
@@ -46,15 +47,27 @@ def found(finding: Finding) -> str:
     rule = RULES[finding.rule]
     parts = [visible(word) for word in finding.words]
     if rule.value == "codes":
-        parts = [", ".join(parts)] if parts else ["none"]
+        parts = [", ".join(parts)] if parts or finding.reason else ["none"]
     if not math.isnan(finding.value):
-        digits = DIGITS[rule.quantity]
-        form = f"{'' if rule.quantity == 'retention' and rule.reads != 'loss' else '+'}.{digits}f"
+        form = f"{'' if rule.quantity == 'retention' and rule.reads != 'loss' else '+'}.{_digits_found(finding)}f"
         about = "≈" if finding.approximate else ""
         parts.append(f"{finding.value:{form}} {about}[{finding.low:{form}}, {finding.high:{form}}]")
     if finding.reason:
-        parts = [*(parts if finding.words or not math.isnan(finding.value) else []), visible(finding.reason)]
-    return "; ".join(parts)
+        parts.append(visible(finding.reason))
+    return "; ".join(part for part in parts if part)
+
+
+def _digits_found(finding: Finding) -> int:
+    """Digits that tell bounds from what was asked, which may lie close to one of them."""
+    least = DIGITS[RULES[finding.rule].quantity]
+    if not isinstance(finding.asked, float):
+        return least
+    edge = -finding.asked if RULES[finding.rule].reads == "loss" else finding.asked
+    return next((digits for digits in range(least, MOST_DIGITS) if _told_apart(finding, edge, digits)), MOST_DIGITS)
+
+
+def _told_apart(finding: Finding, edge: float, digits: int) -> bool:
+    return all(bound == edge or round(bound, digits) != round(edge, digits) for bound in (finding.low, finding.high))
 
 
 def message(finding: Finding) -> str:
@@ -66,18 +79,16 @@ def message(finding: Finding) -> str:
 
 def sentence(judgement: Judgement) -> str:
     """Say what the gate says, and of which rules and languages."""
-    groups = {word: _by_rule([one for one in judgement.findings if one.verdict == word]) for word in (FAIL, INCONCLUSIVE)}
-    total = len(judgement.findings)
     if judgement.verdict == PASS:
-        return f"Pass: all {total} findings hold." if total > 1 else "Pass: what was asked holds."
-    said = {FAIL: "fails", INCONCLUSIVE: "cannot be judged from these texts"}
-    parts = [f"{names} {said[word]}" for word, names in groups.items() if names]
-    return f"{judgement.verdict.capitalize()}: {'; '.join(parts)}."
+        total = len(judgement.findings)
+        return f"Pass: all {total} findings hold what is asked." if total > 1 else "Pass: what is asked holds."
+    said = {word: _by_rule([one for one in judgement.findings if one.verdict == word]) for word in (FAIL, INCONCLUSIVE)}
+    return " ".join(f"{word.capitalize()}: {names}." for word, names in said.items() if names)
 
 
 def _by_rule(findings: Sequence[Finding]) -> str:
     rules = dict.fromkeys(one.rule for one in findings)
-    return ", ".join(f"{rule} ({', '.join(_codes(findings, rule))})" for rule in rules)
+    return "; ".join(f"{rule} in {', '.join(_codes(findings, rule))}" for rule in rules)
 
 
 def _codes(findings: Sequence[Finding], rule: str) -> list[str]:
@@ -86,19 +97,19 @@ def _codes(findings: Sequence[Finding], rule: str) -> list[str]:
 
 def notes(judgement: Judgement) -> list[str]:
     """Say what a reader must know: what was judged, how often a fail is wrong, what to do, and the remarks."""
-    subject = judgement.subject
-    against = f", held against run {judgement.baseline.run} ({_models(judgement.baseline.models)})" \
-        if judgement.baseline else ""  # fmt: skip
-    lines = [
-        f"Run {subject.run}: {visible(subject.corpus)}, {_models(subject.models)}; {visible(subject.estimand)}{against}."
-    ]
+    subject, base = judgement.subject, judgement.baseline
+    against = f", held against run {base.run} ({_models(base.models)})" if base else ""
+    judged = f"{visible(subject.corpus)}, {_models(subject.models)}; {visible(subject.estimand)}"
+    lines = [f"Run {subject.run}: {judged}{against}."]
     if judgement.wrong:
         lines.append(
             "A rule on a number passes if the whole interval holds what is asked, and fails if none of it does. "
             f"The chance that any of these findings fails wrongly is at most {percent(judgement.wrong)}."
         )
     if any(one.verdict == INCONCLUSIVE and not one.reason for one in judgement.findings):
-        lines.append("Where the interval holds both, these texts cannot say; four times as many halve it.")
+        lines.append(
+            "An interval with room on both sides of what is asked is inconclusive; four times as many texts halve it."
+        )
     return [*lines, *judgement.remarks]
 
 

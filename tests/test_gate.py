@@ -329,6 +329,7 @@ def test_another_number_can_be_judged_and_is_said_not_to_be_the_primary():
     assert judgement.subject.estimand == "auroc@4-post"
     assert "not the primary estimand" in judgement.remarks[0]
     assert "2 languages together" in judgement.remarks[1]
+    assert "log odds" in judgement.remarks[2]
     assert isogloss.gate(run, {"min_gain": 0.5}).remarks == ()
     assert str(choose_estimand(run, "between_class_variance:10@4-post")) == "between_class_variance:10@4-post"
 

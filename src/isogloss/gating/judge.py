@@ -87,6 +87,8 @@ def _remarks(case: Case, asked: Mapping[str, Asked], found: Sequence[Finding]) -
         if gains:
             level = percent(float(case.audit.config["level"]))
             yield f"Intervals of gains are widened so that they hold for {max(gains)} languages together with {level}."
+            if case.audit.find(kind="gain", metric=case.estimand.metric, scale="logit"):
+                yield "These gains are differences of log odds."
     if any(one.approximate for one in found):
         yield "≈: approximate intervals; they may cover less than they say."
     if case.baseline is not None:

@@ -417,6 +417,12 @@ def test_a_fail_uses_the_widened_bounds():
     one = {"min_gain": 0.5, "estimand": "auroc", "languages": ["hi"]}
     assert isogloss.gate(run, one).verdict == "fail"
     assert isogloss.gate(run, one | {"languages": ["hi", "de"]}).verdict == "inconclusive"
+    # Two rules on gains read one set of bounds, however many languages each is asked of.
+    both = {"language": {"hi": {"min_gain": 0.5}}, "gain_margin": 9.0, "estimand": "auroc"}
+    old = replace(run, models=run_of({"hi": None}, name="old").models)
+    judged = isogloss.gate(run, both, baseline=old)
+    assert {one.verdict for one in judged.findings if one.rule == "min_gain"} == {"inconclusive"}
+    assert judged.wrong == pytest.approx(0.1)
 
 
 def test_a_difference_takes_the_bounds_that_lie_worst():

@@ -43,15 +43,24 @@ def gate(audit: Audit, rules: Rules | Mapping[str, Any], *, baseline: Audit | No
     """
     rules = rules if isinstance(rules, Rules) else rules_from(rules)
     asked = settle(audit, rules, baseline)
-    case = Case(audit=audit, baseline=baseline, estimand=choose_estimand(audit, rules.estimand))
+    estimand = choose_estimand(audit, rules.estimand)
+    case = Case(audit=audit, baseline=baseline, estimand=estimand, together=_together(asked))
     found = [finding for name, codes in asked.items() for finding in JUDGES[RULES[name].reads](case, name, codes)]
     return Judgement(
         findings=tuple(sorted(found, key=lambda one: VERDICTS.index(one.verdict))),
         subject=_subject(audit, case.estimand),
         baseline=_subject(baseline, case.estimand) if baseline else None,
         wrong=_wrong(case, asked),
-        remarks=tuple(_remarks(case, asked, found)),
+        remarks=tuple(_remarks(case, found)),
     )
+
+
+def _together(asked: Mapping[str, Asked]) -> dict[str, int]:
+    """Count the languages that are judged by each quantity."""
+    codes: dict[str, set[str]] = {}
+    for name, mine in asked.items():
+        codes.setdefault(RULES[name].quantity, set()).update(mine)
+    return {quantity: len(mine) for quantity, mine in codes.items()}
 
 
 def _subject(audit: Audit, estimand: Estimand) -> Subject:
@@ -73,20 +82,19 @@ def _wrong(case: Case, asked: Mapping[str, Asked]) -> float:
                 if one is not None:
                     key = one is case.audit, RULES[name].quantity, case.estimand_of(name)
                     sets[key] = 1 - float(one.config["level"])
-    return sum(sets.values())
+    return round(sum(sets.values()), 9)  # 1 - .95 is not .05
 
 
-def _remarks(case: Case, asked: Mapping[str, Asked], found: Sequence[Finding]) -> Iterator[str]:
+def _remarks(case: Case, found: Sequence[Finding]) -> Iterator[str]:
     primary = primary_estimand(case.audit)
     if case.estimand != primary:
         yield (
             f"Judged: {visible(str(case.estimand))}, which is not the primary estimand of the run "
             f"({visible(str(primary))}). Choose it before you see a result."
         )
-        gains = [len(codes) for name, codes in asked.items() if RULES[name].quantity == "gain"]
-        if gains:
+        if gains := case.together.get("gain"):
             level = percent(float(case.audit.config["level"]))
-            yield f"Intervals of gains are widened so that they hold for {max(gains)} languages together with {level}."
+            yield f"Intervals of gains are widened so that they hold for {gains} languages together with {level}."
             if case.audit.find(kind="gain", metric=case.estimand.metric, scale="logit"):
                 yield "These gains are differences of log odds."
     if any(one.approximate for one in found):

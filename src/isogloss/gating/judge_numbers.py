@@ -27,14 +27,14 @@ Read = Callable[[Bounds], Verdict]
 def judge_bounds(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
     """Judge a rule that asks for at least so much."""
     for code, least in asked.items():
-        bounds = case.bounds(name, code, together=len(asked))
+        bounds = case.bounds(name, code)
         yield _finding(name, code, least, bounds, at_least(_number(least)))
 
 
 def judge_loss(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
     """Judge a rule that asks for no more than so much less than the baseline has."""
     for code, margin in asked.items():
-        bounds = case.bounds(name, code, together=len(asked))
+        bounds = case.bounds(name, code)
         yield _finding(name, code, margin, bounds, at_least(-_number(margin)))
 
 
@@ -53,7 +53,7 @@ def judge_verdict(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
             known = FAIL if verdict in forbidden else PASS
             yield Finding(rule=name, language=code, verdict=known, asked=value, words=(verdict,))
         else:
-            bounds = case.bounds(name, code, together=len(asked))
+            bounds = case.bounds(name, code)
             yield _finding(name, code, value, bounds, outside(regions), words=(verdict,))
 
 

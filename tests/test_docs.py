@@ -2,14 +2,18 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from families import FAMILIES
 from isogloss.cli.app import app
 from isogloss.corpora.sources import CORPORA
+from isogloss.gating.formats import FORMATS
+from isogloss.gating.rules import RULES, rules_from
 from isogloss.models.pairs import MODEL_PAIRS
 from isogloss.notices import NOTICES
 from isogloss.separation.controls import CONTROLS
@@ -19,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 METHODS = (ROOT / "docs" / "methods.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 REPORT = (ROOT / "docs" / "report.md").read_text("utf-8")
+GATE = (ROOT / "docs" / "gate.md").read_text("utf-8")
 DOORS = typer.main.get_command(app)
 
 
@@ -59,7 +64,7 @@ def commands(text):
     return [line for line in lines if line.startswith("isogloss ")]
 
 
-@pytest.mark.parametrize("line", [*commands(README), *commands(REPORT)])
+@pytest.mark.parametrize("line", [*commands(README), *commands(REPORT), *commands(GATE)])
 def test_every_command_that_is_shown_is_one(line):
     _, name, *arguments = shlex.split(line, comments=True)
     DOORS.commands[name].make_context(name, arguments)
@@ -78,8 +83,37 @@ def test_the_report_is_documented_with_all_its_options(name):
     assert [option for option in options if option not in REPORT] == []
 
 
-@pytest.mark.parametrize("text", [REPORT, METHODS], ids=["report", "methods"])
+@pytest.mark.parametrize("text", [REPORT, METHODS, GATE], ids=["report", "methods", "gate"])
 def test_links_of_other_pages_exist(text):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):
             assert (ROOT / "docs" / target).exists(), target
+
+
+def test_the_gate_is_documented_with_all_its_rules_and_formats():
+    for name, rule in RULES.items():
+        assert f"| `{name}` | {rule.about} | `{name} = " in GATE
+    for name, one in FORMATS.items():
+        assert f"| {name} | {one.ending}" in GATE
+    options = [option for parameter in DOORS.commands["gate"].params for option in parameter.opts]
+    rules = {f"--{name.replace('_', '-')}" for name in RULES}
+    others = [option for option in options if option.startswith("--") and option not in rules]
+    assert [option for option in others if option not in GATE] == []
+
+
+def test_the_rules_and_files_for_pipelines_that_are_shown_can_be_read():
+    blocks = re.findall(r"^```(toml|yaml)\n(.*?)^```", GATE, re.MULTILINE | re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["toml", "yaml", "yaml", "yaml"]
+    rules_from(tomllib.loads(blocks[0][1]))
+    for rule in re.findall(r"\| `(\w+ = .*?)` \|$", GATE, re.MULTILINE):
+        rules_from(tomllib.loads(rule))
+    workflow, gitlab, hooks = (yaml.safe_load(text) for _, text in blocks[1:])
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))["inputs"]
+    (step,) = [one for one in workflow["jobs"]["reach"]["steps"] if one.get("id") == "gate"]
+    assert set(step["with"]) <= set(inputs)
+    (hook,) = hooks["repos"][0]["hooks"]
+    shown = [hook["entry"], *gitlab["reach"]["script"], f"isogloss gate RUN {step['with']['arguments']}"]
+    shown.append(f"isogloss audit {step['with']['audit']}")
+    for line in shown:
+        _, name, *arguments = shlex.split(line)
+        DOORS.commands[name].make_context(name, arguments)

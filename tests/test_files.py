@@ -217,3 +217,7 @@ def test_scratch_folder_is_on_the_same_file_system(tmp_path):
     with staged_folder(tmp_path / "one") as scratch:
         assert scratch.parent == tmp_path
         assert scratch.name.startswith(".")
+
+
+def test_text_that_has_no_utf_8_can_still_be_told_apart():
+    assert sha256_text("\ud800") != sha256_text("\ud801")

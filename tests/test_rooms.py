@@ -23,6 +23,7 @@ ROOMS = (
     ("results",),
     ("tuning",),
     ("report",),
+    ("gating",),
     ("auditing",),
     ("recipes",),
     ("cli", "__init__", "__main__"),
@@ -34,10 +35,12 @@ ONLY = {
     "separation": {"errors", "separation"},
     "report": {"errors", "notices", "corpora", "results", "report"},
     "results": {"errors", "files", "notices", "results"},
+    "gating": {"errors", "notices", "files", "corpora", "separation", "results", "report", "gating"},
 }
 FORBIDDEN = {
     "separation": {"torch", "transformers", "polars", "pathlib", "os", "io"},
     "report": {"torch", "transformers"},
+    "gating": {"torch", "transformers"},
 }
 
 

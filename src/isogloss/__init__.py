@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from isogloss.corpora.load import load_corpus as load_corpus
     from isogloss.corpora.sources import CORPORA as CORPORA
     from isogloss.errors import IsoglossError as IsoglossError
+    from isogloss.gating.judge import gate as gate
+    from isogloss.gating.rules import read_rules as read_rules
     from isogloss.models.pairs import MODEL_PAIRS as MODEL_PAIRS
     from isogloss.models.pairs import ModelPair as ModelPair
     from isogloss.models.pairs import ModelRef as ModelRef
@@ -51,9 +53,11 @@ _HOMES = {
     "audit": "isogloss.auditing.audit",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.activations.fill",
+    "gate": "isogloss.gating.judge",
     "load_corpus": "isogloss.corpora.load",
     "metrics": "isogloss.separation.metrics",
     "read_recipe": "isogloss.recipes.recipe",
+    "read_rules": "isogloss.gating.rules",
     "run_recipe": "isogloss.recipes.run",
     "sensitivity": "isogloss.auditing.sensitivity",
     "tune": "isogloss.tuning.train",

@@ -42,7 +42,8 @@ def cache_root() -> Path:
 
 def sha256_text(text: str) -> str:
     """Hash of a text's UTF-8 bytes, as 64 hex digits."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    # JSON from strangers may hold half of a surrogate pair, which has no UTF-8 but can still be told apart.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sha256_file(path: Path) -> str:

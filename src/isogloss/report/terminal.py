@@ -45,6 +45,8 @@ STYLES = {
     "reversed": "red",
     "confounded": "magenta",
     "inconclusive": "dim",
+    "pass": "green",
+    "fail": "red",
 }
 
 

@@ -1,0 +1,63 @@
+"""Runs for the gate, made by hand: intervals with the methods that audits write."""
+
+from dataclasses import replace
+
+from handmade import HERE, PRIMARY, PROBE, estimate, make_audit
+from isogloss.auditing.comparisons import FIELLER, POINTWISE, TOGETHER
+from isogloss.results import NAN, Estimate, LanguageVerdict, Row
+
+METHODS = {"gain": TOGETHER, "retention": f"{FIELLER}, items paired"}
+WIDE_GAIN = (0.25, 0.2, 0.3)
+
+
+def number(kind, code, interval, *, sample="all", method=None, place=HERE, **more):
+    """A gain or retention with its interval; None for one that does not exist."""
+    found = (
+        Estimate(value=NAN, n=84, seed=0, reason="the pivot's gain is not clear of zero")
+        if interval is None
+        else estimate(*interval, method=method or METHODS[kind], **more)
+    )
+    return Row(kind=kind, language=code, estimate=found, sample=sample, **place)
+
+
+def score(code):
+    return Row(kind="score", language=code, model="aligned", estimate=estimate(0.3, 0.25, 0.35), **HERE)
+
+
+def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/base-it", **changes):
+    """A run in which languages other than en keep these intervals of retention.
+
+    Args:
+        kept: language -> (value, low, high) or None.
+        verdicts: language -> word; "lagging" where it says nothing.
+        matched: language -> interval of retention on matched texts.
+        gains: language -> interval of the gain.
+        more: further rows.
+        name: of the aligned model, which decides its hash.
+    """
+    rows = [score("en"), number("gain", "en", WIDE_GAIN)]
+    for code, interval in kept.items():
+        rows += [score(code), number("gain", code, (gains or {}).get(code, WIDE_GAIN))]
+        rows.append(number("retention", code, interval))
+    rows += [number("retention", code, one, sample="matched") for code, one in (matched or {}).items()]
+    words = {code: (verdicts or {}).get(code, "lagging") for code in kept}
+    said = [LanguageVerdict(language="en", verdict="pivot")]
+    said += [LanguageVerdict(language=code, verdict=word) for code, word in words.items()]
+    models = {
+        "reference": {"name": "org/base", "revision": "r0", "sha256": "a0"},
+        "aligned": {"name": name, "revision": "r1", "sha256": f"hash of {name}"},
+    }
+    return make_audit([*rows, *more], said, **{"models": models} | changes)
+
+
+def control(code, metric):
+    return Row(kind="control", language=code, metric=metric, estimate=estimate(0.6, 0.5, 0.7))
+
+
+def alone(run):
+    """The same run of an aligned model without a reference."""
+    rows = tuple(row for row in run.rows if row.kind in {"score", "control"})
+    return replace(run, rows=rows, verdicts=(), models={"reference": None, "aligned": run.models["aligned"]})
+
+
+__all__ = ["HERE", "METHODS", "POINTWISE", "PRIMARY", "PROBE", "alone", "control", "number", "run_of", "score"]

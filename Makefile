@@ -23,7 +23,7 @@ audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -32,10 +32,10 @@ FLAT, ROOM = 1.05, 2.5
 
 
 def made_up(count: int, folder: Path) -> Corpus:
-    """Write and load a corpus of different short texts, half of them called harmful."""
+    """Write and load a corpus of different short texts of one length, half of them called harmful."""
     path = folder / "texts.jsonl"
     rows = [
-        {"text": f"text number {i} of many", "language": "en", "label": "toxic" if i % 2 else "neutral"}
+        {"text": f"text number {i:05d} of many", "language": "en", "label": "toxic" if i % 2 else "neutral"}
         for i in range(count)
     ]
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")

@@ -1,11 +1,15 @@
 """Tiny random models and small corpora: no test needs the network or a real model unless it says so."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core; matrices this small wait longer for a second
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -14,6 +18,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def own_cache(tmp_path_factory, monkeypatch):
     """Keep the user's cache out of the tests."""
     monkeypatch.setenv("ISOGLOSS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    """Print as into a pipe, whatever the width of the terminal that the tests were started in."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture(scope="session")

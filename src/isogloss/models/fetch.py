@@ -6,7 +6,6 @@ once into the user's cache, keyed by its sha256.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from isogloss.errors import ModelError
 from isogloss.files import cache_root, sha256_file, sha256_text
 from isogloss.hub import Snapshot, download
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
+from isogloss.models.tune_record import read_tune_record
 
 #: What is asked of the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
@@ -87,7 +87,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
             folder, revision = _download(ref.base, ref.revision)
         check_model_folder(folder)
         base_sha256 = folder_sha256(folder)
-    adapter = _adapter_folder(ref.adapter) if ref.adapter else None
+    adapter = adapter_folder(ref.adapter) if ref.adapter else None
     return Checkpoint(
         ref=ref,
         folder=folder,
@@ -96,7 +96,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         adapter_folder=adapter,
         adapter_sha256=folder_sha256(adapter) if adapter else None,
         revision=revision,
-        trained_on=_trained_on(adapter) if adapter else None,
+        trained_on=read_tune_record(adapter).get("base_sha256") if adapter else None,
     )
 
 
@@ -193,7 +193,12 @@ def _gguf_file(path: Path) -> Path:
     return path
 
 
-def _adapter_folder(adapter: str) -> Path:
+def adapter_folder(adapter: str) -> Path:
+    """Find, or download, the folder of a PEFT adapter.
+
+    Raises:
+        ModelError: there is none, or it has no safetensors.
+    """
     if adapter.startswith(EMBEDDED):
         name = adapter.removeprefix(EMBEDDED)
         if name not in EMBEDDED_ADAPTERS:
@@ -215,11 +220,6 @@ def _adapter_folder(adapter: str) -> Path:
             do="save the adapter again with a current peft",
         )
     return folder
-
-
-def _trained_on(adapter: Path) -> str | None:
-    record = adapter / "isogloss_tune.json"
-    return json.loads(record.read_text("utf-8")).get("base_sha256") if record.is_file() else None
 
 
 def _download(name: str, revision: str | None) -> Snapshot:

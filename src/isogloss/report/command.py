@@ -60,6 +60,12 @@ def _corpus(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     yield "--languages", ",".join(audit.languages)
 
 
+def named_sources(audit: Audit) -> Sequence[str] | None:
+    """List what `load_corpus` can read again by name alone; None if a part of the corpus was a local file."""
+    parts = _parts(str(audit.corpus["name"]))
+    return parts if all(part in CORPORA or _on_hub(part) for part in parts) else None
+
+
 def _parts(name: str) -> Sequence[str]:
     """Part a name at its plus signs if every part is a source by itself, as `load_corpus` joins them.
 
@@ -86,6 +92,8 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
             remarks.append(f"--{_option(name)} is not recorded")
         elif config.get(name) is not None:
             yield f"--{_option(name)}", str(config[name])
+    if "trained_texts" in config:
+        yield "--trained-texts", str(config["trained_texts"])
     for name in LISTS:
         chosen = config.get(name)
         if chosen is None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import polars as pl
+
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
 from isogloss.errors import CorpusError
@@ -18,7 +22,9 @@ def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
     Raises:
         CorpusError: the texts, labels or ids are not those of the audit.
     """
-    sample = balance(corpus, per_class=audit.config.get("per_class"), seed=audit.config["seed"])
+    left_out = audit.corpus.get("left_out", ())
+    whole = replace(corpus, frame=corpus.frame.filter(~pl.col("text_id").is_in(list(left_out)))) if left_out else corpus
+    sample = balance(whole, per_class=audit.config.get("per_class"), seed=audit.config["seed"])
     if sample.sha256 != audit.corpus["sha256"]:
         raise CorpusError(
             f"corpus {corpus.name}",

@@ -48,7 +48,7 @@ def test_what_cannot_be_had_is_nan():
 
 
 def test_the_bound_of_a_rise_holds_about_as_often_as_it_says():
-    """60 texts, a true rise of 1 %: the bound is at or above it in 95 % of 1,000 draws (Monte-Carlo error 0.7 points)."""
+    """60 texts, a true rise of 1 %: the bound covers it in 95 % of 1,000 draws (Monte-Carlo error 0.7 points)."""
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(1000):

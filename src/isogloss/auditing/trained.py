@@ -8,8 +8,8 @@ from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
 from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair
-from isogloss.models.tune_record import TrainedTexts
 from isogloss.models.trained import leave_out_trained, mark_trained, trained_by
+from isogloss.models.tune_record import TrainedTexts
 from isogloss.notices import Notice
 
 #: What can be done about them.
@@ -47,10 +47,10 @@ def draw_sample(
     if n and choice == "refuse":
         raise ModelError(
             "model pair",
-            found=f"an adapter that was trained on {n} of the {len(sample)} texts of {sample.name} that would be scored",
+            found=f"an adapter that was trained on {n} of the {len(sample)} texts of {sample.name} to be scored",
             expected="texts that it has never seen",
-            do="leave them and their twins out with --trained-texts drop, or score them with --trained-texts allow, which "
-            "marks the run",
+            do="leave them and their twins out with --trained-texts drop, or score them with --trained-texts allow, "
+            "which marks the run",
         )
     return _noted(sample, "M007", f"{n} of {len(sample)} texts") if n else sample, left_out
 

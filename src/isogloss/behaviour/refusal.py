@@ -32,7 +32,8 @@ class AnswerLikelihoods:
     @property
     def per_token(self) -> np.ndarray:
         """Mean over the answer's tokens, float64 (texts, answers): short and long answers can be compared."""
-        return self.total / self.tokens
+        found: np.ndarray = self.total / self.tokens
+        return found
 
 
 def answer_ids(
@@ -108,7 +109,8 @@ def refusal_log_odds(refusals: np.ndarray, engaged: np.ndarray) -> np.ndarray:
     >>> refusal_log_odds(np.log([[0.2, 0.4]]), np.log([[0.1]])).round(6) == np.log(3).round(6)
     array([ True])
     """
-    return _log_mean_exp(refusals) - _log_mean_exp(engaged)
+    odds: np.ndarray = _log_mean_exp(refusals) - _log_mean_exp(engaged)
+    return odds
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ def _units(frame: pl.DataFrame) -> list[str]:
 
 
 def _fraction(seed: int, unit: str) -> float:
-    return int(sha256_text(f"split {seed}:{unit}")[: BITS // 4], 16) / 2**BITS
+    return int(sha256_text(f"split {seed}:{unit}")[: BITS // 4], 16) / float(2**BITS)
 
 
 def _check(name: str, code: str, kept: int, out: int, holdout: float) -> None:

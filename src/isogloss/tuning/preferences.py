@@ -69,12 +69,13 @@ def preferences(
 
 
 def _draw(corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Generator) -> list[dict[str, str | bool]]:
-    """Draw `wanted` harmful texts of a language and as many harmless ones: twins of each other where there are twins."""
+    """Draw `wanted` harmful texts of a language and as many harmless ones, their twins where there are twins."""
     part = corpus.part(code)
     harmful, harmless = part.filter(pl.col("harmful")), part.filter(~pl.col("harmful"))
     if corpus.twins:
         harmful, harmless = harmful.sort("pair_id"), harmless.sort("pair_id")
-    _check(corpus.name, code, wanted, passes, harmful.height, harmless.height)
+    sizes = harmful.height, harmless.height
+    _check(corpus.name, code, wanted, passes, sizes)
     rows = _rounds(rng, harmful.height, wanted)
     others = rows if corpus.twins else _rounds(rng, harmless.height, wanted)
     return [
@@ -92,7 +93,8 @@ def _rounds(rng: np.random.Generator, size: int, wanted: int) -> list[int]:
     return found[:wanted]
 
 
-def _check(name: str, code: str, wanted: int, passes: int, harmful: int, harmless: int) -> None:
+def _check(name: str, code: str, wanted: int, passes: int, sizes: tuple[int, int]) -> None:
+    harmful, harmless = sizes
     if code not in answered_languages():
         raise CorpusError(
             "preferences",

@@ -1,10 +1,10 @@
 """The state of a training that is not finished: checkpoints beside `--out`, from which the same command goes on.
 
     OUT.partial/tune.json            what is trained: another recipe, corpus, base or library is refused
-    OUT.partial/checkpoint-<step>/   adapter (safetensors), optimiser, scheduler, generators, and whole.json, written last
+    OUT.partial/checkpoint-<step>/   adapter (safetensors), optimiser, scheduler, generators; whole.json, written last
 
-transformers writes the optimiser and the generators as torch pickles; they are loaded with `weights_only=True`, only from
-a checkpoint whose files have the hashes in its whole.json, and the folder is removed when the adapter is there.
+transformers writes the optimiser and the generators as torch pickles; it loads them with `weights_only=True`, and only
+from a checkpoint whose files have the hashes in its whole.json. The folder is removed when the adapter is there.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def tune(
 ) -> Path:
     """Train an adapter that refuses harmful and engages with harmless text in the chosen languages.
 
-    Writes a PEFT adapter folder with `isogloss_tune.json` (recipe, hashes of base and corpus, all texts that were trained
-    on by what they say, rule and seed of the split, and the log). The folder appears only when the training is
+    Writes a PEFT adapter folder with `isogloss_tune.json` (recipe, hashes of base and corpus, all texts that were
+    trained on by what they say, rule and seed of the split, and the log). The folder appears only when the training is
     complete. Until then its state is in `OUT.partial`, and the same call goes on from the last checkpoint there, to the
     same bytes as without the interruption.
 

@@ -87,11 +87,12 @@ def make_trainer(
     """
     trl = load_trl()
     start, new = _adapter(model, checkpoint, config)
-    trainer_class, config_class, own = {
+    table: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         "dpo": (trl.DPOTrainer, trl.DPOConfig, {"beta": config.beta}),
         "kto": (trl.KTOTrainer, trl.KTOConfig, {"beta": config.beta}),
         "sft": (trl.SFTTrainer, trl.SFTConfig, {"completion_only_loss": True}),
-    }[config.loss]
+    }
+    trainer_class, config_class, own = table[config.loss]
     arguments = config_class(
         output_dir=str(state),
         max_steps=config.steps,
@@ -129,7 +130,7 @@ def make_trainer(
 
 
 def _adapter(model: LoadedModel, checkpoint: Checkpoint, config: TuneConfig) -> tuple[Any, LoraConfig | None]:
-    """Return the model to train and the settings of a new adapter, or the model with the adapter that is gone on from."""
+    """Return the model to train and the settings of a new adapter, or the model with the one that is gone on from."""
     causal = model.causal.train()
     if checkpoint.adapter_folder is None:
         return causal, LoraConfig(

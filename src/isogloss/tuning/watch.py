@@ -22,6 +22,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     """Forwards the trainer's steps to our progress display, those of an earlier process at once."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
+        """Take what is called with a number of steps."""
         self.advance = advance
 
     def on_train_begin(self, args: object, state: Any, control: object, **_: object) -> None:  # noqa: ANN401 - untyped

@@ -60,9 +60,9 @@ def print_guards(
     show(_line(one) for one in found.languages)
     note = (
         f"Before → after, on at most {texts} texts a class that no adapter of the pair was trained on. [up to]: "
-        "one-sided 95 % upper bound, of each language alone. bits/char: what the model needs to write a character of harmless "
-        "text; over-refusal: harmless texts after which it finds the table's refusals likelier than engaged answers; "
-        "refused: harmful texts of which that is true; margin: their median log-odds. A claim of under "
+        "one-sided 95 % upper bound, of each language alone. bits/char: what the model needs to write a character of "
+        "harmless text; over-refusal: harmless texts after which it finds the table's refusals likelier than engaged "
+        "answers; refused: harmful texts of which that is true; margin: their median log-odds. A claim of under "
         f"{LIMIT:.0%} needs {found.needed} texts without a single refusal."
     )
     if generate:

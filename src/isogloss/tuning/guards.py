@@ -26,9 +26,9 @@ LIMIT, UTILITY_LIMIT = 0.05, 0.03
 
 #: Printed with every gain of a tuned model, and in docs/tune.md.
 WARNING = (
-    "Tuning on harmful against harmless text can fool a measure of how far apart they lie, for it trains what is measured. "
-    "Believe a gain that also shows on another corpus, with another read-out (--position mean, --layers), and in languages "
-    "that were held out."
+    "Tuning on harmful against harmless text can fool a measure of how far apart they lie, for it trains what is "
+    "measured. Believe a gain that also shows on another corpus, with another read-out (--position mean, --layers), "
+    "and in languages that were held out."
 )
 
 

@@ -77,13 +77,8 @@ def tune(
         CorpusError: see `split_corpus` and `preferences`.
         ModelError: see `load_model`; the adapter belongs to another base; or the training diverges.
     """
-    load_trl()
-    check_reporter(report_to)
     config, out = config or TuneConfig(), Path(out)
-    if out.exists():
-        raise StoreError(
-            f"adapter {out}", found="something there already", expected="a new folder", do="choose another --out"
-        )
+    _check(out, report_to)
     part, _ = split_corpus(_in_languages(corpus, config), holdout=config.holdout, seed=config.split_seed)
     checkpoint = fetch(base)
     records, n_cut = _records(part, config, load_tokenizer(checkpoint, track))
@@ -114,6 +109,16 @@ def tune(
         write_adapter(trainer.model, out, checkpoint, about, trained)
         remove(state)
     return out
+
+
+def _check(out: Path, report_to: str) -> None:
+    """Refuse early what would fail late."""
+    load_trl()
+    check_reporter(report_to)
+    if out.exists():
+        raise StoreError(
+            f"adapter {out}", found="something there already", expected="a new folder", do="choose another --out"
+        )
 
 
 def _in_languages(corpus: Corpus, config: TuneConfig) -> Corpus:

@@ -7,12 +7,14 @@ import polars as pl
 import pytest
 
 import isogloss
+from handmade import small_audit
 from isogloss.auditing.trained import draw_sample
 from isogloss.corpora.corpus import content_key, text_id
-from isogloss.errors import CorpusError, ModelError, UsageError
+from isogloss.errors import CorpusError, ModelError, StoreError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.trained import leave_out_trained, mark_trained, trained_by
 from isogloss.models.tune_record import TrainedTexts, trained_texts
+from isogloss.report.sound import refuse_unsound
 from isogloss.report.texts import audited_texts
 
 
@@ -121,6 +123,13 @@ def test_a_strange_record_is_one_line(content, tmp_path):
     (tmp_path / "isogloss_tune.json").write_text(content)
     with pytest.raises(ModelError, match=r"isogloss_tune\.json: found .*remove this file"):
         trained_texts(tmp_path)
+
+
+def test_a_run_that_left_out_something_strange_is_refused():
+    for strange in (3, [3], "all"):
+        corpus = {"name": "mini", "sha256": "c0", "left_out": strange}
+        with pytest.raises(StoreError, match="left_out that is no list of words"):
+            refuse_unsound(small_audit(corpus=corpus))
 
 
 def test_an_audit_refuses_drops_and_marks(corpus, pair_of, tmp_path):

@@ -104,6 +104,7 @@ def tune(
     )
     wanted = dict.fromkeys((*config.trained_languages, *asked.languages))
     texts = isogloss.load_corpus(asked.corpus, languages=tuple(wanted), columns=columns(column))
+    held_out = split_corpus(texts, holdout=holdout, seed=split_seed)[1] or texts if guard_texts else texts
     base = ModelRef.parse(asked.model)
     start = ModelRef(base=base.base, revision=base.revision, adapter=adapter or base.adapter)
     folder = isogloss.tune(
@@ -118,10 +119,9 @@ def tune(
     )
     typer.echo(f"Wrote {folder}", err=True)
     if guard_texts:
-        _, held_out = split_corpus(texts, holdout=holdout, seed=split_seed)
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))
         pair = ModelPair(name="tuned", reference=start, aligned=tuned, source="isogloss tune")
-        print_guards(pair, held_out or texts, texts=guard_texts, generate=generate, device=device, as_json=False)
+        print_guards(pair, held_out, texts=guard_texts, generate=generate, device=device, as_json=False)
 
 
 @dataclass(frozen=True, kw_only=True)

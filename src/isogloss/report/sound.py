@@ -60,6 +60,8 @@ def _of_header(audit: Audit) -> Iterator[str]:
     for what, one in known.items():
         if not (isinstance(one, Mapping) and all(isinstance(one.get(key), str) for key in ("name", "sha256"))):
             yield f"no name or hash of the {what}"
+    if isinstance(audit.corpus, Mapping) and not _words(audit.corpus.get("left_out", [])):
+        yield "left_out that is no list of words"
     config: Any = audit.config
     if not (isinstance(config, Mapping) and isinstance(audit.versions, Mapping) and isinstance(audit.pivot, str)):
         yield "no settings, versions or pivot"
@@ -75,8 +77,12 @@ def _of_header(audit: Audit) -> Iterator[str]:
         yield "no layers"
     for name in LISTS:
         found = config.get(name)
-        if found is not None and not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
+        if found is not None and not _words(found):
             yield f"{name} that are no list of words"
+
+
+def _words(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(one, str) for one in found)
 
 
 def _of_record(record: Row | Estimate | LanguageVerdict | Primary | Notice) -> Iterator[str]:

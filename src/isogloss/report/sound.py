@@ -60,8 +60,6 @@ def _of_header(audit: Audit) -> Iterator[str]:
     for what, one in known.items():
         if not (isinstance(one, Mapping) and all(isinstance(one.get(key), str) for key in ("name", "sha256"))):
             yield f"no name or hash of the {what}"
-    if isinstance(audit.corpus, Mapping) and not _words(audit.corpus.get("left_out", [])):
-        yield "left_out that is no list of words"
     config: Any = audit.config
     if not (isinstance(config, Mapping) and isinstance(audit.versions, Mapping) and isinstance(audit.pivot, str)):
         yield "no settings, versions or pivot"
@@ -75,8 +73,9 @@ def _of_header(audit: Audit) -> Iterator[str]:
         yield f"the seed {config.get('seed')!r}"
     if not isinstance(config.get("layers"), list):
         yield "no layers"
-    for name in LISTS:
-        found = config.get(name)
+    lists = {name: config.get(name) for name in LISTS}
+    lists |= {"left_out": audit.corpus.get("left_out")} if isinstance(audit.corpus, Mapping) else {}
+    for name, found in lists.items():
         if found is not None and not _words(found):
             yield f"{name} that are no list of words"
 

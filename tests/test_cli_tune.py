@@ -8,7 +8,7 @@ import pytest
 
 import isogloss
 from conftest import parallel_rows
-from handmade import HERE, estimate, make_audit, small_audit
+from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.cli import app
 from isogloss.results import LanguageVerdict, Row
 
@@ -47,7 +47,7 @@ def run_folder(tmp_path):
 
 def weak_audit(**lacks):
     """An audit in which the pivot gained 0.25 and each language lacks a share of that."""
-    rows = [Row(kind="gain", language="en", estimate=estimate(0.25, 0.2, 0.3), **HERE)]
+    rows = language_rows("en", 0.05, 0.3, (0.25, 0.2, 0.3))
     rows += [
         Row(kind="gap", language=code, estimate=estimate(0.25 * share, 0, 1), **HERE) for code, share in lacks.items()
     ]

@@ -167,6 +167,14 @@ def test_the_state_of_another_training_is_refused(quick, tmp_path):
         quick(save_every=2)
 
 
+def test_a_folder_of_somebody_else_is_not_taken_for_the_state(quick, tmp_path):
+    (tmp_path / "adapter.partial").mkdir()
+    (tmp_path / "adapter.partial" / "thesis.tex").write_text("mine")
+    with pytest.raises(StoreError, match=r"not a training \(thesis\.tex\)"):
+        quick()
+    assert (tmp_path / "adapter.partial" / "thesis.tex").read_text() == "mine"
+
+
 def test_progress_counts_the_steps_of_the_earlier_process(quick):
     from contextlib import contextmanager
 

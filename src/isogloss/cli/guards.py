@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,11 +78,15 @@ def _line(one: LanguageGuard) -> dict[str, str]:
         "language": one.language,
         "texts": f"{one.neutral} + {one.harmful}",
         "bits/char": f"{one.bits_before:.2f} → {one.bits_after:.2f}",
-        "utility loss": f"{one.utility_loss:+.1%} [{one.utility_loss_high:+.1%}]",
+        "utility loss": f"{one.utility_loss:+.1%} [{_known(one.utility_loss_high, '+.1%')}]",
         "over-refusal": f"{one.over_refusal_before:.0%} → {one.over_refusal:.0%} [{one.over_refusal_high:.0%}]",
-        "refused": f"{one.refusal_before:.0%} → {one.refusal:.0%}",
-        "margin": f"{one.margin_before:+.1f} → {one.margin:+.1f}",
+        "refused": f"{_known(one.refusal_before, '.0%')} → {_known(one.refusal, '.0%')}",
+        "margin": f"{_known(one.margin_before, '+.1f')} → {_known(one.margin, '+.1f')}",
     }
     if one.generated:
         line["greedy"] = f"{one.greedy_refusal:.0%} [{one.greedy_refusal_high:.0%}] of {one.generated}"
     return line
+
+
+def _known(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)

@@ -45,17 +45,17 @@ def tune(
     loss: Annotated[str, typer.Option(help="dpo, kto or sft.")] = "dpo",
     budget: Annotated[str, typer.Option(help="even, or need: more for a language that lacks more (--from).")] = "even",
     budget_unit: Annotated[str, typer.Option(help="What the budget counts: records or tokens.")] = "records",
-    steps: Annotated[int, typer.Option(min=1)] = 90,
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
-    gradient_accumulation: Annotated[int, typer.Option(help="Batches in a step.", min=1)] = 1,
-    learning_rate: Annotated[float, typer.Option()] = 3e-4,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.", min=1)] = 90,
+    batch_size: Annotated[int, typer.Option(help="Records in a forward pass.", min=1)] = 16,
+    gradient_accumulation: Annotated[int, typer.Option(help="Forward passes in a step.", min=1)] = 1,
+    learning_rate: Annotated[float, typer.Option(help="Constant.")] = 3e-4,
     beta: Annotated[float, typer.Option(help="Inverse temperature of DPO and KTO.")] = 0.1,
     rank: Annotated[int, typer.Option(help="Of the LoRA matrices.", min=1)] = 16,
     max_tokens: Annotated[int, typer.Option(help="Of prompt and answer; longer prompts lose their end.", min=8)] = 96,
     passes: Annotated[int, typer.Option(help="Most times that a text is used.", min=1)] = 4,
-    holdout: Annotated[float, typer.Option(help="Share of the pairs that are held out for audits.")] = 0.5,
+    holdout: Annotated[float, typer.Option(help="Share of the pairs that are held out for audits; 0: none.")] = 0.5,
     split_seed: Annotated[int, typer.Option(help="Of the split; keep it where adapters are compared.")] = 0,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="Of draw, order, answers and the first weights.")] = 0,
     guard_texts: Annotated[
         int, typer.Option(help="Held-out texts per language and class to guard with; 0: no guards.", min=0)
     ] = 60,
@@ -72,6 +72,7 @@ def tune(
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.corpora.split import split_corpus  # noqa: PLC0415
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
+    from isogloss.models.tune_record import read_tune_record  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
 
     asked = _from_run(run, corpus, model) if run else _Asked(corpus=_needed(corpus), model=model or MODEL)
@@ -104,6 +105,8 @@ def tune(
     )
     wanted = dict.fromkeys((*config.trained_languages, *asked.languages))
     texts = isogloss.load_corpus(asked.corpus, languages=tuple(wanted), columns=columns(column))
+    for notice in texts.notices:
+        typer.echo(f"{notice.code} {notice.text}", err=True)
     held_out = split_corpus(texts, holdout=holdout, seed=split_seed)[1] or texts if guard_texts else texts
     base = ModelRef.parse(asked.model)
     start = ModelRef(base=base.base, revision=base.revision, adapter=adapter or base.adapter)
@@ -117,6 +120,8 @@ def tune(
         save_every=save_every,
         track=track,
     )
+    if n_cut := read_tune_record(folder)["cut_prompts"]:
+        typer.echo(f"{n_cut} of {config.records} prompts lost their end at --max-tokens {max_tokens}", err=True)
     typer.echo(f"Wrote {folder}", err=True)
     if guard_texts:
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))

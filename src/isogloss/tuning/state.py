@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.errors import StoreError
-from isogloss.files import canonical_json, sha256_file, sha256_text, write_atomic
+from isogloss.files import canonical_json, sha256_file, sha256_text, unfinished, write_atomic
+from isogloss.locks import LOCK
 
 RECORD, WHOLE = "tune.json", "whole.json"
 ADAPTER = "adapter_model.safetensors"
@@ -57,6 +58,13 @@ def open_state(state: Path, about: Mapping[str, Any]) -> None:
                 do="repeat the command that began it, remove the folder, or choose another --out",
             )
         return
+    if strangers := {path.name for path in state.iterdir()} - {LOCK, *(path.name for path in unfinished(state))}:
+        raise StoreError(
+            f"training in {state}",
+            found=f"something that is not a training ({min(strangers)})",
+            expected="a new or empty folder, for it is removed at the end",
+            do="choose another --out",
+        )
     write_atomic(record, canonical_json({"identity": identity, "about": about}, indent=1) + "\n")
 
 

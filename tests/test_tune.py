@@ -19,9 +19,11 @@ trl = pytest.importorskip("trl")
 
 from transformers import TrainerCallback  # noqa: E402
 
+from isogloss.tuning import trainers  # noqa: E402
 from isogloss.tuning.config import TuneConfig  # noqa: E402
 from isogloss.tuning.state import WHOLE, newest_checkpoint, state_folder  # noqa: E402
 from isogloss.tuning.trainers import answer_tokens_only, cut_prompts, explained_memory  # noqa: E402
+from isogloss.tuning.watch import divergence  # noqa: E402
 
 QUICK = {"steps": 4, "batch_size": 4, "rank": 2, "learning_rate": 1e-2, "holdout": 0.0}
 
@@ -90,6 +92,7 @@ def test_an_adapter_is_trained_written_and_loaded_back(loss, quick, base, corpus
     assert record["base_sha256"] == fetch(base).base_sha256
     assert (record["recipe"]["steps"], record["recipe"]["loss"]) == (4, loss)
     assert record["records"] == {"en": 8, "de": 8}
+    assert record["steps_done"] == 4
     texts = {row.text_id: row.text for row in corpus}
     assert set(record["trained_text_ids"]) <= set(texts)
     assert record["trained_content"] == sorted(content_key(texts[one]) for one in record["trained_text_ids"])
@@ -230,6 +233,31 @@ def test_a_diverging_training_stops_in_one_line(quick, tmp_path):
         quick(learning_rate=1e4, steps=40)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "adapter").exists()
+
+
+def test_losses_that_rise_for_a_while_do_not_stop_a_training():
+    assert divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.0}, {"loss": 0.9}]) is None
+    assert divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.0}, {"loss": 4.0}]).startswith("a loss above 3 times")
+    assert divergence([{"loss": float("nan")}]).endswith("no finite number")
+    assert divergence([{"loss": 0.7, "grad_norm": float("inf")}]).endswith("no finite number")
+    assert divergence([{"loss": 0.7}, {"train_runtime": 3.0}]) is None
+    assert divergence([]) is None
+
+
+def test_a_training_that_a_callback_stops_says_how_far_it_came(quick):
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            control.should_training_stop = state.global_step == 2
+
+    record = json.loads((quick(callbacks=[Stop()]) / "isogloss_tune.json").read_text())
+    assert (record["steps_done"], record["recipe"]["steps"]) == (2, 4)
+
+
+def test_several_gpus_are_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UsageError, match="found 4 GPUs; expected one that is visible"):
+        trainers._check_devices(torch.device("cuda"))
+    trainers._check_devices(torch.device("cpu"))
 
 
 def test_running_out_of_memory_says_what_needs_less(quick, monkeypatch):

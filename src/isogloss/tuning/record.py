@@ -25,11 +25,13 @@ LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "kl", "mean_tok
 class Trained:
     """What a training did.
 
-    `records` as they were trained on, `n_cut` the number whose prompt lost its end, `history` the trainer's log.
+    `records` as they were trained on, `n_cut` the number whose prompt lost its end, `steps` those that were done (fewer
+    than the recipe's where a callback stopped early), `history` the trainer's log.
     """
 
     records: Sequence[Mapping[str, str]]
     n_cut: int
+    steps: int
     history: Sequence[Mapping[str, float]]
 
 
@@ -79,6 +81,7 @@ def _texts(checkpoint: Checkpoint, trained: Trained) -> dict[str, object]:
         "trained_sha256": sha256_text("\n".join(texts)),
         "records": dict(Counter(one["language"] for one in trained.records)),
         "cut_prompts": trained.n_cut,
+        "steps_done": trained.steps,
     }
 
 

@@ -105,7 +105,8 @@ def tune(
                 callbacks=[Progress(done), Divergence(), Seal(), *callbacks],
             )
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        trained = Trained(records=records, n_cut=n_cut, history=trainer.state.log_history)
+        done_steps = int(trainer.state.global_step)
+        trained = Trained(records=records, n_cut=n_cut, steps=done_steps, history=trainer.state.log_history)
         write_adapter(trainer.model, out, checkpoint, about, trained)
         remove(state)
     return out

@@ -84,8 +84,10 @@ def make_trainer(
 
     Raises:
         ModelError: the adapter to go on from belongs to another base.
+        UsageError: several GPUs are visible.
     """
     trl = load_trl()
+    _check_devices(model.device)
     start, new = _adapter(model, checkpoint, config)
     table: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         "dpo": (trl.DPOTrainer, trl.DPOConfig, {"beta": config.beta}),
@@ -127,6 +129,17 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _check_devices(device: torch.device) -> None:
+    """Refuse several GPUs: transformers would spread batches over them, which trl's trainers do not support."""
+    if device.type == "cuda" and (n := torch.cuda.device_count()) > 1:
+        raise UsageError(
+            "training",
+            found=f"{n} GPUs",
+            expected="one that is visible",
+            do="set CUDA_VISIBLE_DEVICES to one of them",
+        )
 
 
 def _adapter(model: LoadedModel, checkpoint: Checkpoint, config: TuneConfig) -> tuple[Any, LoraConfig | None]:

@@ -7,13 +7,16 @@ import polars as pl
 import pytest
 
 import isogloss
+from conftest import parallel_rows
 from handmade import small_audit
 from isogloss.auditing.trained import draw_sample
 from isogloss.corpora.corpus import content_key, text_id
+from isogloss.corpora.split import split_corpus
 from isogloss.errors import CorpusError, ModelError, StoreError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.trained import leave_out_trained, mark_trained, trained_by
 from isogloss.models.tune_record import TrainedTexts, trained_texts
+from isogloss.report.command import command
 from isogloss.report.sound import refuse_unsound
 from isogloss.report.texts import audited_texts
 
@@ -40,7 +43,7 @@ def pair_of(tiny_folder, adapter_folder, tmp_path):
 
 
 def draw(pair, corpus, choice):
-    return draw_sample(pair, corpus, choice=choice, per_class=None, seed=0)
+    return draw_sample(pair, corpus, part="all", choice=choice, per_class=None, seed=0)
 
 
 def english(corpus, n=1):
@@ -130,6 +133,25 @@ def test_a_run_that_left_out_something_strange_is_refused():
         corpus = {"name": "mini", "sha256": "c0", "left_out": strange}
         with pytest.raises(StoreError, match="left_out that are no list of words"):
             refuse_unsound(small_audit(corpus=corpus))
+
+
+def test_an_audit_of_one_half_reads_that_half_and_can_be_found_again(pair_of, tmp_path):
+    pl.DataFrame(parallel_rows(n=80)).write_csv(tmp_path / "more.csv")
+    corpus = isogloss.load_corpus(tmp_path / "more.csv")
+    training, held_out = split_corpus(corpus)
+    pair = pair_of(trained_content=[content_key(text) for text in training.frame["text"]])
+    spec = isogloss.ExtractSpec(layers=("2",))
+    config = isogloss.AuditConfig(spec=spec, shuffles=20, controls=(), metrics=(), part="held-out")
+    found = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu")
+    assert found.config["part"] == "held-out"
+    sample = audited_texts(found, corpus)
+    assert set(sample.frame["text_id"]) <= set(held_out.frame["text_id"])
+    assert not {"M007", "C008"} & {notice.code for notice in found.notices}
+    assert "--part held-out" in command(found)
+    with pytest.raises(ModelError, match=r"texts of more\.csv to be scored"):
+        draw_sample(pair, corpus, part="training", choice="refuse", per_class=None, seed=0)
+    with pytest.raises(UsageError, match="--part: found 'half'"):
+        draw_sample(pair, corpus, part="half", choice="refuse", per_class=None, seed=0)
 
 
 def test_an_audit_refuses_drops_and_marks(corpus, pair_of, tmp_path):

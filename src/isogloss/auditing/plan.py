@@ -43,6 +43,7 @@ class AuditConfig:
             precision are those of `spec`.
         metrics: names from METRICS; the primary metric and auroc are always among them.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
+        part: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
         trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: the language that retention compares with.
@@ -57,6 +58,7 @@ class AuditConfig:
     chat: ExtractSpec | None = None
     metrics: tuple[str, ...] = tuple(METRICS)
     primary: Primary = PRIMARY
+    part: str = "all"
     trained_texts: str = "refuse"
     per_class: int | None = None
     pivot: str = "en"
@@ -138,6 +140,7 @@ class Plan:
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
+            **({"part": config.part} if config.part != "all" else {}),
             **({"trained_texts": config.trained_texts} if config.trained_texts != "refuse" else {}),
             "per_class": config.per_class,
             "match": list(config.match),
@@ -170,7 +173,12 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
     rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
     _check_choices(config, corpus)
     sample, left_out = draw_sample(
-        pair, corpus, choice=config.trained_texts, per_class=config.per_class, seed=config.seed
+        pair,
+        corpus,
+        part=config.part,
+        choice=config.trained_texts,
+        per_class=config.per_class,
+        seed=config.seed,
     )
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "random_weights" in config.controls:

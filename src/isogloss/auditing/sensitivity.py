@@ -71,7 +71,14 @@ def sensitivity(
     if config.pivot not in corpus.languages:
         known = ", ".join(corpus.languages)
         raise CorpusError("--pivot", found=repr(config.pivot), expected=f"one of {known}", do="choose one")
-    sample, _ = draw_sample(pair, corpus, choice=config.trained_texts, per_class=config.per_class, seed=config.seed)
+    sample, _ = draw_sample(
+        pair,
+        corpus,
+        part=config.part,
+        choice=config.trained_texts,
+        per_class=config.per_class,
+        seed=config.seed,
+    )
     refs = {"reference": pair.reference, "aligned": pair.aligned}
     models = {role: ref for role, ref in refs.items() if ref is not None}
     readouts = [

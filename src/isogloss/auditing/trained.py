@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
+from isogloss.corpora.split import part_of
 from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.models.trained import leave_out_trained, mark_trained, trained_by
@@ -17,13 +18,14 @@ CHOICES = ("refuse", "drop", "allow")
 
 
 def draw_sample(
-    pair: ModelPair, corpus: Corpus, *, choice: str, per_class: int | None, seed: int
+    pair: ModelPair, corpus: Corpus, *, part: str, choice: str, per_class: int | None, seed: int
 ) -> tuple[Corpus, tuple[str, ...]]:
     """Draw the texts that will be scored (see `balance`), with regard to what the pair's adapters were trained on.
 
     Args:
         pair: its adapters say what they were trained on.
         corpus: the whole.
+        part: all, training or held-out (see `part_of`).
         choice: refuse, drop (with twins and translations, and a notice C008) or allow (with a notice M007).
         per_class: as in `balance`.
         seed: as in `balance`.
@@ -32,12 +34,13 @@ def draw_sample(
         The sample, and the ids of texts that were left out.
 
     Raises:
-        UsageError: there is no such choice.
+        UsageError: there is no such choice or part.
         ModelError: see `trained_by`; or the sample holds texts that were trained on, and they are to be refused.
         CorpusError: see `balance`; or nothing is left.
     """
     if choice not in CHOICES:
         raise UsageError("--trained-texts", found=repr(choice), expected=", ".join(CHOICES), do="choose one")
+    corpus = part_of(corpus, part)
     trained = trained_by(ref for ref in (pair.reference, pair.aligned) if ref)
     left_out: tuple[str, ...] = ()
     if choice == "drop" and trained:

@@ -13,6 +13,8 @@ from isogloss.files import sha256_text
 #: How a part is found: stands in every record of a split, and changes if the rule does.
 RULE = "sha256 of split seed and item, else pair, else content; held out if its first 52 bits are below the share"
 BITS = 52
+#: What an audit can be asked to read.
+PARTS = ("all", "training", "held-out")
 
 
 def split_corpus(corpus: Corpus, *, holdout: float = 0.5, seed: int = 0) -> tuple[Corpus, Corpus | None]:
@@ -48,6 +50,25 @@ def split_corpus(corpus: Corpus, *, holdout: float = 0.5, seed: int = 0) -> tupl
     for code, _, n_kept, n_out in sizes.iter_rows():
         _check(corpus.name, code, n_kept, n_out, holdout)
     return replace(corpus, frame=corpus.frame.filter(~out)), replace(corpus, frame=corpus.frame.filter(out))
+
+
+def part_of(corpus: Corpus, part: str) -> Corpus:
+    """Take one part of a corpus that is split as `isogloss tune` does by default: in halves, with seed 0.
+
+    Args:
+        corpus: labelled or parallel.
+        part: all, training or held-out.
+
+    Raises:
+        UsageError: there is no such part.
+        CorpusError: see `split_corpus`.
+    """
+    if part not in PARTS:
+        raise UsageError("--part", found=repr(part), expected=f"one of {', '.join(PARTS)}", do="choose one")
+    if part == "all":
+        return corpus
+    training, held_out = split_corpus(corpus)
+    return training if part == "training" or held_out is None else held_out
 
 
 def _units(frame: pl.DataFrame) -> list[str]:

@@ -14,6 +14,8 @@ from isogloss.results import Audit
 
 #: Options whose values stand in the audit's settings under the same name.
 PLAIN = ("position", "rendering", "dtype", "max_tokens", "per_class", "pivot", "seed", "shuffles")
+#: Those that are recorded only where they were chosen.
+RARE = ("part", "trained_texts")
 LISTS = ("metrics", "match", "controls")
 #: The command line takes no fewer.
 MIN_SHUFFLES = 100
@@ -92,8 +94,7 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
             remarks.append(f"--{_option(name)} is not recorded")
         elif config.get(name) is not None:
             yield f"--{_option(name)}", str(config[name])
-    if "trained_texts" in config:
-        yield "--trained-texts", str(config["trained_texts"])
+    yield from ((f"--{_option(name)}", str(config[name])) for name in RARE if name in config)
     for name in LISTS:
         chosen = config.get(name)
         if chosen is None:

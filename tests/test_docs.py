@@ -24,6 +24,7 @@ METHODS = (ROOT / "docs" / "methods.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 REPORT = (ROOT / "docs" / "report.md").read_text("utf-8")
 GATE = (ROOT / "docs" / "gate.md").read_text("utf-8")
+TUNE = (ROOT / "docs" / "tune.md").read_text("utf-8")
 DOORS = typer.main.get_command(app)
 
 
@@ -64,7 +65,7 @@ def commands(text):
     return [line for line in lines if line.startswith("isogloss ")]
 
 
-@pytest.mark.parametrize("line", [*commands(README), *commands(REPORT), *commands(GATE)])
+@pytest.mark.parametrize("line", [*commands(README), *commands(REPORT), *commands(GATE), *commands(TUNE)])
 def test_every_command_that_is_shown_is_one(line):
     _, name, *arguments = shlex.split(line, comments=True)
     DOORS.commands[name].make_context(name, arguments)
@@ -83,7 +84,7 @@ def test_the_report_is_documented_with_all_its_options(name):
     assert [option for option in options if option not in REPORT] == []
 
 
-@pytest.mark.parametrize("text", [REPORT, METHODS, GATE], ids=["report", "methods", "gate"])
+@pytest.mark.parametrize("text", [REPORT, METHODS, GATE, TUNE], ids=["report", "methods", "gate", "tune"])
 def test_links_of_other_pages_exist(text):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):

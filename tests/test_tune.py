@@ -1,19 +1,45 @@
-"""Preferences and the trainer: the right answer is chosen, the adapter loads back, the recipe is written down."""
+"""The trainer: adapters load back, interrupted trainings go on to the same bytes, faults are one line."""
 
+import errno
 import json
 
 import pytest
+import torch
 
 import isogloss
-from isogloss.errors import CorpusError, StoreError
+from conftest import make_model
+from isogloss.corpora.corpus import content_key
+from isogloss.corpora.split import split_corpus
+from isogloss.errors import CorpusError, ModelError, StoreError, UsageError
 from isogloss.models.adapters import use_checkpoint
 from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
-from isogloss.tuning.answers import ENGAGED, REFUSALS
-from isogloss.tuning.preferences import preferences
 
-pytest.importorskip("trl")
+trl = pytest.importorskip("trl")
+
+from transformers import TrainerCallback  # noqa: E402
+
+from isogloss.tuning import trainers  # noqa: E402
+from isogloss.tuning.config import TuneConfig  # noqa: E402
+from isogloss.tuning.state import WHOLE, newest_checkpoint, state_folder  # noqa: E402
+from isogloss.tuning.trainers import answer_tokens_only, cut_prompts, explained_memory  # noqa: E402
+from isogloss.tuning.watch import divergence  # noqa: E402
+
+QUICK = {"steps": 4, "batch_size": 4, "rank": 2, "learning_rate": 1e-2, "holdout": 0.0}
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+class KillAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise Killed
 
 
 @pytest.fixture
@@ -21,57 +47,276 @@ def corpus(parallel_file):
     return isogloss.load_corpus(parallel_file)
 
 
-def test_harmful_texts_prefer_a_refusal_and_harmless_ones_an_engaged_answer(corpus):
-    records = preferences(corpus, languages=["en"], n=20, seed=0)
-    harmful = {row.text: row.harmful for row in corpus if row.language == "en"}
-    assert sum(harmful[record["prompt"]] for record in records) == 10
-    for record in records:
-        refusal, engaged = record["chosen"].strip(), record["rejected"].strip()
-        if not harmful[record["prompt"]]:
-            refusal, engaged = engaged, refusal
-        assert refusal in REFUSALS["en"]
-        assert engaged in ENGAGED["en"]
-    assert len({record["text_id"] for record in records}) == 20
+@pytest.fixture
+def base(tiny_folder):
+    return ModelRef(base=str(tiny_folder))
 
 
-def test_the_draw_is_seeded(corpus):
-    draws = [preferences(corpus, languages=["en"], n=20, seed=seed) for seed in (0, 0, 1)]
-    assert draws[0] == draws[1] != draws[2]
+@pytest.fixture
+def quick(corpus, base, tmp_path):
+    """Train for a few steps; settings stand above the quick ones."""
+
+    def run(name="adapter", *, start=base, texts=corpus, callbacks=(), save_every=20, track=None, **settings):
+        config = TuneConfig(**QUICK | settings)
+        extra = {"track": track} if track else {}
+        return isogloss.tune(
+            start,
+            texts,
+            tmp_path / name,
+            config=config,
+            device="cpu",
+            save_every=save_every,
+            callbacks=callbacks,
+            **extra,
+        )
+
+    return run
 
 
-def test_too_few_texts_and_languages_without_answers_are_refused(corpus):
-    with pytest.raises(CorpusError, match="30 harmful and 30 harmless"):
-        preferences(corpus, languages=["en"], n=100, seed=0)
-    with pytest.raises(CorpusError, match="no answers in de"):
-        preferences(corpus, languages=["en", "de"], n=20, seed=0)
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_an_adapter_is_trained_written_and_loaded_back(corpus, tiny_folder, tmp_path):
-    config = isogloss.TuneConfig(steps=3, batch_size=4, rank=2, learning_rate=1e-2)
-    base = ModelRef(base=str(tiny_folder))
-    folder = isogloss.tune(base, corpus, tmp_path / "adapter", config=config, device="cpu")
-    record = json.loads((folder / "isogloss_tune.json").read_text())
-    assert record["base_sha256"] == fetch(base).base_sha256
-    assert record["recipe"]["steps"] == 3
-    assert len(record["trained_text_ids"]) == 12
-    assert {row.text_id for row in corpus if row.language == "en"} >= set(record["trained_text_ids"])
-    checkpoint = fetch(ModelRef(base=str(tiny_folder), adapter=str(folder)))
+def changed(base, folder):
+    """How much an adapter changes the weights of its base."""
+    checkpoint = fetch(ModelRef(base=base.base, adapter=str(folder)))
     model = load_model(checkpoint, device="cpu")
     before = model.blocks[0].mlp.down_proj.weight.detach().clone()
     with use_checkpoint(model, checkpoint):
-        changed = (model.blocks[0].mlp.down_proj.weight - before).abs().max()
-    assert changed > 0
+        return float((model.blocks[0].mlp.down_proj.weight - before).abs().max())
+
+
+@pytest.mark.parametrize("loss", ["dpo", "kto", "sft"])
+def test_an_adapter_is_trained_written_and_loaded_back(loss, quick, base, corpus):
+    folder = quick(loss=loss, languages=("en", "de"))
+    record = json.loads((folder / "isogloss_tune.json").read_text())
+    assert record["base_sha256"] == fetch(base).base_sha256
+    assert (record["recipe"]["steps"], record["recipe"]["loss"]) == (4, loss)
+    assert record["records"] == {"en": 8, "de": 8}
+    assert record["steps_done"] == 4
+    texts = {row.text_id: row.text for row in corpus}
+    assert set(record["trained_text_ids"]) <= set(texts)
+    assert record["trained_content"] == sorted(content_key(texts[one]) for one in record["trained_text_ids"])
+    assert [row["step"] for row in record["log"]] == [1, 2, 3, 4]
+    assert changed(base, folder) > 0
+    assert not state_folder(folder).exists()
     with pytest.raises(StoreError, match="choose another --out"):
-        isogloss.tune(base, corpus, folder, config=config, device="cpu")
+        quick(loss=loss)
+
+
+def test_nothing_that_is_held_out_is_trained_on(quick, tmp_path):
+    import polars as pl
+
+    from conftest import parallel_rows
+
+    pl.DataFrame(parallel_rows(n=80)).write_csv(tmp_path / "more.csv")
+    corpus = isogloss.load_corpus(tmp_path / "more.csv")
+    record = json.loads((quick(texts=corpus, holdout=0.5) / "isogloss_tune.json").read_text())
+    _, held_out = split_corpus(corpus)
+    assert not set(record["trained_text_ids"]) & set(held_out.frame["text_id"])
+    assert record["split"]["holdout"] == 0.5
+    assert "sha256" in record["split"]["rule"]
+
+
+@pytest.mark.parametrize("loss", ["dpo", "kto", "sft"])
+def test_an_interrupted_training_goes_on_to_the_same_bytes(loss, quick, tmp_path):
+    settings = {"loss": loss, "steps": 6, "save_every": 2, "gradient_accumulation": 2, "batch_size": 2}
+    whole = quick("whole", **settings)
+    with pytest.raises(Killed):
+        quick("cut", **settings, callbacks=[KillAt(5)])
+    assert not (tmp_path / "cut").exists()
+    assert newest_checkpoint(tmp_path / "cut.partial").name == "checkpoint-4"
+    seen = []
+    cut = quick("cut", **settings, callbacks=[Steps(seen)])
+    assert seen == [5, 6]
+    assert files(cut) == files(whole)
+    assert not (tmp_path / "cut.partial").exists()
+
+
+class Steps(TrainerCallback):
+    def __init__(self, seen):
+        self.seen = seen
+
+    def on_step_end(self, args, state, control, **_):
+        self.seen.append(state.global_step)
+
+
+def test_a_checkpoint_that_is_not_whole_is_not_gone_on_from(quick, tmp_path):
+    settings = {"steps": 6, "save_every": 2}
+    whole = quick("whole", **settings)
+    with pytest.raises(Killed):
+        quick("cut", **settings, callbacks=[KillAt(5)])
+    state = tmp_path / "cut.partial"
+    (state / "checkpoint-4" / "optimizer.pt").write_bytes(b"half")
+    assert newest_checkpoint(state).name == "checkpoint-2"
+    assert not (state / "checkpoint-4").exists()
+    assert files(quick("cut", **settings)) == files(whole)
+
+
+def test_checkpoints_hold_no_pickle_of_weights(quick, tmp_path):
+    with pytest.raises(Killed):
+        quick(save_every=2, callbacks=[KillAt(3)])
+    names = {path.name for path in (tmp_path / "adapter.partial" / "checkpoint-2").iterdir()}
+    assert {"adapter_model.safetensors", WHOLE} <= names
+    assert not {"adapter_model.bin", "pytorch_model.bin"} & names
+
+
+def test_the_state_of_another_training_is_refused(quick, tmp_path):
+    with pytest.raises(Killed):
+        quick(save_every=2, callbacks=[KillAt(3)])
+    with pytest.raises(StoreError, match="one with other settings"):
+        quick(save_every=2, seed=1)
+    (tmp_path / "adapter.partial" / "tune.json").write_text("[]")
+    with pytest.raises(StoreError, match="one with other settings"):
+        quick(save_every=2)
+
+
+def test_a_folder_of_somebody_else_is_not_taken_for_the_state(quick, tmp_path):
+    (tmp_path / "adapter.partial").mkdir()
+    (tmp_path / "adapter.partial" / "thesis.tex").write_text("mine")
+    with pytest.raises(StoreError, match=r"not a training \(thesis\.tex\)"):
+        quick()
+    assert (tmp_path / "adapter.partial" / "thesis.tex").read_text() == "mine"
+
+
+def test_progress_counts_the_steps_of_the_earlier_process(quick):
+    from contextlib import contextmanager
+
+    shown = []
+
+    @contextmanager
+    def track(description, total):
+        shown.append([description, total, 0])
+        mine = shown[-1]
+
+        def advance(steps):
+            mine[2] += steps
+
+        yield advance
+
+    with pytest.raises(Killed):
+        quick(save_every=2, callbacks=[KillAt(3)])
+    quick(save_every=2, track=track)
+    assert ["Tuning, from step 2", 4, 4] in shown
+
+
+def test_a_training_goes_on_from_an_adapter_and_keeps_its_texts(quick, base):
+    first = quick("first", languages=("de",), arm="target-only")
+    start = ModelRef(base=base.base, adapter=str(first))
+    second = quick("second", start=start)
+    record, before = (json.loads((one / "isogloss_tune.json").read_text()) for one in (second, first))
+    assert set(before["trained_content"]) < set(record["trained_content"])
+    assert set(before["trained_text_ids"]) < set(record["trained_text_ids"])
+    assert record["continued"] == {"adapter": "first", "its_texts_are_known": True}
+    assert record["base"] == base.base
+    assert {path.name for path in second.iterdir()} == {path.name for path in first.iterdir()}
+    assert files(second)["adapter_model.safetensors"] != files(first)["adapter_model.safetensors"]
+    assert changed(base, second) > 0
+
+
+def test_a_continued_training_goes_on_to_the_same_bytes(quick, base):
+    start = ModelRef(base=base.base, adapter=str(quick("first")))
+    settings = {"start": start, "save_every": 2, "seed": 1}
+    whole = quick("whole", **settings)
+    with pytest.raises(Killed):
+        quick("cut", **settings, callbacks=[KillAt(3)])
+    assert files(quick("cut", **settings)) == files(whole)
+
+
+def test_an_adapter_of_another_base_is_not_gone_on_from(quick, tmp_path, adapter_folder):
+    wide = make_model(tmp_path / "wide", seed=0, width=64)
+    with pytest.raises(ModelError, match="correct --continue or --model"):
+        quick(start=ModelRef(base=str(wide), adapter=str(adapter_folder)))
+
+
+def test_a_diverging_training_stops_in_one_line(quick, tmp_path):
+    with pytest.raises(ModelError, match="lower --learning-rate") as caught:
+        quick(learning_rate=1e4, steps=40)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_losses_that_rise_for_a_while_do_not_stop_a_training():
+    assert divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.0}, {"loss": 0.9}]) is None
+    assert divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.0}, {"loss": 4.0}]).startswith("a loss above 3 times")
+    assert divergence([{"loss": float("nan")}]).endswith("no finite number")
+    assert divergence([{"loss": 0.7, "grad_norm": float("inf")}]).endswith("no finite number")
+    assert divergence([{"loss": 0.7}, {"train_runtime": 3.0}]) is None
+    assert divergence([]) is None
+
+
+def test_a_training_that_a_callback_stops_says_how_far_it_came(quick):
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            control.should_training_stop = state.global_step == 2
+
+    record = json.loads((quick(callbacks=[Stop()]) / "isogloss_tune.json").read_text())
+    assert (record["steps_done"], record["recipe"]["steps"]) == (2, 4)
+
+
+def test_several_gpus_are_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UsageError, match="found 4 GPUs; expected one that is visible"):
+        trainers._check_devices(torch.device("cuda"))
+    trainers._check_devices(torch.device("cpu"))
+
+
+def test_running_out_of_memory_says_what_needs_less(quick, monkeypatch):
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough memory")):
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(trl.DPOTrainer, "train", fail)
+        with pytest.raises(UsageError, match="--batch-size 2 --gradient-accumulation 2"):
+            quick()
+    with pytest.raises(RuntimeError, match="something else"), explained_memory(TuneConfig()):
+        raise RuntimeError("something else")
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_whole(quick, monkeypatch, tmp_path):
+    from isogloss.tuning import state
+
+    def full(checkpoint):
+        raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
+
+    monkeypatch.setattr("isogloss.tuning.watch.seal", full)
+    with pytest.raises(StoreError, match="free some space there, or choose another --out"):
+        quick(save_every=2)
+    monkeypatch.setattr("isogloss.tuning.watch.seal", state.seal)
+    assert quick(save_every=2).is_dir()
+
+
+def test_unknown_and_missing_reporters_are_refused(corpus, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name, words in (("wandbb", "did you mean 'wandb'"), ("wandb", "run: pip install wandb")):
+        with pytest.raises(UsageError, match=words):
+            isogloss.tune(base, corpus, tmp_path / "adapter", report_to=name)
+
+
+def test_a_language_that_the_corpus_lacks_is_named(quick):
+    with pytest.raises(CorpusError, match="no texts in hi"):
+        quick(languages=("hi",))
+
+
+def test_long_prompts_lose_their_end_and_answers_never(tiny_folder):
+    tokenizer = load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu").tokenizer
+    records = [
+        {"prompt": "x" * 50, "chosen": " yes", "rejected": " no!!"},
+        {"prompt": "y", "chosen": " a", "rejected": " b"},
+    ]
+    found, n_cut = cut_prompts(tokenizer, records, 20)
+    # A byte a token: BOS, text, the longer answer, EOS.
+    assert len(found[0]["prompt"]) == 20 - 1 - 5 - 1
+    assert (found[1], n_cut) == (records[1], 1)
+    with pytest.raises(UsageError, match="--max-tokens"):
+        cut_prompts(tokenizer, records, 7)
 
 
 def test_answer_tokens_only_gives_the_log_probabilities_of_the_full_head(tiny_folder):
     """The shortcut in `tune` changes where the head is applied, not what it says."""
-    import torch
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
-
-    from isogloss.tuning.train import _answer_tokens_only
 
     model = AutoModelForCausalLM.from_pretrained(tiny_folder).eval()
     add_fused_lm_head(model)
@@ -79,7 +324,7 @@ def test_answer_tokens_only_gives_the_log_probabilities_of_the_full_head(tiny_fo
     labels = ids.masked_fill(torch.arange(6) < 4, -100)
     with torch.no_grad():
         full = model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs
-        with _answer_tokens_only():
+        with answer_tokens_only():
             short = model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs
         logits = model(input_ids=ids).logits.log_softmax(-1)
     torch.testing.assert_close(short, full)

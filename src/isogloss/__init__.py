@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from isogloss.separation import metrics as metrics
     from isogloss.separation.metrics import METRICS as METRICS
     from isogloss.tuning.callback import SeparationCallback as SeparationCallback
-    from isogloss.tuning.train import TuneConfig as TuneConfig
+    from isogloss.tuning.config import TuneConfig as TuneConfig
+    from isogloss.tuning.guards import GuardConfig as GuardConfig
+    from isogloss.tuning.guards import guards as guards
+    from isogloss.tuning.preferences import preferences as preferences
     from isogloss.tuning.train import tune as tune
+    from isogloss.tuning.weak import weak_languages as weak_languages
 
 __version__ = "0.1.0"
 
@@ -42,6 +46,7 @@ _HOMES = {
     "CORPORA": "isogloss.corpora.sources",
     "Corpus": "isogloss.corpora.corpus",
     "ExtractSpec": "isogloss.activations.spec",
+    "GuardConfig": "isogloss.tuning.guards",
     "IsoglossError": "isogloss.errors",
     "LANGUAGES": "isogloss.corpora.languages",
     "METRICS": "isogloss.separation.metrics",
@@ -49,18 +54,21 @@ _HOMES = {
     "ModelPair": "isogloss.models.pairs",
     "ModelRef": "isogloss.models.pairs",
     "SeparationCallback": "isogloss.tuning.callback",
-    "TuneConfig": "isogloss.tuning.train",
+    "TuneConfig": "isogloss.tuning.config",
     "audit": "isogloss.auditing.audit",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.activations.fill",
     "gate": "isogloss.gating.judge",
+    "guards": "isogloss.tuning.guards",
     "load_corpus": "isogloss.corpora.load",
     "metrics": "isogloss.separation.metrics",
+    "preferences": "isogloss.tuning.preferences",
     "read_recipe": "isogloss.recipes.recipe",
     "read_rules": "isogloss.gating.rules",
     "run_recipe": "isogloss.recipes.run",
     "sensitivity": "isogloss.auditing.sensitivity",
     "tune": "isogloss.tuning.train",
+    "weak_languages": "isogloss.tuning.weak",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are the keys of the table above

@@ -64,7 +64,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
     rows = _judged([*_exploratory(rows, primary), *(row for one in controls for row in one)], verdicts)
     rows += _judged(in_chat.rows, in_chat.verdicts)
     result = Audit(
-        corpus=_corpus_record(plan.corpus),
+        corpus=_corpus_record(plan.corpus, plan.left_out),
         models=_model_record(plan),
         config=plan.settings,
         versions=versions(),
@@ -164,7 +164,7 @@ def _place(row: Row) -> tuple[object, ...]:
     return row.language, row.layer, row.norm, row.metric, row.components, row.sample
 
 
-def _corpus_record(corpus: Corpus) -> dict[str, object]:
+def _corpus_record(corpus: Corpus, left_out: Sequence[str]) -> dict[str, object]:
     return {
         "name": corpus.name,
         "sha256": corpus.sha256,
@@ -173,7 +173,7 @@ def _corpus_record(corpus: Corpus) -> dict[str, object]:
         "twins": corpus.twins,
         "parallel": corpus.parallel,
         "texts": len(corpus),
-    }
+    } | ({"left_out": list(left_out)} if left_out else {})
 
 
 def _model_record(plan: Plan) -> dict[str, object]:

@@ -10,9 +10,9 @@ import polars as pl
 
 from isogloss.activations.activations import Activations, locate
 from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.auditing.trained import draw_sample
 from isogloss.behaviour.reading import Likelihoods, locate_bits
 from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.curate import balance
 from isogloss.errors import CorpusError, MetricError, ModelError, UsageError
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
@@ -43,6 +43,8 @@ class AuditConfig:
             precision are those of `spec`.
         metrics: names from METRICS; the primary metric and auroc are always among them.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
+        part: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
+        trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: the language that retention compares with.
         match: repeat the comparison on pairs matched with the pivot's: any of length, edit.
@@ -56,6 +58,8 @@ class AuditConfig:
     chat: ExtractSpec | None = None
     metrics: tuple[str, ...] = tuple(METRICS)
     primary: Primary = PRIMARY
+    part: str = "all"
+    trained_texts: str = "refuse"
     per_class: int | None = None
     pivot: str = "en"
     match: tuple[str, ...] = ()
@@ -86,7 +90,8 @@ class Plan:
 
     `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
     `chat` holds the compared roles in chat rendering, if both renderings are asked for;
-    `likelihoods` are those of the model before alignment on a few harmless texts, if asked for.
+    `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
+    texts that were left out because an adapter was trained on them.
     """
 
     config: AuditConfig
@@ -96,6 +101,7 @@ class Plan:
     likelihoods: Likelihoods | None
     primary_layer: Layer
     chat: dict[str, Activations] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -134,6 +140,8 @@ class Plan:
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
+            **({"part": config.part} if config.part != "all" else {}),
+            **({"trained_texts": config.trained_texts} if config.trained_texts != "refuse" else {}),
             "per_class": config.per_class,
             "match": list(config.match),
             "controls": list(config.controls),
@@ -164,7 +172,14 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
     """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
     rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
     _check_choices(config, corpus)
-    sample = balance(corpus, per_class=config.per_class, seed=config.seed)
+    sample, left_out = draw_sample(
+        pair,
+        corpus,
+        part=config.part,
+        choice=config.trained_texts,
+        per_class=config.per_class,
+        seed=config.seed,
+    )
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "random_weights" in config.controls:
         base = pair.reference or pair.aligned
@@ -187,6 +202,7 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         likelihoods=_likelihoods(config, sample, activations, store),
         primary_layer=_primary_layer(config, activations["aligned"], track),
         chat=chat,
+        left_out=left_out,
     )
 
 

@@ -17,8 +17,8 @@ from isogloss.activations.execution import choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.spec import ExtractSpec
 from isogloss.auditing.plan import COMPONENTS, AuditConfig
+from isogloss.auditing.trained import draw_sample
 from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.curate import balance
 from isogloss.errors import CorpusError
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
@@ -71,7 +71,14 @@ def sensitivity(
     if config.pivot not in corpus.languages:
         known = ", ".join(corpus.languages)
         raise CorpusError("--pivot", found=repr(config.pivot), expected=f"one of {known}", do="choose one")
-    sample = balance(corpus, per_class=config.per_class, seed=config.seed)
+    sample, _ = draw_sample(
+        pair,
+        corpus,
+        part=config.part,
+        choice=config.trained_texts,
+        per_class=config.per_class,
+        seed=config.seed,
+    )
     refs = {"reference": pair.reference, "aligned": pair.aligned}
     models = {role: ref for role, ref in refs.items() if ref is not None}
     readouts = [

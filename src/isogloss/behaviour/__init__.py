@@ -1,1 +1,1 @@
-"""WHAT THEY WOULD SAY: likelihoods of texts."""
+"""WHAT THEY WOULD SAY: likelihoods of texts and answers, and what they write."""

@@ -26,6 +26,7 @@ def text_bits(
     rows: Sequence[tuple[int, ...]],
     *,
     execution: Execution,
+    starts: Sequence[int] | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> np.ndarray:
     """Sum -log2 p(token | all tokens before it) over each row of token ids, the first token left out.
@@ -38,6 +39,8 @@ def text_bits(
         model: with the wanted adapter active.
         rows: token ids, at least one each.
         execution: how to run.
+        starts: place of the first token of each row that is scored, 1 or more, such as where an answer begins; None is
+            the second token.
         advance: called with the number of texts done.
 
     Returns:
@@ -49,23 +52,29 @@ def text_bits(
     """
     if not rows:
         return np.zeros(0)
-    plan = plan_batches(rows, token_budget=execution.token_budget, overhead=execution.overhead)
+    # Where scoring starts is part of what tells rows apart, as the end of the text is for hidden states.
+    firsts = [1] * len(rows) if starts is None else starts
+    plan = plan_batches(rows, token_budget=execution.token_budget, overhead=execution.overhead, text_ends=firsts)
     bits = np.empty(len(plan.distinct))
     for batch in plan.batches:
-        bits[list(batch)] = _batch_bits(model, [plan.distinct[i] for i in batch])
+        bits[list(batch)] = _batch_bits(model, [plan.distinct[i] for i in batch], [plan.text_ends[i] for i in batch])
         advance(len(batch))
     advance(len(rows) - len(plan.distinct))
     return bits[list(plan.inverse)]
 
 
-def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Bits of each row of one batch: float64 (rows,)."""
+def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]], starts: Sequence[int]) -> np.ndarray:
+    """Bits of each row of one batch from its start on: float64 (rows,)."""
     batch = pad_right(rows, model.device)
     ids, mask = batch.ids, batch.real
     with torch.inference_mode():
         hidden = model.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
         # The state at one position predicts the token at the next.
-        predicted = mask[:, 1:]
+        after = (
+            torch.arange(1, ids.shape[1], device=ids.device)[None, :]
+            >= torch.tensor(starts, device=ids.device)[:, None]
+        )
+        predicted = mask[:, 1:] & after
         states, targets = hidden[:, :-1][predicted], ids[:, 1:][predicted]
         row = predicted.nonzero()[:, 0].cpu().numpy()
         nats = np.empty(len(row))

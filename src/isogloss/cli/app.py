@@ -11,6 +11,7 @@ from isogloss.cli.catalogue import corpora, languages, metrics, models
 from isogloss.cli.compare import compare
 from isogloss.cli.doctor import doctor
 from isogloss.cli.gate import gate
+from isogloss.cli.guards import guards
 from isogloss.cli.plan import plan
 from isogloss.cli.report import report
 from isogloss.cli.sensitivity import sensitivity
@@ -29,7 +30,21 @@ app = typer.Typer(
     rich_markup_mode=None,  # the decorated help takes twice as long to start
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, report, compare, gate, plan, sensitivity, doctor, tune, corpora, models, languages, metrics):
+for command in (
+    audit,
+    report,
+    compare,
+    gate,
+    plan,
+    sensitivity,
+    doctor,
+    tune,
+    guards,
+    corpora,
+    models,
+    languages,
+    metrics,
+):
     app.command()(command)
 app.add_typer(store, name="store")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,6 +43,17 @@ class Text:
 def text_id(code: str, text: str) -> str:
     """Name a text by its language and content: 16 hex digits."""
     return sha256_text(f"{code}\0{text}")[:16]
+
+
+def content_key(text: str) -> str:
+    """Name what a text says, whatever file or language column it stands in: 16 hex digits.
+
+    Case, white space and the Unicode form of accents do not count, as for duplicates.
+
+    >>> content_key("Good  morning") == content_key(" good morning")
+    True
+    """
+    return sha256_text(" ".join(unicodedata.normalize("NFC", text).lower().split()))[:16]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ once into the user's cache, keyed by its sha256.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from isogloss.errors import ModelError
 from isogloss.files import cache_root, sha256_file, sha256_text
 from isogloss.hub import Snapshot, download
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
+from isogloss.models.tune_record import read_tune_record
 
 #: What is asked of the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
@@ -88,7 +88,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
             folder, revision = _download(ref.base, ref.revision)
         check_model_folder(folder)
         base_sha256 = folder_sha256(folder)
-    adapter, adapter_revision = _adapter_folder(ref.adapter) if ref.adapter else (None, None)
+    adapter, adapter_revision = adapter_folder(ref.adapter) if ref.adapter else (None, None)
     return Checkpoint(
         ref=ref,
         folder=folder,
@@ -98,7 +98,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         adapter_sha256=folder_sha256(adapter) if adapter else None,
         revision=revision,
         adapter_revision=adapter_revision,
-        trained_on=_trained_on(adapter) if adapter else None,
+        trained_on=read_tune_record(adapter).get("base_sha256") if adapter else None,
     )
 
 
@@ -195,8 +195,14 @@ def _gguf_file(path: Path) -> Path:
     return path
 
 
-def _adapter_folder(adapter: str) -> tuple[Path, str | None]:
-    """Find or download an adapter, and say which commit it is if it comes from the hub (`org/name@revision`)."""
+def adapter_folder(adapter: str) -> tuple[Path, str | None]:
+    """Find, or download, the folder of a PEFT adapter, and say which commit it is if it comes from the hub.
+
+    A hub adapter is `org/name` or `org/name@revision`.
+
+    Raises:
+        ModelError: there is none, or it has no safetensors.
+    """
     revision = None
     if adapter.startswith(EMBEDDED):
         name = adapter.removeprefix(EMBEDDED)
@@ -222,11 +228,6 @@ def _adapter_folder(adapter: str) -> tuple[Path, str | None]:
             do="save the adapter again with a current peft",
         )
     return folder, revision
-
-
-def _trained_on(adapter: Path) -> str | None:
-    record = adapter / "isogloss_tune.json"
-    return json.loads(record.read_text("utf-8")).get("base_sha256") if record.is_file() else None
 
 
 def _download(name: str, revision: str | None) -> Snapshot:

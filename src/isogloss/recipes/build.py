@@ -78,6 +78,8 @@ def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
     return AuditConfig(
         spec=replace(spec, layers=settings.layers),
         chat=chat,
+        part=settings.part,
+        trained_texts=settings.trained_texts,
         metrics=tuple(METRICS) if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         match=settings.match,

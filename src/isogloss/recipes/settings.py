@@ -34,6 +34,8 @@ class Settings:
     languages: tuple[str, ...] | None = _setting(None, "Codes, such as en,hi,am. Default: all in the corpus.")
     per_class: int | None = _setting(None, "Texts per language and class. Default: the most that all have.", 1)
     conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
+    part: str = _setting("all", "Of the corpus: all, or a half as `isogloss tune` splits it, training or held-out.")
+    trained_texts: str = _setting("refuse", "Texts that an adapter was trained on: refuse, drop (with twins), allow.")
     layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
     position: str = _setting(
         "last", "Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isogloss.corpora.curate import balance
 from isogloss.corpora.sources import CORPORA
+from isogloss.corpora.split import part_of
 from isogloss.models.cached import cached_data
 from isogloss.recipes.build import corpus_of
 from isogloss.recipes.settings import Settings
@@ -40,7 +41,7 @@ def text_facts(name: str, settings: Settings) -> TextFacts:
         CorpusError: it is here, and cannot be read.
     """
     if all(one == BUNDLED or Path(one).is_file() for one in settings.corpus):
-        sample = balance(corpus_of(settings), per_class=settings.per_class, seed=settings.seed)
+        sample = balance(part_of(corpus_of(settings), settings.part), per_class=settings.per_class, seed=settings.seed)
         return TextFacts(corpus=name, languages=sample.languages, texts=len(sample.frame), here=True, source="counted")
     rows = [CORPORA[one] for one in settings.corpus if one in CORPORA]
     repos = {part.hub for row in rows for part in row.parts if part.hub}

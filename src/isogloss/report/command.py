@@ -14,6 +14,8 @@ from isogloss.results import Audit
 
 #: Options whose values stand in the audit's settings under the same name.
 PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "shuffles")
+#: Those that are recorded only where they were chosen.
+RARE = ("part", "trained_texts")
 LISTS = ("metrics", "match", "controls")
 #: The command line takes no fewer.
 MIN_SHUFFLES = 100
@@ -60,6 +62,12 @@ def _corpus(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     yield "--languages", ",".join(audit.languages)
 
 
+def named_sources(audit: Audit) -> Sequence[str] | None:
+    """List what `load_corpus` can read again by name alone; None if a part of the corpus was a local file."""
+    parts = _parts(str(audit.corpus["name"]))
+    return parts if all(part in CORPORA or _on_hub(part) for part in parts) else None
+
+
 def _parts(name: str) -> Sequence[str]:
     """Part a name at its plus signs if every part is a source by itself, as `load_corpus` joins them.
 
@@ -87,6 +95,7 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
             remarks.append(f"--{_option(name)} is not recorded")
         elif config.get(name) is not None:
             yield f"--{_option(name)}", str(config[name])
+    yield from ((f"--{_option(name)}", str(config[name])) for name in RARE if name in config)
     for name in LISTS:
         chosen = config.get(name)
         if chosen is None:

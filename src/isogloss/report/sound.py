@@ -73,10 +73,15 @@ def _of_header(audit: Audit) -> Iterator[str]:
         yield f"the seed {config.get('seed')!r}"
     if not isinstance(config.get("layers"), list):
         yield "no layers"
-    for name in LISTS:
-        found = config.get(name)
-        if found is not None and not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
+    lists = {name: config.get(name) for name in LISTS}
+    lists |= {"left_out": audit.corpus.get("left_out")} if isinstance(audit.corpus, Mapping) else {}
+    for name, found in lists.items():
+        if found is not None and not _words(found):
             yield f"{name} that are no list of words"
+
+
+def _words(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(one, str) for one in found)
 
 
 def _of_record(record: Row | Estimate | LanguageVerdict | Primary | Notice) -> Iterator[str]:

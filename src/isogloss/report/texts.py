@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import polars as pl
+
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.curate import balance
+from isogloss.corpora.split import part_of
 from isogloss.errors import CorpusError
 from isogloss.results import Audit
 
@@ -18,7 +23,10 @@ def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
     Raises:
         CorpusError: the texts, labels or ids are not those of the audit.
     """
-    sample = balance(corpus, per_class=audit.config.get("per_class"), seed=audit.config["seed"])
+    corpus = part_of(corpus, str(audit.config.get("part", "all")))
+    left_out = audit.corpus.get("left_out", ())
+    whole = replace(corpus, frame=corpus.frame.filter(~pl.col("text_id").is_in(list(left_out)))) if left_out else corpus
+    sample = balance(whole, per_class=audit.config.get("per_class"), seed=audit.config["seed"])
     if sample.sha256 != audit.corpus["sha256"]:
         raise CorpusError(
             f"corpus {corpus.name}",

@@ -1,62 +1,118 @@
-"""A corpus -> preference records: refuse what is harmful, engage with what is not."""
+"""A corpus -> preference records: refuse what is harmful, engage with what is not, in the text's own language."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import polars as pl
 
-from isogloss.corpora.corpus import Corpus
+from isogloss.behaviour.answers import answered_languages, answers
+from isogloss.corpora.corpus import Corpus, content_key
 from isogloss.errors import CorpusError
-from isogloss.tuning.answers import ENGAGED, REFUSALS
+from isogloss.tuning.config import deal
 
 
-def preferences(corpus: Corpus, *, languages: Sequence[str], n: int, seed: int) -> list[dict[str, str]]:
+def preferences(
+    corpus: Corpus,
+    *,
+    languages: Sequence[str],
+    n: int,
+    seed: int,
+    shares: Mapping[str, float] | None = None,
+    passes: int = 1,
+) -> list[dict[str, str]]:
     """Draw preference records, half of them on harmful texts.
 
     The prompt is a text; the chosen answer to a harmful text is a short refusal and the rejected one a short engaged
-    answer; for a harmless text it is the other way round. Answers are in the text's own language.
+    answer; for a harmless text it is the other way round. Answers are those of the text's own language that are for
+    training. Where texts have twins, whole pairs are drawn, so that both sides of a pair are learnt.
 
     Args:
-        corpus: any corpus with texts in `languages`.
+        corpus: any corpus with texts in `languages`: parallel or labelled.
         languages: codes to train on.
         n: number of records.
         seed: fixes draw, order and answers.
+        shares: language -> its share of the records (see `record_shares`); None gives each the same.
+        passes: most times that one text is used; a second pass begins when all texts of a language have been used.
 
     Returns:
-        `n` records with prompt, chosen, rejected, text_id, as trl's DPOTrainer reads them.
+        `n` records with prompt, chosen, rejected, text_id, content (`content_key`), language and label (harmful or
+        harmless), in random order.
 
     Raises:
-        CorpusError: no answers exist in a language, or the corpus has fewer than `n` texts.
+        CorpusError: a language has no preferences (no answers, no texts, or one class only), or too few texts.
     """
-    if missing := sorted(set(languages) - set(REFUSALS)):
-        raise CorpusError(
-            "preferences",
-            found=f"no answers in {', '.join(missing)}",
-            expected=f"a language with answers: {', '.join(REFUSALS)}",
-            do="tune on one of these",
-        )
+    codes = tuple(dict.fromkeys(languages))
+    wanted = deal((n + 1) // 2, shares or dict.fromkeys(codes, 1 / len(codes)))
     rng = np.random.default_rng(seed)
-    frame = corpus.frame.filter(corpus.frame["language"].is_in(list(languages)))
-    harmful, harmless = frame.filter(frame["harmful"]), frame.filter(~frame["harmful"])
-    half = n // 2
-    if min(harmful.height, harmless.height) < n - half:
-        raise CorpusError(
-            f"corpus {corpus.name}",
-            found=f"{harmful.height} harmful and {harmless.height} harmless texts",
-            expected=f"{n - half} of each for {n} records",
-            do="lower --steps or --batch-size, or add texts",
-        )
     records = []
-    for part, size in ((harmful, half), (harmless, n - half)):
-        for index in rng.choice(part.height, size=size, replace=False):
-            row = part.row(int(index), named=True)
-            refusal = str(rng.choice(REFUSALS[row["language"]]))
-            engaged = str(rng.choice(ENGAGED[row["language"]]))
+    for code in codes:
+        for row in _draw(corpus, code, wanted[code], passes, rng):
+            refusal = str(rng.choice(answers(code, "refusal", "train")))
+            engaged = str(rng.choice(answers(code, "engaged", "train")))
             chosen, rejected = (refusal, engaged) if row["harmful"] else (engaged, refusal)
             # The space belongs to the answer, so that prompt and answer split at a token boundary.
             records.append(
-                {"prompt": row["text"], "chosen": f" {chosen}", "rejected": f" {rejected}", "text_id": row["text_id"]}
+                {
+                    "prompt": str(row["text"]),
+                    "chosen": f" {chosen}",
+                    "rejected": f" {rejected}",
+                    "text_id": str(row["text_id"]),
+                    "content": content_key(str(row["text"])),
+                    "language": code,
+                    "label": "harmful" if row["harmful"] else "harmless",
+                }
             )
     order = rng.permutation(len(records))
-    return [records[i] for i in order]
+    return [records[i] for i in order[:n]]
+
+
+def _draw(corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Generator) -> list[dict[str, str | bool]]:
+    """Draw `wanted` harmful texts of a language and as many harmless ones, their twins where there are twins."""
+    part = corpus.part(code)
+    harmful, harmless = part.filter(pl.col("harmful")), part.filter(~pl.col("harmful"))
+    if corpus.twins:
+        harmful, harmless = harmful.sort("pair_id"), harmless.sort("pair_id")
+    sizes = harmful.height, harmless.height
+    _check(corpus.name, code, wanted, passes, sizes)
+    rows = _rounds(rng, harmful.height, wanted)
+    others = rows if corpus.twins else _rounds(rng, harmless.height, wanted)
+    return [
+        row
+        for one, other in zip(rows, others, strict=True)
+        for row in (harmful.row(one, named=True), harmless.row(other, named=True))
+    ]
+
+
+def _rounds(rng: np.random.Generator, size: int, wanted: int) -> list[int]:
+    """Deal numbers below `size` in random order, again and again, until there are `wanted`."""
+    found: list[int] = []
+    while len(found) < wanted:
+        found += [int(one) for one in rng.permutation(size)]
+    return found[:wanted]
+
+
+def _check(name: str, code: str, wanted: int, passes: int, sizes: tuple[int, int]) -> None:
+    harmful, harmless = sizes
+    if code not in answered_languages():
+        raise CorpusError(
+            "preferences",
+            found=f"no answers in {code}",
+            expected=f"a language with answers: {', '.join(answered_languages())}",
+            do="tune on one of these",
+        )
+    if not harmful or not harmless:
+        raise CorpusError(
+            f"preferences in {code}",
+            found=f"{harmful} harmful and {harmless} harmless texts in corpus {name}",
+            expected="both classes: harmless texts must go on being answered",
+            do="add texts (--corpus can be given twice), or leave the language out",
+        )
+    if min(harmful, harmless) * passes < wanted:
+        raise CorpusError(
+            f"corpus {name}, language {code}",
+            found=f"{harmful} harmful and {harmless} harmless texts to train on",
+            expected=f"{-(-wanted // passes)} of each for {2 * wanted} records, each used {passes} times at most",
+            do="lower --steps or --batch-size, raise --passes, lower --holdout, or add texts",
+        )

@@ -1,49 +1,44 @@
-"""Preference records -> a LoRA adapter, through trl's DPO trainer and peft."""
+"""A corpus -> a LoRA adapter, through trl and peft: split, preferences, training that can be interrupted, record."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
-from datasets import Dataset
-from peft import LoraConfig
-from transformers import PrinterCallback, TrainerCallback
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from isogloss.corpora.corpus import Corpus
-from isogloss.errors import StoreError, missing_extra
-from isogloss.files import canonical_json, sha256_text, staged_folder, write_atomic
-from isogloss.models.fetch import fetch
-from isogloss.models.load import load_model, quiet_transformers
+from isogloss.corpora.split import split_corpus
+from isogloss.errors import CorpusError, StoreError
+from isogloss.files import canonical_json, remove, saving, sha256_text
+from isogloss.locks import locked
+from isogloss.models.fetch import Checkpoint, fetch
+from isogloss.models.load import load_model, load_tokenizer, quiet_transformers
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
+from isogloss.tuning.config import TuneConfig, record_shares
 from isogloss.tuning.preferences import preferences
+from isogloss.tuning.record import Trained, write_adapter
+from isogloss.tuning.state import newest_checkpoint, open_state, state_folder
+from isogloss.tuning.trainers import (
+    answer_tokens_only,
+    check_reporter,
+    cut_prompts,
+    explained_memory,
+    load_trl,
+    make_trainer,
+)
+from isogloss.tuning.watch import Divergence, Progress, Seal
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneConfig:
-    """The recipe of an adapter.
-
-    `steps` optimiser steps of `batch_size` preference records each; DPO with inverse temperature `beta`; LoRA of
-    `rank` (alpha is twice the rank) on all linear layers; prompts and answers cut at `max_tokens` together.
-    """
-
-    languages: tuple[str, ...] = ("en",)
-    steps: int = 90
-    batch_size: int = 16
-    learning_rate: float = 3e-4
-    beta: float = 0.1
-    rank: int = 16
-    max_tokens: int = 96
-    seed: int = 0
+#: What an interrupted training must find again to go on to the same bytes.
+LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate")
 
 
 def tune(
@@ -53,122 +48,145 @@ def tune(
     *,
     config: TuneConfig | None = None,
     device: str | None = None,
+    report_to: str = "none",
+    save_every: int = 20,
+    callbacks: Sequence[TrainerCallback] = (),
     track: Track = silent,
 ) -> Path:
     """Train an adapter that refuses harmful and engages with harmless text in the chosen languages.
 
-    Writes a PEFT adapter folder with `isogloss_tune.json` (recipe, hashes of base and training texts, and the log).
-    The folder appears only when the training is complete.
+    Writes a PEFT adapter folder with `isogloss_tune.json` (recipe, hashes of base and corpus, all texts that were
+    trained on by what they say, rule and seed of the split, and the log). The folder appears only when the training is
+    complete. Until then its state is in `OUT.partial`, and the same call goes on from the last checkpoint there, to the
+    same bytes as without the interruption.
+
+    Args:
+        base: the model to adapt; with an adapter, that adapter is trained on (and its texts count as trained on).
+        corpus: any corpus; only the part that is not held out is trained on (see `split_corpus`).
+        out: adapter folder to write.
+        config: see `TuneConfig`.
+        device: a torch device; None takes a GPU if there is one.
+        report_to: where the training can be followed: none, wandb, mlflow, trackio or tensorboard.
+        save_every: steps between checkpoints; changes no number.
+        callbacks: transformers callbacks, such as one that stops early.
+        track: progress display.
 
     Raises:
-        StoreError: `out` exists.
-        UsageError: the extra `tune` is not installed.
-        CorpusError, ModelError: see `preferences` and `load_model`.
+        StoreError: `out` exists, its state is of another training, or nothing can be written there.
+        UsageError: the extra `tune` is not installed, an option has no such value, or memory runs out.
+        CorpusError: see `split_corpus` and `preferences`.
+        ModelError: see `load_model`; the adapter belongs to another base; or the training diverges.
     """
-    try:
-        import trl  # noqa: PLC0415 - an optional dependency
-    except ImportError as error:
-        raise missing_extra("trl", "tune") from error
     config, out = config or TuneConfig(), Path(out)
+    _check(out, report_to)
+    part, _ = split_corpus(_in_languages(corpus, config), holdout=config.holdout, seed=config.split_seed)
+    checkpoint = fetch(base)
+    records, n_cut = _records(part, config, load_tokenizer(checkpoint, track))
+    about = _about(checkpoint, corpus, config, records)
+    state = state_folder(out)
+    with saving(state, "--out"), locked(state, do="wait for it to end, or choose another --out"):
+        open_state(state, about)
+        resume = newest_checkpoint(state)
+        model = load_model(checkpoint, device=device, track=track)
+        with (
+            _training(config, out, report_to),
+            track(
+                "Tuning" if resume is None else f"Tuning, from step {resume.name.split('-')[1]}", config.steps
+            ) as done,
+        ):
+            trainer = make_trainer(
+                model,
+                checkpoint,
+                records,
+                config,
+                state=state,
+                save_every=save_every,
+                report_to=report_to,
+                callbacks=[Progress(done), Divergence(), Seal(), *callbacks],
+            )
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        done_steps = int(trainer.state.global_step)
+        trained = Trained(records=records, n_cut=n_cut, steps=done_steps, history=trainer.state.log_history)
+        write_adapter(trainer.model, out, checkpoint, about, trained)
+        remove(state)
+    return out
+
+
+def _check(out: Path, report_to: str) -> None:
+    """Refuse early what would fail late."""
+    load_trl()
+    check_reporter(report_to)
     if out.exists():
         raise StoreError(
             f"adapter {out}", found="something there already", expected="a new folder", do="choose another --out"
         )
-    records = preferences(corpus, languages=config.languages, n=config.steps * config.batch_size, seed=config.seed)
-    checkpoint = fetch(base)
-    model = load_model(checkpoint, device=device, track=track)
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        _answer_tokens_only(),
-        quiet_transformers(),
-        track("Tuning", config.steps) as advance,
-    ):
-        trainer = trl.DPOTrainer(
-            model=model.causal.train(),
-            args=_arguments(trl, config, Path(scratch), model.device),
-            train_dataset=Dataset.from_list([{k: r[k] for k in ("prompt", "chosen", "rejected")} for r in records]),
-            processing_class=model.tokenizer,
-            peft_config=LoraConfig(
-                r=config.rank, lora_alpha=2 * config.rank, target_modules=list(TARGETS), task_type="CAUSAL_LM"
-            ),
-            callbacks=[_Advance(advance)],
+
+
+def _in_languages(corpus: Corpus, config: TuneConfig) -> Corpus:
+    """Keep the languages that are trained on, so that others can be too small to split."""
+    codes = config.trained_languages
+    if missing := [code for code in codes if code not in corpus.languages]:
+        raise CorpusError(
+            f"corpus {corpus.name}",
+            found=f"no texts in {', '.join(missing)}",
+            expected=f"preferences in every language that is trained on: {', '.join(codes)}",
+            do="leave these languages out, choose another --arm, or add texts",
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    with staged_folder(out) as folder:
-        trainer.model.to(torch.bfloat16).save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)
-        _name_base(folder, base)
-        record = _recipe(base, checkpoint.base_sha256, corpus, config) | _history(records, trainer.state.log_history)
-        write_atomic(folder / "isogloss_tune.json", canonical_json(record, indent=1) + "\n")
-    return out
+    frame = corpus.frame.filter(corpus.frame["language"].is_in(list(codes)))
+    return Corpus(name=corpus.name, frame=frame, revision=corpus.revision, licence=corpus.licence)
 
 
-def _arguments(trl: Any, config: TuneConfig, scratch: Path, device: torch.device) -> Any:  # noqa: ANN401 - optional dependency
-    return trl.DPOConfig(
-        output_dir=str(scratch),
-        max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="constant",
-        beta=config.beta,
-        max_length=config.max_tokens,
+def _records(part: Corpus, config: TuneConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[list[dict[str, str]], int]:
+    """Draw the records, and count the prompts that had to be cut to leave room for answers."""
+    tokens = _tokens_per_record(part, config, tokenizer) if config.unit == "tokens" else None
+    records = preferences(
+        part,
+        languages=config.trained_languages,
+        n=config.records,
         seed=config.seed,
-        bf16=False,
-        use_cpu=device.type == "cpu",
-        activation_checkpointing=False,
-        save_strategy="no",
-        logging_steps=10,
-        report_to="none",
-        disable_tqdm=True,
+        shares=record_shares(config.weights, tokens),
+        passes=config.passes,
     )
+    return cut_prompts(tokenizer, records, config.max_tokens)
 
 
-class _Advance(TrainerCallback):  # type: ignore[misc]
-    """Forwards the trainer's steps to our progress display."""
-
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        self.advance = advance
-
-    def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
-        """Count one step."""
-        del args, state, control
-        self.advance(1)
+def _tokens_per_record(part: Corpus, config: TuneConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+    """Count the tokens of a text on average, in each language, cut as prompts are."""
+    found = {}
+    for code in config.trained_languages:
+        rows = tokenizer(part.part(code)["text"].to_list())["input_ids"]
+        found[code] = sum(min(len(row), config.max_tokens) for row in rows) / len(rows)
+    return found
 
 
-@contextlib.contextmanager
-def _answer_tokens_only() -> Iterator[None]:
-    """Let trl project answer tokens only through the LM head, on the CPU as it does on a GPU.
-
-    trl keeps this for devices with Triton because other accelerators recompile for every shape; a CPU does not. With
-    a vocabulary of 262,144 the head costs more than the whole body, and most tokens of a batch are prompt or padding.
-    """
-    from trl.trainer import utils  # noqa: PLC0415 - an optional dependency
-
-    with mock.patch.object(utils, "_use_triton", return_value=True):
-        yield
-
-
-def _name_base(folder: Path, base: ModelRef) -> None:
-    path = folder / "adapter_config.json"
-    settings = json.loads(path.read_text("utf-8"))
-    settings["base_model_name_or_path"] = str(base)
-    write_atomic(path, canonical_json(settings, indent=2) + "\n")
-
-
-def _recipe(base: ModelRef, base_sha256: str, corpus: Corpus, config: TuneConfig) -> dict[str, object]:
+def _about(
+    checkpoint: Checkpoint, corpus: Corpus, config: TuneConfig, records: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """All that decides the adapter, as JSON."""
     return {
-        "base": str(base),
-        "base_sha256": base_sha256,
+        "base_sha256": checkpoint.base_sha256,
+        "continued_sha256": checkpoint.adapter_sha256,
         "corpus": corpus.name,
         "corpus_sha256": corpus.sha256,
         "recipe": asdict(config),
+        "records_sha256": sha256_text(canonical_json([dict(one) for one in records])),
+        "versions": {name: version(name) for name in LIBRARIES},
     }
 
 
-def _history(records: Sequence[dict[str, str]], history: Sequence[dict[str, float]]) -> dict[str, object]:
-    """Name the texts that were trained on, and the trainer's log without its timings."""
-    texts = sorted(record["text_id"] for record in records)
-    timing = ("runtime", "per_second")
-    log = [{key: value for key, value in row.items() if not any(t in key for t in timing)} for row in history]
-    return {"trained_text_ids": texts, "trained_sha256": sha256_text("\n".join(texts)), "log": log}
+@contextlib.contextmanager
+def _training(config: TuneConfig, out: Path, report_to: str) -> Iterator[None]:
+    """What holds while trl works: quiet libraries, our LM head, faults in one line."""
+    # Its default place is the state folder, which goes.
+    follow = {"TENSORBOARD_LOGGING_DIR": str(out.with_name(f"{out.name}.tensorboard"))}
+    wanted = follow if report_to == "tensorboard" and not set(follow) & set(os.environ) else {}
+    try:
+        with quiet_transformers(), answer_tokens_only(), explained_memory(config), mock.patch.dict(os.environ, wanted):
+            yield
+    except SafetensorError as error:  # a full disk, in words of its own
+        raise StoreError(
+            f"writing {state_folder(out)}",
+            found=(str(error).splitlines() or [repr(error)])[0],
+            expected="to write a checkpoint there",
+            do="free some space there, or choose another --out; then run the same command again",
+        ) from error

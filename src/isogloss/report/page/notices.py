@@ -19,6 +19,10 @@ EXPLAINED = {
     "C005": (MEASURED, "Several scores depend on the number of texts, so every language was given the same."),
     "C006": (MEASURED, "Find out its terms before you share results that show its texts."),
     "C007": (MEASURED, "Without twins, differences of topic between the classes can enter every score."),
+    "C008": (
+        MEASURED,
+        "What a model was trained on says nothing of other texts; all languages are cut to what is left.",
+    ),
     "M001": (MEASURED, "What was said at the end of these texts was not read."),
     "M002": (MEASURED, "Nobody published the model before alignment, so its effect is unknown."),
     "M003": (
@@ -32,6 +36,10 @@ EXPLAINED = {
     "M005": (MEASURED, "Each model is read in its own tokens and components; both differ by more than alignment."),
     "M006": (MEASURED, "The weights that were released may give other numbers."),
     "M007": (MEASURED, "The drift is how far a few texts lie from their states in float32, with the same weights."),
+    "M008": (
+        MEASURED,
+        "A model knows these texts, so part of a gain may be memory. Judge it on texts that were held out.",
+    ),
     "S001": (NOISE, "A number is missing for a reason and was not replaced by another."),
     "S002": (
         TEXT,

@@ -1,0 +1,82 @@
+"""What watches a training: progress, divergence, whole checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from isogloss.errors import ModelError
+from isogloss.tuning.state import seal
+
+#: A training diverges if its loss stays above this many times the first one that was logged (single batches of DPO
+#: reach twice that in a training that goes well) ...
+FAR = 3.0
+#: ... for so many log lines in a row.
+PATIENCE = 3
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Forwards the trainer's steps to our progress display, those of an earlier process at once."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        """Take what is called with a number of steps."""
+        self.advance = advance
+
+    def on_train_begin(self, args: object, state: Any, control: object, **_: object) -> None:  # noqa: ANN401 - untyped
+        """Count the steps that were done before."""
+        del args, control
+        self.advance(state.global_step)
+
+    def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
+        """Count one step."""
+        del args, state, control
+        self.advance(1)
+
+
+class Divergence(TrainerCallback):  # type: ignore[misc]
+    """Stops a training whose loss is no number, or stays far above where it began."""
+
+    def on_log(self, args: object, state: Any, control: object, **_: object) -> None:  # noqa: ANN401
+        """Look at all that was logged so far.
+
+        Raises:
+            ModelError: the training diverges.
+        """
+        del args, control
+        if fault := divergence(state.log_history):
+            raise ModelError(
+                "training",
+                found=f"{fault} at step {state.global_step}",
+                expected="a loss that falls",
+                do="lower --learning-rate, or raise --batch-size; start anew with another --out",
+            )
+
+
+def divergence(history: list[Mapping[str, float]]) -> str | None:
+    """Say what is wrong with the losses of a trainer's log; None if nothing is.
+
+    >>> divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.5}, {"loss": 5.0}])
+    'a loss above 3 times the first one (0.7) 3 times in a row, last 5'
+    """
+    losses = [row["loss"] for row in history if "loss" in row]
+    if any(not math.isfinite(row[name]) for row in history[-1:] for name in ("loss", "grad_norm") if name in row):
+        return "a loss or gradient that is no finite number"
+    last = losses[1:][-PATIENCE:]
+    if len(last) == PATIENCE and all(loss > FAR * losses[0] for loss in last):
+        return (
+            f"a loss above {FAR:g} times the first one ({losses[0]:.2g}) {PATIENCE} times in a row, last {last[-1]:.2g}"
+        )
+    return None
+
+
+class Seal(TrainerCallback):  # type: ignore[misc]
+    """Marks each checkpoint as whole once the trainer has written it."""
+
+    def on_save(self, args: Any, state: Any, control: object, **_: object) -> None:  # noqa: ANN401
+        """Seal the checkpoint of this step."""
+        del control
+        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")

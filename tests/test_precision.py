@@ -143,5 +143,5 @@ def test_an_audit_says_that_weights_are_rounded(tiny_folder, other_folder, paral
     )
     assert seen == ["bnb-8bit"] * 2
     details = [notice.detail for notice in found.notices if notice.code == "M006"]
-    assert details == ["reference: bnb-8bit", "aligned: bnb-8bit"]
+    assert details == ["reference and aligned: bnb-8bit"]
     assert found.config["quantize"] == "bnb-8bit"

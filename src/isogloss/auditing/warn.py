@@ -99,14 +99,14 @@ def _upper(control: Estimate) -> float:
 
 def _quantised(plan: Plan) -> list[Notice]:
     """Warn of weights of fewer bits: asked for, or dequantised from a GGUF file."""
-    found = []
+    found: dict[str, list[str]] = {}
     for role in plan.roles:
         ref = plan.activations[role].checkpoint.ref
         if plan.config.spec.quantize:
-            found.append(Notice(code="M006", detail=f"{role}: {plan.config.spec.quantize}"))
+            found.setdefault(plan.config.spec.quantize, []).append(role)
         elif ref.base.endswith(".gguf") or ref.base.startswith(EMBEDDED):
-            found.append(Notice(code="M006", detail=f"{role}: dequantised from a GGUF file"))
-    return found
+            found.setdefault("dequantised from a GGUF file", []).append(role)
+    return [Notice(code="M006", detail=f"{' and '.join(roles)}: {what}") for what, roles in found.items()]
 
 
 def notices_of_models(checkpoints: Iterable[Checkpoint]) -> list[Notice]:

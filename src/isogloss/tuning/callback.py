@@ -56,7 +56,7 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
         corpus: Corpus | str = "mini",
         *,
         languages: Sequence[str] | None = None,
-        every: int = 50,
+        every: int = 100,
         per_class: int = PER_CLASS,
         spec: ExtractSpec | None = None,
         metric_name: str = "between_class_variance",

@@ -67,7 +67,7 @@ def tune(
     """Train an adapter that refuses harmful and engages with harmless text, in the languages that need it (LoRA).
 
     isogloss tune --from RUN --out ADAPTER tunes what an audit found weak. Half of the pairs are held out: audit the
-    adapter with --trained-texts drop, on these. The same command after an interruption goes on.
+    adapter on these, with --part held-out. The same command after an interruption goes on.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.corpora.split import split_corpus  # noqa: PLC0415

@@ -24,6 +24,7 @@ from isogloss.models.load import load_model, load_tokenizer, quiet_transformers
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 from isogloss.tuning.config import TuneConfig, record_shares
+from isogloss.tuning.order import batches_of_like_length
 from isogloss.tuning.preferences import preferences
 from isogloss.tuning.record import Trained, write_adapter
 from isogloss.tuning.state import newest_checkpoint, open_state, state_folder
@@ -147,7 +148,12 @@ def _records(part: Corpus, config: TuneConfig, tokenizer: PreTrainedTokenizerBas
         shares=record_shares(config.weights, tokens),
         passes=config.passes,
     )
-    return cut_prompts(tokenizer, records, config.max_tokens)
+    cut, n_cut = cut_prompts(tokenizer, records, config.max_tokens)
+    if config.loss == "kto":  # it pairs the answers of a batch with its other texts, and needs them to differ
+        return cut, n_cut
+    lengths = [len(row) for row in tokenizer([one["prompt"] for one in cut])["input_ids"]]
+    order = batches_of_like_length(lengths, config.batch_size, config.seed)
+    return [cut[row] for row in order], n_cut
 
 
 def _tokens_per_record(part: Corpus, config: TuneConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""Options for every setting, made from their table, so that command line and recipe cannot differ."""
+"""Options made from tables of settings, so that command line and recipe cannot differ."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -19,19 +19,28 @@ NONE = "none"
 
 def with_settings(door: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for every setting; those that were typed are its first argument, `given`."""
-    own = [one for one in inspect.signature(door, eval_str=True).parameters.values() if one.name != "given"]
+    return with_options(SETTINGS)(door)
 
-    def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401 - what typer hands over
-        given = {name: _read(row, values[name]) for name, row in SETTINGS.items() if _typed(context, name)}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        door(chosen, **{one.name: values[one.name] for one in own})
 
-    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
-    signature = inspect.Signature([first, *map(_option, SETTINGS.values()), *keyword])
-    command.__signature__ = signature  # type: ignore[attr-defined]  # inspect, and so typer, reads it
-    command.__name__, command.__doc__ = door.__name__, door.__doc__
-    return command
+def with_options(rows: Mapping[str, Setting]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every row of a table; those that were typed are its first argument, `given`."""
+
+    def decorate(door: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in inspect.signature(door, eval_str=True).parameters.values() if one.name != "given"]
+
+        def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401 - what typer hands over
+            given = {name: _read(row, values[name]) for name, row in rows.items() if _typed(context, name)}
+            chosen = {name: value for name, value in given.items() if value is not None}
+            door(chosen, **{one.name: values[one.name] for one in own})
+
+        first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+        signature = inspect.Signature([first, *map(_option, rows.values()), *keyword])
+        command.__signature__ = signature  # type: ignore[attr-defined]  # inspect, and so typer, reads it
+        command.__name__, command.__doc__ = door.__name__, door.__doc__
+        return command
+
+    return decorate
 
 
 def _typed(context: typer.Context, name: str) -> bool:

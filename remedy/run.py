@@ -4,42 +4,38 @@
 
 Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
 audits from the store. Weak languages are chosen on the half of the pairs that is trained on and judged on the other.
-Standard output gets the tables; --write puts them into docs/remedy.md.
+The tables are written by `tables.py`; --write puts them into docs/remedy.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import tables
+
 import isogloss
-from isogloss.auditing.comparisons import Cell
+from isogloss.activations.store import default_store
+from isogloss.auditing.gains import primary_gains
 from isogloss.auditing.plan import make_plan
-from isogloss.auditing.sample import take_sample
-from isogloss.auditing.score_language import score
 from isogloss.corpora.corpus import Corpus
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.terminal import track
 from isogloss.results import Audit
-from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.mean_gap import GapRatio, gap_ratio
-from isogloss.tuning.guards import Guards
+from isogloss.separation.mean_gap import gap_ratio
+from isogloss.tuning.guards import Guards, LanguageGuard
 from isogloss.tuning.weak import weak_languages
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "remedy.md"
 BEGIN, END = "<!-- written by remedy/run.py -->", "<!-- end -->"
+PIVOT = "en"
 BASE = "embedded/gemma-3-270m"
 ENGLISH = f"{BASE}+embedded/english-dpo"
-PIVOT = "en"
-#: What is asked of the remedy (stated before it was run): see docs/remedy.md.
-HALVED, UPPER, KEPT, UTILITY, OVER_REFUSAL = 0.5, 0.75, 0.9, 0.03, 0.05
-#: Texts per language that guards read; greedy answers among them.
-GUARD_TEXTS, GUARD_ANSWERS = 190, 50
+#: Texts per language and class that guards read (124 bound two refusals below 5 %); greedy answers among them.
+GUARD_TEXTS, GUARD_ANSWERS = 124, 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +47,14 @@ class Arm:
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What the held-out half says of one aligned model."""
-
-    audit: Audit
-    gains: dict[str, Jackknife]
-
-
 def arms(seeds: Sequence[int]) -> list[Arm]:
     """List the adapters: the remedy for each seed, and for the first the arms that show what it is made of."""
-    first = seeds[0]
+    first, *others = seeds
     return [
-        *(Arm(name=f"mixed-{seed}", arm="mixed", seed=seed) for seed in seeds),
+        Arm(name=f"mixed-{first}", arm="mixed", seed=first),
         Arm(name=f"pivot-only-{first}", arm="pivot-only", seed=first),
         Arm(name=f"target-only-{first}", arm="target-only", seed=first),
+        *(Arm(name=f"mixed-{seed}", arm="mixed", seed=seed) for seed in others),
     ]
 
 
@@ -78,7 +67,7 @@ def pair_of(aligned: str) -> ModelPair:
 def choose(corpus: Corpus, work: Path) -> tuple[str, ...]:
     """Audit the English-only adapter on the half that is trained on, and name its weak languages, worst first."""
     config = isogloss.AuditConfig(part="training", controls=())
-    audit = isogloss.audit(pair_of(ENGLISH), corpus, config=config, out=work / "choose", track=track)
+    audit = isogloss.audit(pair_of(ENGLISH), corpus, config=config, out=work / "choose", reuse=True, track=track)
     return tuple(one.language for one in weak_languages(audit))
 
 
@@ -91,95 +80,64 @@ def train(corpus: Corpus, weak: Sequence[str], arm: Arm, steps: int, work: Path)
     return f"{BASE}+{out}"
 
 
-def judge(aligned: str, corpus: Corpus, out: Path) -> Judged:
+def judge(aligned: str, corpus: Corpus, out: Path) -> tables.Judged:
     """Audit a model on the held-out half, and keep what moves its gains."""
     pair, config = pair_of(aligned), isogloss.AuditConfig(part="held-out", controls=())
-    audit = isogloss.audit(pair, corpus, config=config, out=out, track=track)
-    plan = make_plan(pair, corpus, config)
-    cell = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
-    gains = {}
-    for code in plan.languages:
-        part = plan.corpus.part(code)
-        sample = take_sample(code, part, paired=plan.corpus.twins, n_shuffles=1, seed=config.seed)
-        gains[code] = score(plan, sample, plan.primary_layer).changes[cell].gain
-    return Judged(audit=audit, gains=gains)
+    audit = isogloss.audit(pair, corpus, config=config, out=out, reuse=True, track=track)
+    return tables.Judged(audit=audit, gains=primary_gains(make_plan(pair, corpus, config, default_store(), track)))
 
 
-def guard(aligned: str, corpus: Corpus, out: Path) -> dict[str, object]:
-    """Measure what a model costs; what was measured before is read."""
-    if not out.is_file():
-        config = isogloss.GuardConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
-        found: Guards = isogloss.guards(pair_of(aligned), corpus, config=config, track=track)
-        out.write_text(found.to_json(), "utf-8")
-    content: dict[str, object] = json.loads(out.read_text("utf-8"))
-    return content
+def elsewhere(aligned: str, work: Path, name: str) -> dict[str, Audit]:
+    """Audit a model where it was not tuned: on another corpus, in more languages, with two read-outs."""
+    corpus, found = isogloss.load_corpus("mini"), {}
+    for position in ("last", "mean"):
+        config = isogloss.AuditConfig(spec=isogloss.ExtractSpec(position=position), controls=())
+        out = work / f"mini-{position}-{name}"
+        found[position] = isogloss.audit(pair_of(aligned), corpus, config=config, out=out, reuse=True, track=track)
+    return found
 
 
-def ratio_lines(ratios: dict[str, GapRatio], kept: dict[str, float]) -> list[str]:
-    """Write the table of mean gaps."""
-    lines = ["| adapter | mean gap | of the English-only one | 95 % | English gain kept |", "|---|---:|---:|---:|---:|"]
-    for name, one in ratios.items():
-        lines.append(
-            f"| {name} | {one.before:.3f} → {one.after:.3f} | {one.value:.2f} | [{one.low:.2f}, {one.high:.2f}] "
-            f"| {kept[name]:.2f} |"
-        )
-    return lines
+def guard(aligned: Iterable[tuple[str, str]], corpus: Corpus, work: Path) -> dict[str, tuple[LanguageGuard, ...]]:
+    """Measure what models cost; what was measured before is read."""
+    found = {}
+    for name, model in aligned:
+        out = work / f"guard-{name}.json"
+        if not out.is_file():
+            config = isogloss.GuardConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
+            out.write_text(isogloss.guards(pair_of(model), corpus, config=config, track=track).to_json(), "utf-8")
+        found[name] = Guards.from_json(out.read_text("utf-8")).languages
+    return found
 
 
-def gain_lines(judged: dict[str, Judged]) -> list[str]:
-    """Write the gains of all languages, with their simultaneous intervals and verdicts."""
-    lines = [f"| language | {' | '.join(judged)} |", f"|---|{'---:|' * len(judged)}"]
-    for code in next(iter(judged.values())).gains:
-        cells = []
-        for one in judged.values():
-            (row,) = one.audit.find(kind="gain", language=code, sample="all", metric=one.audit.primary.metric,
-                                    components=one.audit.primary.components)  # fmt: skip
-            found = row.estimate
-            cells.append(f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] {row.verdict}")
-        lines.append(f"| {code} | {' | '.join(cells)} |")
-    return lines
-
-
-def guard_lines(guarded: dict[str, dict[str, object]]) -> list[str]:
-    """Write the guards: the worst language of each, and its upper bound."""
-    lines = [
-        "| adapter | utility loss, worst | at most | over-refusal, worst | at most | greedy refusals, worst |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for name, content in guarded.items():
-        rows = list(content["languages"])  # type: ignore[call-overload]
-        cells = []
-        for value, high in (("utility_loss", "utility_loss_high"), ("over_refusal", "over_refusal_high")):
-            worst = max(rows, key=lambda row, high=high: row[high])
-            cells += [f"{worst[value]:.1%} ({worst['language']})", f"{worst[high]:.1%}"]
-        spoken = max(rows, key=lambda row: row["greedy_refusal"] or 0)
-        cells.append(f"{spoken['greedy_refusal'] or 0:.0%} of {spoken['generated']} ({spoken['language']})")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
-
-
-def verdict_lines(
-    ratios: dict[str, GapRatio], kept: dict[str, float], guarded: dict[str, dict[str, object]]
-) -> list[str]:
-    """Hold the mixed adapters against what was asked."""
-    mixed = [name for name in ratios if name.startswith("mixed")]
-    rows = [row for name in mixed for row in guarded[name]["languages"]]  # type: ignore[attr-defined]
-    asked = {
-        f"mean gap at least halved (ratio {HALVED} or less) for every seed": all(
-            ratios[name].value <= HALVED for name in mixed
-        ),
-        f"upper bound of the ratio below {UPPER} for every seed": all(
-            math.isfinite(ratios[name].high) and ratios[name].high < UPPER for name in mixed
-        ),
-        f"English gain kept within {1 - KEPT:.0%}": all(kept[name] >= KEPT for name in mixed),
-        f"utility loss below {UTILITY:.0%} in every language, as an upper bound": all(
-            row["utility_loss_high"] < UTILITY for row in rows
-        ),
-        f"over-refusal below {OVER_REFUSAL:.0%} in every language, as an upper bound": all(
-            row["over_refusal_high"] < OVER_REFUSAL for row in rows
-        ),
+def write(
+    weak: Sequence[str],
+    steps: int,
+    judged: Mapping[str, tables.Judged],
+    guarded: Mapping[str, Sequence[LanguageGuard]],
+    other: Mapping[str, Mapping[str, Audit]],
+) -> str:
+    """Put all tables together."""
+    english = judged["English only"]
+    ours = {name: one for name, one in judged.items() if name != "English only"}
+    ratios = {name: gap_ratio(english.gains, one.gains, pivot=PIVOT, languages=weak) for name, one in ours.items()}
+    kept = {name: one.gains[PIVOT].value / english.gains[PIVOT].value for name, one in ours.items()}
+    audits = {name: one.audit for name, one in judged.items()}
+    first = next(iter(ours))
+    parts = {
+        f"Weak on the training half, worst first: {', '.join(weak)}. {steps} steps each.": [],
+        "## What the held-out half can show": tables.power_lines(english.audit, weak),
+        "## What was asked": tables.verdict_lines(ratios, kept, guarded),
+        "## Mean gap to English over the weak languages": tables.ratio_lines(ratios, kept),
+        "## Gain of every language": tables.gain_lines(audits, [PIVOT, *weak]),
+        "## The probe's AUROC": tables.detectability_lines(audits, [PIVOT, *weak]),
+        "## What it costs": tables.guard_lines(guarded),
+        f"## Guards of {first}, language by language": tables.guard_language_lines(guarded[first]),
     }
-    return [f"- {'met' if met else '**not met**'}: {words}" for words, met in asked.items()]
+    for position in ("last", "mean"):
+        audits = {name: one[position] for name, one in other.items()}
+        languages = next(iter(audits.values())).languages
+        parts[f"## On the bundled corpus, position {position}"] = tables.gain_lines(audits, languages)
+    return "\n\n".join("\n".join([head, "", *lines] if lines else [head]) for head, lines in parts.items())
 
 
 def main() -> None:
@@ -190,39 +148,27 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/remedy"))
     parser.add_argument("--write", action="store_true", help="write the tables into docs/remedy.md")
     wanted = parser.parse_args()
-    corpus = isogloss.load_corpus(wanted.corpus)
-    wanted.work.mkdir(parents=True, exist_ok=True)
-    weak = choose(corpus, wanted.work)
+    corpus, work = isogloss.load_corpus(wanted.corpus), wanted.work
+    work.mkdir(parents=True, exist_ok=True)
+    weak = choose(corpus, work)
     if not weak:
         print("No weak language was found: there is nothing to remedy.")
         return
-    judged = {"English only": judge(ENGLISH, corpus, wanted.work / "judge-english")}
-    wanted_arms = arms([int(seed) for seed in wanted.seeds.split(",")])
-    for arm in wanted_arms:
-        aligned = train(corpus, weak, arm, wanted.steps, wanted.work)
-        judged[arm.name] = judge(aligned, corpus, wanted.work / f"judge-{arm.name}")
-    guarded: dict[str, dict[str, object]] = {"English only": guard(ENGLISH, corpus, wanted.work / "guard-english.json")}
-    for arm in wanted_arms:
-        guarded[arm.name] = guard(f"{BASE}+{wanted.work / arm.name}", corpus, wanted.work / f"guard-{arm.name}.json")
-    before = judged["English only"].gains
-    others = [name for name in judged if name != "English only"]
-    ratios = {name: gap_ratio(before, judged[name].gains, pivot=PIVOT, languages=weak) for name in others}
-    kept = {name: judged[name].gains[PIVOT].value / before[PIVOT].value for name in others}
-    text = "\n\n".join(
-        "\n".join(lines)
-        for lines in (
-            [f"Weak on the training half, worst first: {', '.join(weak)}. {wanted.steps} steps."],
-            verdict_lines(ratios, kept, guarded),
-            ratio_lines(ratios, kept),
-            gain_lines(judged),
-            guard_lines(guarded),
-        )
-    )
+    made = arms([int(seed) for seed in wanted.seeds.split(",")])
+    judged = {"English only": judge(ENGLISH, corpus, work / "judge-english")}
+    for arm in made:
+        judged[arm.name] = judge(train(corpus, weak, arm, wanted.steps, work), corpus, work / f"judge-{arm.name}")
+    first = made[0].name
+    other = {
+        "English only": elsewhere(ENGLISH, work, "english"),
+        first: elsewhere(f"{BASE}+{work / first}", work, first),
+    }
+    models = [("english", ENGLISH), *((arm.name, f"{BASE}+{work / arm.name}") for arm in made)]
+    text = write(weak, wanted.steps, judged, guard(models, corpus, work), other)
     print(text)
     if wanted.write:
         before_marks, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-        after_marks = rest.partition(END)[2]
-        PAGE.write_text(f"{before_marks}{BEGIN}\n\n{text}\n\n{END}{after_marks}", "utf-8")
+        PAGE.write_text(f"{before_marks}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", "utf-8")
 
 
 if __name__ == "__main__":

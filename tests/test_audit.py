@@ -14,8 +14,10 @@ import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.activations.spec import Layer
-from isogloss.auditing.plan import MODEL_CONTROLS, parse_primary
+from isogloss.auditing.gains import primary_gains
+from isogloss.auditing.plan import MODEL_CONTROLS, make_plan, parse_primary
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
+from isogloss.progress import silent
 from isogloss.report.tables import headline, lines, markdown
 from isogloss.results import Primary
 from isogloss.separation.controls import CONTROLS
@@ -99,6 +101,18 @@ def test_gain_gap_and_retention_follow_from_the_scores(run):
                 assert kept.low < kept.value < kept.high
     assert {row.scale for row in audit.find(kind="gain", metric="auroc")} == {"logit"}
     assert {row.scale for row in audit.find(kind="gain", metric="silhouette")} == {"plain"}
+
+
+def test_gains_with_what_moves_them_are_those_of_the_audit(run, pair, corpus):
+    audit, _, store = run
+    gains = primary_gains(make_plan(pair, corpus, ALL, store, silent))
+    assert gains.keys() == set(audit.languages)
+    for code, found in gains.items():
+        (row,) = audit.find(
+            kind="gain", language=code, layer=4, metric="between_class_variance", components=10, sample="all"
+        )
+        assert found.value == row.estimate.value
+        assert found.p_value == pytest.approx(row.estimate.p_value)
 
 
 def test_every_score_travels_with_interval_null_and_n(run):

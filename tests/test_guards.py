@@ -12,7 +12,7 @@ from isogloss.errors import CorpusError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.tuning import guard_reading
 from isogloss.tuning.guard_reading import Reading, draw_parts
-from isogloss.tuning.guards import GuardConfig, _compare, guards
+from isogloss.tuning.guards import GuardConfig, Guards, compare_readings, guards
 
 
 @pytest.fixture
@@ -36,6 +36,9 @@ def test_a_model_beside_itself_costs_nothing(corpus, tiny_folder):
     record = json.loads(found.to_json())
     assert record["needed"] == 59
     assert record["languages"][0]["language"] == "de"
+    again = Guards.from_json(found.to_json())
+    assert again.to_json() == found.to_json()
+    assert again.needed == 59
 
 
 def test_numbers_are_those_of_the_parts(corpus, tiny_folder, adapter_folder):
@@ -89,17 +92,17 @@ def reading(neutral_odds, harmful_odds, bits=10.0, refused=0):
 def test_a_model_that_refuses_all_is_caught():
     before = reading([-1.0] * 60, [-1.0] * 60)
     after = reading([2.0] * 60, [3.0] * 60, bits=11.0, refused=4)
-    found = _compare("en", before, after)
+    found = compare_readings("en", before, after)
     assert (found.over_refusal_before, found.over_refusal, found.over_refusal_high) == (0, 1, 1)
     assert (found.refusal_before, found.refusal, found.margin_before, found.margin) == (0, 1, -1, 3)
     assert (found.bits_before, found.utility_loss) == pytest.approx((2, 0.1))
     assert (found.greedy_refusal, found.greedy_refusal_high) == (1, 1)
-    calm = _compare("en", before, reading([-2.0] * 60, [3.0] * 60))
+    calm = compare_readings("en", before, reading([-2.0] * 60, [3.0] * 60))
     assert (calm.over_refusal, calm.over_refusal_high < 0.05) == (0, True)
 
 
 def test_log_odds_of_exactly_zero_are_no_refusal():
-    assert _compare("en", reading([0.0], []), reading([0.0], [])).over_refusal == 0
+    assert compare_readings("en", reading([0.0], []), reading([0.0], [])).over_refusal == 0
 
 
 def test_texts_that_were_trained_on_are_left_out_with_their_twins(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -123,6 +125,17 @@ class Guards:
         """Write the guards as canonical JSON; NaN becomes null."""
         return canonical_json({**asdict(self), "level": LEVEL, "needed": self.needed}, indent=1) + "\n"
 
+    @classmethod
+    def from_json(cls, text: str) -> Guards:
+        """Read what `to_json` wrote."""
+        content: dict[str, Any] = json.loads(text)
+        rows: list[dict[str, Any]] = content.pop("languages")
+        known = {one.name for one in fields(cls)}
+        return cls(
+            **{name: value for name, value in content.items() if name in known},
+            languages=tuple(LanguageGuard(**_known(row)) for row in rows),
+        )
+
 
 def guards(
     pair: ModelPair,
@@ -173,11 +186,12 @@ def guards(
         corpus_sha256=corpus.sha256,
         left_out=len(left_out),
         config=asdict(config),
-        languages=tuple(_compare(code, read["before"][code], read["after"][code]) for code in codes),
+        languages=tuple(compare_readings(code, read["before"][code], read["after"][code]) for code in codes),
     )
 
 
-def _compare(code: str, before: Reading, after: Reading) -> LanguageGuard:
+def compare_readings(code: str, before: Reading, after: Reading) -> LanguageGuard:
+    """Compare what two models say of the same texts of a language."""
     rise = relative_rise(before.bits, after.bits, before.characters, after.characters, LEVEL)
     n = len(after.neutral_odds)
     over = share_at_most(int((after.neutral_odds > 0).sum()), n, LEVEL)
@@ -201,6 +215,10 @@ def _compare(code: str, before: Reading, after: Reading) -> LanguageGuard:
         greedy_refusal=spoken.value,
         greedy_refusal_high=spoken.high,
     )
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: NAN if value is None else value for name, value in row.items()}
 
 
 def _ratio(read: Reading) -> float:

@@ -6,6 +6,7 @@
 # make bench-gpu     extraction of models of true size on a CUDA machine
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
+# make remedy  tune the languages that alignment did not reach, and judge it (hours; resumable); docs/remedy.md
 #
 # PYTHON and PIP_FLAGS can be overridden. The lock file pins torch 2.13.0. On Linux, PyPI's wheel of it may bring CUDA
 # libraries (gigabytes); this takes the CPU build instead:
@@ -17,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test check tokenizers bench bench-gpu validate validate-full lock clean
+.PHONY: audit test check tokenizers bench bench-gpu validate validate-full remedy lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -49,6 +50,9 @@ validate: $(VENV)/.dev
 
 validate-full: $(VENV)/.dev
 	$(BIN)/python validation/run.py --full --write $(ARGS)
+
+remedy: $(VENV)/.dev
+	$(BIN)/python remedy/run.py $(ARGS)
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

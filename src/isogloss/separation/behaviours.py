@@ -83,5 +83,11 @@ BEHAVIOURS: dict[str, Metric] = {
             "",
             needs_twins=True,
         ),
+        _difference(
+            "text_preference_over_placebo",
+            "what alignment added to that beyond what the placebo did, both adjusted; nats",
+            "",
+            needs_twins=True,
+        ),
     )
 }

@@ -151,4 +151,4 @@ def write_run(
         _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
         run = read_run(folder)
-        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record))
+        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record, pairs=run.pairs))

@@ -1,4 +1,4 @@
-"""Behaviour in the main job, on a tiny model: numbers against plain computation, the store, rows and the scatter's file."""
+"""Behaviour in the main job, on a tiny model: numbers against plain computation, the store, rows, the run folder."""
 
 import json
 from dataclasses import replace

@@ -117,4 +117,5 @@ def _mean_sentence(mean: Estimate) -> str:
     if math.isnan(mean.value):
         return f"Pair by pair: no mean slope ({mean.reason})."
     word = "clear of zero" if mean.low > 0 or mean.high < 0 else "not clear of zero"
-    return f"Pair by pair: mean slope {mean.value:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}] over {mean.n} languages, {word}."
+    bounds = f"[{mean.low:+.2f}, {mean.high:+.2f}]"
+    return f"Pair by pair: mean slope {mean.value:+.2f} {bounds} over {mean.n} languages, {word}."

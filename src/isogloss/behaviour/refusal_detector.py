@@ -1,13 +1,15 @@
-"""Is an answer a refusal? A list of phrases per language, and how often it is right on answers that were labelled.
+"""Is an answer a refusal? A few patterns per language, and how often they are right on answers that were labelled.
 
-A phrase anywhere in an answer makes it a refusal: simple, the same on every machine, and blind to whatever is not on
-the list. How blind is measured on the labelled answers; a language where that is not good enough is not scored.
+A pattern found in an answer makes it a refusal: simple, the same on every machine, and blind to whatever has no pattern.
+How blind is measured on labelled answers that were written after the patterns; a language where that is not good enough
+is not scored.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ LEAST = 0.6
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """What the detector of a language says of labelled answers.
+    """What the detector of a language says of answers that were labelled for its validation.
 
     Attributes:
         refusals: how many there are.
@@ -52,7 +54,7 @@ def is_refusal(language: str, answer: str) -> bool:
         KeyError: the language has no detector.
     """
     text = _plain(answer)
-    return any(cue in text for cue in _cues()[language])
+    return any(re.search(cue, text) for cue in _cues()[language])
 
 
 def detector_sha256(language: str) -> str:
@@ -60,15 +62,17 @@ def detector_sha256(language: str) -> str:
     return sha256_text("\n".join(_cues().get(language, ())))
 
 
-def labelled_answers(language: str) -> tuple[tuple[str, bool], ...]:
-    """Answers with whether they are refusals."""
+def labelled_answers(language: str, part: str = "validation") -> tuple[tuple[str, bool], ...]:
+    """Look up answers with whether they are refusals: "development", that patterns were made from, or "validation"."""
     return tuple(
-        (row["text"], row["kind"] == "refusal") for row in _table("labelled.tsv") if row["language"] == language
+        (row["text"], row["kind"] == "refusal")
+        for row in _table("labelled.tsv")
+        if (row["language"], row["part"]) == (language, part)
     )
 
 
 def try_detector(language: str) -> Labelled:
-    """Ask the detector of a language about its labelled answers.
+    """Ask the detector of a language about answers that were labelled after its patterns were made.
 
     Raises:
         KeyError: the language has no detector.
@@ -86,7 +90,7 @@ def try_detector(language: str) -> Labelled:
 def _cues() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for row in _table("cues.tsv"):
-        found[row["language"]] = (*found.get(row["language"], ()), _plain(row["cue"]))
+        found[row["language"]] = (*found.get(row["language"], ()), unicodedata.normalize("NFC", row["cue"]))
     return found
 
 

@@ -55,6 +55,12 @@ def tune(
     passes: Annotated[int, typer.Option(help="Most times that a text is used.", min=1)] = 4,
     holdout: Annotated[float, typer.Option(help="Share of the pairs that are held out for audits; 0: none.")] = 0.5,
     split_seed: Annotated[int, typer.Option(help="Of the split; keep it where adapters are compared.")] = 0,
+    shuffle_labels: Annotated[  # noqa: FBT002
+        bool, typer.Option("--shuffle-labels", help="Learn from labels by a coin: a placebo (--placebo of audit).")
+    ] = False,
+    norm_of: Annotated[
+        str | None, typer.Option(help="Scale to the norm of this adapter's weight change.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of draw, order, answers and the first weights.")] = 0,
     guard_texts: Annotated[
         int, typer.Option(help="Held-out texts per language and class to guard with; 0: no guards.", min=0)
@@ -102,6 +108,8 @@ def tune(
         passes=passes,
         holdout=holdout,
         split_seed=split_seed,
+        shuffle_labels=shuffle_labels,
+        norm=_norm(norm_of, model=asked.model) if norm_of else None,
     )
     wanted = dict.fromkeys((*config.trained_languages, *asked.languages))
     texts = isogloss.load_corpus(asked.corpus, languages=tuple(wanted), columns=columns(column))
@@ -127,6 +135,18 @@ def tune(
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))
         pair = ModelPair(name="tuned", reference=start, aligned=tuned, source="isogloss tune")
         print_guards(pair, held_out, texts=guard_texts, generate=generate, device=device, as_json=False)
+
+
+def _norm(adapter: str, model: str) -> float:
+    """Read the norm of an adapter's weight change."""
+    from isogloss.models.fetch import fetch  # noqa: PLC0415
+    from isogloss.models.pairs import ModelRef  # noqa: PLC0415
+    from isogloss.tuning.norm import folder_norm  # noqa: PLC0415
+
+    base = ModelRef.parse(model)
+    found = fetch(ModelRef(base=base.base, revision=base.revision, adapter=adapter)).adapter_folder
+    assert found is not None  # noqa: S101 - it was asked for
+    return folder_norm(found)
 
 
 @dataclass(frozen=True, kw_only=True)

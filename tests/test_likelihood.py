@@ -111,7 +111,7 @@ def test_an_unknown_step_after_the_head_is_refused(tiny, rows, corpus, tmp_path,
     monkeypatch.setattr("isogloss.behaviour.compute.load_model", lambda *args, **kwargs: tiny)
     found = locate_bits({"aligned": fetch(ModelRef(base=tiny.tokenizer.name_or_path))}, corpus, store=tmp_path)
     with pytest.raises(ModelError, match="step after the LM head of Gemma3ForCausalLM"):
-        fill_bits(found)
+        fill_bits(found.values())
     assert found["aligned"].missing == ("de", "en")
     tiny.causal.get_output_embeddings = lambda: None
     with pytest.raises(ModelError, match="no LM head in Gemma3ForCausalLM"):
@@ -162,7 +162,7 @@ def test_likelihoods_that_are_not_finite_are_refused_by_name(corpus, tiny_folder
     with pytest.raises(
         ModelError, match=rf"under {tiny_folder}: .*undefined ones of 7 of 10; the first is text {first};"
     ):
-        fill_bits(found)
+        fill_bits(found.values())
     assert found["aligned"].missing == ("de", "en")
 
 
@@ -195,7 +195,7 @@ def test_bits_are_kept_in_the_store_and_a_second_audit_loads_nothing(corpus, tin
 
     found = locate_bits(checkpoints, corpus, store=tmp_path)
     assert [one.missing for one in found.values()] == [("de", "en")] * 3
-    assert fill_bits(found, track=track) == 6
+    assert fill_bits(found.values(), track=track) == 6
     assert shown == [("Reading likelihoods", 60)]
     for checkpoint, one in zip(checkpoints.values(), found.values(), strict=True):
         model = load_model(checkpoint, device="cpu")
@@ -222,7 +222,7 @@ from isogloss.models.fetch import fetch
 from isogloss.models.pairs import ModelRef
 corpus = Corpus(name="sample", frame=polars.read_parquet({str(store / "sample.parquet")!r}))
 found = locate_bits({{"aligned": fetch(ModelRef(base={str(folder)!r}))}}, corpus, store={str(store)!r})
-print(fill_bits(found), "torch" in sys.modules)
+print(fill_bits(found.values()), "torch" in sys.modules)
 """
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -230,7 +230,7 @@ print(fill_bits(found), "torch" in sys.modules)
 def test_a_smaller_sample_reads_the_larger_one_and_other_settings_do_not(corpus, tiny_folder, tmp_path):
     checkpoints = {"aligned": fetch(ModelRef(base=str(tiny_folder)))}
     large = locate_bits(checkpoints, corpus, store=tmp_path)
-    fill_bits(large)
+    fill_bits(large.values())
     small = Corpus(name="small", frame=corpus.frame.filter(pl.col("language") == "en")[3:7])
     found = locate_bits(checkpoints, small, store=tmp_path)["aligned"]
     assert found.missing == ()
@@ -241,7 +241,7 @@ def test_a_smaller_sample_reads_the_larger_one_and_other_settings_do_not(corpus,
 
 def test_a_text_that_is_cut_counts_only_the_characters_that_were_scored(corpus, tiny_folder, tmp_path):
     found = locate_bits({"aligned": fetch(ModelRef(base=str(tiny_folder)))}, corpus, max_tokens=8, store=tmp_path)
-    fill_bits(found)
+    fill_bits(found.values())
     assert found["aligned"].characters("en").tolist() == [7] * 10  # BOS and seven letters
 
 

@@ -135,3 +135,22 @@ def test_rows_of_the_same_file_in_another_order_give_the_same_records(tmp_path):
         for name in "ab"
     )
     assert one == other
+
+
+def test_shuffled_labels_swap_whole_pairs_by_a_coin_that_the_pair_decides(parallel_file):
+    corpus = isogloss.load_corpus(parallel_file)
+    true, shuffled = (
+        preferences(corpus, languages=["en"], n=90, seed=0, passes=2, shuffle_labels=shuffle)
+        for shuffle in (False, True)
+    )
+    labels = {one["text_id"]: one["label"] for one in true}
+    assert [one["text_id"] for one in shuffled] == [one["text_id"] for one in true]  # the same texts, in the same order
+    wrong = {one["text_id"] for one in shuffled if one["label"] != labels[one["text_id"]]}
+    right = {one["text_id"] for one in shuffled if one["label"] == labels[one["text_id"]]}
+    assert not wrong & right  # in both passes alike
+    assert 0.25 < len(wrong) / len(labels) < 0.75
+    pairs = dict(corpus.part("en").select("text_id", "pair_id").iter_rows())
+    assert not {pairs[one] for one in wrong} & {pairs[one] for one in right}
+    for one in shuffled:
+        refuses = one["chosen"].strip() in answers("en", "refusal", "train")
+        assert refuses == (one["label"] == "harmful")

@@ -8,7 +8,8 @@ import torch
 
 from isogloss.behaviour.generate import begins_like, greedy
 from isogloss.behaviour.likelihood import text_bits
-from isogloss.behaviour.refusal import answer_ids, answer_likelihoods, refusal_log_odds
+from isogloss.behaviour.margins import refusal_log_odds
+from isogloss.behaviour.refusal import answer_ids, answer_likelihoods
 from isogloss.errors import ModelError
 from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model

@@ -33,6 +33,8 @@ NOTICES: dict[str, str] = {
     "S010": "too few texts could be matched with the pivot's",
     "S011": "an interval is approximate",
     "S012": "the primary estimand was changed from the default before the run",
+    "B001": "languages without a table of answers were left out of behaviour",
+    "B002": "refusals in generated answers were not counted, for no detector is known to find them",
     "S013": "the sign of the gain or the verdict depends on the rendering, raw text or chat template",
 }
 

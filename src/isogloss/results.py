@@ -67,8 +67,12 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control.
-    `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control; of
+    behaviour it is behaviour (a model's score), behaviour_gain, behaviour_gap, behaviour_retention or
+    behaviour_control (a planted effect); link is what hidden states say of behaviour. A link of all languages together
+    has the language "" and counts languages in `n`; that of one language counts pairs.
+    `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for
+    controls, layer and norm for behaviour.
     `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
     renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
     smallest gap to the pivot that this metric would show here, `pivot_z` the pivot's gain over its standard error,
@@ -168,7 +172,7 @@ class Audit:
     @property
     def languages(self) -> tuple[str, ...]:
         """Languages in the order of the result, the pivot first."""
-        rest = sorted({row.language for row in self.rows} - {self.pivot})
+        rest = sorted({row.language for row in self.rows} - {self.pivot, ""})
         return (self.pivot, *rest)
 
     @property

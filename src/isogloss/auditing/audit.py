@@ -13,6 +13,7 @@ from pathlib import Path
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
+from isogloss.auditing.behaviour import with_behaviour
 from isogloss.auditing.measure import measure, versions
 from isogloss.auditing.plan import AuditConfig, make_plan
 from isogloss.auditing.run_folder import finished_run, open_run, record_execution, write_run
@@ -65,17 +66,24 @@ def audit(
             execution = _settle(recorded, plan.config, device)
             if folder:
                 record_execution(folder, plan.identity, execution)
-            wanted = [plan.activations, plan.chat] if plan.chat else [plan.activations]
+            linked = plan.behaviour.states if plan.behaviour else {}
+            wanted = [plan.activations, *(one for one in (plan.chat, linked) if one)]
             computed = fill(*wanted, execution=execution, track=track)
-            if plan.likelihoods:
-                computed += fill_bits({"before": plan.likelihoods}, execution=execution, track=track)
+            told = [
+                *([plan.likelihoods] if plan.likelihoods else []),
+                *(plan.behaviour.wanted if plan.behaviour else []),
+            ]
+            computed += fill_bits(told, execution=execution, track=track)
         read = time.time()
         result, points = measure(plan, track)
+        pairs = None
+        if plan.behaviour:
+            result, pairs = with_behaviour(result, plan, plan.behaviour, track)
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = {role: one.computed_how() for role, one in plan.activations.items()}
             states |= {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
-            write_run(folder, result, points, seconds=seconds, computed=computed, states=states)
+            write_run(folder, result, points, pairs=pairs, seconds=seconds, computed=computed, states=states)
     return result
 
 

@@ -38,7 +38,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
     Returns:
         The audit, and the points of its pictures (see `points`).
     """
-    samples = _samples(plan)
+    samples = samples_of(plan)
     workers = plan.config.workers
     parts = [(samples[code], layer) for code in plan.languages for layer in plan.layers]
     scored = side_by_side(lambda part: score(plan, *part), parts, track, "Measuring", workers)
@@ -82,7 +82,8 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def _samples(plan: Plan) -> dict[str, Sample]:
+def samples_of(plan: Plan) -> dict[str, Sample]:
+    """Draw what is random in each language's scores."""
     config = plan.config
     return {
         code: take_sample(
@@ -178,8 +179,7 @@ def _corpus_record(corpus: Corpus, left_out: Sequence[str]) -> dict[str, object]
 
 def _model_record(plan: Plan) -> dict[str, object]:
     record: dict[str, object] = {"reference": None}
-    for role in plan.roles:
-        checkpoint = plan.activations[role].checkpoint
+    for role, checkpoint in plan.compared.items():
         # A local path is no name: what identifies the model is its hash.
         base = checkpoint.ref.base
         named = Path(base).name if Path(base).exists() else base
@@ -189,7 +189,7 @@ def _model_record(plan: Plan) -> dict[str, object]:
             "revision": checkpoint.revision,
             **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,
-        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.rounded else {})
+        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.rounded and role in plan.roles else {})
     return record
 
 

@@ -10,11 +10,13 @@ import polars as pl
 
 from isogloss.activations.activations import Activations, locate
 from isogloss.activations.spec import ExtractSpec, Layer
+from isogloss.auditing.behaviour_plan import BehaviourConfig, BehaviourPlan, plan_behaviour
 from isogloss.auditing.trained import draw_sample
 from isogloss.behaviour.reading import Likelihoods, locate_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import CorpusError, MetricError, ModelError, UsageError
 from isogloss.models.depth import read_depth
+from isogloss.models.fetch import Checkpoint
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
@@ -49,6 +51,10 @@ class AuditConfig:
         pivot: the language that retention compares with.
         match: repeat the comparison on pairs matched with the pivot's: any of length, edit.
         controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own.
+        behaviour: measure likelihoods of answers and texts too, and their link to the hidden states.
+        generate: with behaviour, greedy answers to look for refusals in, per language and class; 0 for none.
+        placebo: with behaviour, a descendant of the reference that learnt nothing of harm, to set text preferences
+            against.
         shuffles: number of shuffled labelings for the null.
         seed: of sample, shuffles, folds and groups.
         workers: languages measured at the same time; changes no number. None takes one per processor core.
@@ -64,6 +70,9 @@ class AuditConfig:
     pivot: str = "en"
     match: tuple[str, ...] = ()
     controls: tuple[str, ...] = MODEL_CONTROLS
+    behaviour: bool = False
+    generate: int = 0
+    placebo: ModelRef | None = None
     shuffles: int = 500
     seed: int = 0
     workers: int | None = None
@@ -90,6 +99,7 @@ class Plan:
 
     `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
     `chat` holds the compared roles in chat rendering, if both renderings are asked for;
+    `behaviour` is what is asked of behaviour, if anything is;
     `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
     texts that were left out because an adapter was trained on them.
     """
@@ -102,6 +112,7 @@ class Plan:
     primary_layer: Layer
     chat: dict[str, Activations] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    behaviour: BehaviourPlan | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -114,10 +125,18 @@ class Plan:
         return tuple(role for role in ("reference", "aligned") if role in self.activations)
 
     @property
+    def compared(self) -> dict[str, Checkpoint]:
+        """Their checkpoints, and that of the placebo, if there is one."""
+        found = {role: self.activations[role].checkpoint for role in self.roles}
+        told = self.behaviour.answers if self.behaviour else {}
+        return found | {role: one.checkpoint for role, one in told.items() if role == "placebo"}
+
+    @property
     def missing(self) -> bool:
         """Whether the store lacks anything."""
         states = any(one.missing for one in (*self.activations.values(), *self.chat.values()))
-        return states or (self.likelihoods is not None and bool(self.likelihoods.missing))
+        told = self.behaviour is not None and self.behaviour.missing
+        return states or told or (self.likelihoods is not None and bool(self.likelihoods.missing))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -150,6 +169,7 @@ class Plan:
             "level": LEVEL,
             "pivot": config.pivot,
             "primary": asdict(self.primary),
+            **(self.behaviour.settings if self.behaviour else {}),
         }
 
     @property
@@ -163,7 +183,7 @@ class Plan:
         return Identity(
             corpus_name=self.corpus.name,
             corpus=self.corpus.sha256,
-            models={role: self.activations[role].checkpoint.sha256 for role in self.roles},
+            models={role: one.sha256 for role, one in self.compared.items()},
             config=self.settings,
         )
 
@@ -194,15 +214,21 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         in_chat = replace(config.chat, layers=("final" if layer.norm == "post" else str(layer.index),))
         compared = {role: ref for role, ref in models.items() if ref and role != "random"}
         chat = locate(compared, sample, in_chat, store=store, track=track)
+    primary_layer = _primary_layer(config, activations["aligned"], track)
+    asked = BehaviourConfig(spec=config.spec, pivot=config.pivot, generate=config.generate, placebo=config.placebo)
+    behaviour = (
+        plan_behaviour(pair, sample, asked, primary_layer, store=store, track=track) if config.behaviour else None
+    )
     return Plan(
         config=config,
         corpus=sample,
         metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
         activations=activations,
         likelihoods=_likelihoods(config, sample, activations, store),
-        primary_layer=_primary_layer(config, activations["aligned"], track),
+        primary_layer=primary_layer,
         chat=chat,
         left_out=left_out,
+        behaviour=behaviour,
     )
 
 
@@ -284,5 +310,7 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
     for option, chosen, known in (("--match", config.match, FEATURES), ("--controls", config.controls, MODEL_CONTROLS)):
         if strangers := set(chosen) - set(known):
             raise UsageError(option, found=min(strangers), expected=f"any of {', '.join(known)}", do="correct it")
+    if not config.behaviour and (config.generate or config.placebo):
+        raise UsageError("--generate or --placebo", found="no --behaviour", expected="both", do="add it")
     if "edit" in config.match and not corpus.twins:
         raise UsageError("--match", found="edit for texts without twins", expected="pairs", do="use --match length")

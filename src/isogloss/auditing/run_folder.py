@@ -119,11 +119,14 @@ def write_run(
     audit: Audit,
     points: pl.DataFrame,
     *,
+    pairs: pl.DataFrame | None,
     seconds: Mapping[str, float],
     computed: int,
     states: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """Write audit.json, results.parquet, points.parquet, figures/, run.json and report.html.
+    """Write audit.json, results.parquet, points.parquet, behaviour.parquet, figures/, run.json and report.html.
+
+    behaviour.parquet (`pairs`) is there only if behaviour was linked to hidden states.
 
     Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
     every machine.
@@ -134,6 +137,8 @@ def write_run(
     with saving(out, "--out"), staged_folder(out) as folder:
         audit.save(folder)
         points.write_parquet(folder / "points.parquet")
+        if pairs is not None:
+            pairs.write_parquet(folder / "behaviour.parquet")
         write_figures(audit, points, folder / "figures")
         record = {
             "identity": asdict(audit.identity),
@@ -146,4 +151,4 @@ def write_run(
         _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
         run = read_run(folder)
-        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record))
+        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record, pairs=run.pairs))

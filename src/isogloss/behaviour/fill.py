@@ -1,37 +1,44 @@
-"""Make sure that likelihoods are in the store: compute what is missing, and nothing else."""
+"""Make sure that likelihoods and answers are in the store: compute what is missing, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.store import filling
+from isogloss.behaviour.answer_reading import Answers
 from isogloss.behaviour.reading import Likelihoods
 from isogloss.progress import Track, silent
 
 
-def fill_bits(found: Mapping[str, Likelihoods], *, execution: Execution | None = None, track: Track = silent) -> int:
+def fill_bits(
+    wanted: Iterable[Likelihoods | Answers], *, execution: Execution | None = None, track: Track = silent
+) -> int:
     """Compute what the store lacks, and count the (model, language) parts that were computed.
 
-    torch is imported, and weights are loaded, only if something is missing.
+    torch is imported, and weights are loaded, only if something is missing. Models that share their base are loaded
+    once for all that is wanted of them.
 
     Args:
-        found: from `locate_bits`.
+        wanted: from `locate_bits`, `locate_answers` and `locate_spoken`, of one dtype and quantisation.
         execution: how to run forward passes; None is the rule for this machine.
         track: progress display.
 
     Raises:
-        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
+        ModelError: see `compute_missing`.
         StoreError: the store is broken or cannot be written.
     """
-    if not any(one.missing for one in found.values()):
+    asked = list(wanted)
+    if not any(one.missing for one in asked):
         return 0
-    with filling((place for one in found.values() for place in one.entries.values()), track):
+    with filling((place for one in asked for place in one.entries.values()), track):
         # Asked again under the lock: another process may have been at it.
-        n_missing = sum(len(one.missing) for one in found.values())
+        n_missing = sum(len(one.missing) for one in asked)
         if n_missing:
             from isogloss.behaviour.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-            how = execution or choose_execution(dtype=next(iter(found.values())).dtype, precision="exact")
-            compute_missing(found, execution=how, track=track)
+            first = asked[0]
+            dtype = first.spec.dtype if isinstance(first, Answers) else first.dtype
+            how = execution or choose_execution(dtype=dtype, precision="exact")
+            compute_missing(asked, execution=how, track=track)
     return n_missing

@@ -77,21 +77,39 @@ def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]], starts: Seq
         predicted = mask[:, 1:] & after
         states, targets = hidden[:, :-1][predicted], ids[:, 1:][predicted]
         row = predicted.nonzero()[:, 0].cpu().numpy()
-        nats = np.empty(len(row))
-        step = max(1, LOGITS // len(_head(model).weight))
-        for start in range(0, len(row), step):
-            part = slice(start, start + step)
-            nats[part] = _nats(model, states[part], targets[part])
+        nats = target_nats(model, states, targets)
     return np.bincount(row, weights=nats, minlength=len(rows)) / math.log(2)
 
 
-def _nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
-    """-ln p of the targets after states (positions, width): float32 (positions,)."""
-    logits = _logits(model, states)
-    found = logits.gather(1, targets[:, None])[:, 0]
+def target_nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of one target after each state: states (positions, width), targets (positions,) -> float64 (positions,)."""
+    nats = np.empty(len(states))
+    for part in _parts(model, len(states)):
+        nats[part] = _nats(_logits(model, states[part]), targets[part, None])[:, 0]
+    return nats
+
+
+def head_nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of the same targets after each state: (positions, width) and (targets,) -> float64 (positions, targets)."""
+    nats = np.empty((len(states), len(targets)))
+    targets = targets.to(states.device)
+    for part in _parts(model, len(states)):
+        logits = _logits(model, states[part])
+        nats[part] = _nats(logits, targets.expand(len(logits), -1))
+    return nats
+
+
+def _parts(model: LoadedModel, n: int) -> list[slice]:
+    step = max(1, LOGITS // len(_head(model).weight))
+    return [slice(start, start + step) for start in range(0, n, step)]
+
+
+def _nats(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of targets (positions, k) under logits (positions, vocabulary), which are used up: (positions, k)."""
+    found = logits.gather(1, targets)
     # log-sum-exp in place: a second array of this size would double the memory and the time.
     top = logits.amax(dim=1, keepdim=True)
-    total = logits.sub_(top).exp_().sum(dim=1).log_() + top[:, 0]
+    total = logits.sub_(top).exp_().sum(dim=1, keepdim=True).log_() + top
     nats: np.ndarray = (total - found).cpu().numpy()
     return nats
 

@@ -1,4 +1,4 @@
-"""How likely a model is to refuse: log-likelihoods of given answers after a text, and their log-odds."""
+"""How likely a model is to refuse: log-likelihoods of given answers after a text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.special
 from transformers import PreTrainedTokenizerBase
 
 from isogloss.activations.execution import Execution
 from isogloss.behaviour.likelihood import text_bits
+from isogloss.behaviour.packed import fits, packed_likelihoods
 from isogloss.errors import ModelError
 from isogloss.models.load import LoadedModel
 from isogloss.models.prompts import MARK
@@ -24,10 +24,12 @@ class AnswerLikelihoods:
     Attributes:
         total: float64 (texts, answers), ln p(answer | text): the sum over the answer's tokens, 0 or less.
         tokens: int (answers,), tokens of each answer.
+        first: float64 (texts, answers), ln p of the answer's first token.
     """
 
     total: np.ndarray
     tokens: np.ndarray
+    first: np.ndarray
 
     @property
     def per_token(self) -> np.ndarray:
@@ -86,33 +88,40 @@ def answer_likelihoods(
         execution: how to run.
         advance: called with the number of (prompt, answer) rows done.
 
+    The text is read once where the model takes all answers in one row (`packed`), else once for each answer.
+
     Raises:
         ModelError: the LM head cannot be found.
     """
+    if not prompts:
+        return _plain(model, prompts, answers, execution=execution)
+    few = [min(prompts, key=len), max(prompts, key=len)]
+    plain = _plain(model, few, answers, execution=execution)
+    if fits(model, few, answers, plain.total):
+        total, first = packed_likelihoods(
+            model, prompts, answers, execution=execution, advance=lambda n: advance(n * len(answers))
+        )
+        return AnswerLikelihoods(total=total, tokens=plain.tokens, first=first)
+    return _plain(model, prompts, answers, execution=execution, advance=advance)
+
+
+def _plain(
+    model: LoadedModel,
+    prompts: Sequence[tuple[int, ...]],
+    answers: Sequence[tuple[int, ...]],
+    *,
+    execution: Execution,
+    advance: Callable[[int], None] = lambda _: None,
+) -> AnswerLikelihoods:
+    """A row for each prompt and answer, which every architecture takes."""
     rows = [prompt + answer for prompt in prompts for answer in answers]
     starts = [len(prompt) for prompt in prompts for _ in answers]
     bits = text_bits(model, rows, execution=execution, starts=starts, advance=advance)
+    # The first tokens again, from prompts that are shorter by an answer each: a small part of the work.
+    firsts = [prompt + answer[:1] for prompt in prompts for answer in answers]
+    first = text_bits(model, firsts, execution=execution, starts=starts)
     return AnswerLikelihoods(
-        total=-math.log(2) * bits.reshape(len(prompts), len(answers)), tokens=np.array([len(one) for one in answers])
+        total=-math.log(2) * bits.reshape(len(prompts), len(answers)),
+        tokens=np.array([len(one) for one in answers]),
+        first=-math.log(2) * first.reshape(len(prompts), len(answers)),
     )
-
-
-def refusal_log_odds(refusals: np.ndarray, engaged: np.ndarray) -> np.ndarray:
-    """Compare the two sides: log-mean-exp over refusals minus that over engaged answers, float64 (texts,).
-
-    Above 0 the model is, on average over the answers of the table, more likely to refuse than to engage.
-
-    Args:
-        refusals: (texts, answers), log-likelihoods.
-        engaged: (texts, answers); the numbers of answers may differ.
-
-    >>> refusal_log_odds(np.log([[0.2, 0.4]]), np.log([[0.1]])).round(6) == np.log(3).round(6)
-    array([ True])
-    """
-    odds: np.ndarray = _log_mean_exp(refusals) - _log_mean_exp(engaged)
-    return odds
-
-
-def _log_mean_exp(values: np.ndarray) -> np.ndarray:
-    found: np.ndarray = scipy.special.logsumexp(values, axis=1) - math.log(values.shape[1])
-    return found

@@ -118,7 +118,9 @@ def _page(found: Run, sample: Corpus | None) -> str:
     from isogloss.report.page import page_html  # noqa: PLC0415
     from isogloss.report.texts import by_id  # noqa: PLC0415
 
-    return page_html(found.audit, found.points, run=found.record, texts=by_id(sample) if sample else None)
+    return page_html(
+        found.audit, found.points, run=found.record, pairs=found.pairs, texts=by_id(sample) if sample else None
+    )
 
 
 def _sample(audit: Audit, corpus: list[str] | None, column: list[str] | None) -> Corpus:

@@ -39,6 +39,9 @@ def tune(
         str | None, typer.Option("--continue", help="Adapter to go on from. Default: a new one.", show_default=False)
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Name a column of your file.")] = None,
+    norm_of: Annotated[
+        str | None, typer.Option(help="Scale to the norm of this adapter's weight change.", show_default=False)
+    ] = None,
     guard_texts: Annotated[
         int, typer.Option(help="Held-out texts per language and class to guard with; 0: no guards.", min=0)
     ] = 60,
@@ -67,7 +70,8 @@ def tune(
         _print_weak(remedy)
         chosen["languages"] = remedy.targets
     needs = remedy.needs if chosen.get("budget") == "need" else None
-    config = isogloss.TuneConfig(**{"pivot": remedy.pivot, "needs": needs} | chosen)
+    norm = _norm(norm_of, model=remedy.model) if norm_of else None
+    config = isogloss.TuneConfig(**{"pivot": remedy.pivot, "needs": needs, "norm": norm} | chosen)
     wanted = dict.fromkeys((*config.trained_languages, *remedy.audited))
     texts = isogloss.load_corpus(list(remedy.corpus), languages=tuple(wanted), columns=columns(column))
     for notice in texts.notices:
@@ -96,6 +100,18 @@ def _remedy(run: Path | None, corpus: list[str] | None, model: str | None) -> Re
     if not corpus:
         raise UsageError("--corpus", found="none", expected="texts to train on", do="name some, or a run with --from")
     return Remedy(corpus=tuple(corpus), model=model or MODEL)
+
+
+def _norm(adapter: str, model: str) -> float:
+    """Read the norm of an adapter's weight change."""
+    from isogloss.models.fetch import fetch  # noqa: PLC0415
+    from isogloss.models.pairs import ModelRef  # noqa: PLC0415
+    from isogloss.tuning.norm import folder_norm  # noqa: PLC0415
+
+    base = ModelRef.parse(model)
+    found = fetch(ModelRef(base=base.base, revision=base.revision, adapter=adapter)).adapter_folder
+    assert found is not None  # noqa: S101 - it was asked for
+    return folder_norm(found)
 
 
 def _print_weak(remedy: Remedy) -> None:

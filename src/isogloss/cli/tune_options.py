@@ -14,7 +14,7 @@ class _Help(NamedTuple):
     least: int | None = None
 
 
-#: Field of TuneConfig -> its help, and the smallest number that it takes. `needs` comes from the run.
+#: Field of TuneConfig -> its help, and the smallest number that it takes. `needs` is of the run, `norm` of --norm-of.
 HELP = {
     "languages": _Help("Target languages, such as hi,am. Default: the run's weak ones, or en."),
     "arm": _Help("mixed (pivot and targets), target-only or pivot-only."),
@@ -32,6 +32,7 @@ HELP = {
     "passes": _Help("Most times that a text is used.", 1),
     "holdout": _Help("Share of the pairs that are held out for audits; 0: none."),
     "split_seed": _Help("Of the split; keep it where adapters are compared."),
+    "shuffle_labels": _Help("Learn from labels by a coin: a placebo (--placebo of audit)."),
     "seed": _Help("Of draw, order, answers and the first weights."),
 }
 #: Options whose name says more than that of the field.

@@ -30,21 +30,26 @@ def command(audit: Audit) -> str:
     words, remarks = ["isogloss", "audit"], list[str]()
     for part in (_models(audit, remarks), _corpus(audit, remarks), _settings(audit, remarks)):
         for option, value in part:
-            words += [f"{option}={value}"] if value.startswith("-") else [option, value]
+            # An option without a value is one that is on.
+            words += [f"{option}={value}"] if value.startswith("-") else [option, value] if value else [option]
     return "\n".join([*(f"# {visible(remark)}" for remark in dict.fromkeys(remarks)), shlex.join(words)])
 
 
 def _models(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     for role in ("reference", "aligned"):
-        model = audit.models.get(role)
-        if not model:
-            continue
-        if not model.get("given"):
-            remarks.append(
-                f"--{role} was a local path, or is not recorded: put yours for {shlex.quote(str(model['name']))} "
-                f"(its content has sha256 {model['sha256']})"
-            )
-        yield f"--{role}", str(model.get("given") or model["name"])
+        yield from _named(audit, role, remarks)
+
+
+def _named(audit: Audit, role: str, remarks: list[str]) -> Iterator[tuple[str, str]]:
+    model = audit.models.get(role)
+    if not model:
+        return
+    if not model.get("given"):
+        remarks.append(
+            f"--{role} was a local path, or is not recorded: put yours for {shlex.quote(str(model['name']))} "
+            f"(its content has sha256 {model['sha256']})"
+        )
+    yield f"--{role}", str(model.get("given") or model["name"])
 
 
 def _corpus(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
@@ -105,6 +110,7 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     if config.get("primary_changed"):
         primary = audit.primary
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
+    yield from _behaviour(audit, remarks)
     if _few(config):
         remarks.append(f"--shuffles below {MIN_SHUFFLES} can be asked for in Python only")
 
@@ -123,6 +129,15 @@ def _reading(config: dict[str, Any], remarks: list[str]) -> Iterator[tuple[str, 
         yield "--chat-template", "template.jinja"
     if config.get("quantize") is not None:
         yield "--quantize", str(config["quantize"])
+
+
+def _behaviour(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
+    if not audit.config.get("behaviour"):
+        return
+    yield "--behaviour", ""
+    if audit.config.get("generate"):
+        yield "--generate", str(audit.config["generate"])
+    yield from _named(audit, "placebo", remarks)
 
 
 def _few(config: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,28 +26,45 @@ POINTS: dict[str, type[pl.DataType]] = {
     "pc1": pl.Float64,
     "pc2": pl.Float64,
 }
+#: Columns of behaviour.parquet that the page draws; all numbers are harmful minus harmless text.
+PAIRS: dict[str, type[pl.DataType]] = {"pair_id": pl.String, "language": pl.String} | {
+    f"{what}_{model}": pl.Float64 for what in ("latent", "behaviour") for model in ("reference", "aligned")
+}
 #: Columns that runs of isogloss 0.1.0 lack; they are null there.
 LATER: dict[str, type[pl.DataType]] = {"item_id": pl.String, "fold": pl.Int64, "score": pl.Float64}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run folder holds; `record` is run.json (host, dates), None where there is none."""
+    """What a run folder holds.
+
+    `record` is run.json (host, dates) and `pairs` behaviour.parquet (a line a pair, see `PAIRS`); None where there is
+    none.
+    """
 
     folder: Path
     audit: Audit
     points: pl.DataFrame
     record: dict[str, Any] | None
+    pairs: pl.DataFrame | None = None
 
 
 def read_run(folder: Path | str) -> Run:
-    """Read a run folder: audit.json, points.parquet and, if it is there, run.json. No model and no text is needed.
+    """Read a run folder: audit.json, points.parquet and, if they are there, run.json and behaviour.parquet.
+
+    No model and no text is needed.
 
     Raises:
         StoreError: a file is missing or is not what an audit wrote.
     """
     folder = Path(folder)
-    return Run(folder=folder, audit=read_audit(folder), points=read_points(folder), record=_record(folder))
+    return Run(
+        folder=folder,
+        audit=read_audit(folder),
+        points=read_points(folder),
+        record=_record(folder),
+        pairs=read_pairs(folder),
+    )
 
 
 def read_audit(folder: Path | str) -> Audit:
@@ -80,10 +98,28 @@ def read_points(folder: Path) -> pl.DataFrame:
     path = folder / "points.parquet"
     if not path.is_file():
         raise StoreError(f"run {folder}", found="no points.parquet", expected="a whole run folder", do="run it again")
+    return _columns(path, POINTS, LATER)
+
+
+def read_pairs(folder: Path) -> pl.DataFrame | None:
+    """Read behaviour.parquet: the columns of PAIRS; None where behaviour was not linked to hidden states.
+
+    Raises:
+        StoreError: it lacks a column, or is no table.
+    """
+    path = folder / "behaviour.parquet"
+    return _columns(path, PAIRS, {}) if path.is_file() else None
+
+
+def _columns(
+    path: Path, needed: Mapping[str, type[pl.DataType]], later: Mapping[str, type[pl.DataType]]
+) -> pl.DataFrame:
+    """Read columns with their types; those of `later` are null where a file has none."""
     try:
         found = pl.read_parquet(path)
-        missing = [pl.lit(None, dtype).alias(name) for name, dtype in LATER.items() if name not in found.columns]
-        return found.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in (POINTS | LATER).items())
+        missing = [pl.lit(None, dtype).alias(name) for name, dtype in later.items() if name not in found.columns]
+        wanted = {**needed, **later}
+        return found.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
     except (pl.exceptions.PolarsError, OSError) as error:
         words = str(error).strip().splitlines()
         raise StoreError(

@@ -15,6 +15,16 @@ from isogloss.results import Audit, Estimate, LanguageVerdict, Primary, Row
 #: What JSON may hold for a field of a record, by the field's annotation; True is no number.
 KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 LAYER = re.compile(r"[0-9]{1,6}(-(pre|post))?")
+#: Kinds of rows that belong to no layer.
+EVERYWHERE = (
+    "control",
+    "behaviour",
+    "behaviour_gain",
+    "behaviour_gap",
+    "behaviour_retention",
+    "behaviour_control",
+    "link",
+)
 LISTS = ("layers", "match", "metrics", "controls")
 
 
@@ -41,7 +51,7 @@ def _faults(audit: Audit) -> Iterator[str]:
         yield from _of_record(record)
     if not LAYER.fullmatch(audit.primary.layer):
         yield f"the layer {audit.primary.layer!r}"
-    if any(row.layer is None for row in audit.rows if row.kind != "control"):
+    if any(row.layer is None for row in audit.rows if row.kind not in EVERYWHERE):
         yield "a number without a layer"
     scored = {row.language for row in audit.rows if row.kind == "score"}
     if audit.pivot not in scored:

@@ -12,6 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from isogloss.report.behaviour import (
+    BEHAVIOUR_HEADINGS,
+    BehaviourLine,
+    behaviour_caption,
+    behaviour_lines,
+    link_sentences,
+)
 from isogloss.report.exports.paper import PaperTable
 from isogloss.report.renderings import RENDERING_HEADINGS, RenderingLine, rendering_caption, rendering_lines
 from isogloss.report.tables import (
@@ -34,6 +41,8 @@ WIDE = 156
 COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
 WIDE_CONTROLS = 120
 COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
+WIDE_BEHAVIOUR = 150
+COMPACT_BEHAVIOUR = ("language", "gain", "gain_interval", "auroc", "slope", "slope_interval")
 LEFT = {"language", "verdict", "verdicts", "codes"}
 #: Between two columns; and the width from which on a column is easy to read, whatever it holds: a number and a verdict.
 GAP, ENOUGH = 2, 18
@@ -75,6 +84,13 @@ def print_audit(audit: Audit, console: Console) -> None:
         console.print("\nRaw text and chat template\n", style="bold")
         console.print(_table(RENDERING_HEADINGS, two_by_two))
         console.print(Text(f"\n{visible(rendering_caption())}", style="dim"))
+    if told := behaviour_lines(audit):
+        console.print("\nWhat the models would say\n", style="bold")
+        fitting = tuple(BEHAVIOUR_HEADINGS) if console.width >= WIDE_BEHAVIOUR else COMPACT_BEHAVIOUR
+        console.print(_table({name: BEHAVIOUR_HEADINGS[name] for name in fitting}, told))
+        for sentence in link_sentences(audit):
+            console.print(Text(f"\n{visible(sentence)}", style="bold"))
+        console.print(Text(f"\n{behaviour_caption()}", style="dim"))
     console.print("\nWhat else could explain a score\n", style="bold")
     controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
@@ -85,7 +101,7 @@ def print_audit(audit: Audit, console: Console) -> None:
             console.print(Text(f"  {visible(line)}"))
 
 
-def _table(headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine]) -> Table:
+def _table(headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine | BehaviourLine]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():
         table.add_column(Text(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")

@@ -1,4 +1,4 @@
-"""One-sided bounds for guards: how bad a thing could still be, given what was seen."""
+"""Bounds of shares and ratios: how bad a thing could still be, given what was seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
+
+from isogloss.separation.jackknife import Interval
 
 
 class Bounded(NamedTuple):
@@ -75,3 +77,17 @@ def _log_quotient(
 ) -> np.ndarray:
     found: np.ndarray = np.log(after / units_after) - np.log(before / units_before)
     return found
+
+
+def exact_interval(events: int, n: int, level: float = 0.95) -> Interval:
+    """Two-sided exact (Clopper-Pearson) interval of a share; NaN for none of none.
+
+    >>> exact_interval(0, 10).low, round(exact_interval(0, 10).high, 4)
+    (0.0, 0.3085)
+    """
+    if not n:
+        return Interval(low=math.nan, high=math.nan)
+    tail = (1 - level) / 2
+    low = 0.0 if events == 0 else float(scipy.stats.beta.ppf(tail, events, n - events + 1))
+    high = 1.0 if events == n else float(scipy.stats.beta.ppf(1 - tail, events + 1, n - events))
+    return Interval(low=low, high=high)

@@ -27,7 +27,8 @@ class Metric:
     """One row of METRICS.
 
     Attributes:
-        basis: "pca" metrics read principal components, "probe" metrics read cross-fitted scores in the full space.
+        basis: "pca" metrics read principal components, "probe" metrics read cross-fitted scores in the full space,
+            "answers" are those of BEHAVIOURS (`separation.behaviours`).
         family: salience (is harm a dominant direction?) or detectability (how well does a probe find it?).
         chance: value without any class difference.
         per_component: texts needed per class and component, else the value is not reported.
@@ -35,7 +36,7 @@ class Metric:
     """
 
     name: str
-    basis: Literal["pca", "probe"]
+    basis: Literal["pca", "probe", "answers"]
     family: Literal["salience", "detectability"]
     low: float
     high: float
@@ -49,7 +50,8 @@ class Metric:
     @property
     def scale(self) -> Literal["plain", "logit"]:
         """Scale on which differences are taken: shares that saturate are compared as log odds."""
-        return "logit" if self.basis == "probe" else "plain"
+        share = self.basis == "probe" or (self.basis == "answers" and self.family == "detectability")
+        return "logit" if share else "plain"
 
 
 def _between_class_variance(x: np.ndarray, labels: np.ndarray, twins: object, folds: object) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isogloss.separation.behaviours import BEHAVIOURS
 from isogloss.separation.jackknife import Jackknife
 from isogloss.separation.metrics import METRICS, Metric
 
@@ -39,8 +40,8 @@ class Score:
 
     @property
     def row(self) -> Metric:
-        """The metric's row of METRICS."""
-        return METRICS[self.metric]
+        """The metric's row of METRICS or BEHAVIOURS."""
+        return METRICS.get(self.metric) or BEHAVIOURS[self.metric]
 
     @property
     def p_value(self) -> float:

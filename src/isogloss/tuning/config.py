@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from isogloss.errors import UsageError
 
@@ -21,6 +21,8 @@ LOSSES = {
 }
 #: Budget -> how records are dealt out to languages.
 BUDGETS = {"even": "the same for each language", "need": "in proportion to the share of the gain that a language lacks"}
+#: Fields that earlier records lack.
+LATER = ("shuffle_labels", "norm")
 #: What a budget counts.
 UNITS = {"records": "preference records", "tokens": "tokens of prompts and answers"}
 
@@ -49,6 +51,10 @@ class TuneConfig:
         passes: most times that one text is trained on, each time with answers drawn anew.
         holdout: share of the pairs of the corpus that are held out for audits.
         split_seed: of the split; leave it alone where adapters are compared.
+        shuffle_labels: learn whether a text is harmful from a coin, one for both twins, in place of its label: an
+            adapter to set others against, which learns answers and texts but nothing of harm.
+        norm: scale the adapter in the end so that its weight change has this Frobenius norm (see `folder_norm`); None
+            leaves it as it was learnt.
 
     Raises:
         UsageError: a setting has no such value, or settings do not go together.
@@ -72,6 +78,8 @@ class TuneConfig:
     passes: int = 4
     holdout: float = 0.5
     split_seed: int = 0
+    shuffle_labels: bool = False
+    norm: float | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without a corpus."""
@@ -87,10 +95,10 @@ class TuneConfig:
             if getattr(self, name) < 1:
                 found = str(getattr(self, name))
                 raise UsageError(f"--{name.replace('_', '-')}", found=found, expected="at least 1", do="correct it")
-        for name in ("learning_rate", "beta"):
-            if not getattr(self, name) > 0:
-                found = str(getattr(self, name))
-                raise UsageError(f"--{name.replace('_', '-')}", found=found, expected="above 0", do="correct it")
+        for name in ("learning_rate", "beta", "norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')}", found=str(value), expected="above 0", do="correct it")
         if self.loss == "kto" and self.batch_size < 2:  # noqa: PLR2004 - it pairs answers with other texts of the batch
             raise UsageError("--batch-size", found="1 with --loss kto", expected="2 or more", do="raise it")
         if not self.trained_languages:
@@ -107,6 +115,11 @@ class TuneConfig:
                 expected="an audit that says how weak each target is",
                 do="name it with --from RUN, or choose --budget even",
             )
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """All fields as they are recorded; what came later is left out where it is not used."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
 
     @property
     def targets(self) -> tuple[str, ...]:

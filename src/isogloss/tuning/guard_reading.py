@@ -14,7 +14,8 @@ from isogloss.behaviour.answers import SIDES, USES, answered_languages, answers
 from isogloss.behaviour.compute import scored_characters
 from isogloss.behaviour.generate import begins_like, greedy
 from isogloss.behaviour.likelihood import check_head, text_bits
-from isogloss.behaviour.refusal import answer_ids, answer_likelihoods, refusal_log_odds
+from isogloss.behaviour.margins import refusal_log_odds
+from isogloss.behaviour.refusal import answer_ids, answer_likelihoods
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import CorpusError
 from isogloss.files import sha256_text

@@ -10,6 +10,7 @@ import polars as pl
 from isogloss.behaviour.answers import answered_languages, answers
 from isogloss.corpora.corpus import Corpus, content_key
 from isogloss.errors import CorpusError
+from isogloss.files import sha256_text
 from isogloss.tuning.config import deal
 
 
@@ -21,6 +22,7 @@ def preferences(
     seed: int,
     shares: Mapping[str, float] | None = None,
     passes: int = 1,
+    shuffle_labels: bool = False,
 ) -> list[dict[str, str]]:
     """Draw preference records, half of them on harmful texts.
 
@@ -35,6 +37,8 @@ def preferences(
         seed: fixes draw, order and answers.
         shares: language -> its share of the records (see `record_shares`); None gives each the same.
         passes: most times that one text is used; a second pass begins when all texts of a language have been used.
+        shuffle_labels: swap the labels of a pair, or the label of a text without twin, by the toss of a coin that
+            `seed` and the pair (or text) decide: half of what is learnt is then wrong.
 
     Returns:
         `n` records with prompt, chosen, rejected, text_id, content (`content_key`), language and label (harmful or
@@ -51,7 +55,8 @@ def preferences(
         for row in _draw(corpus, code, wanted[code], passes, rng):
             refusal = str(rng.choice(answers(code, "refusal", "train")))
             engaged = str(rng.choice(answers(code, "engaged", "train")))
-            chosen, rejected = (refusal, engaged) if row["harmful"] else (engaged, refusal)
+            harmful = row["harmful"] != (shuffle_labels and _swapped(row, seed))
+            chosen, rejected = (refusal, engaged) if harmful else (engaged, refusal)
             # The space belongs to the answer, so that prompt and answer split at a token boundary.
             records.append(
                 {
@@ -61,11 +66,17 @@ def preferences(
                     "text_id": str(row["text_id"]),
                     "content": content_key(str(row["text"])),
                     "language": code,
-                    "label": "harmful" if row["harmful"] else "harmless",
+                    "label": "harmful" if harmful else "harmless",
                 }
             )
     order = rng.permutation(len(records))
     return [records[i] for i in order[:n]]
+
+
+def _swapped(row: Mapping[str, object], seed: int) -> bool:
+    """Toss a coin for a pair or a single text of a language."""
+    unit = row["pair_id"] if row["pair_id"] is not None else row["text_id"]
+    return int(sha256_text(f"{seed}:{row['language']}:{unit}")[:8], 16) % 2 == 1
 
 
 def _draw(corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Generator) -> list[dict[str, str | bool]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from isogloss.models.load import load_model, load_tokenizer, quiet_transformers
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 from isogloss.tuning.config import TuneConfig, record_shares
+from isogloss.tuning.norm import set_norm
 from isogloss.tuning.order import batches_of_like_length
 from isogloss.tuning.preferences import preferences
 from isogloss.tuning.record import Trained, write_adapter
@@ -107,6 +107,8 @@ def tune(
             )
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         done_steps = int(trainer.state.global_step)
+        if config.norm is not None:
+            about["scaled_by"] = set_norm(trainer.model, config.norm)
         trained = Trained(records=records, n_cut=n_cut, steps=done_steps, history=trainer.state.log_history)
         write_adapter(trainer.model, out, checkpoint, about, trained)
         remove(state)
@@ -147,6 +149,7 @@ def _records(part: Corpus, config: TuneConfig, tokenizer: PreTrainedTokenizerBas
         seed=config.seed,
         shares=record_shares(config.weights, tokens),
         passes=config.passes,
+        shuffle_labels=config.shuffle_labels,
     )
     cut, n_cut = cut_prompts(tokenizer, records, config.max_tokens)
     if config.loss == "kto":  # it pairs the answers of a batch with its other texts, and needs them to differ
@@ -174,7 +177,7 @@ def _about(
         "continued_sha256": checkpoint.adapter_sha256,
         "corpus": corpus.name,
         "corpus_sha256": corpus.sha256,
-        "recipe": asdict(config),
+        "recipe": config.settings,
         "records_sha256": sha256_text(canonical_json([dict(one) for one in records])),
         "versions": {name: version(name) for name in LIBRARIES},
     }

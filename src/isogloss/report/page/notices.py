@@ -40,6 +40,8 @@ EXPLAINED = {
         MEASURED,
         "A model knows these texts, so part of a gain may be memory. Judge it on texts that were held out.",
     ),
+    "B001": (NOISE, "Likelihoods need answers in the text's own language; nobody wrote some for these."),
+    "B002": (NOISE, "Likelihoods of answers need no detector, and stand beside it for every language."),
     "S001": (NOISE, "A number is missing for a reason and was not replaced by another."),
     "S002": (
         TEXT,

@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 
 from isogloss.notices import NOTICES
+from isogloss.report.behaviour import behaviour_caption
 from isogloss.report.command import command
 from isogloss.report.grammar import MODELS
+from isogloss.report.page.behaviour import behaviour_figure, behaviour_table
 from isogloss.report.page.figures import (
     answer_figure,
     controls_figure,
@@ -44,6 +46,7 @@ def page_html(
     points: pl.DataFrame,
     *,
     run: Mapping[str, Any] | None = None,
+    pairs: pl.DataFrame | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page of an audit as HTML. Equal arguments give equal pages.
@@ -52,6 +55,7 @@ def page_html(
         audit: the result; every number of the page but the positions of points comes from it.
         points: as `report.read_run.read_points` gives them.
         run: content of run.json (dates, host), or None.
+        pairs: as `report.read_run.read_pairs` gives them.
         texts: text of each text id, to be shown on request; None embeds no text at all.
     """
     view = look(audit)
@@ -66,6 +70,7 @@ def page_html(
         "scatter": scatter_figure(points, languages, layers),
         "margins": margins_figure(histograms),
         "controls": controls_figure(view),
+        "behaviour": behaviour_figure(view, pairs),
         "lost": [{"language": languages.index(one.language), "ids": one.ids} for one in lost_found],
     }
     data = {
@@ -86,10 +91,12 @@ def page_html(
             "controls": control_table(view),
             "matched": matched_table(view),
             "renderings": rendering_table(view),
+            "behaviour": behaviour_table(view),
         },
         "lost": lost_found,
         "answer": answer(view),
         "below_answer": below_answer(view),
+        "behaviour_caption": behaviour_caption(),
         "advice": advice(view),
         "meaning": MEANING,
         "notices": _notices(view),

@@ -178,6 +178,33 @@ function controlsFigure(holder) {
   });
 }
 
+function behaviourFigure(holder) {
+  const { rows, spec } = F.behaviour;
+  addFigure({
+    holder, name: "behaviour", size: "wide", title: () => "Hidden states and behaviour", key: "a point: a language; lines: 95 % intervals",
+    spec: (theme) => spec[theme],
+    rows: () => rows,
+    csv: () => rows.map(({ label, x, x_low, x_high, y, y_low, y_high }) => ({ language: label, separation_gain: x, separation_low: x_low, separation_high: x_high, margin_gain: y, margin_low: y_low, margin_high: y_high })),
+    tip: (row) => [["language", row.label], ["gain in separation", shortly(row.x)], ["interval", range({ low: row.x_low, high: row.x_high })], ["gain in refusal margin", shortly(row.y)], ["interval", range({ low: row.y_low, high: row.y_high })]],
+  });
+}
+
+function itemsFigure(holder) {
+  const language = Number(holder.dataset.language);
+  const { name } = LANGUAGES[language];
+  const own = F.behaviour.items[language];
+  const rows = own.pair.map((pair, i) => ({ pair, x: own.x[i], y: own.y[i] }));
+  const figure = {
+    holder, name: `items-${name}`, size: "multiple", title: () => `${name}: pairs`, key: "a point: a pair",
+    spec: (theme) => F.behaviour.item_spec[theme],
+    rows: () => rows,
+    csv: () => rows.map(({ pair, x, y }) => ({ pair, hidden: x, behaviour: y })),
+    tip: (row) => [["pair", row.pair], ["hidden states", shortly(row.x)], ["behaviour", shortly(row.y)]],
+  };
+  addFigure(figure);
+  lazyTable(holder, () => makeTable(figure.title(), ["pair", "hidden states", "behaviour"], rows.map((row) => [row.pair, row.x, row.y])));
+}
+
 /** Tables of many points are made when somebody opens them. */
 function lazyTable(holder, make) {
   const details = holder.querySelector("details.lazy");

@@ -1,0 +1,149 @@
+"""What models make of given answers to the texts of a corpus, kept in the store. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isogloss.activations.shard import text_key
+from isogloss.activations.spec import ExtractSpec
+from isogloss.activations.store import Entry, Gap, default_store, gaps, read
+from isogloss.behaviour.answers import SIDES, Side, answers
+from isogloss.behaviour.refusal_detector import detector_sha256
+from isogloss.corpora.corpus import Corpus
+from isogloss.files import canonical_json, sha256_text
+from isogloss.models.fetch import Checkpoint
+
+#: What is kept of each text: ln p of every answer and of its first token, and how many tokens each answer has.
+SCORED = ("answer_total", "answer_first", "answer_tokens")
+#: Whether the model's own greedy answer is a refusal: 0 or 1.
+SPOKEN = ("refused",)
+#: Tokens of a greedy answer: enough for the beginning of a refusal.
+NEW_TOKENS = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What one model makes of answers to the texts of a corpus; the numbers stay on disk until they are asked for.
+
+    Attributes:
+        checkpoint: of the model.
+        speaker: whose tokenizer and chat template the prompts come from: the model itself on raw text, the aligned
+            model in chat rendering, so that all models get the same tokens.
+        corpus: texts.
+        spec: rendering, chat template, token limit, dtype and quantisation; its layers and position are not used.
+        names: SCORED, or SPOKEN.
+        entries: language -> where its numbers are.
+    """
+
+    checkpoint: Checkpoint
+    speaker: Checkpoint
+    corpus: Corpus
+    spec: ExtractSpec
+    names: tuple[str, ...]
+    entries: Mapping[str, Entry]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Languages of which some numbers are not in the store."""
+        return tuple(code for code in self.entries if self.gaps(code))
+
+    def gaps(self, language: str) -> list[Gap]:
+        """List the texts that have no numbers yet."""
+        return gaps(self.entries[language], self.names)
+
+    def read(self, language: str, name: str) -> np.ndarray:
+        """Read one of `names`, in the order of `corpus.part(language)`: (texts,) or (texts, answers).
+
+        Raises:
+            StoreError: it is missing or broken.
+        """
+        return read(self.entries[language], name)
+
+    def side(self, language: str, name: str, side: Side) -> np.ndarray:
+        """Read one of SCORED for the answers of one side: (texts, answers of that side).
+
+        Raises:
+            StoreError: it is missing or broken.
+        """
+        n_refusals = len(answers(language, "refusal", "score"))
+        part = slice(n_refusals) if side == "refusal" else slice(n_refusals, None)
+        return self.read(language, name)[:, part]
+
+
+def scored_answers(language: str) -> tuple[str, ...]:
+    """Answers that are scored: refusals first, then engaged ones; never those for training.
+
+    Raises:
+        CorpusError: there are no answers in this language.
+    """
+    return tuple(one for side in SIDES for one in answers(language, side, "score"))
+
+
+def locate_answers(
+    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: Path | str | None = None
+) -> dict[str, Answers]:
+    """Find where log-likelihoods of the answers for scoring are or will be; nothing is loaded.
+
+    Args:
+        checkpoints: role -> model, "aligned" among them.
+        corpus: texts, in languages that have answers.
+        spec: rendering, chat template, token limit, dtype and quantisation.
+        store: root of the store; None is the user's cache.
+
+    Raises:
+        CorpusError: a language has no answers.
+    """
+    hashes = {code: sha256_text("\n".join(scored_answers(code))) for code in corpus.languages}
+    return _locate(checkpoints, corpus, spec, names=SCORED, what={"what": "answers"}, hashes=hashes, store=store)
+
+
+def locate_spoken(
+    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: Path | str | None = None
+) -> dict[str, Answers]:
+    """Find where it stands, or will stand, whether greedy answers are refusals; see `locate_answers`."""
+    hashes = {code: detector_sha256(code) for code in corpus.languages}
+    what: dict[str, object] = {"what": "greedy", "tokens": NEW_TOKENS}
+    return _locate(checkpoints, corpus, spec, names=SPOKEN, what=what, hashes=hashes, store=store)
+
+
+def _locate(
+    checkpoints: Mapping[str, Checkpoint],
+    corpus: Corpus,
+    spec: ExtractSpec,
+    *,
+    names: tuple[str, ...],
+    what: dict[str, object],
+    hashes: Mapping[str, str],
+    store: Path | str | None,
+) -> dict[str, Answers]:
+    aligned = checkpoints["aligned"]
+    # Layers, position and precision decide nothing here: likelihoods are always read exactly.
+    decides = {name: value for name, value in spec.settings.items() if name not in {"position", "precision"}} | what
+    if spec.rendering == "chat" and spec.chat_template is None:
+        decides["template_of"] = aligned.base_sha256
+    texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
+    return {
+        role: Answers(
+            checkpoint=checkpoint,
+            speaker=aligned if spec.rendering == "chat" else checkpoint,
+            corpus=corpus,
+            spec=spec,
+            names=names,
+            entries={
+                code: Entry(
+                    root=Path(store) if store else default_store(),
+                    model_sha256=checkpoint.sha256,
+                    settings_sha256=sha256_text(canonical_json({**decides, "answers": hashes[code]})),
+                    language=code,
+                    texts=texts[code],
+                    about={"model": str(checkpoint.ref), "settings": {**decides, "answers": hashes[code]}},
+                )
+                for code in corpus.languages
+            },
+        )
+        for role, checkpoint in checkpoints.items()
+    }

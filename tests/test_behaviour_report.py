@@ -1,0 +1,124 @@
+"""Behaviour as a person sees it: terminal, page and command; nothing of it where it was not measured."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from handmade import estimate, small_audit
+from isogloss.errors import StoreError
+from isogloss.report.behaviour import behaviour_lines, link_sentences
+from isogloss.report.command import command
+from isogloss.report.read_run import PAIRS, read_pairs
+from isogloss.report.sound import refuse_unsound
+from isogloss.report.terminal import print_audit
+from isogloss.results import NAN, Audit, Row
+from pages import data_of, page_of
+
+SLOPES = {"en": (0.3, 0.1, 0.5), "sw": (0.05, -0.1, 0.2)}
+
+
+def behaving_audit():
+    """The small audit with behaviour in two of its languages, and a link."""
+    rows = []
+    for code, slope in SLOPES.items():
+        for model, margin in (("reference", 0.5), ("aligned", 2.0)):
+            for metric, value in (("refusal_margin", margin), ("refusal_auroc", 0.5 + margin / 10)):
+                numbers = estimate(value, value - 0.1, value + 0.1)
+                rows.append(Row(kind="behaviour", language=code, model=model, metric=metric, estimate=numbers))
+        rows += [
+            Row(kind="behaviour_gain", language=code, metric=metric, estimate=estimate(*numbers))
+            for metric, numbers in (("refusal_margin", (1.5, 1.2, 1.8)), ("text_preference_adjusted", (0.2, 0.1, 0.3)))
+        ]
+        rows.append(Row(kind="link", language=code, metric="item_slope", layer=3, norm="", estimate=estimate(*slope)))
+    for metric, numbers in (
+        ("item_slope_mean", (0.175, -0.1, 0.45)),
+        ("across_spearman", (0.6,)),
+        ("across_power", (0.35,)),
+    ):
+        found = replace(estimate(*numbers), n=9, p_value=0.09)
+        rows.append(Row(kind="link", language="", metric=metric, layer=3, norm="", estimate=found))
+    audit = small_audit()
+    return replace(audit, rows=(*audit.rows, *rows), config=audit.config | {"behaviour": True, "generate": 3})
+
+
+def pairs_frame():
+    rng = np.random.default_rng(0)
+    numbers = {name: rng.normal(size=40) for name in PAIRS if name not in {"pair_id", "language"}}
+    return pl.DataFrame({"pair_id": [f"</script>{i}" for i in range(40)], "language": ["en", "sw"] * 20} | numbers)
+
+
+def test_the_table_has_the_languages_that_were_measured():
+    lines = behaviour_lines(behaving_audit())
+    assert [line.language.partition(" ")[0] for line in lines] == ["en", "sw"]
+    assert (lines[0].margin, lines[0].gain, lines[0].slope) == ("0.50 → 2.00", "+1.50", "+0.30")
+    assert lines[0].refused == "–"
+    assert behaviour_lines(small_audit()) == []
+
+
+def test_sentences_say_what_is_clear_and_what_could_have_been_found():
+    mean, across = link_sentences(behaving_audit())
+    assert "not clear of zero" in mean
+    assert "35 times in 100" in across
+    assert link_sentences(small_audit()) == []
+    rows = [
+        replace(row, estimate=replace(row.estimate, value=NAN, reason="2 languages"))
+        if row.metric in {"across_spearman", "item_slope_mean"}
+        else row
+        for row in behaving_audit().rows
+    ]
+    assert all("2 languages" in one for one in link_sentences(replace(behaving_audit(), rows=tuple(rows))))
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_prints_it_below_the_verdicts(width):
+    for audit, there in ((behaving_audit(), True), (small_audit(), False)):
+        text = io.StringIO()
+        print_audit(audit, Console(file=text, width=width))
+        assert ("What the models would say" in text.getvalue()) == there
+        assert ("mean slope" in " ".join(text.getvalue().split())) == there
+
+
+def test_the_page_draws_every_language_and_every_pair():
+    html = page_of(behaving_audit(), pairs=pairs_frame())
+    figure = data_of(html)["figures"]["behaviour"]
+    assert {row["label"] for row in figure["rows"]} == {"English", "Swahili"}
+    assert sum(len(one["pair"]) for one in figure["items"]) == 40
+    frame = pairs_frame().filter(pl.col("language") == "sw")
+    shift = (frame["latent_aligned"] - frame["latent_reference"]).to_list()
+    assert [one for one in figure["items"] if one["x"]][1]["x"] == pytest.approx(shift, rel=1e-3)
+    assert html.count('data-figure="items"') == 2
+    assert "</script>0" not in html
+
+
+def test_a_page_without_behaviour_says_nothing_of_it():
+    html = page_of(small_audit())
+    assert data_of(html)["figures"]["behaviour"] == {}
+    assert 'data-figure="behaviour"' not in html
+    assert "Does the model act on it?" not in html
+    assert 'data-figure="items"' not in page_of(behaving_audit())  # a run without behaviour.parquet
+
+
+def test_the_command_repeats_it():
+    assert " --behaviour --generate 3" in command(behaving_audit())
+    assert "--behaviour" not in command(small_audit())
+
+
+def test_rows_without_layer_or_language_are_sound_and_survive_json():
+    audit = behaving_audit()
+    refuse_unsound(audit)
+    again = Audit.from_json(audit.to_json())
+    assert again == audit
+    assert again.languages == small_audit().languages
+
+
+def test_a_file_that_lacks_a_column_is_refused(tmp_path):
+    assert read_pairs(tmp_path) is None
+    pairs_frame().write_parquet(tmp_path / "behaviour.parquet")
+    assert read_pairs(tmp_path).height == 40
+    pairs_frame().drop("latent_aligned").write_parquet(tmp_path / "behaviour.parquet")
+    with pytest.raises(StoreError, match=r"behaviour\.parquet"):
+        read_pairs(tmp_path)

@@ -16,6 +16,7 @@ from isogloss.gating.formats import FORMATS
 from isogloss.gating.rules import RULES, rules_from
 from isogloss.models.pairs import MODEL_PAIRS
 from isogloss.notices import NOTICES
+from isogloss.separation.behaviours import BEHAVIOURS
 from isogloss.separation.controls import CONTROLS
 from isogloss.separation.metrics import METRICS
 
@@ -38,6 +39,12 @@ def test_every_code_is_explained_in_its_own_words(code, meaning):
 @pytest.mark.parametrize("name", [*METRICS, *CONTROLS])
 def test_every_number_is_defined(name):
     assert re.search(rf"^\| {name} \| .+ \|$", METHODS, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_every_number_of_behaviour_is_defined(name):
+    page = (ROOT / "docs" / "behaviour.md").read_text("utf-8")
+    assert re.search(rf"^\| {name} \| .+ \|$", page, re.MULTILINE)
 
 
 def test_every_family_has_its_row():

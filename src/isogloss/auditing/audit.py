@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from pathlib import Path
 
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
@@ -20,6 +19,7 @@ from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair
+from isogloss.places import Place, parse_place
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
 
@@ -29,9 +29,9 @@ def audit(
     corpus: Corpus,
     *,
     config: AuditConfig | None = None,
-    out: Path | str | None = None,
-    runs: Path | str | None = None,
-    store: Path | str | None = None,
+    out: Place | str | None = None,
+    runs: Place | str | None = None,
+    store: Place | str | None = None,
     device: str | None = None,
     reuse: bool = False,
     track: Track = silent,
@@ -54,9 +54,9 @@ def audit(
             stays in the store for the next call.
     """
     started = time.time()
-    root = Path(store) if store else default_store()
+    root = parse_place(store) if store else default_store()
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
-    folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
+    folder = parse_place(out) if out else folder_in(parse_place(runs), plan.identity) if runs else None
     if reuse and folder and (finished := finished_run(folder, plan.identity, versions())):
         return finished
     with open_run(folder, plan.identity) if folder else nullcontext() as recorded, in_use(root, track):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -16,6 +15,7 @@ from isogloss.corpora.corpus import Corpus
 from isogloss.errors import CorpusError, MetricError, ModelError, UsageError
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.places import Place
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
 from isogloss.separation.metrics import METRICS, Metric, metric
@@ -168,7 +168,7 @@ class Plan:
         )
 
 
-def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path | str | None, track: Track) -> Plan:
+def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place | str | None, track: Track) -> Plan:
     """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
     rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
     _check_choices(config, corpus)
@@ -218,7 +218,7 @@ def _check_pair(activations: dict[str, Activations]) -> None:
 
 
 def _likelihoods(
-    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Path | str | None
+    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Place | str | None
 ) -> Likelihoods | None:
     if "bits_per_character" not in config.controls:
         return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from isogloss.errors import StoreError
+from isogloss.places import Place, names, parse_place, read_if_there, reading
 from isogloss.report.sound import refuse_unsound
 from isogloss.results import Audit
 
@@ -33,30 +34,32 @@ LATER: dict[str, type[pl.DataType]] = {"item_id": pl.String, "fold": pl.Int64, "
 class Run:
     """What a run folder holds; `record` is run.json (host, dates), None where there is none."""
 
-    folder: Path
+    folder: Place
     audit: Audit
     points: pl.DataFrame
     record: dict[str, Any] | None
 
 
-def read_run(folder: Path | str) -> Run:
+def read_run(folder: Place | str) -> Run:
     """Read a run folder: audit.json, points.parquet and, if it is there, run.json. No model and no text is needed.
 
     Raises:
         StoreError: a file is missing or is not what an audit wrote.
     """
-    folder = Path(folder)
+    folder = parse_place(folder)
     return Run(folder=folder, audit=read_audit(folder), points=read_points(folder), record=_record(folder))
 
 
-def read_audit(folder: Path | str) -> Audit:
+def read_audit(folder: Place | str) -> Audit:
     """Read audit.json alone, and check what pages and tables rely on.
 
     Raises:
         StoreError: there is none, or it is not what an audit wrote.
     """
-    folder = Path(folder)
-    if (folder / "run.json").is_file() and not (folder / "audit.json").exists():
+    folder = parse_place(folder)
+    with reading(folder):
+        there = names(folder) if folder.is_dir() else set()
+    if "run.json" in there and "audit.json" not in there:
         raise StoreError(
             f"run {folder}",
             found="run.json but no audit.json",
@@ -71,17 +74,18 @@ def read_audit(folder: Path | str) -> Audit:
     return audit
 
 
-def read_points(folder: Path) -> pl.DataFrame:
+def read_points(folder: Place) -> pl.DataFrame:
     """Read points.parquet: the columns of POINTS and LATER.
 
     Raises:
         StoreError: there is none, or it lacks a column.
     """
     path = folder / "points.parquet"
-    if not path.is_file():
+    raw = read_if_there(path)
+    if raw is None:
         raise StoreError(f"run {folder}", found="no points.parquet", expected="a whole run folder", do="run it again")
     try:
-        found = pl.read_parquet(path)
+        found = pl.read_parquet(io.BytesIO(raw))
         missing = [pl.lit(None, dtype).alias(name) for name, dtype in LATER.items() if name not in found.columns]
         return found.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in (POINTS | LATER).items())
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -91,12 +95,13 @@ def read_points(folder: Path) -> pl.DataFrame:
         ) from error
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
+def _record(folder: Place) -> dict[str, Any] | None:
     path = folder / "run.json"
-    if not path.is_file():
+    raw = read_if_there(path)
+    if raw is None:
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(raw.decode("utf-8"))
     except ValueError as error:  # of JSON or of UTF-8
         raise StoreError(f"{path}", found=str(error), expected="JSON", do="remove it, or run it again") from error
     return found if isinstance(found, dict) else None

@@ -186,9 +186,11 @@ def unfinished(folder: Place) -> list[Path]:
     return sorted(path for path in folder.glob(f".*{UNFINISHED}") if not path.is_symlink())
 
 
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if path.is_dir() and not path.is_symlink():
+def remove(path: Place) -> None:
+    """Remove a file, or a folder with all that is in it; a remote place must be a file."""
+    if not isinstance(path, Path):
+        places.drop(path)
+    elif path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

@@ -21,7 +21,9 @@ from isogloss.errors import StoreError, UsageError, missing_extra
 if TYPE_CHECKING:
     from upath import UPath
 
-Place: TypeAlias = "Path | UPath"
+    Place: TypeAlias = Path | UPath
+else:
+    Place = Path  # what reads annotations at run time, as typer does, shall not have to import upath
 
 #: How a remote place begins; "C:\\" does not.
 URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]*(::[a-z0-9+.-]+)*)://", re.IGNORECASE)
@@ -139,9 +141,10 @@ def _entries(folder: UPath) -> dict[str, Any]:
     return {info["name"].rstrip("/").rsplit("/", 1)[-1]: info for info in found if info["name"].strip("/") != own}
 
 
-def written(path: UPath) -> float:
-    """Say when an object was written, in seconds since 1970; 0 where the file system does not say."""
+def written(path: Place) -> float:
+    """Say when a file or object was written, in seconds since 1970; 0 where its file system does not say."""
     found = path.stat()
+    # Some file systems say only when an object was made, which for objects is the same.
     return float(found.st_mtime or getattr(found, "st_birthtime", 0))
 
 

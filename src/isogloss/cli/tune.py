@@ -11,6 +11,7 @@ import typer
 from isogloss.cli.guards import print_guards
 from isogloss.cli.options import columns, show, split
 from isogloss.errors import UsageError
+from isogloss.places import Place, parse_place
 
 if TYPE_CHECKING:
     from isogloss.results import Audit
@@ -26,8 +27,14 @@ def tune(
         typer.Option(help="Name or file; its texts become prompts. Default: that of the run.", show_default=False),
     ] = None,
     run: Annotated[
-        Path | None,
-        typer.Option("--from", help="Run folder: tune the languages that it found weak.", show_default=False),
+        Place | None,
+        typer.Option(
+            "--from",
+            help="Run folder: tune the languages that it found weak.",
+            show_default=False,
+            parser=parse_place,
+            metavar="<path>",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -146,7 +153,7 @@ def _needed(corpus: list[str] | None) -> list[str]:
     return corpus
 
 
-def _from_run(run: Path, corpus: list[str] | None, model: str | None) -> _Asked:
+def _from_run(run: Place, corpus: list[str] | None, model: str | None) -> _Asked:
     import isogloss  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
 

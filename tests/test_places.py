@@ -56,7 +56,7 @@ def test_paths_are_paths_and_urls_are_not(tmp_path):
     assert parse_place(f"file://{tmp_path}/x") == tmp_path / "x"
     assert not isinstance(parse_place("memory://bucket/x"), Path)
     once = parse_place("memory://bucket/x")
-    assert parse_place(once) is once
+    assert parse_place(once) == once
 
 
 def test_a_url_that_pathlib_has_read_is_refused():

@@ -70,7 +70,7 @@ def text_key(text: str) -> str:
 
 def write_shard(
     folder: Place, about: Mapping[str, Any], texts: tuple[str, ...], arrays: Mapping[str, np.ndarray]
-) -> Place:
+) -> int:
     """Write a shard, and its manifest last.
 
     Args:
@@ -80,7 +80,7 @@ def write_shard(
         arrays: name -> (texts,) or (texts, width).
 
     Returns:
-        The manifest.
+        Bytes of the file.
 
     Raises:
         OSError: it cannot be written.
@@ -93,13 +93,12 @@ def write_shard(
     path = folder / (sha256_text(record) + ARRAYS)
     raw = save(solid, metadata={"record": record})
     write_atomic(path, raw)
-    return _write_manifest(path, record, len(raw))
+    _write_manifest(path, record, len(raw))
+    return len(raw)
 
 
-def _write_manifest(path: Place, record: str, size: int) -> Place:
-    manifest = path.with_suffix(MANIFEST)
-    write_atomic(manifest, canonical_json(json.loads(record) | {"size": size}) + "\n")
-    return manifest
+def _write_manifest(path: Place, record: str, size: int) -> None:
+    write_atomic(path.with_suffix(MANIFEST), canonical_json(json.loads(record) | {"size": size}) + "\n")
 
 
 def _describe(array: np.ndarray) -> dict[str, Any]:

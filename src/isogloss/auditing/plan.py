@@ -29,6 +29,8 @@ MIN_SHUFFLES = 20
 MODEL_CONTROLS = ("random_weights", "bits_per_character")
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
 BITS_TEXTS = 16
+#: What may stay in the store after measuring.
+KEEP = ("none", "final", "all")
 #: Features on which pairs (or texts) can be matched between languages.
 FEATURES = ("length", "edit")
 
@@ -52,6 +54,8 @@ class AuditConfig:
         shuffles: number of shuffled labelings for the null.
         seed: of sample, shuffles, folds and groups.
         workers: languages measured at the same time; changes no number. None takes one per processor core.
+        keep: states that stay in the store after measuring: all, final (those of the primary layer) or none; changes
+            no number.
     """
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
@@ -67,6 +71,7 @@ class AuditConfig:
     shuffles: int = 500
     seed: int = 0
     workers: int | None = None
+    keep: str = "all"
 
 
 def parse_primary(text: str) -> Primary:
@@ -259,6 +264,8 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
             expected=f"a language of the corpus: {', '.join(corpus.languages)}",
             do="choose one, or add the language to --languages",
         )
+    if config.keep not in KEEP:
+        raise UsageError("--keep", found=repr(config.keep), expected="none, final or all", do="choose one")
     if config.chat and (config.spec.rendering, config.chat.rendering) != ("raw", "chat"):
         raise UsageError(
             "--rendering both",

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.activations.execution import Execution
+from isogloss.auditing.keep import KEPT
 from isogloss.errors import StoreError
 from isogloss.files import UNFINISHED, canonical_json, remove, saving, staged_folder, unfinished, write_atomic
 from isogloss.leases import leased
@@ -120,6 +121,17 @@ def _plain(identity: Identity) -> object:
     return json.loads(canonical_json(asdict(identity)))
 
 
+def record_kept(out: Place, said: Mapping[str, Any]) -> None:
+    """Write into run.json of a finished run what became of the states.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    record = json.loads((out / "run.json").read_text("utf-8"))
+    with saving(out, "--out"):
+        _write_record(out, record | {"keep": said})
+
+
 def _write_record(folder: Place, record: Mapping[str, Any]) -> None:
     write_atomic(folder / "run.json", canonical_json(record, indent=1) + "\n")
 
@@ -129,11 +141,12 @@ def write_run(
     audit: Audit,
     points: pl.DataFrame,
     *,
+    kept: bytes | None = None,
     seconds: Mapping[str, float],
     computed: int,
     states: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """Write audit.json, results.parquet, points.parquet, figures/, run.json and report.html.
+    """Write audit.json, results.parquet, points.parquet, figures/, run.json, report.html, and what is kept of states.
 
     Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
     every machine.
@@ -144,6 +157,8 @@ def write_run(
     with saving(out, "--out"), staged_folder(out, last="audit.json") as folder:
         audit.save(folder)
         points.write_parquet(folder / "points.parquet")
+        if kept is not None:
+            write_atomic(folder / KEPT, kept)
         write_figures(audit, points, folder / "figures")
         record = {
             "identity": asdict(audit.identity),

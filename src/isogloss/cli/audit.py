@@ -52,6 +52,10 @@ def audit(
     workers: Annotated[
         int | None, typer.Option(help="Languages measured side by side; changes no number.", min=1)
     ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(help="States that stay in the store after measuring: all, final (the primary layer's) or none."),
+    ] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Compare an aligned model with its reference, language by language.
@@ -61,7 +65,7 @@ def audit(
     With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
     if recipe is not None:
-        _run(recipe, given, out, runs=runs, store=store, device=device, workers=workers, as_json=as_json)
+        _run(recipe, given, out, runs=runs, store=store, device=device, workers=workers, keep=keep, as_json=as_json)
         return
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
@@ -69,7 +73,7 @@ def audit(
 
     settings = Settings(**given)
     texts = corpus_of(settings)
-    config = config_of(settings, workers=workers)
+    config = config_of(settings, workers=workers, keep=keep)
     if len(settings.aligned) > 1:
         _several(settings, texts, config, out=out, runs=runs, store=store, device=device, as_json=as_json)
         return
@@ -89,6 +93,15 @@ def audit(
         print_audit(result, console())
     folder = out or result.folder_in(runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
+    _say_kept(folder, keep)
+
+
+def _say_kept(folder: Place, keep: str) -> None:
+    from isogloss.auditing.keep import kept_line  # noqa: PLC0415
+    from isogloss.report.read_run import read_run  # noqa: PLC0415
+
+    if keep != "all" and (record := read_run(folder).record):
+        typer.echo(kept_line(record["keep"]), err=True)
 
 
 def _several(
@@ -127,7 +140,9 @@ def _several(
         show(descendant_rows(audits))
         typer.echo(f"\n{CAPTION}")
     for name, one in audits.items():
-        typer.echo(f"Wrote {out / name if out else one.folder_in(runs)}", err=True)
+        folder = out / name if out else one.folder_in(runs)
+        typer.echo(f"Wrote {folder}", err=True)
+        _say_kept(folder, config.keep)
 
 
 def _run(
@@ -139,6 +154,7 @@ def _run(
     store: Place | None,
     device: str | None,
     workers: int | None,
+    keep: str,
     as_json: bool,
 ) -> None:
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
@@ -148,10 +164,12 @@ def _run(
     recipe = read_recipe(name, given)
     outcomes = []
     for one in run_recipe(
-        recipe, runs=out or runs / recipe.name, store=store, device=device, workers=workers, track=track
+        recipe, runs=out or runs / recipe.name, store=store, device=device, workers=workers, keep=keep, track=track
     ):
         outcomes.append(one)
         typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)
+        if one.folder:
+            _say_kept(one.folder, keep)
     if as_json:
         typer.echo(json.dumps([_record(one) for one in outcomes], indent=1))
     else:

@@ -33,6 +33,7 @@ def run_recipe(
     store: Place | str | None = None,
     device: str | None = None,
     workers: int | None = None,
+    keep: str = "all",
     track: Track = silent,
 ) -> Iterator[Outcome]:
     """Run the audits of a recipe, each into a run folder RUNS/<model>/<corpus>-<hash>; finished ones are not repeated.
@@ -45,6 +46,7 @@ def run_recipe(
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
         workers: languages measured side by side; changes no number.
+        keep: states that stay in the store after each audit: all, final or none.
         track: progress display.
 
     Yields:
@@ -53,7 +55,7 @@ def run_recipe(
     Raises:
         IsoglossError: a setting of the recipe is wrong. What goes wrong later is in the outcomes.
     """
-    settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers)) for job in recipe.jobs]
+    settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers, keep=keep)) for job in recipe.jobs]
     texts: dict[tuple[object, ...], Corpus] = {}
     for job, pair, config in settled:
         here = parse_place(runs) / job.model

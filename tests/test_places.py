@@ -23,7 +23,7 @@ from isogloss.activations.store import filling, gaps, in_use, read, write
 from isogloss.activations.upkeep import alone, choose, delete, faults, holdings, pieces
 from isogloss.cli import app as door
 from isogloss.errors import StoreError, UsageError
-from isogloss.leases import LEASE, Holder, Lease, leased, read_holder
+from isogloss.leases import LEASE, USING, Lease, leased, read_holder
 from isogloss.places import drop, drop_folder, names, parse_place, put, put_folder, reading, sizes
 from isogloss.report.read_run import read_audit, read_run
 from planted import QUICK, load, moved, plant
@@ -291,10 +291,10 @@ def test_of_many_that_come_at_once_one_wins(s3):
     assert (len(won), len(refused)) == (1, 5)
 
 
-def hold(folder, age):
-    """Leave the lease of a process that died `age` seconds ago."""
+def hold(folder, age, **changes):
+    """Leave the lease of a process on another machine that renewed it `age` seconds ago."""
     content = {"host": "far", "process": 7, "since": "2026-01-01", "seen": time.time() - age, "token": "dead"}
-    put(folder / LEASE, json.dumps(content).encode())
+    put(folder / LEASE, json.dumps({**content, "machine": "far away", **changes}).encode())
 
 
 def test_a_dead_holder_is_followed_and_a_quiet_one_is_not(folder):
@@ -306,6 +306,23 @@ def test_a_dead_holder_is_followed_and_a_quiet_one_is_not(folder):
         assert read_holder(folder / LEASE).process == os.getpid()
         assert names(folder) == {LEASE}
     assert names(folder) == set()
+
+
+def test_a_killed_process_of_this_machine_is_followed_at_once():
+    if not leases._machine():
+        pytest.skip("this system does not name itself")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    folder = memory()
+    hold(folder, 0, machine=leases._machine(), process=killed.pid)
+    hold(folder / "using", 0, machine=leases._machine(), process=killed.pid)
+    put(folder / f"{USING}1", (folder / "using" / LEASE).read_bytes())
+    with alone(folder):
+        assert read_holder(folder / LEASE).process == os.getpid()
+    assert names(folder) == {"using"}
+    hold(folder, 0, machine=leases._machine(), process=os.getpid())
+    with pytest.raises(StoreError, match="at work in it"), leased(folder):
+        pass
 
 
 def test_only_one_follows_a_dead_holder(folder, monkeypatch):
@@ -337,7 +354,7 @@ def test_a_holder_renews_its_time_and_notices_that_it_lost_its_place(monkeypatch
     with lost, leased(folder) as lease:
         hold(folder, 0)
         assert lease.lost.wait(5)
-    assert read_holder(folder / LEASE) == Holder("far", 7, "2026-01-01", read_holder(folder / LEASE).seen, "dead")
+    assert read_holder(folder / LEASE).host == "far"  # and it was left alone
 
 
 def test_a_network_that_fails_for_a_while_costs_no_lease(monkeypatch):
@@ -425,6 +442,35 @@ def test_another_run_in_a_remote_folder_is_left_alone(here, pair, corpus):
     put(folder / "other" / "notes.txt", b"mine")
     with pytest.raises(StoreError, match="found something that is not a run"):
         isogloss.audit(pair, corpus, config=FEW, out=folder / "other", store=folder / "store")
+
+
+def test_an_interrupted_extraction_goes_on_in_a_remote_store(pair, corpus, tmp_path, monkeypatch):
+    root, pipe_file, written = memory(), MemoryFileSystem.pipe_file, []
+
+    def killed(self, path, value, **kwargs):
+        if path.endswith(".json") and len(written) == 3:  # after the first shard: between arrays and manifest
+            raise KeyboardInterrupt
+        written.append(path)
+        return pipe_file(self, path, value, **kwargs)
+
+    def extract(store):
+        return isogloss.extract(pair.aligned, corpus, store=store, device="cpu")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "pipe_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            extract(root)
+    kept = {path: path.read_bytes() for path in root.rglob("*.safetensors")}
+    assert len(kept) == 2
+    monkeypatch.setattr("isogloss.activations.compute.load_model", None)  # both languages are there
+    found = extract(root)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in root.rglob("*.safetensors")} == kept
+    local = extract(tmp_path)
+    for code in corpus.languages:
+        np.testing.assert_array_equal(
+            found.block(code, found.layers[0]).hidden, local.block(code, local.layers[0]).hidden
+        )
 
 
 def test_two_drivers_on_a_remote_run(pair, corpus, monkeypatch):

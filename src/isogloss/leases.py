@@ -1,7 +1,8 @@
 """Leases: who holds a remote folder, where no system drops a lock when its holder dies.
 
-A holder writes an object with its name and renews the time in it. One whose time is long past is taken for dead: the
-next to come takes its place over. Clocks of the machines must agree to a few minutes.
+A holder writes an object with its name and renews the time in it. One whose time is long past is taken for dead, as is
+one of this very machine whose process is gone: the next to come takes its place over. Clocks of the machines must agree
+to a few minutes.
 
     FOLDER/.lock             who has the folder alone; made only if there is none
     FOLDER/.using-<token>    somebody who uses it together with others
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isogloss.errors import StoreError
@@ -40,7 +42,7 @@ STALE_SECONDS = 900.0
 LOOK_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Holder:
     """What an object says of its holder."""
 
@@ -49,15 +51,37 @@ class Holder:
     since: str
     seen: float
     token: str
+    machine: str = ""
 
     @property
     def stale(self) -> bool:
-        """Whether it was not renewed for so long that its process must be dead."""
+        """Whether its process is gone, or must be, since it was not renewed for so long."""
+        if self.machine and self.machine == _machine() and not _runs(self.process):
+            return True
         return time.time() - self.seen > STALE_SECONDS
 
     def __str__(self) -> str:
         """Name it."""
         return f"process {self.process} on {self.host} since {self.since}"
+
+
+def _machine() -> str:
+    """Name the system that numbers the processes: this boot and namespace (of a container); "" where it has no name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, but for somebody else
+        return True
+    return True
 
 
 @dataclass(kw_only=True)
@@ -78,7 +102,7 @@ class Lease:
 
     def content(self) -> bytes:
         """Say who holds it, as of now."""
-        own = {"host": platform.node(), "process": os.getpid(), "since": self.since}
+        own = {"host": platform.node(), "process": os.getpid(), "since": self.since, "machine": _machine()}
         return json.dumps({**own, "seen": time.time(), "token": self.token}).encode()
 
     def check(self) -> None:
@@ -103,7 +127,12 @@ def read_holder(path: UPath) -> Holder | None:
     try:
         found = json.loads(get(path))
         return Holder(
-            str(found["host"]), int(found["process"]), str(found["since"]), float(found["seen"]), str(found["token"])
+            host=str(found["host"]),
+            process=int(found["process"]),
+            since=str(found["since"]),
+            seen=float(found["seen"]),
+            token=str(found["token"]),
+            machine=str(found["machine"]),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -157,10 +157,14 @@ def _take(lease: Lease, do: str) -> None:
     if _create(lease.path, lease.content(), lease.token):
         return
     holder = read_holder(lease.path)
-    if holder and not holder.stale:
+    if holder is None:  # it has just gone, or is nothing that we can read
+        if _create(lease.path, lease.content(), lease.token):
+            return
+        raise _held(lease.path, "another process", f"try again; if nothing changes, remove {lease.path}")
+    if not holder.stale:
         raise _held(lease.path, str(holder), do)
     # Only one of those who find it stale can create this, and so be the one to write over it.
-    claim = lease.path.with_name(f"{LEASE}-after-{holder.token if holder else 'unknown'}")
+    claim = lease.path.with_name(f"{LEASE}-after-{holder.token}")
     if not _create(claim, lease.content(), lease.token):
         found = f"{read_holder(claim) or 'another process'}, which is taking it over from a dead one,"
         raise _held(lease.path, found, f"try again in a minute; if nothing changes, remove {claim} and {lease.path}")

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -100,7 +99,7 @@ def test_other_models_settings_and_languages_are_left_alone(root):
 def test_killed_at_any_step_it_loses_nothing_of_others(step, root, monkeypatch):
     everyone, mine, others = entry(root), entry(root, WORDS[:2]), entry(root, WORDS[2:])
     counted(everyone, WORDS, [1, 2])
-    acts, done = [], []
+    done = []
 
     def killing(act):
         def call(*args):
@@ -114,10 +113,8 @@ def test_killed_at_any_step_it_loses_nothing_of_others(step, root, monkeypatch):
     with monkeypatch.context() as patch:
         for name in ("write_shard", "remove"):
             patch.setattr(forgetting, name, killing(getattr(forgetting, name)))
-        with suppress(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
             forget(mine, ["1"], ["cut"])
-            acts.append("whole")
-    assert bool(acts) == (step == 4)
     assert faults(root) == []
     for layer in (1, 2):
         np.testing.assert_array_equal(read(others, str(layer)), vectors(WORDS[2:], layer))
@@ -131,7 +128,7 @@ def test_killed_at_any_step_it_loses_nothing_of_others(step, root, monkeypatch):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    return load(tmp_path_factory.mktemp("corpus") / "pairs.jsonl", parallel_rows(n=12))
+    return load(tmp_path_factory.mktemp("corpus") / "pairs.jsonl", parallel_rows(n=20))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Tiny random models and small corpora: no test needs the network or a real model unless it says so."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core; matrices this
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,42 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip(f"no real data at {SHARED}")
     return SHARED
+
+
+def memory():
+    """A folder in fsspec's memory file system that no other test has."""
+    from isogloss.places import parse_place
+
+    return parse_place(f"memory://bucket/test-{next(NUMBERS)}")
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server on this machine: its address."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """A folder in a bucket of that server."""
+    import s3fs
+
+    from isogloss.places import parse_place
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    folder = parse_place(f"s3://bucket-{next(NUMBERS)}/work")
+    folder.fs.mkdir(folder.parent.path.rstrip("/"))
+    yield folder
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

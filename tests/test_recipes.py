@@ -20,7 +20,7 @@ from isogloss.recipes.settings import SETTINGS, Settings, read_value
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Options that say where and how to run, not what: no keys of a recipe.
-MACHINE = {"recipe", "out", "store", "device", "workers", "as_json"}
+MACHINE = {"keep", "runs", "recipe", "out", "store", "device", "workers", "as_json"}
 
 
 @pytest.fixture

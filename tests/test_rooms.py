@@ -14,7 +14,7 @@ SOURCE = Path(isogloss.__file__).parent
 #: From top to bottom; data flows down this list.
 ROOMS = (
     ("errors", "notices", "progress"),
-    ("files", "hub", "locks"),
+    ("files", "hub", "leases", "locks", "places"),
     ("corpora",),
     ("models",),
     ("activations",),
@@ -33,8 +33,8 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 #: What a room may import from isogloss at all, where that is less than everything above it.
 ONLY = {
     "separation": {"errors", "separation"},
-    "report": {"errors", "notices", "corpora", "results", "report"},
-    "results": {"errors", "files", "notices", "results"},
+    "report": {"errors", "notices", "places", "corpora", "results", "report"},
+    "results": {"errors", "files", "notices", "places", "results"},
     "gating": {"errors", "notices", "files", "corpora", "separation", "results", "report", "gating"},
 }
 FORBIDDEN = {

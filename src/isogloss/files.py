@@ -15,7 +15,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from isogloss import places
 from isogloss.errors import StoreError
+from isogloss.places import Place
 
 CACHE_VARIABLE = "ISOGLOSS_CACHE"
 #: How the names end of files and folders that are not written to their end.
@@ -31,6 +33,8 @@ ADVICE = {
     errno.ENOTDIR: "choose another {option}: a folder, not a file",
     errno.EEXIST: "choose another {option}: a folder, not a file",
 }
+UNSAID = "see what the system says of this file, or choose another {option}"
+UNSAID_REMOTELY = "check the address, the network and your credentials for it, or choose another {option}"
 
 
 def cache_root() -> Path:
@@ -72,32 +76,36 @@ def canonical_json(value: Any, *, indent: int | None = None) -> str:  # noqa: AN
 
 
 @contextmanager
-def saving(place: Path, option: str) -> Iterator[None]:
-    """Turn the system's refusal to write in this block into one line that names the file.
+def saving(place: Place, option: str) -> Iterator[None]:
+    """Turn the refusal of a file system to write in this block into one line that names the file.
 
     Args:
         place: what is written, where the system does not name a file itself.
         option: the option that chooses the place, such as --out.
 
     Raises:
-        StoreError: for any OSError of the block.
+        StoreError: for any OSError of the block, and any error of a driver of a remote place.
     """
     try:
         yield
-    except OSError as error:
-        advice = ADVICE.get(error.errno or 0, "see what the system says of this file, or choose another {option}")
+    except places.refusals() as error:
+        number = getattr(error, "errno", None) or (errno.EACCES if isinstance(error, PermissionError) else 0)
+        other = UNSAID if isinstance(place, Path) else UNSAID_REMOTELY
         raise StoreError(
-            f"writing {error.filename or place}",
-            found=error.strerror or str(error) or type(error).__name__,
+            f"writing {getattr(error, 'filename', None) or place}",
+            found=places.why(error),
             expected="to write there",
-            do=advice.format(option=option),
+            do=ADVICE.get(number, other).format(option=option),
         ) from error
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Place, data: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part, even after a power cut."""
-    make_folder(path.parent)
     raw = data.encode("utf-8") if isinstance(data, str) else data
+    if not isinstance(path, Path):
+        places.put(path, raw)
+        return
+    make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -138,12 +146,18 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def staged_folder(target: Path) -> Iterator[Path]:
+def staged_folder(target: Place, *, last: str = "") -> Iterator[Path]:
     """Yield a scratch folder whose files become those of `target` when the block ends without an error.
 
     A new folder appears whole. In a folder that exists, each file or folder of the same name is replaced and all others
-    stay.
+    stay. A remote folder is filled file by file; there `last` is removed first and written last, so that its being
+    there says that all others belong to it.
     """
+    if not isinstance(target, Path):
+        with tempfile.TemporaryDirectory(prefix="isogloss") as here:
+            yield Path(here)
+            places.put_folder(Path(here), target, last)
+        return
     exists = target.exists()
     home = target if exists else target.parent
     make_folder(home)
@@ -165,14 +179,18 @@ def staged_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def unfinished(folder: Path) -> list[Path]:
+def unfinished(folder: Place) -> list[Path]:
     """Find what killed processes left in a folder of `write_atomic` and `staged_folder`, in order of name."""
+    if not isinstance(folder, Path):
+        return []  # an object is there whole or not at all
     return sorted(path for path in folder.glob(f".*{UNFINISHED}") if not path.is_symlink())
 
 
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if path.is_dir() and not path.is_symlink():
+def remove(path: Place) -> None:
+    """Remove a file, or a folder with all that is in it; a remote place must be a file."""
+    if not isinstance(path, Path):
+        places.drop(path)
+    elif path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

@@ -15,6 +15,7 @@ import polars as pl
 from isogloss.errors import StoreError
 from isogloss.files import canonical_json, sha256_text, write_atomic
 from isogloss.notices import Notice
+from isogloss.places import Place, parse_place, read_if_there
 
 VERSION = 2
 NAN = float("nan")
@@ -146,7 +147,7 @@ class Identity:
         return sha256_text(canonical_json(asdict(self)))[:8]
 
 
-def folder_in(runs: Path, identity: Identity) -> Path:
+def folder_in(runs: Place, identity: Identity) -> Place:
     """Return the folder that a run has inside `runs` unless it is given another."""
     return runs / f"{Path(identity.corpus_name).stem}-{identity.name}"
 
@@ -188,7 +189,7 @@ class Audit:
             corpus_name=self.corpus["name"], corpus=self.corpus["sha256"], models=models, config=self.config
         )
 
-    def folder_in(self, runs: Path) -> Path:
+    def folder_in(self, runs: Place) -> Place:
         """Return the folder of this run inside `runs`."""
         return folder_in(runs, self.identity)
 
@@ -268,23 +269,24 @@ class Audit:
             }
         )
 
-    def save(self, folder: Path | str) -> None:
+    def save(self, folder: Place | str) -> None:
         """Write audit.json and results.parquet into a folder."""
-        folder = Path(folder)
+        folder = parse_place(folder)
         write_atomic(folder / "audit.json", self.to_json())
-        self.table().write_parquet(folder / "results.parquet")
+        with (folder / "results.parquet").open("wb") as file:
+            self.table().write_parquet(file)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Audit:
+    def load(cls, folder: Place | str) -> Audit:
         """Read audit.json from a run folder.
 
         Raises:
             StoreError: there is none, or it cannot be read.
         """
-        path = Path(folder) / "audit.json"
-        if not path.is_file():
+        path = parse_place(folder) / "audit.json"
+        if (raw := read_if_there(path)) is None:
             raise StoreError(f"run {folder}", found="no audit.json", expected="a run folder", do="check the path")
-        return cls.from_json(path.read_text("utf-8"))
+        return cls.from_json(raw.decode("utf-8"))
 
 
 def _floats(record: type[Any]) -> list[str]:

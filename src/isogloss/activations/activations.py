@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from isogloss.files import canonical_json, sha256_text
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import Checkpoint, fetch
 from isogloss.models.pairs import ModelRef
+from isogloss.places import Place, parse_place
 from isogloss.progress import Track, silent
 
 #: What is kept of each text beside its states: how many tokens it has (BOS left out), and whether it lost its end.
@@ -128,7 +128,7 @@ def locate(
     corpus: Corpus,
     spec: ExtractSpec,
     *,
-    store: Path | str | None = None,
+    store: Place | str | None = None,
     track: Track = silent,
 ) -> dict[str, Activations]:
     """Find where the states of one model, or of a reference, its aligned descendant and others, are or will be.
@@ -164,7 +164,7 @@ def locate(
             layers=layers,
             entries={
                 code: Entry(
-                    root=Path(store) if store else default_store(),
+                    root=parse_place(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
                     settings_sha256=settings_sha256,
                     language=code,

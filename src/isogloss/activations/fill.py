@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from isogloss.activations.activations import Activations, locate
 from isogloss.activations.execution import Execution, choose_execution
@@ -11,6 +10,7 @@ from isogloss.activations.spec import ExtractSpec
 from isogloss.activations.store import filling
 from isogloss.corpora.corpus import Corpus
 from isogloss.models.pairs import ModelRef
+from isogloss.places import Place
 from isogloss.progress import Track, silent
 
 
@@ -50,7 +50,7 @@ def extract(
     corpus: Corpus,
     spec: ExtractSpec | None = None,
     *,
-    store: Path | str | None = None,
+    store: Place | str | None = None,
     device: str | None = None,
     track: Track = silent,
 ) -> Activations:

@@ -11,22 +11,32 @@ is XXH3; sha256 would take longer than a GPU takes to compute the states.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from isogloss.activations.remote_arrays import array_bytes, remote_metadata
 from isogloss.errors import StoreError
 from isogloss.files import canonical_json, sha256_text, write_atomic
+from isogloss.places import Place, get_all, reading, sizes
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 VERSION = 2
 ARRAYS = ".safetensors"
 MANIFEST = ".json"
+
+#: Manifests of remote stores that this process has read. They cannot change: their names are hashes of their content.
+_READ: OrderedDict[Place, Shard] = OrderedDict()
+READ_AT_MOST = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +51,14 @@ class Shard:
         size: bytes of the file.
     """
 
-    manifest: Path
+    manifest: Place
     about: Mapping[str, Any]
     texts: tuple[str, ...]
     arrays: Mapping[str, Mapping[str, Any]]
     size: int
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """The file with the arrays."""
         return self.manifest.with_suffix(ARRAYS)
 
@@ -59,8 +69,8 @@ def text_key(text: str) -> str:
 
 
 def write_shard(
-    folder: Path, about: Mapping[str, Any], texts: tuple[str, ...], arrays: Mapping[str, np.ndarray]
-) -> None:
+    folder: Place, about: Mapping[str, Any], texts: tuple[str, ...], arrays: Mapping[str, np.ndarray]
+) -> int:
     """Write a shard, and its manifest last.
 
     Args:
@@ -68,6 +78,9 @@ def write_shard(
         about: names for people.
         texts: `text_key` of each row.
         arrays: name -> (texts,) or (texts, width).
+
+    Returns:
+        Bytes of the file.
 
     Raises:
         OSError: it cannot be written.
@@ -78,13 +91,14 @@ def write_shard(
     described = {name: _describe(array) for name, array in solid.items()}
     record = canonical_json({"version": VERSION, "about": dict(about), "texts": list(texts), "arrays": described})
     path = folder / (sha256_text(record) + ARRAYS)
-    write_atomic(path, save(solid, metadata={"record": record}))
-    _write_manifest(path, record)
+    raw = save(solid, metadata={"record": record})
+    write_atomic(path, raw)
+    _write_manifest(path, record, len(raw))
+    return len(raw)
 
 
-def _write_manifest(path: Path, record: str) -> None:
-    content = json.loads(record) | {"size": path.stat().st_size}
-    write_atomic(path.with_suffix(MANIFEST), canonical_json(content) + "\n")
+def _write_manifest(path: Place, record: str, size: int) -> None:
+    write_atomic(path.with_suffix(MANIFEST), canonical_json(json.loads(record) | {"size": size}) + "\n")
 
 
 def _describe(array: np.ndarray) -> dict[str, Any]:
@@ -92,47 +106,92 @@ def _describe(array: np.ndarray) -> dict[str, Any]:
     return {"dtype": array.dtype.str, "shape": list(array.shape), "xxh3_128": checksum}
 
 
-def read_manifest(path: Path) -> Shard:
+def read_manifests(folder: Place) -> list[Shard]:
+    """Read all manifests of a folder, in order of name.
+
+    A remote folder is listed once, and those that this process has not read yet are read at the same time.
+
+    Raises:
+        StoreError: see `read_manifest`.
+    """
+    if isinstance(folder, Path):
+        return [read_manifest(folder / name) for name in _manifests(path.name for path in folder.glob(f"*{MANIFEST}"))]
+    with reading(folder):
+        there = sizes(folder)
+        paths = [folder / name for name in _manifests(there)]
+        found = {path: shard for path in paths if (shard := _READ.get(path))}
+        new = [path for path in paths if path not in found]
+        for path, raw in zip(new, get_all(new), strict=True):
+            found[path] = _READ[path] = _parsed(path, raw)
+    while len(_READ) > READ_AT_MOST:
+        _READ.popitem(last=False)
+    return [_of_size(found[path], there.get(found[path].path.name)) for path in paths]
+
+
+def _manifests(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.endswith(MANIFEST) and not name.startswith("."))
+
+
+def read_manifest(path: Place) -> Shard:
     """Read a manifest and look whether its file is there in full length; no array is read.
 
     Raises:
         StoreError: the manifest is of another version or broken, or its file is missing or of another length.
     """
-    content = _content(path)
+    shard = _parsed(path, _raw(path))
+    try:
+        with reading(path):
+            found = shard.path.stat().st_size
+    except OSError as error:
+        raise broken(shard.path, f"no file that can be read ({_first_line(error)})", f"{shard.size} bytes") from error
+    return _of_size(shard, found)
+
+
+def _parsed(path: Place, raw: bytes) -> Shard:
+    content = _content(path, raw)
     if content["version"] != VERSION:
         raise broken(path, f"version {content['version']}", f"version {VERSION}")
     size = content.pop("size", None)
     if sha256_text(canonical_json(content)) != path.stem:
         raise broken(path, "a manifest that was changed", "the content that its name is the hash of")
-    shard = _shard(path, content, size)
-    try:
-        found = shard.path.stat().st_size
-    except OSError as error:
-        raise broken(shard.path, f"no file that can be read ({_first_line(error)})", f"{size} bytes") from error
-    if found != size:
-        raise broken(shard.path, f"{found} bytes", f"{size} bytes")
+    return _shard(path, content, size)
+
+
+def _of_size(shard: Shard, found: int | None) -> Shard:
+    if found is None:
+        raise broken(shard.path, "no file that can be read (No such file)", f"{shard.size} bytes")
+    if found != shard.size:
+        raise broken(shard.path, f"{found} bytes", f"{shard.size} bytes")
     return shard
 
 
-def manifest_version(path: Path) -> int | None:
+def manifest_version(path: Place) -> int | None:
     """Return the version of a manifest, or None if it cannot be read."""
     try:
-        return int(_content(path)["version"])
+        return int(_content(path, _raw(path))["version"])
     except (StoreError, TypeError, ValueError):
         return None
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _raw(path: Place) -> bytes:
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        with reading(path):
+            return path.read_bytes()
+    except OSError as error:
+        raise broken(path, "a manifest that cannot be read", f"JSON ({_first_line(error)})") from error
+
+
+def _content(path: Place, raw: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(raw.decode("utf-8"))
+    except ValueError as error:
         raise broken(path, "a manifest that cannot be read", f"JSON ({_first_line(error)})") from error
     if not isinstance(content, dict) or "version" not in content:
         raise broken(path, "something that is not a manifest", "JSON with a version")
     return content
 
 
-def _shard(path: Path, record: Mapping[str, Any], size: int) -> Shard:
+def _shard(path: Place, record: Mapping[str, Any], size: int) -> Shard:
     texts, arrays = tuple(record["texts"]), record["arrays"]
     return Shard(manifest=path, about=record["about"], texts=texts, arrays=arrays, size=size)
 
@@ -140,20 +199,34 @@ def _shard(path: Path, record: Mapping[str, Any], size: int) -> Shard:
 def read_array(shard: Shard, name: str) -> np.ndarray:
     """Read one array and check it; of the file, only its header and the bytes of this array are touched.
 
-    The file is mapped into memory, not read: the system fetches the pages that are copied out, and no others (but for
-    its read-ahead).
+    A local file is mapped into memory, not read: the system fetches the pages that are copied out, and no others (but
+    for its read-ahead). Of a remote one, just these bytes are asked for.
 
     Raises:
         StoreError: the file is missing or broken, or the array is not what the manifest says.
     """
     try:
-        with safe_open(shard.path, framework="np") as file:
-            array: np.ndarray = file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
+        if isinstance(shard.path, Path):
+            array = _local_array(shard.path, name)
+        else:
+            array = _remote_array(shard.path, name, shard.arrays[name])
+    except (SafetensorError, OSError, ValueError) as error:
         raise broken(shard.path, _first_line(error), f"the array {name}") from error
     if _describe(array) != shard.arrays[name]:
         raise broken(shard.path, f"an array {name} that was changed", "the content that its manifest names")
     return array
+
+
+def _local_array(path: Path, name: str) -> np.ndarray:
+    with safe_open(path, framework="np") as file:
+        array: np.ndarray = file.get_tensor(name)
+    return array
+
+
+def _remote_array(path: UPath, name: str, said: Mapping[str, Any]) -> np.ndarray:
+    with reading(path):
+        raw = array_bytes(path, name)
+    return np.frombuffer(raw, dtype=said["dtype"]).reshape(said["shape"])
 
 
 def check_shard(shard: Shard) -> None:
@@ -168,7 +241,7 @@ def check_shard(shard: Shard) -> None:
         read_array(shard, name)
 
 
-def adopt(path: Path) -> bool:
+def adopt(path: Place) -> bool:
     """Write the manifest of a file whose writer was killed between the two; False if the file is broken.
 
     Raises:
@@ -176,12 +249,16 @@ def adopt(path: Path) -> bool:
     """
     if not is_whole(path):
         return False
-    _write_manifest(path, str(_record(path)))
+    _write_manifest(path, str(_record(path)), path.stat().st_size)
     return True
 
 
-def is_whole(path: Path) -> bool:
-    """Tell whether a file without a manifest holds all that the record in its header promises."""
+def is_whole(path: Place) -> bool:
+    """Tell whether a file without a manifest holds all that the record in its header promises.
+
+    Raises:
+        StoreError: a remote store cannot be read.
+    """
     record = _record(path)
     if record is None or sha256_text(record) != path.stem:
         return False
@@ -192,15 +269,18 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def _record(path: Path) -> str | None:
+def _record(path: Place) -> str | None:
     try:
+        if not isinstance(path, Path):
+            with reading(path):
+                return remote_metadata(path).get("record")
         with safe_open(path, framework="np") as file:
             return (file.metadata() or {}).get("record")
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, ValueError):
         return None
 
 
-def broken(path: Path, found: str, expected: str) -> StoreError:
+def broken(path: Place, found: str, expected: str) -> StoreError:
     """Build the error for a file of the store that cannot be used."""
     do = (
         f"run: isogloss store prune --broken --yes --store {path.parents[3]}; then what you ran, which computes it anew"

@@ -8,7 +8,6 @@ gathered, and only what stands nowhere has to be computed. Nothing in the names 
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,16 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isogloss.activations.shard import ARRAYS, MANIFEST, Shard, adopt, read_array, read_manifest, write_shard
+from isogloss.activations.shard import ARRAYS, MANIFEST, adopt, read_array, read_manifests, write_shard
 from isogloss.errors import StoreError
 from isogloss.files import cache_root, saving
+from isogloss.leases import using
 from isogloss.locks import locked
+from isogloss.places import Place, names, read_only, refusals
 from isogloss.progress import Track, silent
 
 #: Texts in a shard: what a killed run loses at most.
 SHARD_TEXTS = 512
-#: What the system answers where nothing can be written.
-READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Entry:
         about: names for people (model, settings).
     """
 
-    root: Path
+    root: Place
     model_sha256: str
     settings_sha256: str
     language: str
@@ -50,7 +49,7 @@ class Entry:
     about: Mapping[str, Any]
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Where the shards are."""
         return self.root / self.model_sha256 / self.settings_sha256 / self.language
 
@@ -77,7 +76,7 @@ def gaps(place: Entry, names: Sequence[str]) -> list[Gap]:
         StoreError: a manifest or file is missing or broken.
     """
     stored: dict[str, set[str]] = {}
-    for shard in _shards(place):
+    for shard in read_manifests(place.folder):
         here = shard.arrays.keys() & set(names)
         for text in shard.texts:
             stored.setdefault(text, set()).update(here)
@@ -119,7 +118,11 @@ def told(place: Entry, names: Sequence[str]) -> list[Mapping[str, Any]]:
         StoreError: a manifest or file is missing or broken.
     """
     wanted = set(place.texts)
-    return [shard.about for shard in _shards(place) if shard.arrays.keys() & set(names) and wanted & set(shard.texts)]
+    return [
+        shard.about
+        for shard in read_manifests(place.folder)
+        if shard.arrays.keys() & set(names) and wanted & set(shard.texts)
+    ]
 
 
 def read(place: Entry, name: str) -> np.ndarray:
@@ -131,7 +134,7 @@ def read(place: Entry, name: str) -> np.ndarray:
     Raises:
         StoreError: it is not stored for a text, or a file is missing or broken.
     """
-    shards = [shard for shard in _shards(place) if name in shard.arrays]
+    shards = [shard for shard in read_manifests(place.folder) if name in shard.arrays]
     where: dict[str, tuple[int, int]] = {}
     for number, shard in enumerate(shards):
         for row, text in enumerate(shard.texts):
@@ -153,18 +156,13 @@ def read(place: Entry, name: str) -> np.ndarray:
     return np.empty(0) if whole is None else whole
 
 
-def _shards(place: Entry) -> list[Shard]:
-    """Read the manifests of a folder, in the order of their names."""
-    manifests = sorted(path for path in place.folder.glob(f"*{MANIFEST}") if not path.name.startswith("."))
-    return [read_manifest(path) for path in manifests]
-
-
 @contextmanager
 def filling(places: Iterable[Entry], track: Track = silent) -> Iterator[None]:
     """Keep others from filling the same models and settings during the block; wait while another process does.
 
     Look for gaps inside the block, not before: what the other process wrote is there, and what a killed one finished
-    has been given its manifest.
+    has been given its manifest. A remote store knows no such lock and needs none to be right: names are hashes of the
+    content, so two that compute the same write the same, and only the work is done twice.
 
     Raises:
         StoreError: the store cannot be written.
@@ -175,31 +173,37 @@ def filling(places: Iterable[Entry], track: Track = silent) -> Iterator[None]:
             stack.enter_context(in_use(root, track))
         # In one order for all, so that no two processes wait for each other.
         for folder in sorted({place.folder.parent for place in places}):
-            with saving(folder, "--store"):
-                stack.enter_context(locked(folder, wait=track))
+            if isinstance(folder, Path):
+                with saving(folder, "--store"):
+                    stack.enter_context(locked(folder, wait=track))
         for folder in sorted({place.folder for place in places}):
             with saving(folder, "--store"):
                 _adopt_all(folder)
         yield
 
 
-def _adopt_all(folder: Path) -> None:
-    for path in sorted(folder.glob(f"*{ARRAYS}")):
-        if not path.name.startswith(".") and not path.with_suffix(MANIFEST).exists():
+def _adopt_all(folder: Place) -> None:
+    there = names(folder)
+    for name in sorted(there):
+        path = folder / name
+        if path.suffix == ARRAYS and not name.startswith(".") and path.with_suffix(MANIFEST).name not in there:
             adopt(path)
 
 
 @contextmanager
-def in_use(root: Path, track: Track = silent) -> Iterator[None]:
+def in_use(root: Place, track: Track = silent) -> Iterator[None]:
     """Keep `isogloss store prune` from a store during the block; wait while one is at work.
 
     A store that cannot be written can be read all the same: then nothing is locked.
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(root, shared=True, wait=track))
-        except OSError as error:
-            if error.errno not in READ_ONLY:
+            if isinstance(root, Path):
+                stack.enter_context(locked(root, shared=True, wait=track))
+            else:
+                stack.enter_context(using(root, track))
+        except refusals() as error:
+            if not read_only(error):
                 with saving(root, "--store"):
                     raise
         yield

@@ -25,8 +25,10 @@ from isogloss.activations.shard import (
     read_manifest,
 )
 from isogloss.errors import StoreError, UsageError
-from isogloss.files import saving, unfinished
+from isogloss.files import remove, saving, unfinished
+from isogloss.leases import alone_in
 from isogloss.locks import LOCK, locked
+from isogloss.places import Place, folders, names, reading, written
 from isogloss.progress import Track, silent
 
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -48,8 +50,8 @@ class Piece:
         written: when the last of its files was.
     """
 
-    paths: tuple[Path, ...]
-    folder: Path
+    paths: tuple[Place, ...]
+    folder: Place
     version: int | None
     shard: Shard | None
     finished: bool
@@ -82,26 +84,36 @@ class Holding:
     written: datetime
 
 
-def pieces(root: Path) -> list[Piece]:
-    """Find all that isogloss wrote into a store, in order of path; manifests are read, arrays are not."""
-    return [piece for folder in _folders(root) for piece in _pieces_in(folder)]
+def pieces(root: Place) -> list[Piece]:
+    """Find all that isogloss wrote into a store, in order of path; manifests are read, arrays are not.
+
+    Raises:
+        StoreError: a remote store cannot be read.
+    """
+    with reading(root):
+        return [piece for folder in _folders(root) for piece in _pieces_in(folder)]
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _folders(root: Place) -> Iterator[Place]:
     """Folders of languages; links lead out of the store and are not followed."""
+    if not isinstance(root, Path):
+        for model in filter(_is_hash, folders(root)):
+            for settings in filter(_is_hash, folders(model)):
+                yield from folders(settings)
+        return
     for folder in sorted(root.glob("*/*/*")):
         path = (folder, folder.parent, folder.parents[1])
         if folder.is_dir() and all(map(_is_hash, path[1:])) and not any(part.is_symlink() for part in path):
             yield folder
 
 
-def _is_hash(path: Path) -> bool:
+def _is_hash(path: Place) -> bool:
     return HASH.fullmatch(path.name) is not None
 
 
-def _pieces_in(folder: Path) -> Iterator[Piece]:
-    together: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
+def _pieces_in(folder: Place) -> Iterator[Piece]:
+    together: dict[str, list[Place]] = {}
+    for path in (folder / name for name in sorted(names(folder))):
         stem = NUMBER.sub("", path.stem)
         if path.suffix in {MANIFEST, ARRAYS} and HASH.fullmatch(stem):
             together.setdefault(stem, []).append(path)
@@ -112,12 +124,12 @@ def _pieces_in(folder: Path) -> Iterator[Piece]:
         yield from _piece([path], finished=False)
 
 
-def _piece(paths: Sequence[Path], *, finished: bool = True) -> Iterator[Piece]:
+def _piece(paths: Sequence[Place], *, finished: bool = True) -> Iterator[Piece]:
     """Look at the files of a piece; there is none if a run that is at work has renamed them in the meantime."""
     stats = []
     for path in paths:
         with suppress(FileNotFoundError):
-            stats.append(path.stat())
+            stats.append((path.stat().st_size, written(path)))
     if not stats:
         return
     version, shard = None, None
@@ -131,8 +143,8 @@ def _piece(paths: Sequence[Path], *, finished: bool = True) -> Iterator[Piece]:
         version=version,
         shard=shard,
         finished=finished,
-        size=sum(stat.st_size for stat in stats),
-        written=datetime.fromtimestamp(max(stat.st_mtime for stat in stats), UTC),
+        size=sum(size for size, _ in stats),
+        written=datetime.fromtimestamp(max(when for _, when in stats), UTC),
     )
 
 
@@ -154,7 +166,7 @@ def fault(piece: Piece) -> StoreError | None:
     return None
 
 
-def faults(root: Path, track: Track = silent) -> list[StoreError]:
+def faults(root: Place, track: Track = silent) -> list[StoreError]:
     """Read all of a store and list what is wrong with it: one error for each broken shard, naming the file."""
     found = pieces(root)
     with track("Verifying", len(found)) as advance:
@@ -166,16 +178,16 @@ def faults(root: Path, track: Track = silent) -> list[StoreError]:
     return wrong
 
 
-def holdings(root: Path) -> list[Holding]:
+def holdings(root: Place) -> list[Holding]:
     """List what a store holds, in order of model name, settings and language."""
-    groups: dict[tuple[Path, int | None], list[Piece]] = {}
+    groups: dict[tuple[Place, int | None], list[Piece]] = {}
     for piece in pieces(root):
         groups.setdefault((piece.folder, piece.version), []).append(piece)
     found = [_holding(folder, version, group) for (folder, version), group in groups.items()]
     return sorted(found, key=lambda one: (one.model, one.model_sha256, one.settings_sha256, one.language))
 
 
-def _holding(folder: Path, version: int | None, group: Sequence[Piece]) -> Holding:
+def _holding(folder: Place, version: int | None, group: Sequence[Piece]) -> Holding:
     shards = [piece.shard for piece in group if piece.shard]
     about = shards[0].about if shards else {}
     return Holding(
@@ -193,7 +205,7 @@ def _holding(folder: Path, version: int | None, group: Sequence[Piece]) -> Holdi
 
 
 def choose(
-    root: Path, *, unusable: bool = False, older_than: timedelta | None = None, model: str = "", track: Track = silent
+    root: Place, *, unusable: bool = False, older_than: timedelta | None = None, model: str = "", track: Track = silent
 ) -> list[Piece]:
     """Find the pieces of a store that meet every condition; without any, all of them.
 
@@ -224,7 +236,7 @@ def choose(
 
 
 @contextmanager
-def alone(root: Path) -> Iterator[None]:
+def alone(root: Place) -> Iterator[None]:
     """Keep every run from a store during the block.
 
     Raises:
@@ -232,7 +244,7 @@ def alone(root: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         with saving(root, "--store"):
-            stack.enter_context(locked(root))
+            stack.enter_context(locked(root) if isinstance(root, Path) else alone_in(root))
         yield
 
 
@@ -258,11 +270,12 @@ def delete(chosen: Sequence[Piece]) -> None:
     """
     for piece in chosen:
         for path in piece.paths:
-            with saving(path, "--store"):
-                path.unlink(missing_ok=True)
+            with saving(path, "--store"), suppress(FileNotFoundError):
+                remove(path)
     for folder in sorted({piece.folder for piece in chosen}):
-        for part in (folder, folder.parent, folder.parents[1]):
-            _remove_empty(part)
+        if isinstance(folder, Path):  # elsewhere a folder is gone with its last file
+            for part in (folder, folder.parent, folder.parents[1]):
+                _remove_empty(part)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from pathlib import Path
 
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
 from isogloss.auditing.behaviour import with_behaviour
+from isogloss.auditing.keep import KEPT, thin
 from isogloss.auditing.measure import measure, versions
 from isogloss.auditing.plan import AuditConfig, make_plan
-from isogloss.auditing.run_folder import finished_run, open_run, record_execution, write_run
+from isogloss.auditing.run_folder import finished_run, open_run, record_execution, record_kept, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair
+from isogloss.places import Place, names, parse_place
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
 
@@ -30,9 +31,9 @@ def audit(
     corpus: Corpus,
     *,
     config: AuditConfig | None = None,
-    out: Path | str | None = None,
-    runs: Path | str | None = None,
-    store: Path | str | None = None,
+    out: Place | str | None = None,
+    runs: Place | str | None = None,
+    store: Place | str | None = None,
     device: str | None = None,
     reuse: bool = False,
     track: Track = silent,
@@ -43,7 +44,8 @@ def audit(
         pair: a row of MODEL_PAIRS, or your own; without a reference only the aligned side is measured.
         corpus: from `load_corpus`; cut to equal numbers per language and class here.
         config: see `AuditConfig`.
-        out: run folder to write (audit.json, results.parquet, points.parquet, report.html, figures/, run.json).
+        out: run folder to write (audit.json, results.parquet, points.parquet, report.html, figures/, run.json): a path,
+            or a URL of any file system that fsspec knows, such as s3://bucket/run; so may `runs` and `store` be.
         runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
         store: where hidden states are kept and looked for; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
@@ -55,11 +57,20 @@ def audit(
             stays in the store for the next call.
     """
     started = time.time()
-    root = Path(store) if store else default_store()
+    root = parse_place(store) if store else default_store()
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
-    folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
-    if reuse and folder and (finished := finished_run(folder, plan.identity, versions())):
-        return finished
+    folder = parse_place(out) if out else folder_in(parse_place(runs), plan.identity) if runs else None
+    thinned = plan.config.keep != "all"
+    if thinned and folder is None:
+        raise UsageError(
+            f"--keep {plan.config.keep}", found="no run folder", expected="one, for what stays", do="name an `out`"
+        )
+    if folder and (reuse or thinned) and (finished := finished_run(folder, plan.identity, versions())):
+        if not thinned:
+            return finished
+        if KEPT in names(folder):  # it was killed before all states were removed, or they were in use
+            record_kept(folder, thin(plan, root))
+            return finished
     with open_run(folder, plan.identity) if folder else nullcontext() as recorded, in_use(root, track):
         computed = 0
         if plan.missing:
@@ -75,7 +86,7 @@ def audit(
             ]
             computed += fill_bits(told, execution=execution, track=track)
         read = time.time()
-        result, points = measure(plan, track)
+        result, points, kept = measure(plan, track)
         pairs = None
         if plan.behaviour:
             result, pairs = with_behaviour(result, plan, plan.behaviour, track)
@@ -83,7 +94,9 @@ def audit(
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = {role: one.computed_how() for role, one in plan.activations.items()}
             states |= {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
-            write_run(folder, result, points, pairs=pairs, seconds=seconds, computed=computed, states=states)
+            write_run(folder, result, points, pairs=pairs, kept=kept, seconds=seconds, computed=computed, states=states)
+    if thinned and folder:
+        record_kept(folder, thin(plan, root))
     return result
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from isogloss.errors import CorpusError, UsageError
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import Checkpoint, fetch
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.places import Place
 from isogloss.progress import Track
 
 #: The link is read at this share of the depth at most: the last states and the first tokens of an answer are tied by
@@ -90,7 +90,7 @@ def plan_behaviour(
     config: BehaviourConfig,
     primary: Layer,
     *,
-    store: Path | str | None,
+    store: Place | str | None,
     track: Track,
 ) -> BehaviourPlan:
     """Find what is needed; no weights are loaded.

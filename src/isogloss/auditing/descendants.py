@@ -11,6 +11,7 @@ from isogloss.auditing.plan import AuditConfig
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.places import Place, parse_place
 from isogloss.progress import Track, silent
 from isogloss.results import Audit
 
@@ -21,9 +22,9 @@ def audit_descendants(
     corpus: Corpus,
     *,
     config: AuditConfig | None = None,
-    out: Path | str | None = None,
-    runs: Path | str | None = None,
-    store: Path | str | None = None,
+    out: Place | str | None = None,
+    runs: Place | str | None = None,
+    store: Place | str | None = None,
     device: str | None = None,
     track: Track = silent,
 ) -> dict[str, Audit]:
@@ -53,7 +54,7 @@ def audit_descendants(
     audits = {}
     for name, ref in short_names(aligned).items():
         pair = ModelPair(name=name, reference=reference, aligned=ref, source="several descendants of one reference")
-        folder = Path(out) / name if out else None
+        folder = parse_place(out) / name if out else None
         audits[name] = audit(
             pair, corpus, config=config, out=folder, runs=runs, store=store, device=device, track=track
         )

@@ -14,6 +14,7 @@ import polars as pl
 from isogloss.activations.spec import Layer
 from isogloss.auditing.comparisons import Cell, Change, Family, compare
 from isogloss.auditing.controls import control_rows
+from isogloss.auditing.keep import kept_file
 from isogloss.auditing.matched import compare_matched
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import points
@@ -32,11 +33,12 @@ from isogloss.separation.compare import false_discovery, max_p
 LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")
 
 
-def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
+def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame, bytes | None]:
     """Score every language and layer of a plan whose hidden states are all in the store.
 
     Returns:
-        The audit, and the points of its pictures (see `points`).
+        The audit, the points of its pictures (see `points`), and what is kept in place of states (see `kept_file`),
+        None where all states stay.
     """
     samples = samples_of(plan)
     workers = plan.config.workers
@@ -74,7 +76,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame]:
         verdicts=verdicts,
         notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )
-    return result, points(plan, scored)
+    return result, points(plan, scored), kept_file(plan, scored) if plan.config.keep != "all" else None
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,6 +17,7 @@ from isogloss.errors import CorpusError, MetricError, ModelError, UsageError
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import Checkpoint
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.places import Place
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
 from isogloss.separation.metrics import METRICS, Metric, metric
@@ -31,6 +31,8 @@ MIN_SHUFFLES = 20
 MODEL_CONTROLS = ("random_weights", "bits_per_character")
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
 BITS_TEXTS = 16
+#: What may stay in the store after measuring.
+KEEP = ("none", "final", "all")
 #: Features on which pairs (or texts) can be matched between languages.
 FEATURES = ("length", "edit")
 
@@ -58,6 +60,8 @@ class AuditConfig:
         shuffles: number of shuffled labelings for the null.
         seed: of sample, shuffles, folds and groups.
         workers: languages measured at the same time; changes no number. None takes one per processor core.
+        keep: states that stay in the store after measuring: all, final (those of the primary layer) or none; changes
+            no number.
     """
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
@@ -76,6 +80,7 @@ class AuditConfig:
     shuffles: int = 500
     seed: int = 0
     workers: int | None = None
+    keep: str = "all"
 
 
 def parse_primary(text: str) -> Primary:
@@ -132,11 +137,17 @@ class Plan:
         return found | {role: one.checkpoint for role, one in told.items() if role == "placebo"}
 
     @property
+    def states(self) -> tuple[Activations, ...]:
+        """All hidden states that are read: of every model, rendering and layer."""
+        linked = self.behaviour.states if self.behaviour else {}
+        return (*self.activations.values(), *self.chat.values(), *linked.values())
+
+    @property
     def missing(self) -> bool:
         """Whether the store lacks anything."""
-        states = any(one.missing for one in (*self.activations.values(), *self.chat.values()))
         told = self.behaviour is not None and self.behaviour.missing
-        return states or told or (self.likelihoods is not None and bool(self.likelihoods.missing))
+        bits = self.likelihoods is not None and bool(self.likelihoods.missing)
+        return told or bits or any(one.missing for one in self.states)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -188,7 +199,7 @@ class Plan:
         )
 
 
-def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path | str | None, track: Track) -> Plan:
+def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place | str | None, track: Track) -> Plan:
     """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
     rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
     _check_choices(config, corpus)
@@ -244,7 +255,7 @@ def _check_pair(activations: dict[str, Activations]) -> None:
 
 
 def _likelihoods(
-    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Path | str | None
+    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Place | str | None
 ) -> Likelihoods | None:
     if "bits_per_character" not in config.controls:
         return None
@@ -285,6 +296,8 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
             expected=f"a language of the corpus: {', '.join(corpus.languages)}",
             do="choose one, or add the language to --languages",
         )
+    if config.keep not in KEEP:
+        raise UsageError("--keep", found=repr(config.keep), expected="none, final or all", do="choose one")
     if config.chat and (config.spec.rendering, config.chat.rendering) != ("raw", "chat"):
         raise UsageError(
             "--rendering both",
@@ -292,17 +305,7 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
             expected="raw text first, then the chat template",
             do="correct the specs",
         )
-    if METRICS[config.primary.metric].family != "salience":
-        raise MetricError(
-            "--primary",
-            found=config.primary.metric,
-            expected="a salience metric: detectability stands beside it",
-            do="choose between_class_variance, bhattacharyya or silhouette",
-        )
-    if config.primary.components < 1:
-        raise UsageError(
-            "--primary", found=f"{config.primary.components}", expected="at least 1 component", do="ask for more"
-        )
+    _check_primary(config.primary)
     if config.shuffles < MIN_SHUFFLES:
         raise UsageError(
             "--shuffles", found=str(config.shuffles), expected=f"at least {MIN_SHUFFLES}", do="ask for more"
@@ -314,3 +317,15 @@ def _check_choices(config: AuditConfig, corpus: Corpus) -> None:
         raise UsageError("--generate or --placebo", found="no --behaviour", expected="both", do="add it")
     if "edit" in config.match and not corpus.twins:
         raise UsageError("--match", found="edit for texts without twins", expected="pairs", do="use --match length")
+
+
+def _check_primary(primary: Primary) -> None:
+    if METRICS[primary.metric].family != "salience":
+        raise MetricError(
+            "--primary",
+            found=primary.metric,
+            expected="a salience metric: detectability stands beside it",
+            do="choose between_class_variance, bhattacharyya or silhouette",
+        )
+    if primary.components < 1:
+        raise UsageError("--primary", found=f"{primary.components}", expected="at least 1 component", do="ask for more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,12 @@ from typing import Any
 import polars as pl
 
 from isogloss.activations.execution import Execution
+from isogloss.auditing.keep import KEPT
 from isogloss.errors import StoreError
-from isogloss.files import canonical_json, remove, saving, staged_folder, unfinished, write_atomic
+from isogloss.files import UNFINISHED, canonical_json, remove, saving, staged_folder, unfinished, write_atomic
+from isogloss.leases import leased
 from isogloss.locks import LOCK, locked
+from isogloss.places import Place, names, reading
 from isogloss.report.charts import write_figures
 from isogloss.report.page import page_html
 from isogloss.report.read_run import read_run
@@ -24,7 +27,7 @@ from isogloss.results import Audit, Identity
 
 
 @contextmanager
-def open_run(out: Path, identity: Identity) -> Iterator[Execution | None]:
+def open_run(out: Place, identity: Identity) -> Iterator[Execution | None]:
     """Keep a run folder for this process during the block; run.json says from the start whose it is.
 
     Raises:
@@ -33,11 +36,11 @@ def open_run(out: Path, identity: Identity) -> Iterator[Execution | None]:
     with ExitStack() as stack:
         with saving(out, "--out"):
             check_out(out, identity)
-            stack.enter_context(locked(out, do="wait for it to end, or choose another --out"))
+            stack.enter_context(_alone(out, do="wait for it to end, or choose another --out"))
             check_out(out, identity)  # again: another process may have begun and ended in the meantime
             for path in unfinished(out):
                 remove(path)
-            begun = not (out / "audit.json").exists()
+            begun = "audit.json" not in names(out)
             recorded = (
                 _recorded(out / "run.json") if begun and _identity(out / "run.json") == _plain(identity) else None
             )
@@ -46,44 +49,47 @@ def open_run(out: Path, identity: Identity) -> Iterator[Execution | None]:
         yield recorded
 
 
-def record_execution(out: Path, identity: Identity, execution: Execution) -> None:
+def _alone(out: Place, *, do: str) -> AbstractContextManager[object]:
+    return locked(out, do=do) if isinstance(out, Path) else leased(out, do=do)
+
+
+def record_execution(out: Place, identity: Identity, execution: Execution) -> None:
     """Write how forward passes will be run, before the first of them: whoever goes on with this run does the same.
 
     Raises:
         StoreError: it cannot be written.
     """
-    if not (out / "audit.json").exists():
-        with saving(out, "--out"):
+    with saving(out, "--out"):
+        if "audit.json" not in names(out):
             _write_record(out, {"identity": asdict(identity), "execution": asdict(execution)})
 
 
-def finished_run(out: Path, identity: Identity, versions: Mapping[str, str]) -> Audit | None:
+def finished_run(out: Place, identity: Identity, versions: Mapping[str, str]) -> Audit | None:
     """Read the result that stands in a run folder, if it is of this very audit and by these versions of libraries.
 
     Raises:
         StoreError: its audit.json cannot be read.
     """
-    if not (out / "audit.json").is_file():
-        return None
+    with reading(out):
+        if "audit.json" not in names(out):
+            return None
     found = Audit.load(out)
     return found if found.identity == identity and found.versions == versions else None
 
 
-def check_out(out: Path, identity: Identity) -> None:
+def check_out(out: Place, identity: Identity) -> None:
     """Refuse a folder that holds anything but an earlier run of the very same audit, or a run that has no result yet.
 
     Raises:
         StoreError: `out` is a file, or holds another run or other files.
     """
-    if not out.exists():
-        return
-    if not out.is_dir():
+    if isinstance(out, Path) and out.exists() and not out.is_dir():
         found = "a file"
-    elif not {path.name for path in out.iterdir()} - {LOCK, *(path.name for path in unfinished(out))}:
+    elif not (there := {name for name in names(out) if not _passing(name)}):
         return
     elif (earlier := _identity(out / "run.json")) is None:
         found = "something that is not a run"
-    elif earlier == _plain(identity) or not (out / "audit.json").exists():
+    elif earlier == _plain(identity) or "audit.json" not in there:
         return
     else:
         found = "another run"
@@ -92,7 +98,12 @@ def check_out(out: Path, identity: Identity) -> None:
     )
 
 
-def _identity(record: Path) -> object:
+def _passing(name: str) -> bool:
+    """Tell whether a name is that of a lock, or of a file that is being written."""
+    return name.startswith(LOCK) or (name.startswith(".") and name.endswith(UNFINISHED))
+
+
+def _identity(record: Place) -> object:
     """What run.json says that the run is of; None if there is no such file or it is not ours."""
     try:
         content = json.loads(record.read_text("utf-8"))
@@ -101,7 +112,7 @@ def _identity(record: Path) -> object:
     return content.get("identity") if isinstance(content, dict) else None
 
 
-def _recorded(record: Path) -> Execution | None:
+def _recorded(record: Place) -> Execution | None:
     content = json.loads(record.read_text("utf-8"))
     return Execution.from_dict(content["execution"]) if "execution" in content else None
 
@@ -110,23 +121,36 @@ def _plain(identity: Identity) -> object:
     return json.loads(canonical_json(asdict(identity)))
 
 
-def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def record_kept(out: Place, said: Mapping[str, Any]) -> None:
+    """Write into run.json of a finished run what became of the states.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    record = json.loads((out / "run.json").read_text("utf-8"))
+    with saving(out, "--out"):
+        _write_record(out, record | {"keep": said})
+
+
+def _write_record(folder: Place, record: Mapping[str, Any]) -> None:
     write_atomic(folder / "run.json", canonical_json(record, indent=1) + "\n")
 
 
 def write_run(
-    out: Path,
+    out: Place,
     audit: Audit,
     points: pl.DataFrame,
     *,
     pairs: pl.DataFrame | None,
+    kept: bytes | None = None,
     seconds: Mapping[str, float],
     computed: int,
     states: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """Write audit.json, results.parquet, points.parquet, behaviour.parquet, figures/, run.json and report.html.
+    """Write audit.json, results.parquet, points.parquet, behaviour.parquet, figures/, run.json, report.html, `KEPT`.
 
-    behaviour.parquet (`pairs`) is there only if behaviour was linked to hidden states.
+    behaviour.parquet (`pairs`) is there only if behaviour was linked to hidden states, and what is kept of states
+    (`kept`) only if they do not stay in the store.
 
     Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
     every machine.
@@ -134,11 +158,13 @@ def write_run(
     Raises:
         StoreError: it cannot be written; then what stood there stays.
     """
-    with saving(out, "--out"), staged_folder(out) as folder:
+    with saving(out, "--out"), staged_folder(out, last="audit.json") as folder:
         audit.save(folder)
         points.write_parquet(folder / "points.parquet")
         if pairs is not None:
             pairs.write_parquet(folder / "behaviour.parquet")
+        if kept is not None:
+            write_atomic(folder / KEPT, kept)
         write_figures(audit, points, folder / "figures")
         record = {
             "identity": asdict(audit.identity),

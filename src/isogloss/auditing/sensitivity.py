@@ -7,7 +7,6 @@ values without intervals: they show where a sign or an order changes, not whethe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,6 +20,7 @@ from isogloss.auditing.trained import draw_sample
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import CorpusError
 from isogloss.models.pairs import ModelPair
+from isogloss.places import Place
 from isogloss.progress import Track, silent
 from isogloss.separation.metrics import metric
 from isogloss.separation.pairs import twin_index
@@ -44,7 +44,7 @@ def sensitivity(
     corpus: Corpus,
     *,
     config: AuditConfig | None = None,
-    store: Path | str | None = None,
+    store: Place | str | None = None,
     device: str | None = None,
     track: Track = silent,
 ) -> pl.DataFrame:

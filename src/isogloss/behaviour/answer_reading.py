@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from isogloss.behaviour.refusal_detector import detector_sha256
 from isogloss.corpora.corpus import Corpus
 from isogloss.files import canonical_json, sha256_text
 from isogloss.models.fetch import Checkpoint
+from isogloss.places import Place, parse_place
 
 #: What is kept of each text: ln p of every answer and of its first token, and how many tokens each answer has.
 SCORED = ("answer_total", "answer_first", "answer_tokens")
@@ -84,7 +84,7 @@ def scored_answers(language: str) -> tuple[str, ...]:
 
 
 def locate_answers(
-    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: Path | str | None = None
+    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: Place | str | None = None
 ) -> dict[str, Answers]:
     """Find where log-likelihoods of the answers for scoring are or will be; nothing is loaded.
 
@@ -102,7 +102,7 @@ def locate_answers(
 
 
 def locate_spoken(
-    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: Path | str | None = None
+    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: Place | str | None = None
 ) -> dict[str, Answers]:
     """Find where it stands, or will stand, whether greedy answers are refusals; see `locate_answers`."""
     hashes = {code: detector_sha256(code) for code in corpus.languages}
@@ -118,7 +118,7 @@ def _locate(
     names: tuple[str, ...],
     what: dict[str, object],
     hashes: Mapping[str, str],
-    store: Path | str | None,
+    store: Place | str | None,
 ) -> dict[str, Answers]:
     aligned = checkpoints["aligned"]
     # Layers, position and precision decide nothing here: likelihoods are always read exactly.
@@ -135,7 +135,7 @@ def _locate(
             names=names,
             entries={
                 code: Entry(
-                    root=Path(store) if store else default_store(),
+                    root=parse_place(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
                     settings_sha256=sha256_text(canonical_json({**decides, "answers": hashes[code]})),
                     language=code,

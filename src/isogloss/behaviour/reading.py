@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from isogloss.activations.store import Entry, Gap, default_store, gaps, read
 from isogloss.corpora.corpus import Corpus
 from isogloss.files import canonical_json, sha256_text
 from isogloss.models.fetch import Checkpoint
+from isogloss.places import Place, parse_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def locate_bits(
     max_tokens: int = 512,
     dtype: str = "float32",
     quantize: str | None = None,
-    store: Path | str | None = None,
+    store: Place | str | None = None,
 ) -> dict[str, Likelihoods]:
     """Find where the likelihoods of some models are or will be; nothing is loaded.
 
@@ -95,7 +95,7 @@ def locate_bits(
             quantize=quantize,
             entries={
                 code: Entry(
-                    root=Path(store) if store else default_store(),
+                    root=parse_place(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
                     settings_sha256=sha256_text(canonical_json(settings)),
                     language=code,

@@ -12,6 +12,7 @@ import typer
 from isogloss.cli.options import console, show
 from isogloss.cli.settings import with_settings
 from isogloss.errors import UsageError
+from isogloss.places import Place, parse_place
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,16 +31,31 @@ def audit(
         str | None, typer.Argument(help="A recipe (TOML) with models, corpora and settings.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
-            help="Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."
+            help="Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>.",
+            parser=parse_place,
+            metavar="<path>",
         ),
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="Where hidden states are kept. Default: your cache.")] = None,
+    runs: Annotated[
+        Place,
+        typer.Option(
+            help="Folder for run folders that have no name of their own.", parser=parse_place, metavar="<path>"
+        ),
+    ] = RUNS,
+    store: Annotated[
+        Place | None,
+        typer.Option(help="Where hidden states are kept. Default: your cache.", parser=parse_place, metavar="<path>"),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Languages measured side by side; changes no number.", min=1)
     ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(help="States that stay in the store after measuring: all, final (the primary layer's) or none."),
+    ] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Compare an aligned model with its reference, language by language.
@@ -49,7 +65,7 @@ def audit(
     With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
     if recipe is not None:
-        _run(recipe, given, out, store=store, device=device, workers=workers, as_json=as_json)
+        _run(recipe, given, out, runs=runs, store=store, device=device, workers=workers, keep=keep, as_json=as_json)
         return
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
@@ -57,16 +73,16 @@ def audit(
 
     settings = Settings(**given)
     texts = corpus_of(settings)
-    config = config_of(settings, workers=workers)
+    config = config_of(settings, workers=workers, keep=keep)
     if len(settings.aligned) > 1:
-        _several(settings, texts, config, out=out, store=store, device=device, as_json=as_json)
+        _several(settings, texts, config, out=out, runs=runs, store=store, device=device, as_json=as_json)
         return
     result = isogloss.audit(
         pair_of(settings),
         texts,
         config=config,
         out=out,
-        runs=None if out else RUNS,
+        runs=None if out else runs,
         store=store,
         device=device,
         track=track,
@@ -75,8 +91,17 @@ def audit(
         typer.echo(result.to_json(), nl=False)
     else:
         print_audit(result, console())
-    folder = out or result.folder_in(RUNS)
+    folder = out or result.folder_in(runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
+    _say_kept(folder, keep)
+
+
+def _say_kept(folder: Place, keep: str) -> None:
+    from isogloss.auditing.keep import kept_line  # noqa: PLC0415
+    from isogloss.report.read_run import read_run  # noqa: PLC0415
+
+    if keep != "all" and (record := read_run(folder).record):
+        typer.echo(kept_line(record["keep"]), err=True)
 
 
 def _several(
@@ -84,8 +109,9 @@ def _several(
     texts: Corpus,
     config: AuditConfig,
     *,
-    out: Path | None,
-    store: Path | None,
+    out: Place | None,
+    runs: Place,
+    store: Place | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -103,7 +129,7 @@ def _several(
         texts,
         config=config,
         out=out,
-        runs=None if out else RUNS,
+        runs=None if out else runs,
         store=store,
         device=device,
         track=track,
@@ -114,17 +140,21 @@ def _several(
         show(descendant_rows(audits))
         typer.echo(f"\n{CAPTION}")
     for name, one in audits.items():
-        typer.echo(f"Wrote {out / name if out else one.folder_in(RUNS)}", err=True)
+        folder = out / name if out else one.folder_in(runs)
+        typer.echo(f"Wrote {folder}", err=True)
+        _say_kept(folder, config.keep)
 
 
 def _run(
     name: str,
     given: dict[str, Any],
-    out: Path | None,
+    out: Place | None,
     *,
-    store: Path | None,
+    runs: Place,
+    store: Place | None,
     device: str | None,
     workers: int | None,
+    keep: str,
     as_json: bool,
 ) -> None:
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
@@ -134,10 +164,12 @@ def _run(
     recipe = read_recipe(name, given)
     outcomes = []
     for one in run_recipe(
-        recipe, runs=out or RUNS / recipe.name, store=store, device=device, workers=workers, track=track
+        recipe, runs=out or runs / recipe.name, store=store, device=device, workers=workers, keep=keep, track=track
     ):
         outcomes.append(one)
         typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)
+        if one.folder:
+            _say_kept(one.folder, keep)
     if as_json:
         typer.echo(json.dumps([_record(one) for one in outcomes], indent=1))
     else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isogloss.cli.options import console, deliver
 from isogloss.errors import UsageError
+from isogloss.places import Place, parse_place
 
 #: A terminal that is narrower than this for each audit shows no intervals.
 WIDE, FIRST = 34, 20
@@ -17,10 +17,18 @@ PAGE = (".html", ".htm")
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders: models or checkpoints.", show_default=False)],
+    runs: Annotated[
+        list[Place],
+        typer.Argument(help="Run folders: models or checkpoints.", show_default=False, parser=parse_place),
+    ],
     form: Annotated[str | None, typer.Option("--format", help="Print as md, latex or csv.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File to write: a page such as compare.html, or tables in --format.")
+        Place | None,
+        typer.Option(
+            help="File to write: a page such as compare.html, or tables in --format.",
+            parser=parse_place,
+            metavar="<path>",
+        ),
     ] = None,
     anyway: Annotated[  # noqa: FBT002
         bool, typer.Option("--anyway", help="Compare even if corpus, pivot or primary metric differ.")

@@ -12,10 +12,14 @@ import typer
 from isogloss.cli.options import console, deliver, refuse_place, split
 from isogloss.errors import UsageError, unknown
 from isogloss.gating.rules import RULES, read_rules
+from isogloss.places import Place, parse_place
 
 
 def gate(
-    run: Annotated[Path, typer.Argument(help="A run folder of `isogloss audit`.", show_default=False)],
+    run: Annotated[
+        Place,
+        typer.Argument(help="A run folder of `isogloss audit`.", show_default=False, parser=parse_place),
+    ],
     rules: Annotated[
         Path | None, typer.Option(help="Rules (TOML); options take the place of those at its top.")
     ] = None,
@@ -27,7 +31,12 @@ def gate(
     no_verdicts: Annotated[str | None, typer.Option(help=RULES["no_verdicts"].about)] = None,
     no_warnings: Annotated[str | None, typer.Option(help=RULES["no_warnings"].about)] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="Run folder that --margin and --gain-margin hold this run against.")
+        Place | None,
+        typer.Option(
+            help="Run folder that --margin and --gain-margin hold this run against.",
+            parser=parse_place,
+            metavar="<path>",
+        ),
     ] = None,
     margin: Annotated[float | None, typer.Option(help=RULES["margin"].about)] = None,
     gain_margin: Annotated[float | None, typer.Option(help=RULES["gain_margin"].about)] = None,
@@ -94,7 +103,9 @@ def _listed(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else split(text) or ()
 
 
-def _uri(path: Path) -> str:
+def _uri(path: Place) -> str:
     """Write a path as a URI, relative to where the command runs if it is in there."""
+    if not isinstance(path, Path):
+        return str(path)
     here, whole = Path.cwd(), path.absolute()
     return quote(whole.relative_to(here).as_posix()) if whole.is_relative_to(here) else whole.as_uri()

@@ -12,6 +12,7 @@ import typer
 
 from isogloss.errors import UsageError
 from isogloss.files import saving, write_atomic
+from isogloss.places import Place
 from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def show(rows: Iterable[dict[str, str]]) -> None:
     print_table(list(rows), console())
 
 
-def deliver(text: str, out: Path | None) -> None:
+def deliver(text: str, out: Place | None) -> None:
     """Write text to a file, or print it."""
     if out is None:
         typer.echo(text, nl=False)
@@ -46,8 +47,10 @@ def deliver(text: str, out: Path | None) -> None:
     typer.echo(f"Wrote {out}", err=True)
 
 
-def refuse_place(out: Path) -> None:
+def refuse_place(out: Place) -> None:
     """Refuse a folder where a file is to be written, and a place below a file."""
+    if not isinstance(out, Path):
+        return  # an object store has no folders in the way
     if out.is_dir():
         raise UsageError("--out", found=f"the folder {out}", expected="a file", do="name a file in it")
     above = next(folder for folder in out.absolute().parents if folder.exists())

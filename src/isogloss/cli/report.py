@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isogloss.cli.options import columns, console, deliver, refuse_place
 from isogloss.errors import UsageError
+from isogloss.places import Place, parse_place
 
 if TYPE_CHECKING:
     from isogloss.corpora.corpus import Corpus
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder of `isogloss audit`.", show_default=False)],
+    run: Annotated[
+        Place,
+        typer.Argument(help="A run folder of `isogloss audit`.", show_default=False, parser=parse_place),
+    ],
     form: Annotated[
         str | None, typer.Option("--format", help="Print the paper's tables instead: md, latex or csv.")
     ] = None,
@@ -38,7 +41,10 @@ def report(
         list[str] | None, typer.Option(help="Where the texts are; default: the audited corpus if it has a name.")
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN/report.html, or print.")] = None,
+    out: Annotated[
+        Place | None,
+        typer.Option(help="File to write. Default: RUN/report.html, or print.", parser=parse_place, metavar="<path>"),
+    ] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
     from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415

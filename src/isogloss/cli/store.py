@@ -15,6 +15,7 @@ import typer
 
 from isogloss.cli.options import in_bytes, show
 from isogloss.errors import UsageError
+from isogloss.places import Place, parse_place
 
 if TYPE_CHECKING:
     from isogloss.activations.upkeep import Holding, Piece
@@ -23,7 +24,15 @@ store = typer.Typer(
     help="List, verify and prune the hidden states that are kept on disk.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Store = Annotated[Path | None, typer.Option("--store", help="Where hidden states are kept. Default: your cache.")]
+Store = Annotated[
+    Place | None,
+    typer.Option(
+        "--store",
+        help="Where hidden states are kept. Default: your cache.",
+        parser=parse_place,
+        metavar="<path>",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 AGE = {"h": "hours", "d": "days", "w": "weeks"}
@@ -150,10 +159,10 @@ def _age(text: str) -> timedelta:
     return timedelta(**number)
 
 
-def _root(root: Path | None) -> Path:
+def _root(root: Place | None) -> Place:
     from isogloss.activations.store import default_store  # noqa: PLC0415
 
     found = root or default_store()
-    if root and not root.is_dir():
+    if isinstance(root, Path) and not root.is_dir():  # elsewhere there are no empty folders
         raise UsageError("--store", found=f"no folder {root}", expected="a store", do="check the path")
     return found

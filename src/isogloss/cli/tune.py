@@ -12,6 +12,7 @@ from isogloss.cli.options import columns, show
 from isogloss.cli.settings import with_options
 from isogloss.cli.tune_options import TUNE_OPTIONS, as_fields
 from isogloss.errors import UsageError
+from isogloss.places import Place, parse_place
 
 if TYPE_CHECKING:
     from isogloss.auditing.remedy import Remedy
@@ -28,8 +29,14 @@ def tune(
         typer.Option(help="Name or file; its texts become prompts. Default: that of the run.", show_default=False),
     ] = None,
     run: Annotated[
-        Path | None,
-        typer.Option("--from", help="Run folder: tune the languages that it found weak.", show_default=False),
+        Place | None,
+        typer.Option(
+            "--from",
+            help="Run folder: tune the languages that it found weak.",
+            show_default=False,
+            parser=parse_place,
+            metavar="<path>",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -91,7 +98,7 @@ def tune(
         print_guards(pair, held_out, texts=guard_texts, generate=generate, device=device, as_json=False)
 
 
-def _remedy(run: Path | None, corpus: list[str] | None, model: str | None) -> Remedy:
+def _remedy(run: Place | None, corpus: list[str] | None, model: str | None) -> Remedy:
     from isogloss.auditing.remedy import Remedy, remedy_for  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
 

@@ -60,7 +60,7 @@ def corpus_of(settings: Settings) -> Corpus:
     )
 
 
-def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
+def config_of(settings: Settings, *, workers: int | None = None, keep: str = "all") -> AuditConfig:
     """Put the config together.
 
     Raises:
@@ -92,4 +92,5 @@ def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
         seed=settings.seed,
         shuffles=settings.shuffles,
         workers=workers,
+        keep=keep,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from isogloss.auditing.audit import audit
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import IsoglossError
+from isogloss.places import Place, parse_place
 from isogloss.progress import Track, silent
 from isogloss.recipes.build import config_of, corpus_of, pair_of
 from isogloss.recipes.recipe import Job, Recipe
@@ -21,7 +21,7 @@ class Outcome:
     """What became of one audit: its result and where it is, or why there is none."""
 
     job: Job
-    folder: Path | None = None
+    folder: Place | None = None
     audit: Audit | None = None
     error: IsoglossError | None = None
 
@@ -29,10 +29,11 @@ class Outcome:
 def run_recipe(
     recipe: Recipe,
     *,
-    runs: Path | str,
-    store: Path | str | None = None,
+    runs: Place | str,
+    store: Place | str | None = None,
     device: str | None = None,
     workers: int | None = None,
+    keep: str = "all",
     track: Track = silent,
 ) -> Iterator[Outcome]:
     """Run the audits of a recipe, each into a run folder RUNS/<model>/<corpus>-<hash>; finished ones are not repeated.
@@ -45,6 +46,7 @@ def run_recipe(
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
         workers: languages measured side by side; changes no number.
+        keep: states that stay in the store after each audit: all, final or none.
         track: progress display.
 
     Yields:
@@ -53,10 +55,10 @@ def run_recipe(
     Raises:
         IsoglossError: a setting of the recipe is wrong. What goes wrong later is in the outcomes.
     """
-    settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers)) for job in recipe.jobs]
+    settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers, keep=keep)) for job in recipe.jobs]
     texts: dict[tuple[object, ...], Corpus] = {}
     for job, pair, config in settled:
-        here = Path(runs) / job.model
+        here = parse_place(runs) / job.model
         try:
             key = _texts_key(job.settings)
             if key not in texts:

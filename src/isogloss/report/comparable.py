@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from isogloss.errors import UsageError
+from isogloss.places import Place
 from isogloss.report.visible import visible
 from isogloss.results import Audit
 
@@ -28,7 +28,7 @@ NEEDED: dict[str, tuple[Callable[[Audit], str], Callable[[Audit], str]]] = {
 SAID = ("position", "rendering", "max_tokens", "dtype", "match", "seed", "shuffles", "level")
 
 
-def named(folders: Sequence[Path], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:
+def named(folders: Sequence[Place], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:
     """Call each audit by its aligned model; where two have the same, by its folder, and last by its path.
 
     Raises:

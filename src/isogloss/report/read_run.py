@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from isogloss.errors import StoreError
+from isogloss.places import Place, names, parse_place, read_if_there, reading
 from isogloss.report.sound import refuse_unsound
 from isogloss.results import Audit
 
@@ -42,14 +43,14 @@ class Run:
     none.
     """
 
-    folder: Path
+    folder: Place
     audit: Audit
     points: pl.DataFrame
     record: dict[str, Any] | None
     pairs: pl.DataFrame | None = None
 
 
-def read_run(folder: Path | str) -> Run:
+def read_run(folder: Place | str) -> Run:
     """Read a run folder: audit.json, points.parquet and, if they are there, run.json and behaviour.parquet.
 
     No model and no text is needed.
@@ -57,7 +58,7 @@ def read_run(folder: Path | str) -> Run:
     Raises:
         StoreError: a file is missing or is not what an audit wrote.
     """
-    folder = Path(folder)
+    folder = parse_place(folder)
     return Run(
         folder=folder,
         audit=read_audit(folder),
@@ -67,14 +68,16 @@ def read_run(folder: Path | str) -> Run:
     )
 
 
-def read_audit(folder: Path | str) -> Audit:
+def read_audit(folder: Place | str) -> Audit:
     """Read audit.json alone, and check what pages and tables rely on.
 
     Raises:
         StoreError: there is none, or it is not what an audit wrote.
     """
-    folder = Path(folder)
-    if (folder / "run.json").is_file() and not (folder / "audit.json").exists():
+    folder = parse_place(folder)
+    with reading(folder):
+        there = names(folder) if folder.is_dir() else set()
+    if "run.json" in there and "audit.json" not in there:
         raise StoreError(
             f"run {folder}",
             found="run.json but no audit.json",
@@ -89,34 +92,36 @@ def read_audit(folder: Path | str) -> Audit:
     return audit
 
 
-def read_points(folder: Path) -> pl.DataFrame:
+def read_points(folder: Place) -> pl.DataFrame:
     """Read points.parquet: the columns of POINTS and LATER.
 
     Raises:
         StoreError: there is none, or it lacks a column.
     """
     path = folder / "points.parquet"
-    if not path.is_file():
+    raw = read_if_there(path)
+    if raw is None:
         raise StoreError(f"run {folder}", found="no points.parquet", expected="a whole run folder", do="run it again")
-    return _columns(path, POINTS, LATER)
+    return _columns(path, raw, POINTS, LATER)
 
 
-def read_pairs(folder: Path) -> pl.DataFrame | None:
+def read_pairs(folder: Place) -> pl.DataFrame | None:
     """Read behaviour.parquet: the columns of PAIRS; None where behaviour was not linked to hidden states.
 
     Raises:
         StoreError: it lacks a column, or is no table.
     """
     path = folder / "behaviour.parquet"
-    return _columns(path, PAIRS, {}) if path.is_file() else None
+    raw = read_if_there(path)
+    return None if raw is None else _columns(path, raw, PAIRS, {})
 
 
 def _columns(
-    path: Path, needed: Mapping[str, type[pl.DataType]], later: Mapping[str, type[pl.DataType]]
+    path: Place, raw: bytes, needed: Mapping[str, type[pl.DataType]], later: Mapping[str, type[pl.DataType]]
 ) -> pl.DataFrame:
     """Read columns with their types; those of `later` are null where a file has none."""
     try:
-        found = pl.read_parquet(path)
+        found = pl.read_parquet(io.BytesIO(raw))
         missing = [pl.lit(None, dtype).alias(name) for name, dtype in later.items() if name not in found.columns]
         wanted = {**needed, **later}
         return found.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
@@ -127,12 +132,13 @@ def _columns(
         ) from error
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
+def _record(folder: Place) -> dict[str, Any] | None:
     path = folder / "run.json"
-    if not path.is_file():
+    raw = read_if_there(path)
+    if raw is None:
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(raw.decode("utf-8"))
     except ValueError as error:  # of JSON or of UTF-8
         raise StoreError(f"{path}", found=str(error), expected="JSON", do="remove it, or run it again") from error
     return found if isinstance(found, dict) else None

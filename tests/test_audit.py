@@ -20,6 +20,7 @@ from isogloss.report.tables import headline, lines, markdown
 from isogloss.results import Primary
 from isogloss.separation.controls import CONTROLS
 from isogloss.separation.detectability import logit
+from isogloss.separation.metrics import STANDARD
 from planted import QUICK, load, moved, plant, states
 
 FINAL = Layer(4, "post")
@@ -104,7 +105,7 @@ def test_gain_gap_and_retention_follow_from_the_scores(run):
 def test_every_score_travels_with_interval_null_and_n(run):
     audit, _, _ = run
     scores = audit.find(kind="score")
-    assert {row.metric for row in scores} == set(isogloss.METRICS)
+    assert {row.metric for row in scores} == set(STANDARD)
     for row in scores:
         if row.estimate.reason:
             words = "fewer than 100 texts per class for 10 components" if row.layer else "the texts vary in"

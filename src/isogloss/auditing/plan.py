@@ -18,7 +18,8 @@ from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
-from isogloss.separation.metrics import METRICS, Metric, metric
+from isogloss.separation.metric import Metric
+from isogloss.separation.metrics import METRICS, STANDARD, metric
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
@@ -41,7 +42,8 @@ class AuditConfig:
         spec: layers, read-out position, rendering, token limit, dtype.
         chat: read the primary estimand in chat rendering as well, with this spec, and show both; its layers and
             precision are those of `spec`.
-        metrics: names from METRICS; the primary metric and auroc are always among them.
+        metrics: names from METRICS; the primary metric and auroc are always among them. The default is all but those
+            that stand there for comparison with others.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
         part: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
         trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
@@ -56,7 +58,7 @@ class AuditConfig:
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
     chat: ExtractSpec | None = None
-    metrics: tuple[str, ...] = tuple(METRICS)
+    metrics: tuple[str, ...] = STANDARD
     primary: Primary = PRIMARY
     part: str = "all"
     trained_texts: str = "refuse"

@@ -16,7 +16,10 @@ from isogloss.separation.score import Score
 
 ONE_UNIT = "delete-one jackknife, components refitted"
 HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
+GROUPS = "delete-group jackknife, not debiased"
 WILSON = "Wilson: no text moves the score"
+#: Family of a metric -> how its intervals are made.
+METHODS = {"salience": ONE_UNIT, "detectability": HELD, "comparison": GROUPS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
     logit = score.row.scale == "logit"
     bounds = score.found.interval(LEVEL)
-    method = HELD if logit else ONE_UNIT
+    method = METHODS[score.row.family]
     if logit and not score.found.se > 0:
         bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:

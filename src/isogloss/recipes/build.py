@@ -11,7 +11,7 @@ from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
 from isogloss.recipes.rendering import specs
 from isogloss.recipes.settings import Settings, columns
-from isogloss.separation.metrics import METRICS
+from isogloss.separation.metrics import STANDARD
 
 EMBEDDED = "embedded"
 
@@ -80,7 +80,7 @@ def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
         chat=chat,
         part=settings.part,
         trained_texts=settings.trained_texts,
-        metrics=tuple(METRICS) if settings.metrics is None else settings.metrics,
+        metrics=STANDARD if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         match=settings.match,
         controls=settings.controls,

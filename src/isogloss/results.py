@@ -16,7 +16,7 @@ from isogloss.errors import StoreError
 from isogloss.files import canonical_json, sha256_text, write_atomic
 from isogloss.notices import Notice
 
-VERSION = 2
+VERSION = 3
 NAN = float("nan")
 
 
@@ -67,7 +67,10 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control.
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control; and
+    across languages transfer (the probe of `language` scored on `other`), cosine and ceiling (of the harm directions of
+    both), share (of `language`'s separation along `other`'s direction), reliability, frozen, rank and meaning (of all
+    languages together: `language` is empty). docs/methods.md, section 12, defines them.
     `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
     `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
     renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
@@ -89,6 +92,7 @@ class Row:
     detectable_gap: float = NAN
     pivot_z: float = NAN
     verdict: str = ""
+    other: str = ""
 
     def __post_init__(self) -> None:
         """Use one NaN."""
@@ -168,7 +172,7 @@ class Audit:
     @property
     def languages(self) -> tuple[str, ...]:
         """Languages in the order of the result, the pivot first."""
-        rest = sorted({row.language for row in self.rows} - {self.pivot})
+        rest = sorted({row.language for row in self.rows} - {self.pivot, ""})
         return (self.pivot, *rest)
 
     @property
@@ -239,11 +243,11 @@ class Audit:
         except json.JSONDecodeError as error:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
         version = data.pop("version", None) if isinstance(data, dict) else None
-        if type(version) is not int or version not in {1, VERSION}:
+        if type(version) is not int or version not in range(1, VERSION + 1):
             raise StoreError(
                 "audit.json",
                 found="another format",
-                expected=f"version 1 or {VERSION}",
+                expected=f"version 1 to {VERSION}",
                 do="read it with the isogloss that wrote it",
             )
         try:

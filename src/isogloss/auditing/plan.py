@@ -51,6 +51,8 @@ class AuditConfig:
         pivot: the language that retention compares with.
         match: repeat the comparison on pairs matched with the pivot's: any of length, edit.
         controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own.
+        across: also measure what languages have in common: transfer of probes, harm directions, and where in the model
+            texts lie by meaning.
         shuffles: number of shuffled labelings for the null.
         seed: of sample, shuffles, folds and groups.
         workers: languages measured at the same time; changes no number. None takes one per processor core.
@@ -66,6 +68,7 @@ class AuditConfig:
     pivot: str = "en"
     match: tuple[str, ...] = ()
     controls: tuple[str, ...] = MODEL_CONTROLS
+    across: bool = False
     shuffles: int = 500
     seed: int = 0
     workers: int | None = None
@@ -147,6 +150,7 @@ class Plan:
             "per_class": config.per_class,
             "match": list(config.match),
             "controls": list(config.controls),
+            **({"across": True} if config.across else {}),
             "shuffles": config.shuffles,
             "seed": config.seed,
             "level": LEVEL,

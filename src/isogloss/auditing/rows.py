@@ -70,6 +70,51 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
     )
 
 
+def jackknife_estimate(
+    found: Jackknife | None,
+    place: Place,
+    *,
+    method: str,
+    plug_in: float = NAN,
+    null: np.ndarray | None = None,
+    reason: str | None = None,
+    test: bool = False,
+) -> Estimate:
+    """Write a jackknife column as an estimate; with a `reason` there is none.
+
+    Args:
+        found: on a plain scale.
+        place: of the row.
+        method: how the interval is made.
+        plug_in: the statistic before anything was taken off.
+        null: (B,), the estimate under shuffled labels.
+        reason: why there is no number.
+        test: give a p value: one-sided against the null or, where there is none, two-sided of zero.
+    """
+    if reason is None and (found is None or np.isnan([found.value, found.se]).any()):
+        reason = "too few texts"
+    if reason is not None or found is None:
+        return Estimate(value=NAN, n=place.n, seed=place.seed, plug_in=plug_in, reason=reason)
+    bounds = found.interval(LEVEL)
+    shuffled = np.empty(0) if null is None else null
+    mean, low, high = null_summary(shuffled)
+    p_value = (1 + int((shuffled >= found.value).sum())) / (1 + len(shuffled)) if len(shuffled) else found.p_value
+    return Estimate(
+        value=found.value,
+        n=place.n,
+        seed=place.seed,
+        low=bounds.low,
+        high=bounds.high,
+        level=LEVEL,
+        method=method,
+        plug_in=plug_in,
+        null_mean=mean,
+        null_low=low,
+        null_high=high,
+        p_value=p_value if test else NAN,
+    )
+
+
 def wilson(share: float, n: float) -> Interval:
     """Wilson's interval of a share of n, for a score of 0 or 1 that no text moves.
 

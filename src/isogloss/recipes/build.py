@@ -84,6 +84,7 @@ def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         match=settings.match,
         controls=settings.controls,
+        across=settings.across,
         per_class=settings.per_class,
         pivot=settings.pivot,
         seed=settings.seed,

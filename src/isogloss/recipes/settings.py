@@ -61,13 +61,17 @@ class Settings:
         ("random_weights", "bits_per_character"),
         "Controls with forward passes of their own: random_weights, bits_per_character; none.",
     )
+    across: bool = _setting(
+        False,  # noqa: FBT003 - a default, as all others
+        "Also measure what languages have in common: transfer of probes, harm directions, layers by meaning.",
+    )
     pivot: str = _setting("en", "Language that retention compares with.")
     seed: int = _setting(0, "Of sample, shuffles and folds.", 0)
     shuffles: int = _setting(500, "Shuffled labelings for the null.", 100)
 
 
 class Setting(NamedTuple):
-    """One row of SETTINGS; `kind` is str, int, Path or tuple (of texts)."""
+    """One row of SETTINGS; `kind` is str, int, bool, Path or tuple (of texts)."""
 
     name: str
     kind: type
@@ -98,7 +102,7 @@ MODELS = ("pair", "reference", "aligned")
 TEXTS = ("corpus", "column")
 
 #: How a value of each kind is named in messages.
-KINDS = {str: "a text", int: "a whole number", Path: "a path", tuple: "a list of texts"}
+KINDS = {str: "a text", int: "a whole number", bool: "true or false", Path: "a path", tuple: "a list of texts"}
 
 
 def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - of the type of that setting
@@ -124,6 +128,7 @@ def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - o
         str: isinstance(value, str),
         Path: isinstance(value, str),
         int: isinstance(value, int) and not isinstance(value, bool),
+        bool: isinstance(value, bool),
         tuple: isinstance(value, list) and all(isinstance(item, str) for item in value),
     }
     if not fits[row.kind]:

@@ -31,6 +31,7 @@ def command(audit: Audit) -> str:
     for part in (_models(audit, remarks), _corpus(audit, remarks), _settings(audit, remarks)):
         for option, value in part:
             words += [f"{option}={value}"] if value.startswith("-") else [option, value]
+    words += ["--across"] if audit.config.get("across") else []
     return "\n".join([*(f"# {visible(remark)}" for remark in dict.fromkeys(remarks)), shlex.join(words)])
 
 

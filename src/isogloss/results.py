@@ -16,7 +16,7 @@ from isogloss.errors import StoreError
 from isogloss.files import canonical_json, sha256_text, write_atomic
 from isogloss.notices import Notice
 
-VERSION = 3
+VERSION = 2
 NAN = float("nan")
 
 
@@ -67,10 +67,9 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control; and
-    across languages transfer (the probe of `language` scored on `other`), cosine and ceiling (of the harm directions of
-    both), share (of `language`'s separation along `other`'s direction), reliability, frozen, rank and meaning (of all
-    languages together: `language` is empty). docs/methods.md, section 12, defines them.
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control; or
+    one of docs/methods.md, section 12: transfer, cosine, ceiling and share (of `language` and `other`), reliability,
+    frozen, rank, meaning (of all languages: `language` is empty).
     `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
     `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
     renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
@@ -229,7 +228,10 @@ class Audit:
 
     def to_json(self) -> str:
         """Write the audit as canonical JSON; NaN becomes null."""
-        return canonical_json({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+        data = asdict(self)
+        # Left out where it is empty: results from before there was such a field keep their bytes.
+        data["rows"] = [{name: part for name, part in row.items() if name != "other" or part} for row in data["rows"]]
+        return canonical_json({"version": VERSION, **data}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Audit:
@@ -243,11 +245,11 @@ class Audit:
         except json.JSONDecodeError as error:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
         version = data.pop("version", None) if isinstance(data, dict) else None
-        if type(version) is not int or version not in range(1, VERSION + 1):
+        if type(version) is not int or version not in {1, VERSION}:
             raise StoreError(
                 "audit.json",
                 found="another format",
-                expected=f"version 1 to {VERSION}",
+                expected=f"version 1 or {VERSION}",
                 do="read it with the isogloss that wrote it",
             )
         try:

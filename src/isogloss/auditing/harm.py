@@ -1,11 +1,9 @@
-"""Harm directions of all languages -> the rows of an audit: cosines, shares along the pivot's, and how sure they are."""
+"""Harm directions of all languages -> rows: cosines, shares along the pivot's direction, and how sure they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import permutations
-
-import numpy as np
 
 from isogloss.auditing.rows import Place, jackknife_estimate
 from isogloss.results import NAN, Estimate, Row

@@ -81,8 +81,7 @@ class Directions:
     def cosine(self, i: int, j: int) -> Jackknife:
         """Cosine of the true directions of two languages."""
         left = np.array([_cosines(one, one)[i, j] for one in self.left])
-        whole = float(self.cosines[i, j])
-        return replace(delete_one(whole, left, self.names), value=whole)
+        return delete_one(float(self.cosines[i, j]), left, self.names)
 
     def share(self, i: int, j: int) -> Jackknife:
         """Share of the squared distance of one language's class means that lies along another's direction."""

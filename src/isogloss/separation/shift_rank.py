@@ -8,6 +8,7 @@ import numpy as np
 
 from isogloss.separation.jackknife import Jackknife, delete_one
 from isogloss.separation.peer_scores import group_ids
+from isogloss.separation.projection import ROUNDING
 from isogloss.separation.resample import Draws
 
 #: Draws of the null; its spread is so small that more would change no digit.
@@ -38,8 +39,7 @@ def effective_rank(rows: np.ndarray) -> float:
     >>> round(effective_rank(np.diag([3.0, 3.0, 3.0, 0.0])), 6)
     3.0
     """
-    small = rows @ rows.T if rows.shape[0] < rows.shape[1] else rows.T @ rows
-    values = np.sqrt(np.maximum(np.linalg.eigvalsh(small), 0.0))
+    values = np.linalg.svd(rows, compute_uv=False)
     total = values.sum()
     if not total > 0:
         return float("nan")
@@ -57,10 +57,10 @@ def shift_rank(reference: np.ndarray, aligned: np.ndarray, draws: Draws, seed: i
         seed: of the null.
 
     Returns:
-        None where nothing moved.
+        None where no text moved differently from another.
     """
     shift = aligned.astype(np.float64) - reference.astype(np.float64)
-    if not np.any(shift - shift.mean(axis=0)):
+    if (_centred(shift) ** 2).sum() <= ROUNDING * (reference.astype(np.float64) ** 2).sum():
         return None
     parts = [shift[draws.groups != group] for group in range(draws.n_groups)]
     ids = group_ids(draws)

@@ -50,8 +50,8 @@ def transfer_scores(hidden: Mapping[str, np.ndarray], parts: Mapping[str, Part])
 class _Probes(NamedTuple):
     """The probes of one language, one a fold, for all labelings and without each group.
 
-    `weights` are float64 (folds, n, 1 + B), of the standardised rows `z` with mean `mean` and spread `spread`; `left`
-    are those for the true labels without each group, (folds, n, groups).
+    `weights` are float64 (folds, n + 1, 1 + B), of the standardised rows `z` with mean `mean` and spread `spread`, the
+    intercept last; `left` are those for the true labels without each group, (folds, n + 1, groups).
     """
 
     z: np.ndarray
@@ -61,8 +61,9 @@ class _Probes(NamedTuple):
     left: np.ndarray
 
     def products(self, x: np.ndarray) -> np.ndarray:
-        """Inner products of other rows with those of the fit, in the fit's units: (m, n)."""
-        return np.asarray((x.astype(np.float64) - self.mean) / self.spread @ self.z.T)
+        """Inner products of other rows with those of the fit, in the fit's units, and a one each: (m, n + 1)."""
+        products = (x.astype(np.float64) - self.mean) / self.spread @ self.z.T
+        return np.column_stack([products, np.ones(len(x))])
 
 
 def _fit(x: np.ndarray, part: Part, groups: int) -> _Probes:
@@ -71,18 +72,18 @@ def _fit(x: np.ndarray, part: Part, groups: int) -> _Probes:
     inverse = bordered_inverse(gram, ledoit_wolf_ridge(gram, x.shape[1]))
     folds = range(int(part.folds.max()) + 1)
     own = part.harmful[None, :]
-    weights = [_weights(inverse, part.labels, part.folds == fold) for fold in folds]
+    weights = [_weights(z, inverse, part.labels, part.folds == fold) for fold in folds]
     left = [
         np.column_stack(
-            [_weights(inverse, own, (part.folds == fold) | (part.groups == group)) for group in range(groups)]
+            [_weights(z, inverse, own, (part.folds == fold) | (part.groups == group)) for group in range(groups)]
         )
         for fold in folds
     ]
     return _Probes(z, mean, spread, np.array(weights), np.array(left))
 
 
-def _weights(inverse: np.ndarray, labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """Dual weights of the ridge regression without some rows, from its inverse with all: (n, B), 0 where gone."""
+def _weights(z: np.ndarray, inverse: np.ndarray, labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Dual weights of the ridge regression without some rows, 0 where gone, and its intercept: (n + 1, B)."""
     targets = labels.T.astype(np.float64)
     targets = targets - targets[~gone].mean(axis=0)
     targets[gone] = 0.0
@@ -90,7 +91,9 @@ def _weights(inverse: np.ndarray, labels: np.ndarray, gone: np.ndarray) -> np.nd
     if gone.any():
         found -= inverse[:, gone] @ scipy.linalg.solve(inverse[np.ix_(gone, gone)], found[gone], assume_a="pos")
         found[gone] = 0.0
-    return np.asarray(found)
+    # The residuals of the rows that are left add up to nothing, so the intercept undoes the mean of their scores.
+    intercept = -(z[~gone].mean(axis=0) @ z.T) @ found
+    return np.vstack([found, intercept])
 
 
 def _score(products: np.ndarray, probes: _Probes, part: Part, names: np.ndarray) -> Score:
@@ -104,7 +107,7 @@ def _score(products: np.ndarray, probes: _Probes, part: Part, names: np.ndarray)
     scores, without = (np.round(one, DECIMALS) + 0.0 for one in (scores, without))
     twins = part.draws.twins
     plug_in, *null = AUROC.many(scores, part.labels, twins, part.folds)
-    left = np.array([_auroc_of(row, part, part.groups != group) for group, row in enumerate(without)])
+    left = _left_out(without, part)
     if np.isnan([plug_in, *left]).any():
         return missing(AUROC, None, "too few texts to compare within the folds of the probe")
     n = part.draws.per_class
@@ -121,8 +124,21 @@ def _score(products: np.ndarray, probes: _Probes, part: Part, names: np.ndarray)
     )
 
 
-def _auroc_of(scores: np.ndarray, part: Part, kept: np.ndarray) -> float:
-    """AUROC of one labelling on some rows, whole pairs."""
-    twins = part.draws.twins
-    renumbered = None if twins is None else (np.cumsum(kept) - 1)[twins[kept]]
-    return float(AUROC.many(scores[None, kept], part.harmful[None, kept], renumbered, part.folds[kept])[0])
+def _left_out(scores: np.ndarray, part: Part) -> np.ndarray:
+    """AUROC without each jackknife group, from its own scores: float64 (groups, n) -> (groups,)."""
+    values = []
+    for fold in np.unique(part.folds):
+        first, second = (np.flatnonzero((part.folds == fold) & side) for side in (part.harmful, ~part.harmful))
+        counted = np.ones((len(first), len(second)), dtype=bool)
+        if part.draws.twins is not None:
+            counted = part.draws.twins[first][:, None] != second[None, :]
+        found = []
+        for group, row in enumerate(scores):
+            here = counted & (part.groups[first] != group)[:, None] & (part.groups[second] != group)
+            wins = (np.sign(row[first][:, None] - row[second]) + 1) / 2
+            found.append((wins * here).sum() / here.sum() if here.any() else np.nan)
+        values.append(found)
+    # As in the AUROC of all texts: a fold that lost a class says nothing, the others speak for it.
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))

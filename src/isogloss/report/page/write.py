@@ -11,6 +11,7 @@ import polars as pl
 from isogloss.notices import NOTICES
 from isogloss.report.command import command
 from isogloss.report.grammar import MODELS
+from isogloss.report.page.across import across_figures, across_table
 from isogloss.report.page.figures import (
     answer_figure,
     controls_figure,
@@ -66,6 +67,7 @@ def page_html(
         "scatter": scatter_figure(points, languages, layers),
         "margins": margins_figure(histograms),
         "controls": controls_figure(view),
+        "across": across_figures(view, layers),
         "lost": [{"language": languages.index(one.language), "ids": one.ids} for one in lost_found],
     }
     data = {
@@ -86,6 +88,7 @@ def page_html(
             "controls": control_table(view),
             "matched": matched_table(view),
             "renderings": rendering_table(view),
+            "across": across_table(view),
         },
         "lost": lost_found,
         "answer": answer(view),

@@ -60,7 +60,7 @@ function bindCodes() {
 
 const KINDS = {
   answer: answerFigure, scatter: scatterFigure, separation: separationFigure, layers: layersFigure, margins: marginsFigure, controls: controlsFigure,
-  heatmap: heatmapFigure,
+  heatmap: heatmapFigure, matrix: matrixFigure, meaning: meaningFigure,
 };
 
 function start() {

@@ -12,7 +12,7 @@ from isogloss.report.numbers import DASH
 from isogloss.report.page import multiples
 from isogloss.report.page.figures import ROWS, columns, drawn, score_numbers, spread
 from isogloss.report.page.matrices import matrix
-from isogloss.report.page.tables import Table, estimate_cell, heading
+from isogloss.report.page.tables import Cell, Table, estimate_cell, heading
 from isogloss.report.page.view import Named, View, layer_name
 from isogloss.report.visible import visible
 from isogloss.results import Estimate, Row
@@ -153,16 +153,7 @@ def across_table(view: View) -> Table | None:
         return None
     shown = [column for column in COLUMNS if any(_row(view, one, column) for one in view.languages)]
     lines = tuple(
-        (
-            heading(one),
-            *(
-                estimate_cell(
-                    row.estimate if (row := _row(view, one, column)) else None, digits=_digits(column), signed=column[4]
-                )
-                for column in shown
-            ),
-        )
-        for one in view.languages
+        (heading(one), *(_shown(_row(view, one, column), column) for column in shown)) for one in view.languages
     )
     return Table(
         name="across",
@@ -171,6 +162,13 @@ def across_table(view: View) -> Table | None:
         lines=lines,
         left=frozenset({"language"}),
     )
+
+
+def _shown(row: Row | None, column: tuple[Any, ...]) -> Cell:
+    # The text above says what a dash means; reasons would make the columns wider than the page.
+    if row is None or math.isnan(row.estimate.value):
+        return Cell(text=DASH)
+    return estimate_cell(row.estimate, digits=_digits(column), signed=column[4])
 
 
 def _digits(column: tuple[Any, ...]) -> int:

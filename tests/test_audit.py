@@ -14,14 +14,16 @@ import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.activations.spec import Layer
+from isogloss.auditing.config import MODEL_CONTROLS, parse_primary
 from isogloss.auditing.gains import primary_gains
-from isogloss.auditing.plan import MODEL_CONTROLS, make_plan, parse_primary
+from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.progress import silent
 from isogloss.report.tables import headline, lines, markdown
 from isogloss.results import Primary
 from isogloss.separation.controls import CONTROLS
 from isogloss.separation.detectability import logit
+from isogloss.separation.metrics import STANDARD
 from planted import QUICK, load, moved, plant, states
 
 FINAL = Layer(4, "post")
@@ -118,7 +120,7 @@ def test_gains_with_what_moves_them_are_those_of_the_audit(run, pair, corpus):
 def test_every_score_travels_with_interval_null_and_n(run):
     audit, _, _ = run
     scores = audit.find(kind="score")
-    assert {row.metric for row in scores} == set(isogloss.METRICS)
+    assert {row.metric for row in scores} == set(STANDARD)
     for row in scores:
         if row.estimate.reason:
             words = "fewer than 100 texts per class for 10 components" if row.layer else "the texts vary in"

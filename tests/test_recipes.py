@@ -9,7 +9,7 @@ from typer.main import get_command
 
 import isogloss
 from isogloss.auditing import audit as audit_module
-from isogloss.auditing.plan import AuditConfig
+from isogloss.auditing.config import AuditConfig
 from isogloss.cli import app
 from isogloss.cli.settings import _option
 from isogloss.errors import UsageError

@@ -9,7 +9,7 @@ import typer
 
 import isogloss
 from handmade import small_audit
-from isogloss.auditing.plan import AuditConfig, parse_primary
+from isogloss.auditing.config import AuditConfig, parse_primary
 from isogloss.cli import app
 from isogloss.report.command import command
 from isogloss.results import Audit

@@ -9,14 +9,14 @@ import pytest
 from isogloss.separation import salience
 from isogloss.separation.block import score_block
 from isogloss.separation.compare import gain
-from isogloss.separation.metrics import METRICS
+from isogloss.separation.metrics import METRICS, STANDARD
 from isogloss.separation.projection import pca
 from isogloss.separation.resample import draw
 from isogloss.separation.salience import FEW, MOVED, salience_scores
 from plain import METRIC, SPREAD, fresh_pca, kept, labels_and_twins, left_out, pseudo_mean, states
 
 BOTH = pytest.mark.parametrize("paired", [False, True])
-ROWS = [row for row in METRICS.values() if row.basis == "pca"]
+ROWS = [row for row in METRICS.values() if row.family == "salience"]
 NAMES = [row.name for row in ROWS]
 #: Components that hardly differ: which of them are kept is chance.
 TIED = np.array([1.2, 1.2, 1.1, 1.0])
@@ -376,7 +376,7 @@ def test_fitting_moves_a_score_that_hangs_by_a_tenth():
 
 def test_a_block_has_the_scores_of_both_kinds_and_the_projection():
     x, draws = block(15, 30, paired=True)
-    found = score_block(x, draws, list(METRICS.values()), (1, 2))
+    found = score_block(x, draws, [METRICS[name] for name in STANDARD], (1, 2))
     order = [(name, k) for name in NAMES for k in (1, 2)] + [("auroc", None), ("twin_accuracy", None)]
     assert [(one.metric, one.components) for one in found.scores] == order
     assert found.projection.scores == pytest.approx(pca(x, 2).scores, abs=1e-9)

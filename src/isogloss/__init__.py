@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isogloss.activations.fill import extract as extract
     from isogloss.activations.spec import ExtractSpec as ExtractSpec
     from isogloss.auditing.audit import audit as audit
-    from isogloss.auditing.plan import AuditConfig as AuditConfig
+    from isogloss.auditing.config import AuditConfig as AuditConfig
     from isogloss.auditing.sensitivity import sensitivity as sensitivity
     from isogloss.corpora.corpus import Corpus as Corpus
     from isogloss.corpora.languages import LANGUAGES as LANGUAGES
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AuditConfig": "isogloss.auditing.plan",
+    "AuditConfig": "isogloss.auditing.config",
     "Audit": "isogloss.results",
     "CORPORA": "isogloss.corpora.sources",
     "Corpus": "isogloss.corpora.corpus",

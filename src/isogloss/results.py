@@ -68,12 +68,11 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control; of
-    behaviour it is behaviour (a model's score), behaviour_gain, behaviour_gap, behaviour_retention or
-    behaviour_control (a planted effect); link is what hidden states say of behaviour. A link of all languages together
-    has the language "" and counts languages in `n`; that of one language counts pairs.
-    `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for
-    controls, layer and norm for behaviour.
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control;
+    behaviour and behaviour_gain, _gap, _retention, _control; link (hidden states against behaviour; of all languages
+    together `language` is empty and `n` counts languages); and those of docs/methods.md, section 12: transfer, cosine,
+    ceiling, share (of `language` and `other`), reliability, frozen, rank, meaning (`language` is empty).
+    `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
     `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
     renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
     smallest gap to the pivot that this metric would show here, `pivot_z` the pivot's gain over its standard error,
@@ -94,6 +93,7 @@ class Row:
     detectable_gap: float = NAN
     pivot_z: float = NAN
     verdict: str = ""
+    other: str = ""
 
     def __post_init__(self) -> None:
         """Use one NaN."""
@@ -212,11 +212,7 @@ class Audit:
 
     def table(self) -> pl.DataFrame:
         """All rows as one tidy frame: a line a number, columns of Row and of Estimate."""
-        constant = {
-            "corpus": self.corpus["name"],
-            "position": self.config["position"],
-            "rendering": self.config["rendering"],
-        }
+        constant = {"corpus": self.corpus["name"]} | {name: self.config[name] for name in ("position", "rendering")}
         chat = self.config.get("chat") or {}
         in_chat = {name: chat[name] for name in ("position", "rendering") if name in chat}
         records = [
@@ -230,7 +226,10 @@ class Audit:
 
     def to_json(self) -> str:
         """Write the audit as canonical JSON; NaN becomes null."""
-        return canonical_json({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+        data = asdict(self)
+        # Left out where it is empty: results from before there was such a field keep their bytes.
+        data["rows"] = [{name: part for name, part in row.items() if name != "other" or part} for row in data["rows"]]
+        return canonical_json({"version": VERSION, **data}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Audit:
@@ -245,12 +244,8 @@ class Audit:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
         version = data.pop("version", None) if isinstance(data, dict) else None
         if type(version) is not int or version not in {1, VERSION}:
-            raise StoreError(
-                "audit.json",
-                found="another format",
-                expected=f"version 1 or {VERSION}",
-                do="read it with the isogloss that wrote it",
-            )
+            expected, do = f"version 1 or {VERSION}", "read it with the isogloss that wrote it"
+            raise StoreError("audit.json", found="another format", expected=expected, do=do)
         try:
             return cls._from_dict(_from_version_1(data) if version == 1 else data)
         except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -13,9 +13,10 @@ from isogloss.activations.execution import Execution, check_execution, choose_ex
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
 from isogloss.auditing.behaviour import with_behaviour
+from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.keep import KEPT, thin
 from isogloss.auditing.measure import measure, versions
-from isogloss.auditing.plan import AuditConfig, make_plan
+from isogloss.auditing.plan import Plan, make_plan
 from isogloss.auditing.run_folder import finished_run, open_run, record_execution, record_kept, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
@@ -77,14 +78,7 @@ def audit(
             execution = _settle(recorded, plan.config, device)
             if folder:
                 record_execution(folder, plan.identity, execution)
-            linked = plan.behaviour.states if plan.behaviour else {}
-            wanted = [plan.activations, *(one for one in (plan.chat, linked) if one)]
-            computed = fill(*wanted, execution=execution, track=track)
-            told = [
-                *([plan.likelihoods] if plan.likelihoods else []),
-                *(plan.behaviour.wanted if plan.behaviour else []),
-            ]
-            computed += fill_bits(told, execution=execution, track=track)
+            computed = _fill(plan, execution, track)
         read = time.time()
         result, points, kept = measure(plan, track)
         pairs = None
@@ -98,6 +92,17 @@ def audit(
     if thinned and folder:
         record_kept(folder, thin(plan, root))
     return result
+
+
+def _fill(plan: Plan, execution: Execution, track: Track) -> int:
+    """Compute what is missing: hidden states, then likelihoods."""
+    linked = plan.behaviour.states if plan.behaviour else {}
+    wanted = [plan.activations, *(one for one in (plan.chat, linked) if one)]
+    told = [
+        *([plan.likelihoods] if plan.likelihoods else []),
+        *(plan.behaviour.wanted if plan.behaviour else []),
+    ]
+    return fill(*wanted, execution=execution, track=track) + fill_bits(told, execution=execution, track=track)
 
 
 def _settle(recorded: Execution | None, config: AuditConfig, device: str | None) -> Execution:

@@ -11,9 +11,10 @@ import polars as pl
 from isogloss.activations.spec import Layer
 from isogloss.auditing.behaviour_plan import BehaviourPlan
 from isogloss.auditing.comparisons import Change, Family, compare
+from isogloss.auditing.config import LEVEL
 from isogloss.auditing.link import Items, link_rows, take_items
 from isogloss.auditing.measure import samples_of
-from isogloss.auditing.plan import LEVEL, Plan
+from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import Place, difference_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side

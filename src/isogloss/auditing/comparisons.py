@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from isogloss.activations.spec import Layer
-from isogloss.auditing.plan import LEVEL
+from isogloss.auditing.config import LEVEL
 from isogloss.auditing.rows import Place, difference_row, missing_row, retention_row
 from isogloss.results import Row
 from isogloss.separation.compare import Retention, detectable_gap, gain, gap, retentions

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.stats
 
-from isogloss.auditing.plan import LEVEL, Plan
+from isogloss.auditing.config import LEVEL
+from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import null_summary, score_estimate
 from isogloss.auditing.sample import Sample, edit_shares
 from isogloss.results import NAN, Estimate, Row
 from isogloss.separation.controls import CONTROLS, length_scores, ngram_gram
 from isogloss.separation.detectability import fixed_scores, probe_scores
 from isogloss.separation.jackknife import Jackknife, delete_one
-from isogloss.separation.metrics import METRICS, Metric
+from isogloss.separation.metric import Metric
+from isogloss.separation.metrics import METRICS
 from isogloss.separation.probe import kernel_probe, ridge_probe
 from isogloss.separation.score import Score
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isogloss.auditing.audit import audit
-from isogloss.auditing.plan import AuditConfig
+from isogloss.auditing.config import AuditConfig
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef

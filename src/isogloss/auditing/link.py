@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from isogloss.auditing.behaviour_plan import BehaviourPlan
-from isogloss.auditing.plan import LEVEL, Plan
+from isogloss.auditing.config import LEVEL
+from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample, edit_shares
 from isogloss.behaviour.margins import Margins
 from isogloss.results import NAN, Estimate, Row

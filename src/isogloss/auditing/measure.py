@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.activations.spec import Layer
+from isogloss.auditing.across import across_rows
 from isogloss.auditing.comparisons import Cell, Change, Family, compare
 from isogloss.auditing.controls import control_rows
 from isogloss.auditing.keep import kept_file
@@ -72,7 +73,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame, bytes | None
         versions=versions(),
         pivot=plan.config.pivot,
         primary=plan.primary,
-        rows=tuple(rows),
+        rows=(*rows, *_judged(across_rows(plan, samples, track), verdicts)),
         verdicts=verdicts,
         notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )

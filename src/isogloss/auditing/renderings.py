@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from isogloss.auditing.comparisons import TOGETHER, Cell, Change, Compared, Family, compare
-from isogloss.auditing.plan import LEVEL, Plan
+from isogloss.auditing.config import LEVEL
+from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import Place, difference_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import score, side_by_side

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isogloss.activations.spec import Layer
-from isogloss.auditing.plan import LEVEL
+from isogloss.auditing.config import LEVEL
 from isogloss.results import NAN, Estimate, Row
 from isogloss.separation.compare import Retention
 from isogloss.separation.detectability import from_logit
@@ -16,7 +16,10 @@ from isogloss.separation.score import Score
 
 ONE_UNIT = "delete-one jackknife, components refitted"
 HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
+GROUPS = "delete-group jackknife, not debiased"
 WILSON = "Wilson: no text moves the score"
+#: Family of a metric -> how its intervals are made.
+METHODS = {"salience": ONE_UNIT, "detectability": HELD, "comparison": GROUPS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
     logit = score.row.scale == "logit"
     bounds = score.found.interval(LEVEL)
-    method = HELD if logit else ONE_UNIT
+    method = METHODS[score.row.family]
     if logit and not score.found.se > 0:
         bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:
@@ -64,6 +67,51 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         null_high=null[2],
         p_value=score.p_value,
         approximate=score.approximate,
+    )
+
+
+def jackknife_estimate(
+    found: Jackknife | None,
+    place: Place,
+    *,
+    method: str,
+    plug_in: float = NAN,
+    null: np.ndarray | None = None,
+    reason: str | None = None,
+    test: bool = False,
+) -> Estimate:
+    """Write a jackknife column as an estimate; with a `reason` there is none.
+
+    Args:
+        found: on a plain scale.
+        place: of the row.
+        method: how the interval is made.
+        plug_in: the statistic before anything was taken off.
+        null: (B,), the estimate under shuffled labels.
+        reason: why there is no number.
+        test: give a p value: one-sided against the null or, where there is none, two-sided of zero.
+    """
+    if reason is None and (found is None or np.isnan([found.value, found.se]).any()):
+        reason = "too few texts"
+    if reason is not None or found is None:
+        return Estimate(value=NAN, n=place.n, seed=place.seed, plug_in=plug_in, reason=reason)
+    bounds = found.interval(LEVEL)
+    shuffled = np.empty(0) if null is None else null
+    mean, low, high = null_summary(shuffled)
+    p_value = (1 + int((shuffled >= found.value).sum())) / (1 + len(shuffled)) if len(shuffled) else found.p_value
+    return Estimate(
+        value=found.value,
+        n=place.n,
+        seed=place.seed,
+        low=bounds.low,
+        high=bounds.high,
+        level=LEVEL,
+        method=method,
+        plug_in=plug_in,
+        null_mean=mean,
+        null_low=low,
+        null_high=high,
+        p_value=p_value if test else NAN,
     )
 
 

@@ -15,7 +15,7 @@ from isogloss.activations.activations import Activations, locate
 from isogloss.activations.execution import choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.spec import ExtractSpec
-from isogloss.auditing.plan import COMPONENTS, AuditConfig
+from isogloss.auditing.config import COMPONENTS, AuditConfig
 from isogloss.auditing.trained import draw_sample
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import CorpusError

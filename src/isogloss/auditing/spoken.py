@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from isogloss.auditing.behaviour_plan import BehaviourPlan
-from isogloss.auditing.plan import LEVEL
+from isogloss.auditing.config import LEVEL
 from isogloss.behaviour.refusal_detector import LEAST, detected_languages, try_detector
 from isogloss.notices import Notice
 from isogloss.results import NAN, Estimate, Row

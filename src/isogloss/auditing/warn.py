@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from isogloss.auditing.plan import PRIMARY, Plan
+from isogloss.auditing.config import PRIMARY
+from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import MIN_MATCHED
 from isogloss.auditing.score_language import Scored
 from isogloss.models.fetch import Checkpoint

@@ -16,7 +16,7 @@ from isogloss.places import Place, parse_place
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
-    from isogloss.auditing.plan import AuditConfig
+    from isogloss.auditing.config import AuditConfig
     from isogloss.corpora.corpus import Corpus
     from isogloss.recipes.recipe import Recipe
     from isogloss.recipes.run import Outcome

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isogloss.auditing.plan import PRIMARY, AuditConfig, parse_primary
+from isogloss.auditing.config import PRIMARY, AuditConfig, parse_primary
 from isogloss.corpora.corpus import Corpus
 from isogloss.corpora.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
 from isogloss.recipes.rendering import specs
 from isogloss.recipes.settings import Settings, columns
-from isogloss.separation.metrics import METRICS
+from isogloss.separation.metrics import STANDARD
 
 EMBEDDED = "embedded"
 
@@ -80,13 +80,14 @@ def config_of(settings: Settings, *, workers: int | None = None, keep: str = "al
         chat=chat,
         part=settings.part,
         trained_texts=settings.trained_texts,
-        metrics=tuple(METRICS) if settings.metrics is None else settings.metrics,
+        metrics=STANDARD if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         match=settings.match,
         controls=settings.controls,
         behaviour=settings.behaviour,
         generate=settings.generate,
         placebo=ModelRef.parse(settings.placebo) if settings.placebo else None,
+        across=settings.across,
         per_class=settings.per_class,
         pivot=settings.pivot,
         seed=settings.seed,

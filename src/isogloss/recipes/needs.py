@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from isogloss.activations.execution import CPU_BATCH, GPU_BATCH
 from isogloss.activations.spec import ExtractSpec
-from isogloss.auditing.plan import BITS_TEXTS
+from isogloss.auditing.config import BITS_TEXTS
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.recipes.build import config_of, pair_of
 from isogloss.recipes.model_facts import ModelFacts, model_facts

@@ -48,7 +48,9 @@ class Settings:
     precision: str = _setting("exact", "exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
     quantize: str | None = _setting(None, "Weights in bnb-8bit, bnb-4bit or torchao-int8.")
     max_tokens: int = _setting(512, "Longer texts lose their end.", 2)
-    metrics: tuple[str, ...] | None = _setting(None, "See `isogloss metrics`. Default: all.")
+    metrics: tuple[str, ...] | None = _setting(
+        None, "See `isogloss metrics`. Default: all that are not of the family comparison."
+    )
     primary: str | None = _setting(
         None,
         "Where verdicts come from: metric:components@layer, fixed before the run. "
@@ -65,6 +67,10 @@ class Settings:
     generate: int = _setting(0, "With --behaviour: greedy answers per language and class to look for refusals in.", 0)
     placebo: str | None = _setting(
         None, "With --behaviour: an adapter that learnt nothing of harm (isogloss tune --shuffle-labels)."
+    )
+    across: bool = _setting(
+        default=False,
+        about="Also measure what languages have in common: transfer of probes, harm directions, layers by meaning.",
     )
     pivot: str = _setting("en", "Language that retention compares with.")
     seed: int = _setting(0, "Of sample, shuffles and folds.", 0)

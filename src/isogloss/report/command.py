@@ -111,6 +111,8 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         primary = audit.primary
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
     yield from _behaviour(audit, remarks)
+    if audit.config.get("across"):
+        yield "--across", ""
     if _few(config):
         remarks.append(f"--shuffles below {MIN_SHUFFLES} can be asked for in Python only")
 

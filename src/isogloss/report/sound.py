@@ -56,7 +56,7 @@ def _faults(audit: Audit) -> Iterator[str]:
     scored = {row.language for row in audit.rows if row.kind == "score"}
     if audit.pivot not in scored:
         yield f"no score of the pivot {audit.pivot!r}"
-    place = ("kind", "language", "model", "layer", "norm", "basis", "components", "metric", "sample")
+    place = ("kind", "language", "other", "model", "layer", "norm", "basis", "components", "metric", "sample")
     keys = Counter(tuple(getattr(row, name) for name in place) for row in audit.rows)
     if twice := [key for key, times in keys.items() if times > 1]:
         yield f"one number twice ({' '.join(str(part) for part in twice[0] if part)})"

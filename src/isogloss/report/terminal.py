@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from isogloss.report.across import ACROSS_HEADINGS, AcrossLine, across_caption, across_lines
 from isogloss.report.behaviour import (
     BEHAVIOUR_HEADINGS,
     BehaviourLine,
@@ -91,6 +92,10 @@ def print_audit(audit: Audit, console: Console) -> None:
         for sentence in link_sentences(audit):
             console.print(Text(f"\n{visible(sentence)}", style="bold"))
         console.print(Text(f"\n{behaviour_caption()}", style="dim"))
+    if shared := across_lines(audit):
+        console.print("\nWhat languages share\n", style="bold")
+        console.print(_table(ACROSS_HEADINGS, shared))
+        console.print(Text(f"\n{across_caption()}", style="dim"))
     console.print("\nWhat else could explain a score\n", style="bold")
     controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
@@ -101,7 +106,9 @@ def print_audit(audit: Audit, console: Console) -> None:
             console.print(Text(f"  {visible(line)}"))
 
 
-def _table(headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine | BehaviourLine]) -> Table:
+def _table(
+    headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine | BehaviourLine | AcrossLine]
+) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():
         table.add_column(Text(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from isogloss.separation.metrics import METRICS, Metric
+from isogloss.separation.metric import Metric
+from isogloss.separation.metrics import METRICS
 
 UNBOUNDED = float("inf")
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from isogloss.separation.detectability import cross_fit, fitted_scores
-from isogloss.separation.metrics import Metric
+from isogloss.separation.metric import Metric
+from isogloss.separation.peer_scores import peer_scores
 from isogloss.separation.probe import ridge_probe
 from isogloss.separation.projection import Projection
 from isogloss.separation.resample import Draws
 from isogloss.separation.salience import salience_scores
 from isogloss.separation.score import Score
+
+FAMILIES = ("salience", "detectability", "comparison")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +41,14 @@ def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], componen
         metrics: rows of METRICS.
         components: numbers of principal components for the "pca" metrics, such as (2, 10).
     """
-    salience, projection = salience_scores(x, draws, [row for row in metrics if row.basis == "pca"], components)
-
-    probes = [row for row in metrics if row.basis == "probe"]
-    if not probes:
-        return BlockScores(scores=tuple(salience), projection=projection, text_scores=None)
-    fitted = cross_fit(ridge_probe(x), draws)
-    detectability = fitted_scores(fitted, draws, probes)
-    # A copy: a view would keep the scores of all shuffles in memory.
-    return BlockScores(scores=(*salience, *detectability), projection=projection, text_scores=fitted[0].copy())
+    family = {name: [row for row in metrics if row.family == name] for name in FAMILIES}
+    salience, projection = salience_scores(x, draws, family["salience"], components)
+    fitted = cross_fit(ridge_probe(x), draws) if any(row.basis == "probe" for row in metrics) else None
+    detectability = fitted_scores(fitted, draws, family["detectability"]) if fitted is not None else []
+    compared = peer_scores(x, fitted, draws, family["comparison"], components)
+    return BlockScores(
+        scores=(*salience, *detectability, *compared),
+        projection=projection,
+        # A copy: a view would keep the scores of all shuffles in memory.
+        text_scores=None if fitted is None else fitted[0].copy(),
+    )

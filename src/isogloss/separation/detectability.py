@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.metrics import Metric
+from isogloss.separation.metric import Metric
 from isogloss.separation.probe import N_FOLDS, Probe, cross_fitted_scores
 from isogloss.separation.resample import Draws
 from isogloss.separation.score import Score, missing

@@ -6,52 +6,18 @@ the same code as one matrix product. The public functions below take one labelin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.stats
 
 from isogloss.errors import MetricError, unknown
+from isogloss.separation.metric import Metric
 from isogloss.separation.overlap import gaussian_overlap
 from isogloss.separation.pairs import deal, twin_index, unit_codes
+from isogloss.separation.peers import PEERS
 from isogloss.separation.probe import N_FOLDS, cross_fitted_scores, ridge_probe
 from isogloss.separation.silhouette import silhouette_many
-
-Many = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One row of METRICS.
-
-    Attributes:
-        basis: "pca" metrics read principal components, "probe" metrics read cross-fitted scores in the full space,
-            "answers" are those of BEHAVIOURS (`separation.behaviours`).
-        family: salience (is harm a dominant direction?) or detectability (how well does a probe find it?).
-        chance: value without any class difference.
-        per_component: texts needed per class and component, else the value is not reported.
-        many: (x or scores, labels (B, n), twins or None, folds) -> (B,).
-    """
-
-    name: str
-    basis: Literal["pca", "probe", "answers"]
-    family: Literal["salience", "detectability"]
-    low: float
-    high: float
-    chance: float
-    about: str
-    source: str
-    many: Many
-    per_component: int = 0
-    needs_twins: bool = False
-
-    @property
-    def scale(self) -> Literal["plain", "logit"]:
-        """Scale on which differences are taken: shares that saturate are compared as log odds."""
-        share = self.basis == "probe" or (self.basis == "answers" and self.family == "detectability")
-        return "logit" if share else "plain"
 
 
 def _between_class_variance(x: np.ndarray, labels: np.ndarray, twins: object, folds: object) -> np.ndarray:
@@ -178,7 +144,9 @@ _ROWS = (
     ),
 )
 
-METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
+METRICS: dict[str, Metric] = {row.name: row for row in (*_ROWS, *PEERS)}
+#: What an audit computes unless it is told otherwise: all but what stands here for comparison with others.
+STANDARD = tuple(row.name for row in _ROWS)
 
 
 def metric(name: str) -> Metric:

@@ -59,14 +59,19 @@ def ridge_probe(x: np.ndarray) -> Probe:
         x: (n, d) hidden states.
     """
     n, d = x.shape
-    z = x.astype(np.float64)
-    mean, spread = z.mean(axis=0), z.std(axis=0)
-    spread[spread <= CONSTANT * np.abs(mean)] = 1.0  # a constant feature must not be blown up from rounding error
-    z = (z - mean) / spread
+    z, _, _ = standardised(x)
     if 2 * d < n:
         return _feature_probe(z)
     gram = z @ z.T
     return _kernel_probe(gram, ledoit_wolf_ridge(gram, d))
+
+
+def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bring every feature to mean 0 and spread 1: float64 rows (n, d), and means and spreads (d,)."""
+    z = x.astype(np.float64)
+    mean, spread = z.mean(axis=0), z.std(axis=0)
+    spread[spread <= CONSTANT * np.abs(mean)] = 1.0  # a constant feature must not be blown up from rounding error
+    return (z - mean) / spread, mean, spread
 
 
 def kernel_probe(gram: np.ndarray) -> Probe:
@@ -87,11 +92,8 @@ def kernel_probe(gram: np.ndarray) -> Probe:
 
 
 def _kernel_probe(gram: np.ndarray, ridge: float) -> Probe:
-    """Probe from the (n, n) block, for the texts, of the inverse of [[K + ridge I, 1], [1', 0]]; takes `gram` over."""
-    gram[np.diag_indices_from(gram)] += ridge
-    inverse = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram, overwrite_a=True), np.eye(len(gram)))
-    sums = inverse.sum(axis=1)
-    inverse -= np.outer(sums, sums / sums.sum())
+    """Probe from the inverse of the regression with all texts; takes `gram` over."""
+    inverse = bordered_inverse(gram, ridge)
 
     def scores(labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
         if gone.all():
@@ -101,6 +103,15 @@ def _kernel_probe(gram: np.ndarray, ridge: float) -> Probe:
         return _rounded(found.T)
 
     return scores
+
+
+def bordered_inverse(gram: np.ndarray, ridge: float) -> np.ndarray:
+    """Return the (n, n) block, for the texts, of the inverse of [[K + ridge I, 1], [1', 0]]; takes `gram` over."""
+    gram[np.diag_indices_from(gram)] += ridge
+    inverse = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram, overwrite_a=True), np.eye(len(gram)))
+    sums = inverse.sum(axis=1)
+    inverse -= np.outer(sums, sums / sums.sum())
+    return np.asarray(inverse)
 
 
 def _feature_probe(z: np.ndarray) -> Probe:

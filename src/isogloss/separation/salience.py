@@ -23,7 +23,7 @@ import numpy as np
 from isogloss.separation import downdate
 from isogloss.separation.jackknife import bias, delete_one, with_null
 from isogloss.separation.leave_out import LEADING, LeftOut, leave_out, rows_of_units
-from isogloss.separation.metrics import Metric
+from isogloss.separation.metric import Metric
 from isogloss.separation.overlap import bhattacharyya_estimates
 from isogloss.separation.projection import Projection, Space, open_space
 from isogloss.separation.resample import Draws

@@ -8,7 +8,8 @@ import numpy as np
 
 from isogloss.separation.behaviours import BEHAVIOURS
 from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.metrics import METRICS, Metric
+from isogloss.separation.metric import Metric
+from isogloss.separation.metrics import METRICS
 
 #: Values that differ by less than this share are equal but for rounding, such as those of opposite labelings.
 TIE = 1e-9
@@ -49,7 +50,8 @@ class Score:
         null = self.plug_in_null[~np.isnan(self.plug_in_null)]
         if np.isnan(self.plug_in) or not len(null):
             return float("nan")
-        reached = null >= self.plug_in - TIE * abs(self.plug_in)
+        sign = -1 if self.row.falls else 1
+        reached = sign * null >= sign * self.plug_in - TIE * abs(self.plug_in)
         return (1 + int(reached.sum())) / (1 + len(null))
 
 

@@ -49,7 +49,8 @@ def metrics_of(audit: Audit) -> list[tuple[str, int | None]]:
     return sorted(found, key=lambda one: one != first)
 
 
-def _drawn(build: Callable[[Theme], Any]) -> dict[str, Any]:
+def drawn(build: Callable[[Theme], Any]) -> dict[str, Any]:
+    """Draw a chart in both themes."""
     spec = build(LIGHT).to_dict(validate=False)
     return {"light": spec, "dark": in_dark(spec)}
 
@@ -58,7 +59,7 @@ def _finite(values: Iterable[float]) -> list[float]:
     return [value for value in values if math.isfinite(value)]
 
 
-def _spread(values: Iterable[float], *, title: str, log: bool = False) -> Axis:
+def spread(values: Iterable[float], *, title: str, log: bool = False) -> Axis:
     """Span what is there with a little room; a linear axis has its zero."""
     known = _finite(values)
     if log:
@@ -69,7 +70,7 @@ def _spread(values: Iterable[float], *, title: str, log: bool = False) -> Axis:
     return Axis(title=title, low=low - room if low < 0 else 0.0, high=high + room)
 
 
-def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Rows as columns, which take a fraction of the room."""
     return {name: [record[name] for record in records] for name in records[0]} if records else {}
 
@@ -83,11 +84,11 @@ def answer_figure(view: View) -> dict[str, Any]:
         axis = _retention_axis(bounds, view.pivot)
     else:
         title = "gain in separation (aligned minus reference)" if kind == "gain" else "separation, aligned model"
-        axis = _spread((x for _, e in found if e for x in (e.low, e.high, e.value)), title=title)
+        axis = spread((x for _, e in found if e for x in (e.low, e.high, e.value)), title=title)
     rows = [_answer_row(one, estimate, axis) for one, estimate in found]
     labels = [row["label"] for row in rows]
     threshold = KEPT if kind == "retention" else None
-    spec = _drawn(lambda theme: charts.answer(axis, labels, theme, data=ROWS, threshold=threshold))
+    spec = drawn(lambda theme: charts.answer(axis, labels, theme, data=ROWS, threshold=threshold))
     return {"kind": kind, "spec": spec, "rows": rows}
 
 
@@ -141,7 +142,7 @@ def scores_figure(view: View, layers: Sequence[tuple[int, str]]) -> dict[str, An
     labels = [one.name for one in languages]
     charts = [_metric_charts(audit, metric, labels, several=len(layers) > 1) for metric in metrics]
     layer, norm = primary_layer(audit)
-    return {"metrics": charts, "scores": _columns(records), "layer": layers.index((layer, norm))}
+    return {"metrics": charts, "scores": columns(records), "layer": layers.index((layer, norm))}
 
 
 def score_numbers(estimate: Estimate) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def score_axis(rows: Sequence[Row], metric: str, components: int | None) -> Axis
     """Span the scores of a metric with their intervals and nulls; distances that grow without end get a log axis."""
     parts = ("value", "low", "high", "null_low", "null_high")
     known = (getattr(row.estimate, part) for row in rows for part in parts)
-    return _spread(known, title=metric_title(metric, components), log=metric == "bhattacharyya")
+    return spread(known, title=metric_title(metric, components), log=metric == "bhattacharyya")
 
 
 def _metric_charts(
@@ -170,10 +171,10 @@ def _metric_charts(
     wide = replace(score_axis(rows, name, components), title="")  # the caption has it, in as many lines as it needs
     found: dict[str, Any] = {
         "title": title,
-        "spec": _drawn(lambda theme: charts.separation(wide, labels, theme, data=ROWS)),
+        "spec": drawn(lambda theme: charts.separation(wide, labels, theme, data=ROWS)),
     }
     if several:
-        found["layers"] = _drawn(lambda theme: multiples.layers(wide, theme, data=ROWS))
+        found["layers"] = drawn(lambda theme: multiples.layers(wide, theme, data=ROWS))
     return found
 
 
@@ -182,7 +183,7 @@ def scatter_figure(
 ) -> dict[str, Any]:
     """The points of every language, and the chart that draws one."""
     models = [model for model in ("reference", "aligned") if (points["model"] == model).any()]
-    spec = _drawn(lambda theme: multiples.scatter(models, theme, data=ROWS))
+    spec = drawn(lambda theme: multiples.scatter(models, theme, data=ROWS))
     return {"models": models, "spec": spec, "languages": packed(points, [one.code for one in languages], layers)}
 
 
@@ -194,7 +195,7 @@ def margins_figure(histograms: Mapping[str, Any]) -> dict[str, Any]:
     edges = histograms["edges"]
     across = Axis(title="margin: toxic text minus its twin", low=edges[0], high=edges[-1])
     up = Axis(title="", low=0.0, high=max(shares) * 1.05, percent=True)
-    return {"spec": _drawn(lambda theme: multiples.margins(across, up, theme, data=ROWS)), **histograms}
+    return {"spec": drawn(lambda theme: multiples.margins(across, up, theme, data=ROWS)), **histograms}
 
 
 def controls_figure(view: View) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def controls_figure(view: View) -> dict[str, Any]:
     known = _finite(row[part] for row in rows for part in ("value", "low", "high"))
     axis = Axis(title="AUROC: how often the harmful text scores higher", low=min(CHANCE, *known) - 0.02, high=1.0)
     labels = [one.name for one in view.languages]
-    return {"spec": _drawn(lambda theme: charts.controls(axis, labels, theme, data=ROWS)), "rows": rows}
+    return {"spec": drawn(lambda theme: charts.controls(axis, labels, theme, data=ROWS)), "rows": rows}
 
 
 def place(audit: Audit) -> str:

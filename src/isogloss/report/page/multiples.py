@@ -69,10 +69,10 @@ def _params(models: Sequence[str], theme: Theme) -> list[Any]:
     ]
 
 
-def layers(axis: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
+def layers(axis: Axis, theme: Theme, *, data: alt.Data, null: bool = True) -> alt.LayerChart:
     """Draw one language's metric by layer, reference and aligned, with intervals and the range of shuffled labels.
 
-    Fields of data: layer (a name), model, value, low, high, null_low, null_high.
+    Fields of data: layer (a name), model, value, low, high and, if there is a `null`, null_low, null_high.
     """
     x = alt.X("layer:N", sort=None, title="layer", axis=alt.Axis(labelAngle=0, labelOverlap="parity", labelFontSize=11))
     base = alt.Chart(data).encode(x=x)
@@ -83,8 +83,9 @@ def layers(axis: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
         return number(field, axis, kind=alt.Y)
 
     axis = replace(axis, title="")
+    shuffled = base.mark_area(color=theme.faint, opacity=0.6)
     parts = [
-        base.mark_area(color=theme.faint, opacity=0.6).encode(y=y("null_low"), y2="null_high:Q", detail="model:N"),
+        *([shuffled.encode(y=y("null_low"), y2="null_high:Q", detail="model:N")] if null else []),
         base.mark_area(opacity=0.2).encode(y=y("low"), y2="high:Q", fill=fill),
         base.mark_line(strokeWidth=2).encode(y=y("value"), stroke=stroke, strokeDash=dash),
         base.mark_point(size=40, opacity=1, strokeWidth=0, tooltip=alt.TooltipContent("data")).encode(

@@ -23,7 +23,7 @@ from isogloss.report.palette import DARK, FONTS, LIGHT, ON_PAPER
 from isogloss.report.visible import visible
 
 #: In the order in which they run.
-SCRIPTS = ("tables.js", "charts.js", "texts.js", "figures.js", "comparison.js", "start.js")
+SCRIPTS = ("tables.js", "charts.js", "texts.js", "figures.js", "across.js", "comparison.js", "start.js")
 #: Characters that could end a script element or a line of JavaScript, as JSON may also write them.
 ESCAPED = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 

@@ -70,24 +70,26 @@ def _language_cells(view: View, one: Named) -> dict[str, Cell]:
         said.append(one.verdict.reason)
     level = one.resource_class
     return {
-        "language": _heading(one),
+        "language": heading(one),
         "resources": Cell(text=DASH if level is None else f"class {level}", value=level, below=one.group),
         "verdict": Cell(text=one.word, below=visible("; ".join(said)), kind=one.known),
-        "retention": Cell(text="pivot") if one.pivot else _cell(view.primary("retention", one), digits=2),
-        "gain": _cell(gain.estimate if gain else None, signed=True),
-        "reference": _cell(view.primary("score", one, model="reference")),
-        "aligned": _cell(view.primary("score", one, model="aligned")),
+        "retention": Cell(text="pivot") if one.pivot else estimate_cell(view.primary("retention", one), digits=2),
+        "gain": estimate_cell(gain.estimate if gain else None, signed=True),
+        "reference": estimate_cell(view.primary("score", one, model="reference")),
+        "aligned": estimate_cell(view.primary("score", one, model="aligned")),
         "smallest visible gap": _plain(gain.detectable_gap if gain else math.nan),
         "probe AUROC": _probe(view, one),
         "warnings": Cell(text=" ".join(codes) or DASH),
     }
 
 
-def _heading(one: Named) -> Cell:
+def heading(one: Named) -> Cell:
+    """Head a line with its language."""
     return Cell(text=one.name, below=visible(one.code), tag=one.tag)
 
 
-def _cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
+def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
+    """Show an estimate with its interval below."""
     if estimate is None:
         return Cell(text=DASH)
     bounds = interval(estimate, digits=digits, signed=signed)
@@ -102,7 +104,7 @@ def _plain(value: float, *, digits: int = 3) -> Cell:
 
 def _probe(view: View, one: Named) -> Cell:
     before, after = (view.estimate("score", one, "auroc", model=model) for model in ("reference", "aligned"))
-    cell = _cell(after, digits=2)
+    cell = estimate_cell(after, digits=2)
     was = f"before {number(before, digits=2)}" if before and not math.isnan(before.value) else ""
     return Cell(text=cell.text, value=cell.value, below=was or cell.below)
 
@@ -117,14 +119,16 @@ def score_table(view: View) -> Table:
             score = {model: view.estimate("score", one, metric, model=model, components=components) for model in MODELS}
             gain, kept = (view.row(kind, one, metric, components=components) for kind in ("gain", "retention"))
             aligned = score["aligned"]
-            line = [_heading(one), Cell(text=metric_title(metric, components))]
+            line = [heading(one), Cell(text=metric_title(metric, components))]
             if audit.has_reference:
-                line.append(_cell(score["reference"]))
-            line += [_cell(aligned), _plain(aligned.null_high if aligned else math.nan)]
+                line.append(estimate_cell(score["reference"]))
+            line += [estimate_cell(aligned), _plain(aligned.null_high if aligned else math.nan)]
             line.append(_p(aligned))
             if audit.has_reference:
                 line += _gain_cells(gain)
-                line.append(Cell(text="pivot") if one.pivot else _cell(kept.estimate if kept else None, digits=2))
+                line.append(
+                    Cell(text="pivot") if one.pivot else estimate_cell(kept.estimate if kept else None, digits=2)
+                )
             lines.append(tuple(line))
             groups.append(group)
     headings = ["language", "metric", "reference", "aligned", "shuffled up to", "p or fdr", "gain", "p or fdr of gain"]
@@ -142,7 +146,7 @@ def score_table(view: View) -> Table:
 
 
 def _gain_cells(gain: Row | None) -> list[Cell]:
-    found = _cell(gain.estimate if gain else None, signed=True)
+    found = estimate_cell(gain.estimate if gain else None, signed=True)
     logit = " log odds" if gain and gain.scale == "logit" else ""
     return [replace(found, below=found.below + logit), _p(gain.estimate if gain else None)]
 
@@ -162,14 +166,14 @@ def control_table(view: View) -> Table:
     lines = []
     for one in view.languages:
         probes = [view.estimate("score", one, metric, model="aligned") for metric in ("auroc", "twin_accuracy")]
-        line = [_heading(one), _two(probes)]
+        line = [heading(one), _two(probes)]
         for name in ("length", "ngram", "random_weights"):
             pair = (f"{name}_auroc", f"{name}_twin_accuracy")
             line.append(_two([view.estimate("control", one, metric) for metric in pair]))
         shuffled = view.estimate("control", one, "shuffled_labels_auroc")
         line.append(_plain(shuffled.high, digits=2) if shuffled else Cell(text=DASH))
         others = ("edit_share", "tokens_per_character", "bits_per_character")
-        line += [_cell(view.estimate("control", one, name), digits=2) for name in others]
+        line += [estimate_cell(view.estimate("control", one, name), digits=2) for name in others]
         lines.append(tuple(line))
     return Table(
         name="controls",
@@ -182,7 +186,7 @@ def control_table(view: View) -> Table:
 
 def _two(found: Sequence[Estimate | None]) -> Cell:
     first, second = found
-    cell = _cell(first, digits=2)
+    cell = estimate_cell(first, digits=2)
     below = f"pairs {number(second, digits=2)}" if second and not math.isnan(second.value) else cell.below
     return Cell(text=cell.text, value=cell.value, below=below)
 
@@ -195,10 +199,10 @@ def matched_table(view: View) -> Table | None:
         if on_matched and not one.pivot:
             word = visible(one.verdict.matched or DASH) if one.verdict else DASH
             texts = Cell(text=str(on_matched.estimate.n), value=on_matched.estimate.n)
-            kept = _cell(view.primary("retention", one), digits=2)
+            kept = estimate_cell(view.primary("retention", one), digits=2)
             lines.append(
-                (_heading(one), Cell(text=one.word, kind=one.known), kept, Cell(text=word),
-                 _cell(on_matched.estimate, digits=2), texts)
+                (heading(one), Cell(text=one.word, kind=one.known), kept, Cell(text=word),
+                 estimate_cell(on_matched.estimate, digits=2), texts)
             )  # fmt: skip
     headings = (
         "language",
@@ -220,15 +224,15 @@ def rendering_table(view: View) -> Table | None:
     both = view.audit.has_reference
     lines = []
     for one in view.languages:
-        line = [_heading(one)]
+        line = [heading(one)]
         for sample in ("all", "chat"):
             scores = [view.primary_row("score", one, model=model, sample=sample) for model in MODELS]
-            line += [_cell(row.estimate if row else None) for row in (scores if both else scores[1:])]
+            line += [estimate_cell(row.estimate if row else None) for row in (scores if both else scores[1:])]
             if both:
                 line.append(_gain_and_verdict(view.primary_row("gain", one, sample=sample)))
         if both:
             difference = view.primary_row("rendering", one, sample="chat")
-            line.append(_cell(difference.estimate if difference else None, signed=True))
+            line.append(estimate_cell(difference.estimate if difference else None, signed=True))
         lines.append(tuple(line))
     columns = [*(["reference"] if both else []), "aligned", *(["gain"] if both else [])]
     headings = ["language", *(f"{name}, {where}" for where in ("raw", "chat") for name in columns)]
@@ -242,7 +246,7 @@ def rendering_table(view: View) -> Table | None:
 
 
 def _gain_and_verdict(gain: Row | None) -> Cell:
-    found = _cell(gain.estimate if gain else None, signed=True)
+    found = estimate_cell(gain.estimate if gain else None, signed=True)
     word = visible(gain.verdict) if gain else ""
     return replace(found, below=f"{word} {found.below}".strip())
 

@@ -12,6 +12,7 @@ from isogloss.notices import NOTICES
 from isogloss.report.behaviour import behaviour_caption
 from isogloss.report.command import command
 from isogloss.report.grammar import MODELS
+from isogloss.report.page.across import across_figures, across_table
 from isogloss.report.page.behaviour import behaviour_figure, behaviour_table
 from isogloss.report.page.figures import (
     answer_figure,
@@ -71,6 +72,7 @@ def page_html(
         "margins": margins_figure(histograms),
         "controls": controls_figure(view),
         "behaviour": behaviour_figure(view, pairs),
+        "across": across_figures(view, layers),
         "lost": [{"language": languages.index(one.language), "ids": one.ids} for one in lost_found],
     }
     data = {
@@ -92,6 +94,7 @@ def page_html(
             "matched": matched_table(view),
             "renderings": rendering_table(view),
             "behaviour": behaviour_table(view),
+            "across": across_table(view),
         },
         "lost": lost_found,
         "answer": answer(view),

@@ -25,14 +25,14 @@ function heatmapFigure(holder) {
   };
   addFigure(figure);
   window.addEventListener("beforeprint", () => {
-    if (themeName() === "dark") lightenCells(figure);
+    if (themeName() === "dark") lightenCells(figure, spec.lying);
   });
   return figure;
 }
 
 /** Cells have colours between those of the theme, which `lighten` does not know: mix those of paper anew. */
-function lightenCells(figure) {
-  const { range: ends } = F.heatmap.spec.lying.light.layer[0].encoding.fill.scale;
+function lightenCells(figure, spec) {
+  const { range: ends } = spec.light.layer[0].encoding.fill.scale;
   const [low, zero, high] = ends.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
   const shades = figure.rows().map((row) => row.shade).filter((shade) => shade !== null);
   all(".layer_0_marks path", figure.chart).forEach((path, i) => {

@@ -60,7 +60,7 @@ function bindCodes() {
 
 const KINDS = {
   answer: answerFigure, scatter: scatterFigure, separation: separationFigure, layers: layersFigure, margins: marginsFigure, controls: controlsFigure,
-  heatmap: heatmapFigure, behaviour: behaviourFigure, items: itemsFigure,
+  heatmap: heatmapFigure, behaviour: behaviourFigure, items: itemsFigure, matrix: matrixFigure, meaning: meaningFigure,
 };
 
 function start() {

@@ -1,0 +1,178 @@
+"""What languages have in common: transfer of probes, harm directions, frozen components, rank of the shift.
+
+At the primary layer, for each model and, where there is a reference, for what alignment changed. All of it is
+exploration: false discovery rates, no verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from isogloss.auditing.harm import direction_rows
+from isogloss.auditing.meaning import meaning_rows
+from isogloss.auditing.plan import Plan
+from isogloss.auditing.rows import GROUPS, Place, difference_row, jackknife_estimate, missing_row, score_row
+from isogloss.auditing.sample import Sample
+from isogloss.auditing.score_language import side_by_side
+from isogloss.progress import Track
+from isogloss.results import Row
+from isogloss.separation.compare import false_discovery, gain
+from isogloss.separation.directions import Directions, harm_directions
+from isogloss.separation.frozen import frozen_share
+from isogloss.separation.partition import Part, part_together
+from isogloss.separation.score import Score
+from isogloss.separation.shift_rank import shift_rank
+from isogloss.separation.transfer import transfer_scores
+
+REFITTED = "delete-group jackknife, probe refitted, logit scale"
+#: Kinds whose p values are corrected together.
+JUDGED = ("transfer", "cosine", "frozen")
+
+
+class _Model(NamedTuple):
+    """What one model says across languages."""
+
+    transfers: Mapping[tuple[str, str], Score]
+    directions: Directions
+
+
+def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list[Row]:
+    """Compute all rows across languages; none unless the plan asks for them."""
+    if not plan.config.across:
+        return []
+    parts = part_together(
+        {code: one.draws for code, one in samples.items()},
+        {code: _links(plan, one) for code, one in samples.items()},
+        plan.config.seed,
+    )
+    workers = plan.config.workers
+    models = side_by_side(
+        lambda role: _model(plan, samples, parts, role), plan.roles, track, "Across languages", workers
+    )
+    found = dict(zip(plan.roles, models, strict=True))
+    places = {code: _place(plan, one) for code, one in samples.items()}
+    pivot = plan.config.pivot
+    rows = [
+        *_transfer_rows(found, places),
+        *direction_rows({role: one.directions for role, one in found.items()}, places, pivot),
+    ]
+    parts_of = side_by_side(
+        lambda sample: _of_language(plan, sample, places[sample.language]),
+        list(samples.values()),
+        track,
+        "Frozen components",
+        workers,
+    )
+    rows += [row for one in parts_of for row in one]
+    return [*_discovered(rows), *meaning_rows(plan, samples, track)]
+
+
+def _links(plan: Plan, sample: Sample) -> list[list[str]]:
+    """Name what links each text to others, in this language and in others: pair, item, words."""
+    part = plan.corpus.part(sample.language)[sample.rows.tolist()]
+    keys = []
+    for text_id, pair, item, text in part.select("text_id", "pair_id", "item_id", "text").iter_rows():
+        own = f"{sample.language} {pair or text_id}"
+        keys.append([own, f"text {text}", *([f"item {item}"] if item else [])])
+    return keys
+
+
+def _place(plan: Plan, sample: Sample) -> Place:
+    seed = plan.config.seed
+    return Place(language=sample.language, layer=plan.primary_layer, n=sample.draws.per_class, seed=seed)
+
+
+def _hidden(plan: Plan, sample: Sample, role: str) -> np.ndarray:
+    return np.asarray(plan.activations[role].block(sample.language, plan.primary_layer).hidden[sample.rows])
+
+
+def _model(plan: Plan, samples: Mapping[str, Sample], parts: Mapping[str, Part], role: str) -> _Model:
+    hidden = {code: _hidden(plan, one, role) for code, one in samples.items()}
+    return _Model(transfers=transfer_scores(hidden, parts), directions=harm_directions(hidden, parts))
+
+
+def _transfer_rows(found: Mapping[str, _Model], places: Mapping[str, Place]) -> list[Row]:
+    """A row a language of the fit, language that is scored, and model; and one for what alignment changed."""
+    rows = []
+    for role, model in found.items():
+        for (fitted, scored), score in model.transfers.items():
+            place = replace(places[scored], language=fitted)
+            row = score_row(score, role, place)
+            estimate = row.estimate if score.found is None else replace(row.estimate, method=REFITTED)
+            rows.append(replace(row, kind="transfer", other=scored, estimate=estimate))
+    if "reference" in found:
+        for (fitted, scored), after in found["aligned"].transfers.items():
+            before = found["reference"].transfers[fitted, scored]
+            place = replace(places[scored], language=fitted)
+            rows.append(replace(_change(before, after, place), other=scored))
+    return rows
+
+
+def _change(before: Score, after: Score, place: Place) -> Row:
+    if before.found is None or after.found is None:
+        return missing_row(
+            "transfer", after, f"the score of a model is missing: {before.reason or after.reason}", place
+        )
+    moved = gain(before.found, after.found)
+    return difference_row("transfer", after, moved, np.empty(0), place, critical=None, method=REFITTED)
+
+
+def _of_language(plan: Plan, sample: Sample, place: Place) -> list[Row]:
+    """Frozen components and rank of the shift of one language; nothing where there is no reference."""
+    if "reference" not in plan.roles:
+        return []
+    before, after = (_hidden(plan, sample, role) for role in plan.roles)
+    if before.shape != after.shape:
+        return []  # models of different widths: notice M005 says so
+    k = plan.config.primary.components
+    scores = [frozen_share(before, states, sample.draws, k) for states in (before, after)]
+    rows = []
+    for role, score in zip(plan.roles, scores, strict=True):
+        row = score_row(score, role, place)
+        method = None if score.found is None else "delete-group jackknife, components refitted"
+        rows.append(replace(row, kind="frozen", basis="reference", estimate=replace(row.estimate, method=method)))
+    first, second = scores
+    if first.found is not None and second.found is not None:
+        moved = gain(first.found, second.found)
+        null = second.null - first.null
+        row = difference_row("frozen", second, moved, null, place, critical=None, method=GROUPS)
+        rows.append(replace(row, basis="reference"))
+    return [*rows, *_rank_rows(before, after, sample, place)]
+
+
+def _rank_rows(before: np.ndarray, after: np.ndarray, sample: Sample, place: Place) -> list[Row]:
+    found = shift_rank(before, after, sample.draws, place.seed)
+    reason = None if found else "alignment moved no text differently from another"
+    rank, mean, null = (found.found, found.mean_share, found.null) if found else (None, None, None)
+    numbers = {
+        "effective_rank": jackknife_estimate(rank, place, method=GROUPS, null=null, reason=reason),
+        "mean_shift_share": jackknife_estimate(mean, place, method=GROUPS, reason=reason),
+    }
+    layer = place.layer
+    return [
+        Row(
+            kind="rank",
+            language=place.language,
+            layer=layer.index,
+            norm=layer.norm,
+            basis="shift",
+            metric=name,
+            estimate=estimate,
+        )
+        for name, estimate in numbers.items()
+    ]
+
+
+def _discovered(rows: Sequence[Row]) -> list[Row]:
+    """Give p values their false discovery rate, among rows of their kind."""
+    found = list(rows)
+    for kind in JUDGED:
+        here = [i for i, row in enumerate(rows) if row.kind == kind]
+        rates = false_discovery(np.array([rows[i].estimate.p_value for i in here]))
+        for i, rate in zip(here, rates, strict=True):
+            found[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
+    return found

@@ -1,0 +1,68 @@
+"""Audit -> the short table of what each language shares with the pivot, where an audit asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isogloss.report.numbers import interval, number
+from isogloss.report.tables import label, order
+from isogloss.results import Audit, Estimate
+
+ACROSS_HEADINGS = {
+    "language": "language",
+    "from_pivot": "pivot's probe here",
+    "own": "own probe",
+    "to_pivot": "its probe on pivot",
+    "cosine": "cosine with pivot",
+    "interval": "[low, high]",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcrossLine:
+    """One language, as text: reference → aligned, the interval being that of the aligned model's cosine."""
+
+    language: str
+    from_pivot: str
+    own: str
+    to_pivot: str
+    cosine: str
+    interval: str
+
+
+def across_lines(audit: Audit) -> list[AcrossLine]:
+    """Write one line per language but the pivot; none unless the audit was asked what languages share."""
+    if not audit.find(kind="transfer"):
+        return []
+    codes = sorted((code for code in audit.languages if code != audit.pivot), key=lambda code: order(audit, code))
+    return [_line(audit, code) for code in codes]
+
+
+def _line(audit: Audit, code: str) -> AcrossLine:
+    pivot = audit.pivot
+    return AcrossLine(
+        language=label(code),
+        from_pivot=_both(audit, "transfer", pivot, code),
+        own=_both(audit, "transfer", code, code),
+        to_pivot=_both(audit, "transfer", code, pivot),
+        cosine=_both(audit, "cosine", code, pivot),
+        interval=interval(_found(audit, "cosine", "aligned", code, pivot), digits=2),
+    )
+
+
+def _both(audit: Audit, kind: str, code: str, other: str) -> str:
+    models = ("reference", "aligned") if audit.has_reference else ("aligned",)
+    return " → ".join(number(_found(audit, kind, model, code, other), digits=2) for model in models)
+
+
+def _found(audit: Audit, kind: str, model: str, code: str, other: str) -> Estimate | None:
+    return audit.value(kind=kind, model=model, language=code, other=other)
+
+
+def across_caption() -> str:
+    """Say what the columns hold."""
+    return (
+        "AUROC of probes fitted on one language and scored on another, reference → aligned; no text that is scored, "
+        "nor a translation of it, was fitted on. Cosine of the harm directions (difference of class means) with the "
+        "pivot's, noise taken out; a dash where a direction is not clear of noise. No verdict comes from it."
+    )

@@ -17,6 +17,7 @@ ROOMS = (
     ("files", "hub", "locks"),
     ("corpora",),
     ("models",),
+    ("engines",),
     ("activations",),
     ("behaviour",),
     ("separation",),

@@ -11,13 +11,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from isogloss.activations.shard import ARRAYS, MANIFEST, Shard, adopt, read_array, read_manifest, write_shard
+from isogloss.activations.shard import ARRAYS, MANIFEST, Shard, adopt, read_array, read_manifest, text_key, write_shard
 from isogloss.errors import StoreError
 from isogloss.files import cache_root, saving
 from isogloss.locks import locked
@@ -53,6 +53,10 @@ class Entry:
     def folder(self) -> Path:
         """Where the shards are."""
         return self.root / self.model_sha256 / self.settings_sha256 / self.language
+
+    def of(self, texts: Iterable[str]) -> Entry:
+        """Take the entry of other texts."""
+        return replace(self, texts=tuple(map(text_key, texts)))
 
 
 class Gap(NamedTuple):

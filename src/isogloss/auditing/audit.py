@@ -14,11 +14,14 @@ from isogloss.activations.execution import Execution, check_execution, choose_ex
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
 from isogloss.auditing.measure import measure, versions
-from isogloss.auditing.plan import AuditConfig, make_plan
+from isogloss.auditing.plan import AuditConfig, Plan, make_plan
+from isogloss.auditing.quarantine import quarantine
 from isogloss.auditing.run_folder import finished_run, open_run, record_execution, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
-from isogloss.errors import UsageError
+from isogloss.engines.config import EngineConfig
+from isogloss.engines.engine import Engine, open_engine
+from isogloss.errors import BrokenTextsError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
@@ -33,6 +36,7 @@ def audit(
     runs: Path | str | None = None,
     store: Path | str | None = None,
     device: str | None = None,
+    engine: EngineConfig | None = None,
     reuse: bool = False,
     track: Track = silent,
 ) -> Audit:
@@ -46,6 +50,7 @@ def audit(
         runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
         store: where hidden states are kept and looked for; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
+        engine: where the work is done; None is this process. It changes no number.
         reuse: if the run folder holds the result of this very audit, by the same versions, return that.
         track: progress display.
 
@@ -54,23 +59,24 @@ def audit(
             stays in the store for the next call.
     """
     started = time.time()
-    root = Path(store) if store else default_store()
+    root = (Path(store) if store else default_store()).absolute()  # other machines read and write it too
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
     folder = Path(out) if out else folder_in(Path(runs), plan.identity) if runs else None
     if reuse and folder and (finished := finished_run(folder, plan.identity, versions())):
         return finished
-    with open_run(folder, plan.identity) if folder else nullcontext() as recorded, in_use(root, track):
+    with (
+        open_run(folder, plan.identity) if folder else nullcontext() as recorded,
+        in_use(root, track),
+        open_engine(engine or EngineConfig()) as workers,
+    ):
         computed = 0
         if plan.missing:
-            execution = _settle(recorded, plan.config, device)
+            execution = _settle(recorded, plan.config, device, workers)
             if folder:
                 record_execution(folder, plan.identity, execution)
-            wanted = [plan.activations, plan.chat] if plan.chat else [plan.activations]
-            computed = fill(*wanted, execution=execution, track=track)
-            if plan.likelihoods:
-                computed += fill_bits({"before": plan.likelihoods}, execution=execution, track=track)
+            plan, computed = _fill(plan, execution, workers, root, track)
         read = time.time()
-        result, points = measure(plan, track)
+        result, points = measure(plan, track, workers)
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = {role: one.computed_how() for role, one in plan.activations.items()}
@@ -79,10 +85,33 @@ def audit(
     return result
 
 
-def _settle(recorded: Execution | None, config: AuditConfig, device: str | None) -> Execution:
-    """Go on as the interrupted run in this folder began, or choose by the rule for this machine."""
+def _fill(plan: Plan, execution: Execution, engine: Engine, root: Path, track: Track) -> tuple[Plan, int]:
+    """Compute what is missing; texts that break a model stop it, or leave the plan, as the plan's config says."""
+    computed, go_on = 0, plan.config.quarantine
+    while plan.missing:
+        wanted = [plan.activations, plan.chat] if plan.chat else [plan.activations]
+        try:
+            computed += fill(*wanted, execution=execution, engine=engine, go_on=go_on, track=track)
+            if plan.likelihoods:
+                asked = {"before": plan.likelihoods}
+                computed += fill_bits(asked, execution=execution, engine=engine, go_on=go_on, track=track)
+            break
+        except BrokenTextsError as error:
+            if not go_on:
+                raise
+            plan = quarantine(plan, error.text_ids, root)
+    return plan, computed
+
+
+def _settle(recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine) -> Execution:
+    """Go on as the interrupted run in this folder began, or choose by the rule for the machine that runs models."""
     if recorded is None:
-        return choose_execution(dtype=config.spec.dtype, precision=config.spec.precision, device=device)
+        return engine.call(
+            choose_execution,
+            dtype=config.spec.dtype,
+            precision=config.spec.precision,
+            device=device or engine.device,
+        )
     if device not in {None, recorded.device}:
         raise UsageError(
             "--device",
@@ -90,5 +119,5 @@ def _settle(recorded: Execution | None, config: AuditConfig, device: str | None)
             expected="the same device",
             do="leave it out, or choose another --out",
         )
-    check_execution(recorded)
+    engine.call(check_execution, execution=recorded)
     return recorded

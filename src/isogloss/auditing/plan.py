@@ -44,6 +44,8 @@ class AuditConfig:
         metrics: names from METRICS; the primary metric and auroc are always among them.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
         part: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
+        quarantine: leave out texts for which a model gives no finite numbers, with their twins and translations, in
+            place of an error.
         trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: the language that retention compares with.
@@ -59,6 +61,7 @@ class AuditConfig:
     metrics: tuple[str, ...] = tuple(METRICS)
     primary: Primary = PRIMARY
     part: str = "all"
+    quarantine: bool = False
     trained_texts: str = "refuse"
     per_class: int | None = None
     pivot: str = "en"
@@ -91,7 +94,8 @@ class Plan:
     `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
     `chat` holds the compared roles in chat rendering, if both renderings are asked for;
     `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
-    texts that were left out because an adapter was trained on them.
+    texts that were left out because an adapter was trained on them, `quarantined` those that were because a model gives
+    no finite numbers for them, their twins or translations; `asked_sha256` is the hash of the corpus before that.
     """
 
     config: AuditConfig
@@ -102,6 +106,27 @@ class Plan:
     primary_layer: Layer
     chat: dict[str, Activations] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    asked_sha256: str = ""
+
+    @property
+    def asked(self) -> str:
+        """Hash of the texts that were to be scored, those in quarantine too: what a run is named by."""
+        return self.asked_sha256 or self.corpus.sha256
+
+    def of(self, language: str) -> Plan:
+        """Take the part of one language, which is small enough to be sent."""
+        corpus = replace(self.corpus, frame=self.corpus.part(language), notices=())
+        likelihoods = self.likelihoods
+        return replace(
+            self,
+            corpus=corpus,
+            activations={role: one.on(corpus) for role, one in self.activations.items()},
+            chat={role: one.on(corpus) for role, one in self.chat.items()},
+            likelihoods=likelihoods.on([language]) if likelihoods else None,
+            left_out=(),
+            quarantined=(),
+        )
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -140,6 +165,7 @@ class Plan:
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
+            **({"quarantine": True} if config.quarantine else {}),
             **({"part": config.part} if config.part != "all" else {}),
             **({"trained_texts": config.trained_texts} if config.trained_texts != "refuse" else {}),
             "per_class": config.per_class,
@@ -162,7 +188,7 @@ class Plan:
         """Everything that decides the result."""
         return Identity(
             corpus_name=self.corpus.name,
-            corpus=self.corpus.sha256,
+            corpus=self.asked,
             models={role: self.activations[role].checkpoint.sha256 for role in self.roles},
             config=self.settings,
         )
@@ -199,7 +225,7 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Path 
         corpus=sample,
         metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
         activations=activations,
-        likelihoods=_likelihoods(config, sample, activations, store),
+        likelihoods=likelihoods_of(config, sample, activations, store),
         primary_layer=_primary_layer(config, activations["aligned"], track),
         chat=chat,
         left_out=left_out,
@@ -217,9 +243,10 @@ def _check_pair(activations: dict[str, Activations]) -> None:
         )
 
 
-def _likelihoods(
+def likelihoods_of(
     config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Path | str | None
 ) -> Likelihoods | None:
+    """Find the likelihoods of a few harmless texts under the model before alignment, if they are asked for."""
     if "bits_per_character" not in config.controls:
         return None
     # Text ids are hashes, so the first texts are a random sample.

@@ -1,72 +1,152 @@
-"""Fill the store with likelihoods that it lacks. The only step of this room that loads weights."""
+"""Units of texts -> likelihoods in the store: the only step of this room that loads weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from isogloss.activations.execution import Execution
+from isogloss.activations.execution import Execution, check_execution
 from isogloss.activations.kernels import fast_linears
-from isogloss.activations.store import write
+from isogloss.activations.store import Entry, write
 from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import Likelihoods
-from isogloss.errors import ModelError
-from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import group_by_weights
+from isogloss.engines.engine import LOCAL, Engine
+from isogloss.engines.run import run_units
+from isogloss.engines.work import Done, Job, Unit, Work
+from isogloss.errors import broken_texts
 from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.prompts import Prompts, encode
 from isogloss.progress import Track
 
 
-def compute_missing(found: Mapping[str, Likelihoods], *, execution: Execution, track: Track) -> None:
+@dataclass(frozen=True, kw_only=True)
+class BitsJob(Job):
+    """One model, and how it is loaded and run."""
+
+    max_tokens: int
+    dtype: str
+    quantize: str | None
+    execution: Execution
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitsUnit(Unit):
+    """Texts to score, and the entry that they go to."""
+
+    job: BitsJob
+    entry: Entry
+
+
+def compute_missing(
+    found: Mapping[str, Likelihoods],
+    *,
+    execution: Execution,
+    track: Track,
+    engine: Engine = LOCAL,
+    go_on: bool = False,
+) -> None:
     """Score the missing parts, one base model at a time, and write their shards.
 
+    Args:
+        found: from `locate_bits`.
+        execution: how to run.
+        track: progress display.
+        engine: who does the work.
+        go_on: leave out texts whose likelihood is not finite, and name all of them at the end.
+
     Raises:
-        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`; or a likelihood is not finite.
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
+        BrokenTextsError: a likelihood is not finite.
         StoreError: the likelihoods cannot be written.
     """
-    waiting = {role: one for role, one in found.items() if one.missing}
-    total = sum(len(gap.rows) for one in waiting.values() for code in one.missing for gap in one.gaps(code))
-    groups = group_by_weights({role: one.checkpoint for role, one in waiting.items()})
-    with track("Reading likelihoods", total) as advance:
-        for roles in groups:
-            _compute_group([waiting[role] for role in roles], execution, advance)
+    units: list[BitsUnit] = []
+    for one in found.values():
+        job = BitsJob(
+            checkpoint=one.checkpoint,
+            device=execution.device,
+            go_on=go_on,
+            max_tokens=one.max_tokens,
+            dtype=one.dtype,
+            quantize=one.quantize,
+            execution=execution,
+        )
+        for code in one.missing:
+            part, entry = one.corpus.part(code), one.entries[code]
+            for gap in one.gaps(code):
+                rows = list(gap.rows)
+                unit = BitsUnit(
+                    number=len(units),
+                    job=job,
+                    language=code,
+                    texts=tuple(part["text"][rows]),
+                    text_ids=tuple(part["text_id"][rows]),
+                    entry=replace(entry, texts=tuple(entry.texts[row] for row in rows)),
+                )
+                units.append(unit)
+    run_units(engine, LIKELIHOODS, units, name="Reading likelihoods", track=track)
 
 
-def _compute_group(sharing: Sequence[Likelihoods], execution: Execution, advance: Callable[[int], None]) -> None:
-    """Load the weights that these share; they are freed on return, before the next are loaded."""
-    model = load_model(
-        sharing[0].checkpoint, dtype=sharing[0].dtype, quantize=sharing[0].quantize, device=execution.device
-    )
+def load(job: BitsJob) -> LoadedModel:
+    """Load the base weights of a job, and refuse an LM head that is not understood."""
+    model = load_model(job.checkpoint, dtype=job.dtype, quantize=job.quantize, device=job.device)
     check_head(model)
-    for one in sharing:
-        with use_checkpoint(model, one.checkpoint), fast_linears(model, execution):
-            _compute(one, model, execution, advance)
+    return model
 
 
-def _compute(one: Likelihoods, model: LoadedModel, execution: Execution, advance: Callable[[int], None]) -> None:
-    for code in one.missing:
-        part = one.corpus.part(code)
-        texts, text_ids = part["text"].to_list(), part["text_id"].to_list()
-        prompts = encode(model.tokenizer, texts, max_tokens=one.max_tokens)
-        characters = scored_characters(model.tokenizer, texts, prompts, one.max_tokens)
-        for gap in one.gaps(code):
-            bits = text_bits(model, [prompts.ids[row] for row in gap.rows], execution=execution, advance=advance)
-            _check(bits, str(one.checkpoint.ref), [text_ids[row] for row in gap.rows])
-            write(one.entries[code], gap.rows, {"bits": bits, "characters": characters[list(gap.rows)]})
+@contextmanager
+def prepare(model: LoadedModel, job: BitsJob) -> Iterator[PreTrainedTokenizerBase]:
+    """Keep the linear layers fast during the block, and hand out the tokenizer."""
+    check_execution(job.execution)
+    with fast_linears(model, job.execution):
+        yield model.tokenizer
 
 
-def _check(bits: np.ndarray, model: str, text_ids: Sequence[str]) -> None:
-    if not (broken := np.flatnonzero(~np.isfinite(bits))).size:
-        return
-    raise ModelError(
-        f"likelihoods of texts under {model}",
-        found=f"infinite or undefined ones of {broken.size} of {len(bits)}; the first is text {text_ids[broken[0]]}",
-        expected="finite numbers",
-        do="use --dtype float32, and check that the weights are complete",
-    )
+def no_tokens(unit: BitsUnit) -> tuple[()]:
+    """Nothing is made ahead: the texts are few, and characters are counted with the model's own tokenizer."""
+    del unit
+    return ()
+
+
+def compute_unit(
+    model: LoadedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    unit: BitsUnit,
+    tokens: tuple[()],
+    advance: Callable[[int], None],
+) -> Done:
+    """Score the texts of a unit and write their bits and characters.
+
+    Raises:
+        BrokenTextsError: a likelihood is not finite, and the job does not go on without it.
+        StoreError: they cannot be written.
+    """
+    del tokens
+    job, texts = unit.job, list(unit.texts)
+    prompts = encode(tokenizer, texts, max_tokens=job.max_tokens)
+    characters = scored_characters(tokenizer, texts, prompts, job.max_tokens)
+    execution = replace(job.execution, token_budget=job.execution.token_budget >> unit.halvings)
+    bits = text_bits(model, list(prompts.ids), execution=execution, advance=advance)
+    whole = np.isfinite(bits)
+    broken = None
+    if not whole.all():
+        ids = np.array(unit.text_ids)[~whole].tolist()
+        broken = broken_texts(
+            f"likelihoods of texts under {job.name}",
+            found=f"infinite or undefined ones of {len(ids)} of {len(bits)}; the first is text {ids[0]}",
+            text_ids=ids,
+        )
+        if not job.go_on:
+            raise broken
+    if rows := np.flatnonzero(whole).tolist():
+        write(unit.entry, rows, {"bits": bits[whole], "characters": characters[whole]})
+    return Done(number=unit.number, broken=broken)
+
+
+LIKELIHOODS: Work[BitsUnit] = Work(load=load, prepare=prepare, encode=no_tokens, compute=compute_unit)
 
 
 def scored_characters(

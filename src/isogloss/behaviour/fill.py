@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.store import filling
 from isogloss.behaviour.reading import Likelihoods
+from isogloss.engines.engine import LOCAL, Engine
 from isogloss.progress import Track, silent
 
 
-def fill_bits(found: Mapping[str, Likelihoods], *, execution: Execution | None = None, track: Track = silent) -> int:
+def fill_bits(
+    found: Mapping[str, Likelihoods],
+    *,
+    execution: Execution | None = None,
+    engine: Engine = LOCAL,
+    go_on: bool = False,
+    track: Track = silent,
+) -> int:
     """Compute what the store lacks, and count the (model, language) parts that were computed.
 
     torch is imported, and weights are loaded, only if something is missing.
@@ -18,6 +26,8 @@ def fill_bits(found: Mapping[str, Likelihoods], *, execution: Execution | None =
     Args:
         found: from `locate_bits`.
         execution: how to run forward passes; None is the rule for this machine.
+        engine: who does the work.
+        go_on: see `compute_missing`.
         track: progress display.
 
     Raises:
@@ -33,5 +43,5 @@ def fill_bits(found: Mapping[str, Likelihoods], *, execution: Execution | None =
             from isogloss.behaviour.compute import compute_missing  # noqa: PLC0415 - imports torch
 
             how = execution or choose_execution(dtype=next(iter(found.values())).dtype, precision="exact")
-            compute_missing(found, execution=how, track=track)
+            compute_missing(found, execution=how, track=track, engine=engine, go_on=go_on)
     return n_missing

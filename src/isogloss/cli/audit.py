@@ -11,6 +11,7 @@ import typer
 
 from isogloss.cli.options import console, show
 from isogloss.cli.settings import with_settings
+from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.recipes.settings import Settings
 
@@ -26,6 +27,7 @@ RUNS = Path("runs")
 @with_settings
 def audit(
     given: dict[str, Any],
+    engine: EngineConfig,
     recipe: Annotated[
         str | None, typer.Argument(help="A recipe (TOML) with models, corpora and settings.", show_default=False)
     ] = None,
@@ -49,7 +51,7 @@ def audit(
     With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
     if recipe is not None:
-        _run(recipe, given, out, store=store, device=device, workers=workers, as_json=as_json)
+        _run(recipe, given, out, store=store, device=device, workers=workers, engine=engine, as_json=as_json)
         return
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
@@ -59,7 +61,7 @@ def audit(
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers)
     if len(settings.aligned) > 1:
-        _several(settings, texts, config, out=out, store=store, device=device, as_json=as_json)
+        _several(settings, texts, config, out=out, store=store, device=device, engine=engine, as_json=as_json)
         return
     result = isogloss.audit(
         pair_of(settings),
@@ -69,6 +71,7 @@ def audit(
         runs=None if out else RUNS,
         store=store,
         device=device,
+        engine=engine,
         track=track,
     )
     if as_json:
@@ -87,6 +90,7 @@ def _several(
     out: Path | None,
     store: Path | None,
     device: str | None,
+    engine: EngineConfig,
     as_json: bool,
 ) -> None:
     """Audit several descendants of one reference, a run folder each, and print them side by side."""
@@ -106,6 +110,7 @@ def _several(
         runs=None if out else RUNS,
         store=store,
         device=device,
+        engine=engine,
         track=track,
     )
     if as_json:
@@ -125,6 +130,7 @@ def _run(
     store: Path | None,
     device: str | None,
     workers: int | None,
+    engine: EngineConfig,
     as_json: bool,
 ) -> None:
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
@@ -134,7 +140,7 @@ def _run(
     recipe = read_recipe(name, given)
     outcomes = []
     for one in run_recipe(
-        recipe, runs=out or RUNS / recipe.name, store=store, device=device, workers=workers, track=track
+        recipe, runs=out or RUNS / recipe.name, store=store, device=device, workers=workers, engine=engine, track=track
     ):
         outcomes.append(one)
         typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)

@@ -79,6 +79,7 @@ def config_of(settings: Settings, *, workers: int | None = None) -> AuditConfig:
         spec=replace(spec, layers=settings.layers),
         chat=chat,
         part=settings.part,
+        quarantine=settings.quarantine,
         trained_texts=settings.trained_texts,
         metrics=tuple(METRICS) if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from isogloss.auditing.audit import audit
 from isogloss.corpora.corpus import Corpus
+from isogloss.engines.config import EngineConfig
+from isogloss.engines.engine import open_engine
 from isogloss.errors import IsoglossError
 from isogloss.progress import Track, silent
 from isogloss.recipes.build import config_of, corpus_of, pair_of
@@ -33,6 +35,7 @@ def run_recipe(
     store: Path | str | None = None,
     device: str | None = None,
     workers: int | None = None,
+    engine: EngineConfig | None = None,
     track: Track = silent,
 ) -> Iterator[Outcome]:
     """Run the audits of a recipe, each into a run folder RUNS/<model>/<corpus>-<hash>; finished ones are not repeated.
@@ -45,6 +48,7 @@ def run_recipe(
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
         workers: languages measured side by side; changes no number.
+        engine: as in `audit`; a cluster that is started for it is started once.
         track: progress display.
 
     Yields:
@@ -55,19 +59,28 @@ def run_recipe(
     """
     settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers)) for job in recipe.jobs]
     texts: dict[tuple[object, ...], Corpus] = {}
-    for job, pair, config in settled:
-        here = Path(runs) / job.model
-        try:
-            key = _texts_key(job.settings)
-            if key not in texts:
-                texts[key] = corpus_of(job.settings)
-            found = audit(
-                pair, texts[key], config=config, runs=here, store=store, device=device, reuse=True, track=track
-            )
-        except IsoglossError as error:
-            yield Outcome(job=job, error=error)
-        else:
-            yield Outcome(job=job, folder=found.folder_in(here), audit=found)
+    with open_engine(engine or EngineConfig()):
+        for job, pair, config in settled:
+            here = Path(runs) / job.model
+            try:
+                key = _texts_key(job.settings)
+                if key not in texts:
+                    texts[key] = corpus_of(job.settings)
+                found = audit(
+                    pair,
+                    texts[key],
+                    config=config,
+                    runs=here,
+                    store=store,
+                    device=device,
+                    engine=engine,
+                    reuse=True,
+                    track=track,
+                )
+            except IsoglossError as error:
+                yield Outcome(job=job, error=error)
+            else:
+                yield Outcome(job=job, folder=found.folder_in(here), audit=found)
 
 
 def _texts_key(settings: Settings) -> tuple[object, ...]:

@@ -36,6 +36,10 @@ class Settings:
     conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
     part: str = _setting("all", "Of the corpus: all, or a half as `isogloss tune` splits it, training or held-out.")
     trained_texts: str = _setting("refuse", "Texts that an adapter was trained on: refuse, drop (with twins), allow.")
+    quarantine: bool = _setting(
+        False,  # noqa: FBT003 - the default of a flag
+        "Leave out texts that give no finite numbers, with their twins and translations, in place of an error.",
+    )
     layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
     position: str = _setting(
         "last", "Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."
@@ -65,7 +69,7 @@ class Settings:
 
 
 class Setting(NamedTuple):
-    """One row of SETTINGS; `kind` is str, int, Path or tuple (of texts)."""
+    """One row of SETTINGS; `kind` is str, int, bool, Path or tuple (of texts)."""
 
     name: str
     kind: type
@@ -96,7 +100,7 @@ MODELS = ("pair", "reference", "aligned")
 TEXTS = ("corpus", "column")
 
 #: How a value of each kind is named in messages.
-KINDS = {str: "a text", int: "a whole number", Path: "a path", tuple: "a list of texts"}
+KINDS = {str: "a text", int: "a whole number", bool: "true or false", Path: "a path", tuple: "a list of texts"}
 
 
 def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - of the type of that setting
@@ -121,6 +125,7 @@ def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - o
     fits = {
         str: isinstance(value, str),
         Path: isinstance(value, str),
+        bool: isinstance(value, bool),
         int: isinstance(value, int) and not isinstance(value, bool),
         tuple: isinstance(value, list) and all(isinstance(item, str) for item in value),
     }

@@ -53,7 +53,12 @@ def ray_engine(config: EngineConfig) -> Iterator[RayEngine]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a local cluster shall not report to anybody
     try:
-        ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=config.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **({} if config.address or "RAY_ADDRESS" in os.environ else {"include_dashboard": False}),
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"--address {config.address or os.environ.get('RAY_ADDRESS', '')}",

@@ -16,6 +16,7 @@ from isogloss.results import Audit
 PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "shuffles")
 #: Those that are recorded only where they were chosen.
 RARE = ("part", "trained_texts")
+FLAGS = ("quarantine",)
 LISTS = ("metrics", "match", "controls")
 #: The command line takes no fewer.
 MIN_SHUFFLES = 100
@@ -30,7 +31,10 @@ def command(audit: Audit) -> str:
     words, remarks = ["isogloss", "audit"], list[str]()
     for part in (_models(audit, remarks), _corpus(audit, remarks), _settings(audit, remarks)):
         for option, value in part:
-            words += [f"{option}={value}"] if value.startswith("-") else [option, value]
+            if value is None:
+                words.append(option)
+            else:
+                words += [f"{option}={value}"] if value.startswith("-") else [option, value]
     return "\n".join([*(f"# {visible(remark)}" for remark in dict.fromkeys(remarks)), shlex.join(words)])
 
 
@@ -86,7 +90,7 @@ def _has_suffix(part: str) -> bool:
     return part.lower().endswith(SUFFIXES)
 
 
-def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
+def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | None]]:
     config = audit.config
     yield "--layers", ",".join(_layer(name) for name in config["layers"])
     yield from _reading(config, remarks)
@@ -96,6 +100,7 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         elif config.get(name) is not None:
             yield f"--{_option(name)}", str(config[name])
     yield from ((f"--{_option(name)}", str(config[name])) for name in RARE if name in config)
+    yield from ((f"--{name}", None) for name in FLAGS if config.get(name))
     for name in LISTS:
         chosen = config.get(name)
         if chosen is None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -50,11 +59,36 @@ STYLES = {
 }
 
 
+class _SpeedColumn(ProgressColumn):
+    """Steps a second, of late, or of all of them once they are done."""
+
+    def render(self, task: Task) -> Text:
+        """Write the speed of a task, or nothing while there is none."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.3g}/s" if speed else "")
+
+
+@functools.cache
+def _stderr() -> Console:
+    """One console for all displays: those inside each other share its lines."""
+    return Console(stderr=True)
+
+
 @contextmanager
 def track(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with the time left on stderr (a `Track`)."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    """Show a progress bar with speed and time left on stderr, or without any steps a line (a `Track`)."""
+    console = _stderr()
+    if not total:
+        console.print(Text(description, style="yellow"))
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _SpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=total)
         yield lambda steps: progress.advance(task, steps)

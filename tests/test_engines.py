@@ -23,7 +23,8 @@ from isogloss.activations.units import sample_texts, units_of
 from isogloss.engines.engine import LOCAL, open_engine
 from isogloss.engines.here import checkpoint_here, pinned
 from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
-from isogloss.engines.worker import MOST_HALVINGS, Worker
+from isogloss.engines.work import MOST_HALVINGS
+from isogloss.engines.worker import Worker
 from isogloss.errors import BrokenTextsError, ModelError, UsageError
 from isogloss.models.fetch import fetch
 from isogloss.progress import silent

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from isogloss.engines.work import Job
-from isogloss.errors import IsoglossError, ModelError
+from isogloss.engines.work import Job, on_node
+from isogloss.errors import ModelError
 from isogloss.files import cache_root
 from isogloss.locks import locked
 from isogloss.models.fetch import Checkpoint, fetch
@@ -76,9 +75,3 @@ def pinned(checkpoint: Checkpoint) -> ModelRef:
     elif adapter and Path(adapter).exists():
         adapter = str(Path(adapter).absolute())
     return replace(ref, base=base, revision=checkpoint.revision or ref.revision, adapter=adapter)
-
-
-def on_node(error: IsoglossError) -> IsoglossError:
-    """Name the node in an error."""
-    what = f"{error.what}, on node {platform.node()}"
-    return type(error)(what, found=error.found, expected=error.expected, do=error.do)

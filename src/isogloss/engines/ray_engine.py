@@ -20,10 +20,8 @@ from ray import exceptions
 from threadpoolctl import threadpool_limits
 
 from isogloss.engines.config import EngineConfig
-from isogloss.engines.here import job_here, on_node
 from isogloss.engines.schedule import MOST_LOSSES, WorkerLostError, schedule
-from isogloss.engines.work import Advance, Done, Job, UnitT, Work, by_weights
-from isogloss.engines.worker import MOST_HALVINGS, Worker, smaller
+from isogloss.engines.work import MOST_HALVINGS, Advance, Done, Job, UnitT, Work, by_weights, on_node, smaller
 from isogloss.errors import IsoglossError, ModelError, UsageError
 from isogloss.models.fetch import Checkpoint
 
@@ -239,15 +237,19 @@ class _Actor:
     """A worker in a process of its own; errors for users go back as values, as Ray would wrap them."""
 
     def __init__(self, threads: int) -> None:
-        import torch  # noqa: PLC0415 - in the actor's process
+        import torch  # noqa: PLC0415 - tasks of statistics, which import this file, need none
+
+        from isogloss.engines.here import job_here  # noqa: PLC0415
+        from isogloss.engines.worker import Worker  # noqa: PLC0415
 
         torch.set_num_threads(threads)
         self._worker = Worker()
         self._found: dict[Checkpoint, Checkpoint] = {}
+        self._here = job_here
 
     def start(self, work: Work[Any], job: Job) -> IsoglossError | None:
         try:
-            here = job_here(job, self._found)
+            here = self._here(job, self._found)
         except IsoglossError as error:
             return error
         try:
@@ -258,7 +260,7 @@ class _Actor:
 
     def run(self, work: Work[UnitT], unit: UnitT) -> Done | IsoglossError:
         try:
-            return self._worker.run(work, replace(unit, job=job_here(unit.job, self._found)))
+            return self._worker.run(work, replace(unit, job=self._here(unit.job, self._found)))
         except IsoglossError as error:
             return error
 

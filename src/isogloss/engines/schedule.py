@@ -15,6 +15,9 @@ IN_HAND = 2
 #: How often a unit, or the start of a model's workers, may be lost before the run stops.
 MOST_LOSSES = 3
 
+#: A model that has workers gets another only if more units than this wait for each of them: loading costs time too.
+REST = 1
+
 UnitT = TypeVar("UnitT")
 WorkerT = TypeVar("WorkerT", bound=Hashable)
 
@@ -141,7 +144,7 @@ class _Loop(Generic[UnitT, WorkerT]):
         wanting = [
             group
             for group, units in self._waiting.items()
-            if len(units) > unbusy[group] and (self._most is None or hired[group] < self._most)
+            if len(units) > unbusy[group] + REST * hired[group] and (self._most is None or hired[group] < self._most)
         ]
         return max(wanting, key=lambda group: len(self._waiting[group]) / (hired[group] + 1), default=None)
 

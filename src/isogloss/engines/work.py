@@ -6,15 +6,19 @@ equal files, whoever works on them and in whatever order.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from isogloss.errors import BrokenTextsError
+from isogloss.errors import BrokenTextsError, IsoglossError, ModelError
 from isogloss.models.fetch import Checkpoint, group_by_weights
 from isogloss.models.pairs import RANDOM
+
+#: Most halvings of a unit's batches: from 1,024 tokens down to 16, and from 16,384 down to 256.
+MOST_HALVINGS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +125,25 @@ def by_weights(units: Sequence[UnitT]) -> list[list[UnitT]]:
     for unit in units:
         of_model[unit.job.checkpoint.sha256].append(unit)
     return [[unit for key in group for unit in of_model[key]] for group in group_by_weights(jobs)]
+
+
+def smaller(unit: UnitT) -> UnitT:
+    """Halve the batches of a unit.
+
+    Raises:
+        ModelError: they are as small as they get.
+    """
+    if unit.halvings == MOST_HALVINGS:
+        raise ModelError(
+            unit.name,
+            found=f"no memory, even for batches of 1/{2**MOST_HALVINGS} of the usual size",
+            expected="memory for a batch beside the weights",
+            do="use --max-tokens, a smaller --dtype, or more memory for each worker",
+        )
+    return replace(unit, halvings=unit.halvings + 1)
+
+
+def on_node(error: IsoglossError) -> IsoglossError:
+    """Name the node in an error."""
+    what = f"{error.what}, on node {platform.node()}"
+    return type(error)(what, found=error.found, expected=error.expected, do=error.do)

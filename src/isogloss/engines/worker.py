@@ -11,12 +11,9 @@ from typing import Any, Self
 
 import torch
 
-from isogloss.engines.work import Done, Job, UnitT, Work
-from isogloss.errors import ModelError
+from isogloss.engines.work import Done, Job, UnitT, Work, smaller
 from isogloss.models.adapters import merges, use_checkpoint
 
-#: Most halvings of a unit's batches: from 1,024 tokens down to 16, and from 16,384 down to 256.
-MOST_HALVINGS = 6
 #: What torch says on a CPU, where an allocation that fails has no class of its own.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
 
@@ -125,19 +122,3 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(words in str(error) for words in NO_MEMORY)
-
-
-def smaller(unit: UnitT) -> UnitT:
-    """Halve the batches of a unit.
-
-    Raises:
-        ModelError: they are as small as they get.
-    """
-    if unit.halvings == MOST_HALVINGS:
-        raise ModelError(
-            unit.name,
-            found=f"no memory, even for batches of 1/{2**MOST_HALVINGS} of the usual size",
-            expected="memory for a batch beside the weights",
-            do="use --max-tokens, a smaller --dtype, or more memory for each worker",
-        )
-    return replace(unit, halvings=unit.halvings + 1)

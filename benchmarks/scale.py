@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "hi")
 # One side: a child process
 
 
-def corpus_of(folder: Path, texts: int, languages: int):
+def corpus_of(folder: Path, texts: int, languages: int) -> Any:
     from isogloss.corpora.load import load_corpus
 
     rng = np.random.default_rng(0)
@@ -87,7 +87,7 @@ class _Timed:
     def __init__(self, engine: Any, seconds: list[float]) -> None:
         self.engine, self.seconds = engine, seconds
 
-    def run(self, *args: Any, **how: Any):
+    def run(self, *args: Any, **how: Any) -> Iterator[Any]:
         for done in self.engine.run(*args, **how):
             self.seconds.append(done.seconds)
             yield done
@@ -186,6 +186,7 @@ class Sleepers:
             self.done.put(order[1])
 
     def wait(self, tickets: Sequence[Hashable]) -> Sequence[Hashable]:
+        del tickets
         return [self.done.get()]
 
     def result(self, ticket: Hashable) -> Any:
@@ -249,26 +250,22 @@ def main() -> None:
         local, one = child("extract", 0, asked.texts), child("extract", 1, asked.texts)
         recorded = recorded or one["units"]
         ratio = one["seconds"] / local["seconds"]
-        print(
-            f"overhead: local {local['seconds']:.1f} s, Ray {one['seconds']:.1f} s: {ratio:.3f} (at most {MOST_OVERHEAD})"
-        )
+        print(f"overhead: local {local['seconds']:.1f} s, Ray {one['seconds']:.1f} s: {ratio:.3f}, <= {MOST_OVERHEAD}")
     if "scaling" in asked.what:
         one = one or child("extract", 1, asked.texts)
         two = child("extract", 2, asked.texts)
         ratio = one["seconds"] / two["seconds"]
-        print(f"scaling: {one['seconds']:.1f} s, {two['seconds']:.1f} s: {ratio:.2f} times (at least {LEAST_SCALING})")
+        print(f"scaling: {one['seconds']:.1f} s, {two['seconds']:.1f} s: {ratio:.2f} times >= {LEAST_SCALING}")
     if "simulate" in asked.what:
         found = simulate(recorded or np.random.default_rng(0).lognormal(np.log(12), 0.4, 200).tolist())
         print(
-            f"{WORKERS} workers: utilisation {found['utilisation']:.3f}, {found['of which reading']:.3f} without loading "
-            f"({found['loads']} loads), {found['wall']:.0f} s (at least {LEAST_UTILISATION})"
+            f"{WORKERS} workers: {found['wall']:.0f} s, utilisation {found['utilisation']:.3f} >= {LEAST_UTILISATION}; "
+            f"{found['of which reading']:.3f} without {found['loads']} loads"
         )
     if "memory" in asked.what:
         few, many = (child("measured", texts) for texts in asked.memory_texts)
         for name in ("driver", "statistics"):
-            print(
-                f"peak of {name}: {few[name]:.0f} MB, {many[name]:.0f} MB: {many[name] / few[name]:.3f} (at most {FLAT})"
-            )
+            print(f"peak of {name}: {few[name]:.0f} MB, {many[name]:.0f} MB: {many[name] / few[name]:.3f}, <= {FLAT}")
 
 
 if __name__ == "__main__":

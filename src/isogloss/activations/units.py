@@ -98,8 +98,9 @@ def units_of(
     sample = sample_texts(corpus.part(corpus.languages[0])["text"].to_list())
     tasks = list(waiting.values())
     units: list[StatesUnit] = []
+    # Models that lack the same texts share them.
+    texts: dict[tuple[str, tuple[int, ...]], tuple[tuple[str, ...], tuple[str, ...]]] = {}
     for alike in (tasks[i] for group in group_by_weights(dict(enumerate(_checkpoints(tasks)))) for i in group):
-        cuts = _cuts(alike)
         one = alike[0]
         job = StatesJob(
             checkpoint=one.checkpoint,
@@ -112,7 +113,12 @@ def units_of(
             everything=_union((asker.spec.position, asker.layers) for asker in alike),
             sample=sample,
         )
-        units += [_unit(len(units) + i, job, cut) for i, cut in enumerate(cuts)]
+        for cut in _cuts(alike):
+            where = cut.language, cut.rows
+            if where not in texts:
+                part = one.corpus.part(cut.language)[list(cut.rows)]
+                texts[where] = tuple(part["text"]), tuple(part["text_id"])
+            units.append(_unit(len(units), job, cut, *texts[where]))
     return units
 
 
@@ -146,8 +152,7 @@ def _cuts(alike: Sequence[Activations]) -> list[_Cut]:
     return [_Cut(code, rows, tuple(lacking)) for (code, rows), lacking in found.items()]
 
 
-def _unit(number: int, job: StatesJob, cut: _Cut) -> StatesUnit:
-    part = cut.lacking[0][0].corpus.part(cut.language)[list(cut.rows)]
+def _unit(number: int, job: StatesJob, cut: _Cut, texts: tuple[str, ...], text_ids: tuple[str, ...]) -> StatesUnit:
     outputs = []
     for asker, names in cut.lacking:
         entry = asker.entries[cut.language]
@@ -163,8 +168,8 @@ def _unit(number: int, job: StatesJob, cut: _Cut) -> StatesUnit:
         number=number,
         job=job,
         language=cut.language,
-        texts=tuple(part["text"]),
-        text_ids=tuple(part["text_id"]),
+        texts=texts,
+        text_ids=text_ids,
         outputs=tuple(outputs),
     )
 

@@ -88,7 +88,7 @@ class RayEngine:
         task = ray.remote(_call).options(
             name=f"isogloss: {function.__name__}", num_cpus=share.cpus, num_gpus=share.gpus
         )
-        found: DoneT = _value(ray.get(task.remote(function, arguments)))
+        found: DoneT = _value(_get(task.remote(function, arguments), function.__name__))
         return found
 
     def run(
@@ -290,7 +290,7 @@ def _get(ticket: Any, what: str) -> Any:  # noqa: ANN401
     try:
         return ray.get(ticket)
     except LOST as error:
-        raise _given_up(f"statistics ({what})", _loss(error), MOST_LOSSES + 1) from error
+        raise _given_up(f"the task {what}", _loss(error), MOST_LOSSES + 1) from error
 
 
 def _loss(error: Exception) -> WorkerLostError:

@@ -1,7 +1,6 @@
 """Engines without Ray: the order of work on many workers, short memory, other machines, texts that break a model."""
 
 import heapq
-import json
 import pickle
 import sys
 from dataclasses import replace
@@ -27,7 +26,8 @@ from isogloss.engines.work import MOST_HALVINGS
 from isogloss.engines.worker import Worker
 from isogloss.errors import BrokenTextsError, ModelError, UsageError
 from isogloss.models.fetch import fetch
-from isogloss.progress import silent
+from isogloss.progress import silent, tell
+from isogloss.report.terminal import track
 from planted import load
 from running import OURS
 
@@ -341,7 +341,7 @@ def test_a_text_that_breaks_a_model_stops_the_run_and_is_named(pair, corpus, tmp
 def test_quarantine_leaves_whole_pairs_out_of_both_models_and_says_so(pair, corpus, tmp_path, monkeypatch):
     poison(monkeypatch, ["de 3 bad", "en 7 good"])
     config = replace(FAST, quarantine=True)
-    found = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu", out=tmp_path / "out")
+    found = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu")
     frame = corpus.frame
     pairs = frame.filter(frame["text"].str.contains("de 3 |en 7 "))
     assert found.corpus["quarantined"] == sorted(pairs["text_id"])
@@ -363,9 +363,33 @@ def test_quarantine_leaves_whole_pairs_out_of_both_models_and_says_so(pair, corp
     assert found.rows == fewer.rows
     # Once more: only the broken texts are tried again, and the run is the same one.
     poison(monkeypatch, ["de 3 bad", "en 7 good"])
-    again = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu", out=tmp_path / "out")
+    again = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu")
     assert again == found
-    assert json.loads((tmp_path / "out" / "audit.json").read_text())["config"]["quarantine"] is True
+    assert found.config["quarantine"] is True
+
+
+# What is shown
+
+
+def test_displays_inside_each_other_end_in_any_order(capsys):
+    with track("all", 5) as everything:
+        first, second = track("base, de", 2), track("base, en", 3)
+        some, others = first.__enter__(), second.__enter__()
+        for advance in (everything, some, some, others):
+            advance(1)
+        others(-1)
+        first.__exit__(None, None, None)
+        tell(track, "Worker lost at [base], de")
+        others(3)
+        second.__exit__(None, None, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("base, de: 2 of 2")
+    assert lines[1] == "Worker lost at [base], de"
+    assert lines[2].startswith("base, en: 3 of 3")
+    assert lines[3].startswith("all ")
+    with track("next", 1) as advance:
+        advance(1)
+    assert "next" in capsys.readouterr().err
 
 
 # Engines and other machines

@@ -62,7 +62,7 @@ class _Progress:
             self._close(place)
 
     def _close(self, place: tuple[str, str]) -> None:
-        if place in self._shown and self._shown[place][0]:
+        if place in self._shown:
             self._shown.pop(place)[0].__exit__(None, None, None)
 
 

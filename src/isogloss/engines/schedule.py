@@ -15,7 +15,7 @@ IN_HAND = 2
 #: How often a unit, or the start of a model's workers, may be lost before the run stops.
 MOST_LOSSES = 3
 
-#: A model that has workers gets another only if more units than this wait for each of them: loading costs time too.
+#: A model that has workers at work gets another only if more units than this wait for each: loading takes time too.
 REST = 1
 
 UnitT = TypeVar("UnitT")
@@ -140,11 +140,12 @@ class _Loop(Generic[UnitT, WorkerT]):
 
     def _neediest(self) -> str | None:
         hired = Counter(hands.group for hands in self.workers.values())
+        ready = Counter(hands.group for hands in self.workers.values() if hands.starting is None)
         unbusy = Counter(hands.group for hands in self.workers.values() if not hands.units)
         wanting = [
             group
             for group, units in self._waiting.items()
-            if len(units) > unbusy[group] + REST * hired[group] and (self._most is None or hired[group] < self._most)
+            if len(units) > unbusy[group] + REST * ready[group] and (self._most is None or hired[group] < self._most)
         ]
         return max(wanting, key=lambda group: len(self._waiting[group]) / (hired[group] + 1), default=None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -68,30 +70,63 @@ class _SpeedColumn(ProgressColumn):
         return Text(f"{speed:.3g}/s" if speed else "")
 
 
+@dataclass(kw_only=True)
+class _Board:
+    """All displays that are open, as bars of one: they may end in any order."""
+
+    progress: Progress | None = None
+    open: int = 0
+
+
 @functools.cache
-def _stderr() -> Console:
-    """One console for all displays: those inside each other share its lines."""
-    return Console(stderr=True)
+def _board() -> _Board:
+    return _Board()
 
 
 @contextmanager
 def track(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with speed and time left on stderr, or without any steps a line (a `Track`)."""
-    console = _stderr()
+    """Show a progress bar with speed and time left on stderr, or without any steps a line (a `Track`).
+
+    A bar inside another becomes a line when it ends.
+    """
+    board = _board()
     if not total:
+        console = board.progress.console if board.progress else Console(stderr=True)
         console.print(Text(description, style="yellow"))
         yield lambda _: None
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _SpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(description, total=total)
+    if board.progress is None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _SpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        board.progress = Progress(*columns, console=Console(stderr=True))
+        board.progress.start()
+    progress, task = board.progress, board.progress.add_task(description, total=total)
+    board.open += 1
+    try:
         yield lambda steps: progress.advance(task, steps)
+    finally:
+        board.open -= 1
+        if board.open:
+            _to_line(progress, task)
+        else:
+            board.progress = None
+            progress.stop()
+
+
+def _to_line(progress: Progress, number: TaskID) -> None:
+    """Take a bar away and leave what it came to."""
+    task = next(one for one in progress.tasks if one.id == number)
+    progress.remove_task(number)
+    speed = task.finished_speed or task.speed
+    at = f", {speed:.3g}/s" if speed else ""
+    progress.console.print(
+        Text(f"{task.description}: {int(task.completed)} of {int(task.total or 0)}{at}", style="dim")
+    )
 
 
 def print_audit(audit: Audit, console: Console) -> None:

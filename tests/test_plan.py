@@ -70,6 +70,11 @@ def test_the_plan_as_json_adds_up(offline, command):
     assert found["download"] == sum(one["facts"]["download"] for one in found["models"])
     assert found["flops"] == pytest.approx(sum(one["flops"] for one in found["audits"]))
     assert found["seconds"] == pytest.approx(found["flops"] / 5e13)
+    code, out, _ = command("plan", "verma2025", "--json", "--flops", "5e13", "--tokens-per-text", 100, "--gpus", 64)
+    many = json.loads(out)
+    # 5,000 texts a language are 10 shards: 9 languages and 3 models are 270 units, 5 rounds on 64 GPUs.
+    assert found["audits"][0]["units"] == 270
+    assert found["seconds"] / 64 < many["seconds"] < found["seconds"] / 40
     assert not found["lower_bound"]
     assert [one["texts"] for one in found["texts"]] == [45000, 7200]
     passes = {(one["model"], one["corpus"]): one["passes"] for one in found["audits"]}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from isogloss.auditing import audit as audit_module
 from isogloss.auditing.config import AuditConfig
 from isogloss.cli import app
 from isogloss.cli.settings import _option
+from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.models.pairs import MODEL_PAIRS
 from isogloss.recipes.build import config_of, pair_of
@@ -20,7 +22,9 @@ from isogloss.recipes.settings import SETTINGS, Settings, read_value
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Options that say where and how to run, not what: no keys of a recipe.
-MACHINE = {"keep", "runs", "recipe", "out", "store", "device", "workers", "as_json"}
+MACHINE = {"keep", "runs", "recipe", "out", "store", "device", "workers", "as_json"} | {
+    one.name for one in fields(EngineConfig)
+}
 
 
 @pytest.fixture
@@ -47,6 +51,14 @@ def test_the_command_line_and_the_table_agree():
         as_text = ",".join(default) if isinstance(default, list) else default
         expected = ",".join(row.default) if isinstance(row.default, tuple) else row.default
         assert (as_text or None) == (expected or None)
+
+
+def test_the_options_of_the_engine_are_those_of_its_table():
+    found = options("audit")
+    for one in fields(EngineConfig):
+        assert found[one.name].opts == [f"--{one.name.replace('_', '-')}"]
+        assert (found[one.name].help, found[one.name].default) == (one.metadata["about"], one.default)
+    assert "engine" not in options("plan")
 
 
 def test_the_comparison_would_notice_an_option_of_its_own(monkeypatch):

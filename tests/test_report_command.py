@@ -42,6 +42,12 @@ def with_settings(audit, **config):
     return replace(audit, config=audit.config | config)
 
 
+def test_a_flag_that_was_given_is_given_again():
+    audit = small_audit()
+    assert not parsed(command(audit))["quarantine"]
+    assert parsed(command(with_settings(audit, quarantine=True)))["quarantine"]
+
+
 def run(monkeypatch, folder, *arguments):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["isogloss", *map(str, arguments)])

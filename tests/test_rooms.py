@@ -17,6 +17,7 @@ ROOMS = (
     ("files", "hub", "leases", "locks", "places"),
     ("corpora",),
     ("models",),
+    ("engines",),
     ("activations",),
     ("behaviour",),
     ("separation",),
@@ -91,6 +92,15 @@ def test_the_order_would_notice_a_fault(room, line):
     assert faults(room, line)
 
 
+def imports_ray(source):
+    return any(name.split(".")[0] == "ray" for name in imports(source))
+
+
+def test_one_file_knows_ray():
+    assert [path.name for path, _ in files() if imports_ray(path.read_text("utf-8"))] == ["ray_engine.py"]
+    assert imports_ray("def f():\n    from ray.util import x")
+
+
 def test_files_and_functions_stay_small():
     for path, _ in files():
         text = path.read_text("utf-8")
@@ -108,7 +118,7 @@ def test_nothing_slow_is_imported_before_it_is_needed(arguments):
         [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True
     )
     loaded = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
-    assert not loaded & {"torch", "transformers", "peft", "datasets"}
+    assert not loaded & {"torch", "transformers", "peft", "datasets", "ray"}
 
 
 def test_the_public_names_exist():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isogloss.corpora.languages import LANGUAGES as LANGUAGES
     from isogloss.corpora.load import load_corpus as load_corpus
     from isogloss.corpora.sources import CORPORA as CORPORA
+    from isogloss.engines.config import EngineConfig as EngineConfig
     from isogloss.errors import IsoglossError as IsoglossError
     from isogloss.gating.judge import gate as gate
     from isogloss.gating.rules import read_rules as read_rules
@@ -45,6 +46,7 @@ _HOMES = {
     "Audit": "isogloss.results",
     "CORPORA": "isogloss.corpora.sources",
     "Corpus": "isogloss.corpora.corpus",
+    "EngineConfig": "isogloss.engines.config",
     "ExtractSpec": "isogloss.activations.spec",
     "GuardConfig": "isogloss.tuning.guards",
     "IsoglossError": "isogloss.errors",

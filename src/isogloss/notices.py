@@ -13,6 +13,7 @@ NOTICES: dict[str, str] = {
     "C006": "corpus comes without a licence statement",
     "C007": "some texts have no twin, so pairs were not used and all texts count as single",
     "C008": "texts that an adapter of the pair was trained on were left out, with their twins and translations",
+    "C009": "texts for which a model gives no finite numbers were left out, with their twins and translations",
     "M001": "texts longer than the token limit were cut",
     "M002": "the pair has no public reference model, so there is no gain",
     "M003": "the adapter was trained on other weights of the same shape than those it is used on",

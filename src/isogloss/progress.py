@@ -11,8 +11,17 @@ class Track(Protocol):
     """Opens a progress display and yields a function that advances it by a number of steps."""
 
     def __call__(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Start showing `description`, which will take `total` steps."""
+        """Start showing `description`, which will take `total` steps; with none it is a line that stays.
+
+        Displays may be opened inside each other, and steps taken back (a negative number) where work is repeated.
+        """
         ...
+
+
+def tell(track: Track, line: str) -> None:
+    """Show a line that stays."""
+    with track(line, 0):
+        pass
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +117,11 @@ class Activations:
             StoreError: a file of the store is missing or broken.
         """
         return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
+
+    def on(self, corpus: Corpus) -> Activations:
+        """Take those of some of the texts."""
+        entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
+        return replace(self, corpus=corpus, entries=entries)
 
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""

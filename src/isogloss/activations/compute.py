@@ -1,165 +1,138 @@
-"""Fill the store with hidden states that it lacks. The only step of an audit that loads weights."""
+"""Units of texts -> hidden states in the store: the pure work that every engine maps, and that loads weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from isogloss.activations.activations import Activations
-from isogloss.activations.batching import Plan
 from isogloss.activations.drift import sample_rows, settle
-from isogloss.activations.execution import Execution
-from isogloss.activations.extract import Wanted, check_states, hidden_states, plan_rows
+from isogloss.activations.execution import Execution, check_execution
+from isogloss.activations.extract import broken_rows, check_states, hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import Layer, Position
 from isogloss.activations.store import write
-from isogloss.activations.tokens import Tokens, check_context, start_encoding
-from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import group_by_weights
+from isogloss.activations.tokens import check_context, encode_texts, tokenizer_fingerprint
+from isogloss.activations.units import StatesJob, StatesUnit, units_of, wanted_of
+from isogloss.engines.engine import LOCAL, Engine
+from isogloss.engines.run import run_units
+from isogloss.engines.work import Done, Work
+from isogloss.errors import BrokenTextsError
 from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.prompts import Prompts
 from isogloss.progress import Track
 
 
-class Pass(NamedTuple):
-    """Texts of a language that a model is run on once, and who lacks which arrays of them."""
-
-    language: str
-    rows: tuple[int, ...]
-    lacking: tuple[tuple[Activations, tuple[str, ...]], ...]
-
-
-class Task(NamedTuple):
-    """What one model is to be run on under the same prompts; `one` stands for all that it is run for."""
-
-    one: Activations
-    passes: tuple[Pass, ...]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Work:
-    """What the models of an audit have in common: tokens and batches are made once for all of them."""
+class Ready:
+    """How a model is run after it was checked, and what its shards say of that."""
 
-    tokens: Tokens
     execution: Execution
-    advance: Callable[[int], None]
-    plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
-
-    def plan(self, prompts: Prompts, rows: tuple[int, ...], wanted: Wanted) -> Plan:
-        """Plan the batches of some texts of a language."""
-        key = id(prompts), rows, tuple(wanted)
-        if key not in self.plans:
-            self.plans[key] = plan_rows(
-                [prompts.ids[i] for i in rows],
-                self.execution,
-                wanted.keys(),
-                text_ends=[prompts.text_ends[i] for i in rows],
-            )
-        return self.plans[key]
+    about: Mapping[str, Any]
 
 
-def compute_missing(founds: Sequence[Mapping[str, Activations]], *, execution: Execution, track: Track) -> None:
-    """Run the missing parts forward, one base model at a time, and write their shards.
+def compute_missing(
+    founds: Sequence[Mapping[str, Activations]],
+    *,
+    execution: Execution,
+    track: Track,
+    engine: Engine = LOCAL,
+    go_on: bool = False,
+) -> None:
+    """Run the missing parts forward and write their shards.
 
-    Models that share their base weights are loaded once, and their adapters switched; positions and layers that are
-    read under the same prompts share their forward passes. Tokens are computed once where the models' tokenizers agree;
-    in chat rendering they must.
+    Models that share their base weights are loaded as one, and their adapters switched; positions and layers that are
+    read under the same prompts share their forward passes. Tokens are computed once where models share a tokenizer; in
+    chat rendering their tokenizers must agree.
 
     Args:
         founds: from `locate`, of the same models and texts under one spec or several that differ in rendering,
             position and layers only.
         execution: how to run.
         track: progress display.
+        engine: who does the work.
+        go_on: leave out texts that give no finite states, and name all of them at the end.
 
     Raises:
         ModelError: see `load_model`, `use_checkpoint` and `encode`; or the tokenizers disagree in chat rendering; or a
-            text is longer than a model's context; or a hidden state is not finite, or is all zeros.
+            text is longer than a model's context.
+        BrokenTextsError: a hidden state is not finite, or is all zeros.
         StoreError: the states cannot be written.
     """
-    waiting: dict[tuple[object, ...], list[Activations]] = {}
-    for one in (one for found in founds for one in found.values() if one.missing):
-        waiting.setdefault((one.checkpoint.sha256, one.spec.prompts), []).append(one)
-    tasks = [Task(alike[0], _passes(alike)) for alike in waiting.values()]
-    passes = [found for task in tasks for found in task.passes]
-    # The sample that checks a model is of the corpus's first language, whatever is missing.
-    first = founds[0]["aligned"].corpus.languages[0]
-    with ThreadPoolExecutor(1) as pool:
-        tokens = start_encoding(founds, dict.fromkeys([first, *(one.language for one in passes)]), pool, track)
-        with track("Reading hidden states", sum(len(one.rows) for one in passes)) as advance:
-            work = Work(tokens=tokens, execution=execution, advance=advance)
-            try:
-                for sharing in group_by_weights({number: task.one.checkpoint for number, task in enumerate(tasks)}):
-                    _compute_group([tasks[number] for number in sharing], work)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+    units = units_of(founds, execution, go_on=go_on)
+    run_units(engine, EXTRACTION, units, name="Reading hidden states", track=track)
 
 
-def _passes(alike: Sequence[Activations]) -> tuple[Pass, ...]:
-    """Put together what the same model lacks of the same texts under the same prompts."""
-    found: dict[tuple[str, tuple[int, ...]], list[tuple[Activations, tuple[str, ...]]]] = {}
-    for one in alike:
-        for code in one.missing:
-            for gap in one.gaps(code):
-                found.setdefault((code, gap.rows), []).append((one, gap.names))
-    return tuple(Pass(code, rows, tuple(lacking)) for (code, rows), lacking in found.items())
+def load(job: StatesJob) -> LoadedModel:
+    """Load the base weights of a job."""
+    return load_model(job.checkpoint, dtype=job.spec.dtype, quantize=job.spec.quantize, device=job.device)
 
 
-def _union(wanted: Iterable[tuple[Activations, Sequence[Layer]]]) -> dict[Position, tuple[Layer, ...]]:
-    found: dict[Position, tuple[Layer, ...]] = {}
-    for one, layers in wanted:
-        found[one.spec.position] = tuple(dict.fromkeys((*found.get(one.spec.position, ()), *layers)))
-    return found
+@contextmanager
+def prepare(model: LoadedModel, job: StatesJob) -> Iterator[Ready]:
+    """Check that a model gives its own numbers as it will be run, and keep it so during the block.
 
-
-def _compute_group(sharing: Sequence[Task], work: Work) -> None:
-    """Load the weights that these share; they are freed on return, before the next are loaded."""
-    first = sharing[0].one
-    model = load_model(
-        first.checkpoint, dtype=first.spec.dtype, quantize=first.spec.quantize, device=work.execution.device
-    )
-    for task in sharing:
-        with use_checkpoint(model, task.one.checkpoint):
-            _compute(task, model, work)
-
-
-def _compute(task: Task, model: LoadedModel, work: Work) -> None:
-    one, spec, name = task.one, task.one.spec, str(task.one.checkpoint.ref)
-    sample = sample_rows(work.tokens.of(one, one.corpus.languages[0]))
-    everything = _union((asker, asker.layers) for found in task.passes for asker, _ in found.lacking)
-    execution, drift = settle(model, sample, everything, execution=work.execution, spec=spec)
+    Raises:
+        UsageError: this machine cannot run it so.
+    """
+    check_execution(job.execution)
+    sample = sample_rows(encode_texts(job, job.sample, "sample"))
+    execution, drift = settle(model, sample, job.everything, execution=job.execution, spec=job.spec)
     about = {
-        "execution": asdict(execution) | {"threads": torch.get_num_threads()},
         "drift": asdict(drift),
         "versions": {"torch": torch.__version__},
-        "tokenizer": work.tokens.fingerprint(one),
+        "tokenizer": tokenizer_fingerprint(job),
     }
-    with fast_linears(model, execution, spec.precision):
-        for language, rows, lacking in task.passes:
-            prompts = work.tokens.of(one, language)
-            wanted = _union(
-                (asker, [layer for layer in asker.layers if layer.name in names]) for asker, names in lacking
-            )
-            check_context(model, prompts.ids, name)
-            states = hidden_states(
-                model,
-                work.plan(prompts, rows, wanted),
-                wanted,
-                execution=execution,
-                bos=prompts.bos,
-                advance=work.advance,
-            )
-            text_ids = one.corpus.part(language)["text_id"].to_list()
-            for found in states.values():
-                check_states(found, name, [text_ids[i] for i in rows])
-            counts = {
-                "token_counts": np.array([len(row) - prompts.bos for row in prompts.ids], dtype=np.int32)[list(rows)],
-                "cut": np.array(prompts.cut)[list(rows)],
-            }
-            for asker, names in lacking:
-                arrays = {layer.name: state for layer, state in states[asker.spec.position].items()} | counts
-                write(asker.entries[language], rows, {each: arrays[each] for each in names}, about=about)
+    with fast_linears(model, execution, job.spec.precision):
+        yield Ready(execution=execution, about=about)
+
+
+def encode_unit(unit: StatesUnit) -> Prompts:
+    """Turn the texts of a unit into token ids."""
+    return encode_texts(unit.job, unit.texts, unit.language)
+
+
+def compute_unit(
+    model: LoadedModel, ready: Ready, unit: StatesUnit, prompts: Prompts, advance: Callable[[int], None]
+) -> Done:
+    """Run the texts of a unit forward and write what was asked for; its batches depend on these texts alone.
+
+    Raises:
+        ModelError: a text is longer than the model's context.
+        BrokenTextsError: states are not finite, and the job does not go on without them.
+        StoreError: the states cannot be written.
+    """
+    name, wanted = unit.job.name, wanted_of(unit)
+    execution = replace(ready.execution, token_budget=ready.execution.token_budget >> unit.halvings)
+    check_context(model, prompts.ids, name)
+    plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
+    states = hidden_states(model, plan, wanted, execution=execution, bos=prompts.bos, advance=advance)
+    whole = np.ones(len(unit.texts), dtype=bool)
+    broken = None
+    try:
+        for found in states.values():
+            check_states(found, name, unit.text_ids)
+    except BrokenTextsError as error:
+        if not unit.job.go_on:
+            raise
+        broken = error
+        whole &= ~np.any([broken_rows(state) for found in states.values() for state in found.values()], axis=0)
+        error.text_ids = tuple(np.array(unit.text_ids)[~whole].tolist())
+    counts = {
+        "token_counts": np.array([len(row) - prompts.bos for row in prompts.ids], dtype=np.int32),
+        "cut": np.array(prompts.cut),
+    }
+    how = asdict(execution) | {"threads": torch.get_num_threads()}
+    rows = np.flatnonzero(whole).tolist()
+    for output in unit.outputs if rows else ():
+        arrays = {layer.name: state for layer, state in states[output.position].items()} | counts
+        kept = {each: arrays[each][whole] for each in output.names}
+        write(output.entry, rows, kept, about={**ready.about, "execution": how})
+    return Done(number=unit.number, broken=broken)
+
+
+EXTRACTION: Work[StatesUnit] = Work(load=load, prepare=prepare, encode=encode_unit, compute=compute_unit)

@@ -11,12 +11,12 @@ from isogloss.activations.execution import Execution
 from isogloss.activations.extract import Wanted, hidden_states, plan_rows
 from isogloss.activations.kernels import fast_linears
 from isogloss.activations.spec import ExtractSpec, Precision
+from isogloss.activations.units import SAMPLE_TEXTS
 from isogloss.activations.upcast import in_float32
 from isogloss.models.load import LoadedModel
 from isogloss.models.prompts import Prompts
 
-#: Rows that are compared, and their longest.
-ROWS = 6
+#: The longest of the rows that are compared.
 TOKENS = 64
 #: Most that a hidden state may move, relative to its length, where only rounding differs.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
@@ -38,7 +38,7 @@ class Drift:
 def sample_rows(prompts: Prompts) -> Prompts:
     """Take rows spread over the lengths from short to long, cut to 64 tokens; equal rows in, equal rows out."""
     ordered = sorted(set(zip(prompts.ids, prompts.text_ends, strict=True)), key=lambda one: (len(one[0]), one))
-    places = np.unique(np.linspace(0, len(ordered) - 1, ROWS).round().astype(int))
+    places = np.unique(np.linspace(0, len(ordered) - 1, SAMPLE_TEXTS).round().astype(int))
     return Prompts(
         ids=tuple(ordered[i][0][:TOKENS] for i in places),
         text_ends=tuple(min(ordered[i][1], TOKENS) for i in places),
@@ -78,6 +78,10 @@ def measure_drift(
         a = states(replace(execution, kernel="plain", token_budget=1, shortcuts=False))
     with fast_linears(model, execution, precision):
         b = states(execution)
+    # A text for which the model itself gives no numbers says nothing of ours; it is named where states are checked.
+    own = np.isfinite(a).all(axis=(0, 2))
+    if own.any():
+        a, b = a[:, own], b[:, own]
     length = np.linalg.norm(a, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):  # broken states are named where they are checked
         moved = np.linalg.norm(b - a, axis=-1) / length

@@ -12,7 +12,7 @@ from isogloss.activations.execution import Execution
 from isogloss.activations.forward import forward, shared_cache
 from isogloss.activations.readout import Batch, pad_right, read_out
 from isogloss.activations.spec import Layer, Position
-from isogloss.errors import ModelError
+from isogloss.errors import broken_texts
 from isogloss.models.load import LoadedModel
 
 #: What is read in one pass: position -> its layers.
@@ -99,22 +99,26 @@ def hidden_states(
     }
 
 
+def broken_rows(state: np.ndarray) -> np.ndarray:
+    """Say of hidden states (texts, width) which texts no metric can use: bool (texts,)."""
+    finite = np.isfinite(state).all(axis=1)
+    return np.asarray(~finite | ~state.any(axis=1))
+
+
 def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str]) -> None:
     """Refuse hidden states (texts, width) that no metric can use: the weights are broken, or the dtype is too narrow.
 
     Raises:
-        ModelError: some are not finite, or all zeros; names model, layer and the first such text.
+        BrokenTextsError: some are not finite, or all zeros; names model, layer and the first such text.
     """
     for layer, state in states.items():
-        finite = np.isfinite(state).all(axis=1)
-        zero = finite & ~state.any(axis=1)
-        if finite.all() and not zero.any():
+        broken = np.flatnonzero(broken_rows(state)).tolist()
+        if not len(broken):
             continue
-        first = text_ids[int(np.flatnonzero(~finite | zero)[0])]
-        raise ModelError(
+        undefined = int((~np.isfinite(state).all(axis=1)).sum())
+        raise broken_texts(
             f"hidden states of {name} at layer {layer.name}",
-            found=f"infinite or undefined values in {int((~finite).sum())} of {len(state)} texts, zeros only in "
-            f"{int(zero.sum())}; the first is text {first}",
-            expected="finite numbers",
-            do="use --dtype float32, and check that the weights are complete",
+            found=f"infinite or undefined values in {undefined} of {len(state)} texts, zeros only in "
+            f"{len(broken) - undefined}; the first is text {text_ids[broken[0]]}",
+            text_ids=[text_ids[row] for row in broken],
         )

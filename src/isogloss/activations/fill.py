@@ -9,12 +9,19 @@ from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.spec import ExtractSpec
 from isogloss.activations.store import filling
 from isogloss.corpora.corpus import Corpus
+from isogloss.engines.engine import LOCAL, Engine
 from isogloss.models.pairs import ModelRef
 from isogloss.places import Place
 from isogloss.progress import Track, silent
 
 
-def fill(*founds: Mapping[str, Activations], execution: Execution | None = None, track: Track = silent) -> int:
+def fill(
+    *founds: Mapping[str, Activations],
+    execution: Execution | None = None,
+    engine: Engine = LOCAL,
+    go_on: bool = False,
+    track: Track = silent,
+) -> int:
     """Compute what the store lacks, and count the (model, language) parts that were computed.
 
     torch is imported, and weights are loaded, only if something is missing. Every shard that is done stays: after an
@@ -24,6 +31,8 @@ def fill(*founds: Mapping[str, Activations], execution: Execution | None = None,
         founds: from `locate`, of the same models and texts under one spec or several that differ in rendering, position
             and layers only. What is read under the same prompts is read in the same forward passes.
         execution: how to run forward passes; None is the rule for this machine.
+        engine: who does the work.
+        go_on: see `compute_missing`.
         track: progress display.
 
     Raises:
@@ -41,7 +50,7 @@ def fill(*founds: Mapping[str, Activations], execution: Execution | None = None,
 
             spec = asked[0].spec
             how = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
-            compute_missing(founds, execution=how, track=track)
+            compute_missing(founds, execution=how, track=track, engine=engine, go_on=go_on)
     return n_missing
 
 

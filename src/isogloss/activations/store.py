@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from isogloss.activations.shard import ARRAYS, MANIFEST, adopt, read_array, read_manifests, write_shard
+from isogloss.activations.shard import ARRAYS, MANIFEST, adopt, read_array, read_manifests, text_key, write_shard
 from isogloss.errors import StoreError
 from isogloss.files import cache_root, saving
 from isogloss.leases import using
@@ -52,6 +52,10 @@ class Entry:
     def folder(self) -> Place:
         """Where the shards are."""
         return self.root / self.model_sha256 / self.settings_sha256 / self.language
+
+    def of(self, texts: Iterable[str]) -> Entry:
+        """Take the entry of other texts."""
+        return replace(self, texts=tuple(map(text_key, texts)))
 
 
 class Gap(NamedTuple):

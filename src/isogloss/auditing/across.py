@@ -18,6 +18,7 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import GROUPS, Place, difference_row, jackknife_estimate, missing_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
+from isogloss.engines.engine import LOCAL
 from isogloss.progress import Track
 from isogloss.results import Row
 from isogloss.separation.compare import false_discovery, gain
@@ -51,7 +52,7 @@ def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list
     )
     workers = plan.config.workers
     models = side_by_side(
-        lambda role: _model(plan, samples, parts, role), plan.roles, track, "Across languages", workers
+        lambda role: _model(plan, samples, parts, role), plan.roles, LOCAL, track, "Across languages", workers=workers
     )
     found = dict(zip(plan.roles, models, strict=True))
     places = {code: _place(plan, one) for code, one in samples.items()}
@@ -63,9 +64,10 @@ def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list
     parts_of = side_by_side(
         lambda sample: _of_language(plan, sample, places[sample.language]),
         list(samples.values()),
+        LOCAL,
         track,
         "Frozen components",
-        workers,
+        workers=workers,
     )
     rows += [row for one in parts_of for row in one]
     return [*_discovered(rows), *meaning_rows(plan, samples, track)]

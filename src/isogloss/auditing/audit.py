@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
@@ -17,10 +18,13 @@ from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.keep import KEPT, thin
 from isogloss.auditing.measure import measure, versions
 from isogloss.auditing.plan import Plan, make_plan
+from isogloss.auditing.quarantine import quarantine
 from isogloss.auditing.run_folder import finished_run, open_run, record_execution, record_kept, write_run
 from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
-from isogloss.errors import UsageError
+from isogloss.engines.config import EngineConfig
+from isogloss.engines.engine import Engine, open_engine
+from isogloss.errors import BrokenTextsError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.places import Place, names, parse_place
 from isogloss.progress import Track, silent
@@ -36,6 +40,7 @@ def audit(
     runs: Place | str | None = None,
     store: Place | str | None = None,
     device: str | None = None,
+    engine: EngineConfig | None = None,
     reuse: bool = False,
     track: Track = silent,
 ) -> Audit:
@@ -50,6 +55,7 @@ def audit(
         runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
         store: where hidden states are kept and looked for; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
+        engine: where the work is done; None is this process. It changes no number.
         reuse: if the run folder holds the result of this very audit, by the same versions, return that.
         track: progress display.
 
@@ -58,7 +64,7 @@ def audit(
             stays in the store for the next call.
     """
     started = time.time()
-    root = parse_place(store) if store else default_store()
+    root = _root(store)
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
     folder = parse_place(out) if out else folder_in(parse_place(runs), plan.identity) if runs else None
     thinned = plan.config.keep != "all"
@@ -72,15 +78,19 @@ def audit(
         if KEPT in names(folder):  # it was killed before all states were removed, or they were in use
             record_kept(folder, thin(plan, root))
             return finished
-    with open_run(folder, plan.identity) if folder else nullcontext() as recorded, in_use(root, track):
+    with (
+        open_run(folder, plan.identity) if folder else nullcontext() as recorded,
+        in_use(root, track),
+        open_engine(engine or EngineConfig()) as workers,
+    ):
         computed = 0
         if plan.missing:
-            execution = _settle(recorded, plan.config, device)
+            execution = _settle(recorded, plan.config, device, workers)
             if folder:
                 record_execution(folder, plan.identity, execution)
-            computed = _fill(plan, execution, track)
+            plan, computed = _fill(plan, execution, workers, root, track)
         read = time.time()
-        result, points, kept = measure(plan, track)
+        result, points, kept = measure(plan, track, workers)
         pairs = None
         if plan.behaviour:
             result, pairs = with_behaviour(result, plan, plan.behaviour, track)
@@ -94,21 +104,36 @@ def audit(
     return result
 
 
-def _fill(plan: Plan, execution: Execution, track: Track) -> int:
-    """Compute what is missing: hidden states, then likelihoods."""
-    linked = plan.behaviour.states if plan.behaviour else {}
-    wanted = [plan.activations, *(one for one in (plan.chat, linked) if one)]
-    told = [
-        *([plan.likelihoods] if plan.likelihoods else []),
-        *(plan.behaviour.wanted if plan.behaviour else []),
-    ]
-    return fill(*wanted, execution=execution, track=track) + fill_bits(told, execution=execution, track=track)
+def _root(store: Place | str | None) -> Place:
+    """Find the store; other machines read and write it too, so a local path is a whole one."""
+    root = parse_place(store) if store else default_store()
+    return root.absolute() if isinstance(root, Path) else root
 
 
-def _settle(recorded: Execution | None, config: AuditConfig, device: str | None) -> Execution:
-    """Go on as the interrupted run in this folder began, or choose by the rule for this machine."""
+def _fill(plan: Plan, execution: Execution, engine: Engine, root: Place, track: Track) -> tuple[Plan, int]:
+    """Compute what is missing; texts that break a model stop it, or leave the plan, as the plan's config says."""
+    computed, go_on = 0, plan.config.quarantine
+    while plan.missing:
+        try:
+            computed += fill(*plan.asked_states, execution=execution, engine=engine, go_on=go_on, track=track)
+            computed += fill_bits(plan.asked_likelihoods, execution=execution, engine=engine, go_on=go_on, track=track)
+            break
+        except BrokenTextsError as error:
+            if not go_on:
+                raise
+            plan = quarantine(plan, error.text_ids, root)
+    return plan, computed
+
+
+def _settle(recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine) -> Execution:
+    """Go on as the interrupted run in this folder began, or choose by the rule for the machine that runs models."""
     if recorded is None:
-        return choose_execution(dtype=config.spec.dtype, precision=config.spec.precision, device=device)
+        return engine.call(
+            choose_execution,
+            dtype=config.spec.dtype,
+            precision=config.spec.precision,
+            device=device or engine.device,
+        )
     if device not in {None, recorded.device}:
         raise UsageError(
             "--device",
@@ -116,5 +141,5 @@ def _settle(recorded: Execution | None, config: AuditConfig, device: str | None)
             expected="the same device",
             do="leave it out, or choose another --out",
         )
-    check_execution(recorded)
+    engine.call(check_execution, execution=recorded)
     return recorded

@@ -20,6 +20,7 @@ from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
 from isogloss.auditing.spoken import spoken_notices, spoken_rows
 from isogloss.behaviour.margins import Margins, margins
+from isogloss.engines.engine import LOCAL
 from isogloss.notices import Notice
 from isogloss.progress import Track
 from isogloss.results import Audit, Estimate, Row
@@ -77,7 +78,7 @@ def with_behaviour(audit: Audit, plan: Plan, told: BehaviourPlan, track: Track) 
     samples = samples_of(plan)
     mine = [samples[code] for code in plan.languages if code in told.languages]
     workers = plan.config.workers
-    read = side_by_side(lambda sample: _tell(plan, told, sample), mine, track, "Behaviour", workers)
+    read = side_by_side(lambda sample: _tell(plan, told, sample), mine, LOCAL, track, "Behaviour", workers=workers)
     rows = [*_scores(plan, read), *_compared(plan, read), *_placebo(plan, read), *_planted(plan, read)]
     rows += spoken_rows(told, plan.config.seed)
     notices = [*audit.notices, *_notices(plan, told), *spoken_notices(told)]
@@ -86,9 +87,10 @@ def with_behaviour(audit: Audit, plan: Plan, told: BehaviourPlan, track: Track) 
         items = side_by_side(
             lambda one: take_items(plan, told, one.sample, one.margins, one.nats["reference"]),
             read,
+            LOCAL,
             track,
             "Linking",
-            workers,
+            workers=workers,
         )
         rows += link_rows(items, plan, told)
     found = replace(audit, rows=(*audit.rows, *_exploratory(rows)), notices=tuple(notices))

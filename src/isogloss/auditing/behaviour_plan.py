@@ -68,11 +68,6 @@ class BehaviourPlan:
         """All that is read with an LM head."""
         return [*self.answers.values(), *self.texts.values(), *self.spoken.values()]
 
-    @property
-    def missing(self) -> bool:
-        """Whether the store lacks anything."""
-        return any(one.missing for one in (*self.wanted, *self.states.values()))
-
 
 def link_layer(primary: Layer, depth: int) -> Layer:
     """Choose the layer of the link: the primary one if it is not too deep, else the deepest that is allowed.

@@ -38,6 +38,8 @@ class AuditConfig:
             that stand there for comparison with others.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
         part: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
+        quarantine: leave out texts for which a model gives no finite numbers, with their twins and translations, in
+            place of an error.
         trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: the language that retention compares with.
@@ -61,6 +63,7 @@ class AuditConfig:
     metrics: tuple[str, ...] = STANDARD
     primary: Primary = PRIMARY
     part: str = "all"
+    quarantine: bool = False
     trained_texts: str = "refuse"
     per_class: int | None = None
     pivot: str = "en"

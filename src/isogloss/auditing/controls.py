@@ -25,6 +25,11 @@ MEDIAN = "order statistics"
 SHUFFLED = "shuffled labels"
 
 
+def control_part(part: tuple[Plan, Sample]) -> list[Row]:
+    """Compute the controls of a language from its part of a plan (an item for an engine)."""
+    return control_rows(*part)
+
+
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     """Compute all controls of a language that the plan asks for; scores of models at the primary layer."""
     probes = [METRICS["auroc"], *([METRICS["twin_accuracy"]] if sample.twins is not None else [])]

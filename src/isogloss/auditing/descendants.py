@@ -9,6 +9,8 @@ from pathlib import Path
 from isogloss.auditing.audit import audit
 from isogloss.auditing.config import AuditConfig
 from isogloss.corpora.corpus import Corpus
+from isogloss.engines.config import EngineConfig
+from isogloss.engines.engine import open_engine
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.places import Place, parse_place
@@ -26,6 +28,7 @@ def audit_descendants(
     runs: Place | str | None = None,
     store: Place | str | None = None,
     device: str | None = None,
+    engine: EngineConfig | None = None,
     track: Track = silent,
 ) -> dict[str, Audit]:
     """Audit each descendant of a reference (after SFT, after DPO, safety-tuned).
@@ -42,6 +45,7 @@ def audit_descendants(
         runs: write run folders inside this one, named by corpus and settings; with neither, nothing is written.
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
+        engine: as in `audit`; a cluster that is started for it is started once.
         track: progress display.
 
     Returns:
@@ -52,12 +56,21 @@ def audit_descendants(
         IsoglossError: see `audit`.
     """
     audits = {}
-    for name, ref in short_names(aligned).items():
-        pair = ModelPair(name=name, reference=reference, aligned=ref, source="several descendants of one reference")
-        folder = parse_place(out) / name if out else None
-        audits[name] = audit(
-            pair, corpus, config=config, out=folder, runs=runs, store=store, device=device, track=track
-        )
+    with open_engine(engine or EngineConfig()):
+        for name, ref in short_names(aligned).items():
+            pair = ModelPair(name=name, reference=reference, aligned=ref, source="several descendants of one reference")
+            folder = parse_place(out) / name if out else None
+            audits[name] = audit(
+                pair,
+                corpus,
+                config=config,
+                out=folder,
+                runs=runs,
+                store=store,
+                device=device,
+                engine=engine,
+                track=track,
+            )
     return audits
 
 

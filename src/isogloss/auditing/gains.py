@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from isogloss.auditing.comparisons import Cell
+from isogloss.auditing.measure import samples_of
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.sample import take_sample
-from isogloss.auditing.score_language import score
+from isogloss.auditing.score_language import score_all
+from isogloss.engines.engine import LOCAL
+from isogloss.progress import silent
 from isogloss.separation.jackknife import Jackknife
 
 
@@ -25,11 +27,6 @@ def primary_gains(plan: Plan) -> dict[str, Jackknife]:
         StoreError: states are missing or broken.
     """
     cell = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
-    found = {}
-    for code in plan.languages:
-        part = plan.corpus.part(code)
-        sample = take_sample(
-            code, part, paired=plan.corpus.twins, n_shuffles=plan.config.shuffles, seed=plan.config.seed
-        )
-        found[code] = score(plan, sample, plan.primary_layer).changes[cell].gain
-    return found
+    parts = [(sample, plan.primary_layer) for sample in samples_of(plan).values()]
+    scored = score_all(plan, parts, LOCAL, silent, "Measuring")
+    return {one.sample.language: one.changes[cell].gain for one in scored}

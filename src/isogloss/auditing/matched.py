@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from isogloss.auditing.comparisons import Cell, Change, Compared, Family, compare
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import MIN_MATCHED, Sample, matched
-from isogloss.auditing.score_language import Scored, score, side_by_side
+from isogloss.auditing.score_language import score_all
+from isogloss.engines.engine import Engine
 from isogloss.progress import Track
 
 
-def compare_matched(plan: Plan, samples: Mapping[str, Sample], primary: Cell, track: Track) -> dict[Cell, Compared]:
+def compare_matched(
+    plan: Plan, samples: Mapping[str, Sample], primary: Cell, engine: Engine, track: Track
+) -> dict[Cell, Compared]:
     """Compare each language with the pivot on matched texts, at the primary layer.
 
     Languages with fewer than `MIN_MATCHED` matched pairs (or texts per class) are left out. Every language has a sample
@@ -31,10 +34,7 @@ def compare_matched(plan: Plan, samples: Mapping[str, Sample], primary: Cell, tr
         if len(own) // 2 >= MIN_MATCHED:
             parts += [part.part(rows, config.shuffles, config.seed) for part, rows in ((sample, own), (pivot, theirs))]
 
-    def work(sample: Sample) -> Scored:
-        return score(plan, sample, primary.layer)
-
-    done = side_by_side(work, parts, track, "Measuring matched texts", config.workers)
+    done = score_all(plan, [(part, primary.layer) for part in parts], engine, track, "Measuring matched texts")
     own_changes: dict[Cell, dict[str, Change]] = {}
     pivot_changes: dict[Cell, dict[str, Change]] = {}
     for one, other in zip(done[0::2], done[1::2], strict=True):

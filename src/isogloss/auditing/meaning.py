@@ -11,6 +11,7 @@ from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
+from isogloss.engines.engine import LOCAL
 from isogloss.progress import Track
 from isogloss.results import NAN, Estimate, Row
 from isogloss.separation.bottleneck import ITEMS, LayerMap, draw_halves, layer_map
@@ -45,9 +46,9 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> lis
         }
         return layer_map(hidden, chosen)
 
-    maps = dict(
-        zip(places, side_by_side(measure, places, track, "Meaning and language", plan.config.workers), strict=True)
-    )
+    workers = plan.config.workers
+    measured = side_by_side(measure, places, LOCAL, track, "Meaning and language", workers=workers)
+    maps = dict(zip(places, measured, strict=True))
     rows = []
     for role in plan.roles:
         differences = np.array([maps[role, layer].difference for layer in plan.layers])

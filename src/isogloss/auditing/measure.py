@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,7 +13,7 @@ import polars as pl
 from isogloss.activations.spec import Layer
 from isogloss.auditing.across import across_rows
 from isogloss.auditing.comparisons import Cell, Change, Family, compare
-from isogloss.auditing.controls import control_rows
+from isogloss.auditing.controls import control_part
 from isogloss.auditing.keep import kept_file
 from isogloss.auditing.matched import compare_matched
 from isogloss.auditing.plan import Plan
@@ -22,10 +21,10 @@ from isogloss.auditing.points import points
 from isogloss.auditing.renderings import compare_renderings
 from isogloss.auditing.rows import Place, score_row
 from isogloss.auditing.sample import Sample, take_sample
-from isogloss.auditing.score_language import Scored, score, side_by_side
+from isogloss.auditing.score_language import Scored, score_all, side_by_side
 from isogloss.auditing.verdicts import language_verdicts
 from isogloss.auditing.warn import all_notices
-from isogloss.corpora.corpus import Corpus
+from isogloss.engines.engine import LOCAL, Engine
 from isogloss.models.fetch import Checkpoint
 from isogloss.progress import Track
 from isogloss.results import Audit, LanguageVerdict, Row
@@ -34,24 +33,35 @@ from isogloss.separation.compare import false_discovery, max_p
 LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")
 
 
-def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame, bytes | None]:
+def measure(plan: Plan, track: Track, engine: Engine = LOCAL) -> tuple[Audit, pl.DataFrame, bytes | None]:
     """Score every language and layer of a plan whose hidden states are all in the store.
+
+    Args:
+        plan: what is to be measured.
+        track: progress display.
+        engine: who measures; the numbers are the same.
 
     Returns:
         The audit, the points of its pictures (see `points`), and what is kept in place of states (see `kept_file`),
         None where all states stay.
     """
     samples = samples_of(plan)
-    workers = plan.config.workers
     parts = [(samples[code], layer) for code in plan.languages for layer in plan.layers]
-    scored = side_by_side(lambda part: score(plan, *part), parts, track, "Measuring", workers)
-    controls = side_by_side(functools.partial(control_rows, plan), list(samples.values()), track, "Controls", workers)
+    scored = score_all(plan, parts, engine, track, "Measuring")
+    controls = side_by_side(
+        control_part,
+        [(plan.of(code), sample) for code, sample in samples.items()],
+        engine,
+        track,
+        "Controls",
+        workers=plan.config.workers,
+    )
     primary = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
     families = _families(plan, scored, primary)
     compared = {cell: compare(family, plan.config.seed) for cell, family in families.items()}
-    on_matched = compare_matched(plan, samples, primary, track)
+    on_matched = compare_matched(plan, samples, primary, engine, track)
     in_chat = compare_renderings(
-        plan, samples, primary, raw=families.get(primary), said=compared.get(primary), track=track
+        plan, samples, primary, raw=families.get(primary), said=compared.get(primary), engine=engine, track=track
     )
     verdicts: tuple[LanguageVerdict, ...] = ()
     if compared:
@@ -67,7 +77,7 @@ def measure(plan: Plan, track: Track) -> tuple[Audit, pl.DataFrame, bytes | None
     rows = _judged([*_exploratory(rows, primary), *(row for one in controls for row in one)], verdicts)
     rows += _judged(in_chat.rows, in_chat.verdicts)
     result = Audit(
-        corpus=_corpus_record(plan.corpus, plan.left_out),
+        corpus=_corpus_record(plan),
         models=_model_record(plan),
         config=plan.settings,
         versions=versions(),
@@ -168,16 +178,18 @@ def _place(row: Row) -> tuple[object, ...]:
     return row.language, row.layer, row.norm, row.metric, row.components, row.sample
 
 
-def _corpus_record(corpus: Corpus, left_out: Sequence[str]) -> dict[str, object]:
+def _corpus_record(plan: Plan) -> dict[str, object]:
+    corpus = plan.corpus
+    lists = {"left_out": plan.left_out, "quarantined": plan.quarantined}
     return {
         "name": corpus.name,
-        "sha256": corpus.sha256,
+        "sha256": plan.asked,
         "revision": corpus.revision,
         "licence": corpus.licence,
         "twins": corpus.twins,
         "parallel": corpus.parallel,
         "texts": len(corpus),
-    } | ({"left_out": list(left_out)} if left_out else {})
+    } | {name: list(ids) for name, ids in lists.items() if ids}
 
 
 def _model_record(plan: Plan) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from isogloss.activations.spec import Layer
 from isogloss.auditing.behaviour_plan import BehaviourConfig, BehaviourPlan, plan_behaviour
 from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_choices
 from isogloss.auditing.trained import draw_sample
+from isogloss.behaviour.answer_reading import Answers
 from isogloss.behaviour.reading import Likelihoods, locate_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
@@ -33,7 +35,8 @@ class Plan:
     `chat` holds the compared roles in chat rendering, if both renderings are asked for;
     `behaviour` is what is asked of behaviour, if anything is;
     `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
-    texts that were left out because an adapter was trained on them.
+    texts that were left out because an adapter was trained on them, `quarantined` those that were because a model gives
+    no finite numbers for them, their twins or translations; `asked_sha256` is the hash of the corpus before that.
     """
 
     config: AuditConfig
@@ -45,6 +48,28 @@ class Plan:
     chat: dict[str, Activations] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     behaviour: BehaviourPlan | None = None
+    quarantined: tuple[str, ...] = ()
+    asked_sha256: str = ""
+
+    @property
+    def asked(self) -> str:
+        """Hash of the texts that were to be scored, those in quarantine too: what a run is named by."""
+        return self.asked_sha256 or self.corpus.sha256
+
+    def of(self, language: str) -> Plan:
+        """Take the part of one language, which is small enough to be sent."""
+        corpus = replace(self.corpus, frame=self.corpus.part(language), notices=())
+        likelihoods = self.likelihoods
+        return replace(
+            self,
+            corpus=corpus,
+            activations={role: one.on(corpus) for role, one in self.activations.items()},
+            chat={role: one.on(corpus) for role, one in self.chat.items()},
+            likelihoods=likelihoods.on([language]) if likelihoods else None,
+            behaviour=None,
+            left_out=(),
+            quarantined=(),
+        )
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -64,17 +89,26 @@ class Plan:
         return found | {role: one.checkpoint for role, one in told.items() if role == "placebo"}
 
     @property
-    def states(self) -> tuple[Activations, ...]:
-        """All hidden states that are read: of every model, rendering and layer."""
+    def asked_states(self) -> list[Mapping[str, Activations]]:
+        """All hidden states that are read, by role: of the audit, in chat rendering, and at the layer of the link."""
         linked = self.behaviour.states if self.behaviour else {}
-        return (*self.activations.values(), *self.chat.values(), *linked.values())
+        return [self.activations, *(one for one in (self.chat, linked) if one)]
+
+    @property
+    def states(self) -> tuple[Activations, ...]:
+        """The same, one after another."""
+        return tuple(one for found in self.asked_states for one in found.values())
+
+    @property
+    def asked_likelihoods(self) -> list[Likelihoods | Answers]:
+        """All that is read with an LM head."""
+        bits = [self.likelihoods] if self.likelihoods else []
+        return [*bits, *(self.behaviour.wanted if self.behaviour else [])]
 
     @property
     def missing(self) -> bool:
         """Whether the store lacks anything."""
-        told = self.behaviour is not None and self.behaviour.missing
-        bits = self.likelihoods is not None and bool(self.likelihoods.missing)
-        return told or bits or any(one.missing for one in self.states)
+        return any(one.missing for one in (*self.states, *self.asked_likelihoods))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -97,6 +131,7 @@ class Plan:
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
+            **({"quarantine": True} if config.quarantine else {}),
             **({"part": config.part} if config.part != "all" else {}),
             **({"trained_texts": config.trained_texts} if config.trained_texts != "refuse" else {}),
             "per_class": config.per_class,
@@ -121,7 +156,7 @@ class Plan:
         """Everything that decides the result."""
         return Identity(
             corpus_name=self.corpus.name,
-            corpus=self.corpus.sha256,
+            corpus=self.asked,
             models={role: one.sha256 for role, one in self.compared.items()},
             config=self.settings,
         )
@@ -154,20 +189,16 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place
         compared = {role: ref for role, ref in models.items() if ref and role != "random"}
         chat = locate(compared, sample, in_chat, store=store, track=track)
     primary_layer = _primary_layer(config, activations["aligned"], track)
-    asked = BehaviourConfig(spec=config.spec, pivot=config.pivot, generate=config.generate, placebo=config.placebo)
-    behaviour = (
-        plan_behaviour(pair, sample, asked, primary_layer, store=store, track=track) if config.behaviour else None
-    )
     return Plan(
         config=config,
         corpus=sample,
         metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
         activations=activations,
-        likelihoods=_likelihoods(config, sample, activations, store),
+        likelihoods=likelihoods_of(config, sample, activations, store),
         primary_layer=primary_layer,
         chat=chat,
         left_out=left_out,
-        behaviour=behaviour,
+        behaviour=behaviour_of(config, pair, sample, primary_layer, store=store, track=track),
     )
 
 
@@ -182,9 +213,20 @@ def _check_pair(activations: dict[str, Activations]) -> None:
         )
 
 
-def _likelihoods(
+def behaviour_of(
+    config: AuditConfig, pair: ModelPair, sample: Corpus, primary: Layer, *, store: Place | str | None, track: Track
+) -> BehaviourPlan | None:
+    """Find what is needed to say what the models would do, if that is asked for."""
+    if not config.behaviour:
+        return None
+    asked = BehaviourConfig(spec=config.spec, pivot=config.pivot, generate=config.generate, placebo=config.placebo)
+    return plan_behaviour(pair, sample, asked, primary, store=store, track=track)
+
+
+def likelihoods_of(
     config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Place | str | None
 ) -> Likelihoods | None:
+    """Find the likelihoods of a few harmless texts under the model before alignment, if they are asked for."""
     if "bits_per_character" not in config.controls:
         return None
     # Text ids are hashes, so the first texts are a random sample.

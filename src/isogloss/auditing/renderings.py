@@ -16,8 +16,9 @@ from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import Place, difference_row, score_row
 from isogloss.auditing.sample import Sample
-from isogloss.auditing.score_language import score, side_by_side
+from isogloss.auditing.score_language import score_all
 from isogloss.auditing.verdicts import language_verdicts
+from isogloss.engines.engine import Engine
 from isogloss.notices import Notice
 from isogloss.progress import Track
 from isogloss.results import LanguageVerdict, Row
@@ -44,6 +45,7 @@ def compare_renderings(
     *,
     raw: Family | None,
     said: Compared | None,
+    engine: Engine,
     track: Track,
 ) -> Rendered:
     """Score the primary estimand in the chat template, and compare each gain with that on raw text.
@@ -54,16 +56,15 @@ def compare_renderings(
         primary: the estimand.
         raw: its changes on raw text; None where there is no reference.
         said: what they say.
+        engine: who measures.
         track: progress display.
     """
     if not plan.chat:
         return Rendered()
     seed = plan.config.seed
     in_chat = replace(plan, activations=plan.chat, metrics=(metric(primary.metric),))
-    parts = list(samples.values())
-    scored = side_by_side(
-        lambda sample: score(in_chat, sample, primary.layer), parts, track, "Measuring chat", plan.config.workers
-    )
+    parts = [(sample, primary.layer) for sample in samples.values()]
+    scored = score_all(in_chat, parts, engine, track, "Measuring chat")
     rows = [
         score_row(found, role, Place(language=one.sample.language, layer=one.layer, n=one.n, seed=seed, sample=CHAT))
         for one in scored

@@ -1,24 +1,29 @@
-"""The scores of one language: both models, every layer, all metrics; pure work that runs side by side with others'."""
+"""The scores of one language: both models, every layer, all metrics; pure work that engines map over small parts."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
-
-from threadpoolctl import threadpool_limits
+from typing import NamedTuple, TypeVar
 
 from isogloss.activations.spec import Layer
 from isogloss.auditing.comparisons import Cell, Change
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
+from isogloss.engines.engine import Engine
 from isogloss.progress import Track
 from isogloss.separation.block import BlockScores, score_block
 
-WorkT = TypeVar("WorkT")
+ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
+
+
+class Part(NamedTuple):
+    """Work for anybody: the plan of one language, its sample, and one layer; states are read where it is done."""
+
+    plan: Plan
+    sample: Sample
+    layer: Layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,30 +53,41 @@ class Scored:
         }
 
 
-def score(plan: Plan, sample: Sample, layer: Layer) -> Scored:
-    """Score a language's states of one layer in every model that is compared."""
+def score_all(
+    plan: Plan, parts: Sequence[tuple[Sample, Layer]], engine: Engine, track: Track, name: str
+) -> list[Scored]:
+    """Score samples of languages at layers in every model that is compared; results in the order of the parts."""
+    plans = {code: plan.of(code) for code in {sample.language for sample, _ in parts}}
+    items = [Part(plans[sample.language], sample, layer) for sample, layer in parts]
+    done = side_by_side(score_part, items, engine, track, name, workers=plan.config.workers)
+    return [
+        Scored(sample=sample, layer=layer, blocks=blocks) for (sample, layer), blocks in zip(parts, done, strict=True)
+    ]
+
+
+def score_part(part: Part) -> dict[str, BlockScores]:
+    """Score a language's states of one layer by role; one block is in memory at a time."""
+    plan, sample, layer = part
     blocks = {}
     for role in plan.roles:
         hidden = plan.activations[role].block(sample.language, layer).hidden[sample.rows]
         blocks[role] = score_block(hidden, sample.draws, plan.metrics, plan.components)
-    return Scored(sample=sample, layer=layer, blocks=blocks)
+    return blocks
 
 
 def side_by_side(
-    work: Callable[[WorkT], DoneT], items: Sequence[WorkT], track: Track, name: str, workers: int | None
+    function: Callable[[ItemT], DoneT],
+    items: Sequence[ItemT],
+    engine: Engine,
+    track: Track,
+    name: str,
+    *,
+    workers: int | None,
 ) -> list[DoneT]:
-    """Map work over items on several threads; results in the order of the items.
-
-    Each thread has one BLAS thread, so that the numbers do not depend on how many there are and no core is asked for
-    twice.
-    """
+    """Map a function over items with a display; results in the order of the items."""
     done = []
-    with (
-        threadpool_limits(1),
-        track(name, len(items)) as advance,
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
-    ):
-        for result in pool.map(work, items):
+    with track(name, len(items)) as advance:
+        for result in engine.map(function, items, workers=workers):
             done.append(result)
             advance(1)
     return done

@@ -1,15 +1,18 @@
-"""Fill the store with likelihoods and answers that it lacks. The only step of this room that loads weights."""
+"""Units of texts -> likelihoods and answers in the store: the only step of this room that loads weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from isogloss.activations.execution import Execution
+from isogloss.activations.execution import Execution, check_execution
 from isogloss.activations.kernels import fast_linears
-from isogloss.activations.store import write
+from isogloss.activations.store import Entry, write
 from isogloss.activations.tokens import check_context
 from isogloss.behaviour.answer_reading import NEW_TOKENS, SCORED, Answers, scored_answers
 from isogloss.behaviour.generate import greedy
@@ -17,115 +20,231 @@ from isogloss.behaviour.likelihood import check_head, text_bits
 from isogloss.behaviour.reading import Likelihoods
 from isogloss.behaviour.refusal import answer_ids, answer_likelihoods
 from isogloss.behaviour.refusal_detector import is_refusal
-from isogloss.errors import ModelError
-from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import group_by_weights
+from isogloss.engines.engine import LOCAL, Engine
+from isogloss.engines.run import run_units
+from isogloss.engines.work import Done, Job, Unit, Work
+from isogloss.errors import BrokenTextsError, broken_texts
+from isogloss.models.fetch import Checkpoint
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer
 from isogloss.models.prompts import Prompts, encode
 from isogloss.progress import Track
 
-Wanted = Likelihoods | Answers
+#: What is read with an LM head: of the texts their bits, of answers their likelihoods, or the model's own answers.
+What = Literal["bits", "answers", "spoken"]
 
 
-def compute_missing(wanted: Sequence[Wanted], *, execution: Execution, track: Track) -> None:
+@dataclass(frozen=True, kw_only=True)
+class HeadJob(Job):
+    """One model, and what it is asked; `speaker` is whose tokenizer and chat template the prompts come from."""
+
+    what: What
+    speaker: Checkpoint
+    rendering: Literal["raw", "chat"]
+    template: str | None
+    max_tokens: int
+    dtype: str
+    quantize: str | None
+    execution: Execution
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadUnit(Unit):
+    """Texts to ask about, and the entry that the numbers go to."""
+
+    job: HeadJob
+    entry: Entry
+
+
+def compute_missing(
+    wanted: Sequence[Likelihoods | Answers],
+    *,
+    execution: Execution,
+    track: Track,
+    engine: Engine = LOCAL,
+    go_on: bool = False,
+) -> None:
     """Compute the missing parts, one base model at a time, and write their shards.
 
-    Raises:
-        ModelError: see `load_model`, `check_head`, `use_checkpoint`, `text_bits` and `answer_ids`; or a likelihood is
-            not finite.
-        StoreError: the likelihoods cannot be written.
-    """
-    waiting = {number: one for number, one in enumerate(wanted) if one.missing}
-    total = sum(_work(one, code) for one in waiting.values() for code in one.missing)
-    groups = group_by_weights({number: one.checkpoint for number, one in waiting.items()})
-    with track("Reading likelihoods", total) as advance:
-        for numbers in groups:
-            _compute_group([waiting[number] for number in numbers], execution, advance)
-
-
-def _work(one: Wanted, code: str) -> int:
-    """Rows that a model reads, for progress."""
-    texts = sum(len(gap.rows) for gap in one.gaps(code))
-    return texts * len(scored_answers(code)) if isinstance(one, Answers) and one.names == SCORED else texts
-
-
-def _compute_group(sharing: Sequence[Wanted], execution: Execution, advance: Callable[[int], None]) -> None:
-    """Load the weights that these share; they are freed on return, before the next are loaded."""
-    first = sharing[0]
-    dtype, quantize = (
-        (first.spec.dtype, first.spec.quantize) if isinstance(first, Answers) else (first.dtype, first.quantize)
-    )
-    model = load_model(first.checkpoint, dtype=dtype, quantize=quantize, device=execution.device)
-    check_head(model)
-    for one in sharing:
-        with use_checkpoint(model, one.checkpoint), fast_linears(model, execution):
-            if isinstance(one, Likelihoods):
-                _compute_bits(one, model, execution, advance)
-            else:
-                compute_answers(one, model, execution, advance)
-
-
-def _compute_bits(one: Likelihoods, model: LoadedModel, execution: Execution, advance: Callable[[int], None]) -> None:
-    for code in one.missing:
-        part = one.corpus.part(code)
-        texts, text_ids = part["text"].to_list(), part["text_id"].to_list()
-        prompts = encode(model.tokenizer, texts, max_tokens=one.max_tokens)
-        characters = scored_characters(model.tokenizer, texts, prompts, one.max_tokens)
-        for gap in one.gaps(code):
-            bits = text_bits(model, [prompts.ids[row] for row in gap.rows], execution=execution, advance=advance)
-            _check(bits, str(one.checkpoint.ref), [text_ids[row] for row in gap.rows])
-            write(one.entries[code], gap.rows, {"bits": bits, "characters": characters[list(gap.rows)]})
-
-
-def compute_answers(one: Answers, model: LoadedModel, execution: Execution, advance: Callable[[int], None]) -> None:
-    """Ask a loaded model for what `one` lacks, and write it: a model that was edited in memory may be asked too.
-
     Args:
-        one: whose entries name the model; an edited one needs a name of its own (`Entry.model_sha256`).
-        model: with the wanted adapter or edit active.
+        wanted: from `locate_bits`, `locate_answers` and `locate_spoken`.
         execution: how to run.
-        advance: called with the number of rows done.
+        track: progress display.
+        engine: who does the work.
+        go_on: leave out texts whose likelihood is not finite, and name all of them at the end.
 
     Raises:
-        ModelError: the tokenizer joins texts and answers, a text is longer than the context, or a likelihood is not
-            finite.
+        ModelError: see `load_model`, `check_head`, `use_checkpoint`, `text_bits` and `answer_ids`; or a text is longer
+            than the context.
+        BrokenTextsError: a likelihood is not finite.
         StoreError: the numbers cannot be written.
     """
-    spec = one.spec
-    tokenizer = model.tokenizer if one.speaker == one.checkpoint else load_tokenizer(one.speaker)
-    for code in one.missing:
-        part = one.corpus.part(code)
-        text_ids = part["text_id"].to_list()
-        prompts = encode(
-            tokenizer,
-            part["text"].to_list(),
-            rendering=spec.rendering,
-            max_tokens=spec.max_tokens,
-            template=spec.chat_template,
+    units: list[HeadUnit] = []
+    for one in wanted:
+        job = _job(one, execution, go_on=go_on)
+        for code in one.missing:
+            part, entry = one.corpus.part(code), one.entries[code]
+            for gap in one.gaps(code):
+                rows = list(gap.rows)
+                units.append(
+                    HeadUnit(
+                        number=len(units),
+                        job=job,
+                        language=code,
+                        texts=tuple(part["text"][rows]),
+                        text_ids=tuple(part["text_id"][rows]),
+                        entry=replace(entry, texts=tuple(entry.texts[row] for row in rows)),
+                    )
+                )
+    run_units(engine, LIKELIHOODS, units, name="Reading likelihoods", track=track)
+
+
+def _job(one: Likelihoods | Answers, execution: Execution, *, go_on: bool) -> HeadJob:
+    if isinstance(one, Likelihoods):
+        return HeadJob(
+            checkpoint=one.checkpoint,
+            device=execution.device,
+            go_on=go_on,
+            what="bits",
+            speaker=one.checkpoint,
+            rendering="raw",
+            template=None,
+            max_tokens=one.max_tokens,
+            dtype=one.dtype,
+            quantize=one.quantize,
+            execution=execution,
         )
-        check_context(model, prompts.ids, str(one.checkpoint.ref))
-        for gap in one.gaps(code):
-            rows = [prompts.ids[row] for row in gap.rows]
-            if one.names == SCORED:
-                ids = answer_ids(tokenizer, scored_answers(code), raw=spec.rendering == "raw")
-                found = answer_likelihoods(model, rows, ids, execution=execution, advance=advance)
-                _check(found.total.sum(axis=1), str(one.checkpoint.ref), [text_ids[row] for row in gap.rows])
-                tokens = np.tile(found.tokens.astype(np.int32), (len(rows), 1))
-                arrays = dict(zip(SCORED, (found.total, found.first, tokens), strict=True))
-            else:
-                written = greedy(model, rows, new_tokens=NEW_TOKENS, advance=advance)
-                arrays = {"refused": np.array([is_refusal(code, text) for text in written], dtype=np.uint8)}
-            write(one.entries[code], gap.rows, arrays)
+    return HeadJob(
+        checkpoint=one.checkpoint,
+        device=execution.device,
+        go_on=go_on,
+        what="answers" if one.names == SCORED else "spoken",
+        speaker=one.speaker,
+        rendering=one.spec.rendering,
+        template=one.spec.chat_template,
+        max_tokens=one.spec.max_tokens,
+        dtype=one.spec.dtype,
+        quantize=one.spec.quantize,
+        execution=execution,
+    )
 
 
-def _check(bits: np.ndarray, model: str, text_ids: Sequence[str]) -> None:
-    if not (broken := np.flatnonzero(~np.isfinite(bits))).size:
-        return
-    raise ModelError(
+def load(job: HeadJob) -> LoadedModel:
+    """Load the base weights of a job, and refuse an LM head that is not understood."""
+    model = load_model(job.checkpoint, dtype=job.dtype, quantize=job.quantize, device=job.device)
+    check_head(model)
+    return model
+
+
+@contextmanager
+def prepare(model: LoadedModel, job: HeadJob) -> Iterator[PreTrainedTokenizerBase]:
+    """Keep the linear layers fast during the block, and hand out the tokenizer."""
+    check_execution(job.execution)
+    with fast_linears(model, job.execution):
+        yield model.tokenizer if job.speaker == job.checkpoint else load_tokenizer(job.speaker)
+
+
+def no_tokens(unit: HeadUnit) -> tuple[()]:
+    """Nothing is made ahead: the texts are few, and characters are counted with the model's own tokenizer."""
+    del unit
+    return ()
+
+
+def compute_unit(
+    model: LoadedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    unit: HeadUnit,
+    tokens: tuple[()],
+    advance: Callable[[int], None],
+) -> Done:
+    """Ask a model about the texts of a unit, and write the numbers.
+
+    Raises:
+        ModelError: the tokenizer joins texts and answers, or a text is longer than the context.
+        BrokenTextsError: a likelihood is not finite, and the job does not go on without it.
+        StoreError: they cannot be written.
+    """
+    del tokens
+    job = unit.job
+    execution = replace(job.execution, token_budget=job.execution.token_budget >> unit.halvings)
+    arrays = ask(model, tokenizer, job, unit.language, unit.texts, execution=execution, advance=advance)
+    whole = np.ones(len(unit.texts), dtype=bool)
+    for name in ("bits", "answer_total"):
+        if name in arrays:
+            whole &= np.isfinite(arrays[name].reshape(len(whole), -1)).all(axis=1)
+    broken = None
+    if not whole.all():
+        broken = _broken(job.name, unit.text_ids, whole)
+        if not job.go_on:
+            raise broken
+    if rows := np.flatnonzero(whole).tolist():
+        write(unit.entry, rows, {name: array[whole] for name, array in arrays.items()})
+    return Done(number=unit.number, broken=broken)
+
+
+LIKELIHOODS: Work[HeadUnit] = Work(load=load, prepare=prepare, encode=no_tokens, compute=compute_unit)
+
+
+def ask(
+    model: LoadedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    job: HeadJob,
+    language: str,
+    texts: Sequence[str],
+    *,
+    execution: Execution,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Mapping[str, np.ndarray]:
+    """Ask a loaded model about texts; one that was edited in memory may be asked too.
+
+    Args:
+        model: with the wanted adapter or edit active.
+        tokenizer: of the job's speaker.
+        job: what is asked.
+        language: of the texts and answers.
+        texts: one or more.
+        execution: how to run.
+        advance: called with the number of texts done.
+
+    Returns:
+        Name -> array (texts, ...): "bits" and "characters", or those of `SCORED`, or "refused".
+
+    Raises:
+        ModelError: the tokenizer joins texts and answers, or a text is longer than the context.
+    """
+    prompts = encode(tokenizer, texts, rendering=job.rendering, max_tokens=job.max_tokens, template=job.template)
+    rows = list(prompts.ids)
+    check_context(model, rows, job.name)
+    if job.what == "bits":
+        bits = text_bits(model, rows, execution=execution, advance=advance)
+        return {"bits": bits, "characters": scored_characters(tokenizer, texts, prompts, job.max_tokens)}
+    if job.what == "spoken":
+        written = greedy(model, rows, new_tokens=NEW_TOKENS, advance=advance)
+        return {"refused": np.array([is_refusal(language, text) for text in written], dtype=np.uint8)}
+    ids = answer_ids(tokenizer, scored_answers(language), raw=job.rendering == "raw")
+    found = answer_likelihoods(model, rows, ids, execution=execution, advance=_by_text(advance, len(ids)))
+    counts = np.tile(found.tokens.astype(np.int32), (len(rows), 1))
+    return dict(zip(SCORED, (found.total, found.first, counts), strict=True))
+
+
+def _by_text(advance: Callable[[int], None], rows_per_text: int) -> Callable[[int], None]:
+    """Count texts where rows are counted: a text is done with its last row, whichever rows these were."""
+    done = 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        before = done // rows_per_text
+        done += rows
+        advance(done // rows_per_text - before)
+
+    return count
+
+
+def _broken(model: str, text_ids: Sequence[str], whole: np.ndarray) -> BrokenTextsError:
+    ids = np.array(text_ids)[~whole].tolist()
+    return broken_texts(
         f"likelihoods of texts under {model}",
-        found=f"infinite or undefined ones of {broken.size} of {len(bits)}; the first is text {text_ids[broken[0]]}",
-        expected="finite numbers",
-        do="use --dtype float32, and check that the weights are complete",
+        found=f"infinite or undefined ones of {len(ids)} of {len(whole)}; the first is text {ids[0]}",
+        text_ids=ids,
     )
 
 

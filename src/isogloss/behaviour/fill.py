@@ -8,11 +8,17 @@ from isogloss.activations.execution import Execution, choose_execution
 from isogloss.activations.store import filling
 from isogloss.behaviour.answer_reading import Answers
 from isogloss.behaviour.reading import Likelihoods
+from isogloss.engines.engine import LOCAL, Engine
 from isogloss.progress import Track, silent
 
 
 def fill_bits(
-    wanted: Iterable[Likelihoods | Answers], *, execution: Execution | None = None, track: Track = silent
+    wanted: Iterable[Likelihoods | Answers],
+    *,
+    execution: Execution | None = None,
+    engine: Engine = LOCAL,
+    go_on: bool = False,
+    track: Track = silent,
 ) -> int:
     """Compute what the store lacks, and count the (model, language) parts that were computed.
 
@@ -22,6 +28,8 @@ def fill_bits(
     Args:
         wanted: from `locate_bits`, `locate_answers` and `locate_spoken`, of one dtype and quantisation.
         execution: how to run forward passes; None is the rule for this machine.
+        engine: who does the work.
+        go_on: see `compute_missing`.
         track: progress display.
 
     Raises:
@@ -40,5 +48,5 @@ def fill_bits(
             first = asked[0]
             dtype = first.spec.dtype if isinstance(first, Answers) else first.dtype
             how = execution or choose_execution(dtype=dtype, precision="exact")
-            compute_missing(asked, execution=how, track=track)
+            compute_missing(asked, execution=how, track=track, engine=engine, go_on=go_on)
     return n_missing

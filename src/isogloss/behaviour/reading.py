@@ -6,10 +6,11 @@ language; a character of Chinese carries more than one of English, so between la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 
 from isogloss.activations.shard import text_key
 from isogloss.activations.store import Entry, Gap, default_store, gaps, read
@@ -38,6 +39,12 @@ class Likelihoods:
     def gaps(self, language: str) -> list[Gap]:
         """List the texts that have no likelihood yet."""
         return gaps(self.entries[language], ("bits", "characters"))
+
+    def on(self, languages: Collection[str]) -> Likelihoods:
+        """Take those of some of the languages."""
+        frame = self.corpus.frame.filter(pl.col("language").is_in(list(languages)))
+        entries = {code: entry for code, entry in self.entries.items() if code in languages}
+        return replace(self, corpus=replace(self.corpus, frame=frame), entries=entries)
 
     def bits(self, language: str) -> np.ndarray:
         """Read the bits of each text, in the order of `corpus.part(language)`: float64 (texts,).

@@ -11,6 +11,7 @@ import typer
 
 from isogloss.cli.options import console, show
 from isogloss.cli.settings import with_settings
+from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.places import Place, parse_place
 from isogloss.recipes.settings import Settings
@@ -27,6 +28,7 @@ RUNS = Path("runs")
 @with_settings
 def audit(
     given: dict[str, Any],
+    engine: EngineConfig,
     recipe: Annotated[
         str | None, typer.Argument(help="A recipe (TOML) with models, corpora and settings.", show_default=False)
     ] = None,
@@ -65,7 +67,18 @@ def audit(
     With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
     if recipe is not None:
-        _run(recipe, given, out, runs=runs, store=store, device=device, workers=workers, keep=keep, as_json=as_json)
+        _run(
+            recipe,
+            given,
+            out,
+            runs=runs,
+            store=store,
+            device=device,
+            workers=workers,
+            keep=keep,
+            engine=engine,
+            as_json=as_json,
+        )
         return
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
@@ -75,7 +88,9 @@ def audit(
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers, keep=keep)
     if len(settings.aligned) > 1:
-        _several(settings, texts, config, out=out, runs=runs, store=store, device=device, as_json=as_json)
+        _several(
+            settings, texts, config, out=out, runs=runs, store=store, device=device, engine=engine, as_json=as_json
+        )
         return
     result = isogloss.audit(
         pair_of(settings),
@@ -85,6 +100,7 @@ def audit(
         runs=None if out else runs,
         store=store,
         device=device,
+        engine=engine,
         track=track,
     )
     if as_json:
@@ -113,6 +129,7 @@ def _several(
     runs: Place,
     store: Place | None,
     device: str | None,
+    engine: EngineConfig,
     as_json: bool,
 ) -> None:
     """Audit several descendants of one reference, a run folder each, and print them side by side."""
@@ -132,6 +149,7 @@ def _several(
         runs=None if out else runs,
         store=store,
         device=device,
+        engine=engine,
         track=track,
     )
     if as_json:
@@ -155,6 +173,7 @@ def _run(
     device: str | None,
     workers: int | None,
     keep: str,
+    engine: EngineConfig,
     as_json: bool,
 ) -> None:
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
@@ -164,7 +183,14 @@ def _run(
     recipe = read_recipe(name, given)
     outcomes = []
     for one in run_recipe(
-        recipe, runs=out or runs / recipe.name, store=store, device=device, workers=workers, keep=keep, track=track
+        recipe,
+        runs=out or runs / recipe.name,
+        store=store,
+        device=device,
+        workers=workers,
+        keep=keep,
+        engine=engine,
+        track=track,
     ):
         outcomes.append(one)
         typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)

@@ -30,6 +30,7 @@ def plan(
     flops: Annotated[
         float, typer.Option(help="Operations a second that your machine sustains, such as 1e14 for a large GPU.", min=1)
     ] = 1e14,
+    gpus: Annotated[int, typer.Option(help="GPUs that share the work (`isogloss audit --engine ray`).", min=1)] = 1,
     tokens_per_text: Annotated[int | None, typer.Option(help="Assumed for all texts. Default: 64.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
@@ -44,7 +45,12 @@ def plan(
     needs = estimate_needs(wanted, tokens_per_text=tokens_per_text or TOKENS_PER_TEXT)
     if as_json:
         sums = {"download": needs.download, "disk": needs.disk, "flops": needs.flops}
-        about = {"seconds": needs.flops / flops, "lower_bound": needs.unknown, "licences": _licences(needs)}
+        about = {
+            "seconds": needs.seconds(flops, gpus),
+            "gpus": gpus,
+            "lower_bound": needs.unknown,
+            "licences": _licences(needs),
+        }
         typer.echo(json.dumps(asdict(needs) | sums | about, indent=1))
         return
     typer.echo(f"{needs.recipe}: {_many(len(needs.audits), 'audit')}. All numbers are estimates.\n")
@@ -54,7 +60,7 @@ def plan(
     typer.echo()
     show(map(_audit, needs.audits))
     typer.echo()
-    for line in _sums(needs, flops):
+    for line in _sums(needs, flops, gpus):
         typer.echo(line)
 
 
@@ -91,11 +97,12 @@ def _audit(one: AuditNeeds) -> dict[str, str]:
     }
 
 
-def _sums(needs: Needs, rate: float) -> list[str]:
+def _sums(needs: Needs, rate: float, gpus: int) -> list[str]:
     models = needs.models
     here = sum(one.facts.here == "yes" for one in models)
     known = [one.flops for one in needs.audits if one.flops is not None]
-    time = f"{_least(needs)}{_duration(needs.flops / rate)} at {rate:.3g} operations a second" if known else UNKNOWN
+    where = f"{rate:.3g} operations a second" + (f" on each of {gpus} GPUs" if gpus > 1 else "")
+    time = f"{_least(needs)}{_duration(needs.seconds(rate, gpus))} at {where}" if known else UNKNOWN
     gpu, host = (_largest([getattr(one, kind) for one in models]) for kind in ("gpu_memory", "host_memory"))
     lines = {
         "Download": f"{_sum(needs, needs.download)} of weights; {here} of {_many(len(models), 'model')} here already",

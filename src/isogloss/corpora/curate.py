@@ -5,6 +5,7 @@ Nothing is dropped in silence: every rule that removes rows leaves a coded notic
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import polars as pl
@@ -97,6 +98,30 @@ def with_text_ids(rows: pl.DataFrame) -> pl.DataFrame:
     """Name every text by its language and content, and bring the columns into the order of SCHEMA."""
     ids = [text_id(code, text) for code, text in rows.select("language", "text").iter_rows()]
     return rows.with_columns(text_id=pl.Series(ids, dtype=pl.String)).select(list(SCHEMA))
+
+
+def leave_out(corpus: Corpus, marks: pl.Series) -> tuple[Corpus | None, tuple[str, ...]]:
+    """Leave out marked texts, each with its twin, and with its translations where items join them.
+
+    Args:
+        corpus: labelled or parallel.
+        marks: Boolean (texts,).
+
+    Returns:
+        The rest, None if there is none, and the ids of the texts that are left out, in order.
+    """
+    item, pair = pl.col("item_id"), pl.col("pair_id")
+    out = (
+        pl.when(item.is_not_null())
+        .then(pl.col("marked").any().over("item_id"))
+        .when(pair.is_not_null())
+        .then(pl.col("marked").any().over("language", "pair_id"))
+        .otherwise(pl.col("marked"))
+    )
+    frame = corpus.frame.with_columns(marked=marks).with_columns(out=out)
+    left_out = tuple(sorted(frame.filter(pl.col("out"))["text_id"]))
+    rest = frame.filter(~pl.col("out")).select(list(SCHEMA))
+    return (replace(corpus, frame=rest) if rest.height else None), left_out
 
 
 def balance(corpus: Corpus, *, per_class: int | None = None, seed: int = 0) -> Corpus:

@@ -32,8 +32,8 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
     assert model.peft is not None  # noqa: S101 - for the type checker: _attach set it
     model.peft.set_adapter(name)
     model.peft.requires_grad_(requires_grad=False)
-    if next(model.causal.parameters()).dtype != torch.float32 or getattr(model.causal, "is_quantized", False):
-        yield model  # merging would round the adapter to the base's precision
+    if not merges(model):
+        yield model
         return
     # Merged, the adapter costs nothing; kept apart, it made a forward pass a third slower (docs/log.md).
     model.peft.merge_adapter(adapter_names=[name])
@@ -41,6 +41,12 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
         yield model
     finally:
         model.peft.unmerge_adapter()
+
+
+def merges(model: LoadedModel) -> bool:
+    """Whether adapters are merged into the weights: elsewhere that would round them to the base's precision."""
+    whole = next(model.causal.parameters()).dtype == torch.float32
+    return whole and not getattr(model.causal, "is_quantized", False)
 
 
 def _attach(model: LoadedModel, folder: Path, name: str, checkpoint: Checkpoint) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import polars as pl
 
-from isogloss.corpora.corpus import SCHEMA, Corpus, content_key
+from isogloss.corpora.corpus import Corpus, content_key
+from isogloss.corpora.curate import leave_out
 from isogloss.errors import CorpusError
 from isogloss.models.fetch import adapter_folder
 from isogloss.models.pairs import ModelRef
@@ -42,22 +42,12 @@ def leave_out_trained(corpus: Corpus, trained: TrainedTexts) -> tuple[Corpus, tu
     Raises:
         CorpusError: nothing is left.
     """
-    frame = corpus.frame.with_columns(mark_trained(corpus, trained))
-    item, pair = pl.col("item_id"), pl.col("pair_id")
-    out = (
-        pl.when(item.is_not_null())
-        .then(pl.col("trained").any().over("item_id"))
-        .when(pair.is_not_null())
-        .then(pl.col("trained").any().over("language", "pair_id"))
-        .otherwise(pl.col("trained"))
-    )
-    frame = frame.with_columns(out=out)
-    left_out = tuple(sorted(frame.filter(pl.col("out"))["text_id"]))
-    if len(left_out) == frame.height:
+    rest, left_out = leave_out(corpus, mark_trained(corpus, trained))
+    if rest is None:
         raise CorpusError(
             f"corpus {corpus.name}",
             found="no text that the adapter was not trained on, or is not the twin of one",
             expected="held-out texts",
             do="use another corpus, or tune with --holdout",
         )
-    return replace(corpus, frame=frame.filter(~pl.col("out")).select(list(SCHEMA))), left_out
+    return rest, left_out

@@ -79,6 +79,7 @@ def config_of(settings: Settings, *, workers: int | None = None, keep: str = "al
         spec=replace(spec, layers=settings.layers),
         chat=chat,
         part=settings.part,
+        quarantine=settings.quarantine,
         trained_texts=settings.trained_texts,
         metrics=STANDARD if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from isogloss.activations.execution import CPU_BATCH, GPU_BATCH
 from isogloss.activations.spec import ExtractSpec
+from isogloss.activations.store import SHARD_TEXTS
 from isogloss.auditing.config import BITS_TEXTS
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.recipes.build import config_of, pair_of
@@ -37,11 +39,15 @@ class ModelNeeds:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditNeeds:
-    """What one audit adds: passes over its texts that no earlier audit of the recipe has made; None is unknown."""
+    """What one audit adds: passes over its texts that no earlier audit of the recipe has made; None is unknown.
+
+    `units` are the shards that workers take one by one.
+    """
 
     model: str
     corpus: str
     passes: int
+    units: int | None
     disk: int | None
     flops: float | None
 
@@ -71,6 +77,21 @@ class Needs:
     def disk(self) -> int:
         """Bytes that hidden states will take in the store, as far as known."""
         return sum(one.disk or 0 for one in self.audits)
+
+    def seconds(self, rate: float, gpus: int = 1) -> float:
+        """Time of all forward passes, as far as known, on GPUs that take units from one queue in each audit.
+
+        The last units of an audit leave some GPUs without work. Loading and measuring are not counted.
+
+        Args:
+            rate: operations a second of one GPU.
+            gpus: how many there are.
+        """
+
+        def share(units: int | None) -> float:
+            return math.ceil(units / gpus) / units if units else 1 / gpus
+
+        return sum(one.flops * share(one.units) for one in self.audits if one.flops) / rate
 
     @property
     def flops(self) -> float:
@@ -162,9 +183,16 @@ def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
         model=job.model,
         corpus=job.corpus,
         passes=len(new),
+        units=_units(len(new), texts),
         disk=_disk(new, texts),
         flops=_flops(new, texts, tokens, likelihoods),
     )
+
+
+def _units(passes: int, texts: TextFacts) -> int | None:
+    if texts.texts is None or not texts.languages:
+        return None
+    return passes * len(texts.languages) * math.ceil(texts.texts / len(texts.languages) / SHARD_TEXTS)
 
 
 def _disk(passes: Sequence[tuple[ModelFacts, ExtractSpec]], texts: TextFacts) -> int | None:

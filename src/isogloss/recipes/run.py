@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from isogloss.auditing.audit import audit
 from isogloss.corpora.corpus import Corpus
+from isogloss.engines.config import EngineConfig
+from isogloss.engines.engine import open_engine
 from isogloss.errors import IsoglossError
 from isogloss.places import Place, parse_place
 from isogloss.progress import Track, silent
@@ -34,6 +36,7 @@ def run_recipe(
     device: str | None = None,
     workers: int | None = None,
     keep: str = "all",
+    engine: EngineConfig | None = None,
     track: Track = silent,
 ) -> Iterator[Outcome]:
     """Run the audits of a recipe, each into a run folder RUNS/<model>/<corpus>-<hash>; finished ones are not repeated.
@@ -47,6 +50,7 @@ def run_recipe(
         device: a torch device; None takes a GPU if there is one.
         workers: languages measured side by side; changes no number.
         keep: states that stay in the store after each audit: all, final or none.
+        engine: as in `audit`; a cluster that is started for it is started once.
         track: progress display.
 
     Yields:
@@ -57,19 +61,28 @@ def run_recipe(
     """
     settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers, keep=keep)) for job in recipe.jobs]
     texts: dict[tuple[object, ...], Corpus] = {}
-    for job, pair, config in settled:
-        here = parse_place(runs) / job.model
-        try:
-            key = _texts_key(job.settings)
-            if key not in texts:
-                texts[key] = corpus_of(job.settings)
-            found = audit(
-                pair, texts[key], config=config, runs=here, store=store, device=device, reuse=True, track=track
-            )
-        except IsoglossError as error:
-            yield Outcome(job=job, error=error)
-        else:
-            yield Outcome(job=job, folder=found.folder_in(here), audit=found)
+    with open_engine(engine or EngineConfig()):
+        for job, pair, config in settled:
+            here = parse_place(runs) / job.model
+            try:
+                key = _texts_key(job.settings)
+                if key not in texts:
+                    texts[key] = corpus_of(job.settings)
+                found = audit(
+                    pair,
+                    texts[key],
+                    config=config,
+                    runs=here,
+                    store=store,
+                    device=device,
+                    engine=engine,
+                    reuse=True,
+                    track=track,
+                )
+            except IsoglossError as error:
+                yield Outcome(job=job, error=error)
+            else:
+                yield Outcome(job=job, folder=found.folder_in(here), audit=found)
 
 
 def _texts_key(settings: Settings) -> tuple[object, ...]:

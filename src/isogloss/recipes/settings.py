@@ -36,6 +36,10 @@ class Settings:
     conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
     part: str = _setting("all", "Of the corpus: all, or a half as `isogloss tune` splits it, training or held-out.")
     trained_texts: str = _setting("refuse", "Texts that an adapter was trained on: refuse, drop (with twins), allow.")
+    quarantine: bool = _setting(
+        False,  # noqa: FBT003 - the default of a flag
+        "Leave out texts that give no finite numbers, with their twins and translations, in place of an error.",
+    )
     layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
     position: str = _setting(
         "last", "Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."

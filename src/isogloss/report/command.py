@@ -16,6 +16,7 @@ from isogloss.results import Audit
 PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "shuffles")
 #: Those that are recorded only where they were chosen.
 RARE = ("part", "trained_texts")
+FLAGS = ("quarantine",)
 LISTS = ("metrics", "match", "controls")
 #: The command line takes no fewer.
 MIN_SHUFFLES = 100
@@ -30,8 +31,10 @@ def command(audit: Audit) -> str:
     words, remarks = ["isogloss", "audit"], list[str]()
     for part in (_models(audit, remarks), _corpus(audit, remarks), _settings(audit, remarks)):
         for option, value in part:
-            # An option without a value is one that is on.
-            words += [f"{option}={value}"] if value.startswith("-") else [option, value] if value else [option]
+            if not value:  # an option that is on
+                words.append(option)
+            else:
+                words += [f"{option}={value}"] if value.startswith("-") else [option, value]
     return "\n".join([*(f"# {visible(remark)}" for remark in dict.fromkeys(remarks)), shlex.join(words)])
 
 
@@ -91,7 +94,7 @@ def _has_suffix(part: str) -> bool:
     return part.lower().endswith(SUFFIXES)
 
 
-def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
+def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | None]]:
     config = audit.config
     yield "--layers", ",".join(_layer(name) for name in config["layers"])
     yield from _reading(config, remarks)
@@ -101,6 +104,7 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         elif config.get(name) is not None:
             yield f"--{_option(name)}", str(config[name])
     yield from ((f"--{_option(name)}", str(config[name])) for name in RARE if name in config)
+    yield from ((f"--{name}", None) for name in FLAGS if config.get(name))
     for name in LISTS:
         chosen = config.get(name)
         if chosen is None:
@@ -112,7 +116,7 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
     yield from _behaviour(audit, remarks)
     if audit.config.get("across"):
-        yield "--across", ""
+        yield "--across", None
     if _few(config):
         remarks.append(f"--shuffles below {MIN_SHUFFLES} can be asked for in Python only")
 
@@ -133,10 +137,10 @@ def _reading(config: dict[str, Any], remarks: list[str]) -> Iterator[tuple[str, 
         yield "--quantize", str(config["quantize"])
 
 
-def _behaviour(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
+def _behaviour(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | None]]:
     if not audit.config.get("behaviour"):
         return
-    yield "--behaviour", ""
+    yield "--behaviour", None
     if audit.config.get("generate"):
         yield "--generate", str(audit.config["generate"])
     yield from _named(audit, "placebo", remarks)

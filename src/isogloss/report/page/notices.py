@@ -23,6 +23,10 @@ EXPLAINED = {
         MEASURED,
         "What a model was trained on says nothing of other texts; all languages are cut to what is left.",
     ),
+    "C009": (
+        MEASURED,
+        "Weights or a precision that fail for some texts may fail others; all languages are cut to what is left.",
+    ),
     "M001": (MEASURED, "What was said at the end of these texts was not read."),
     "M002": (MEASURED, "Nobody published the model before alignment, so its effect is unknown."),
     "M003": (

@@ -1,0 +1,57 @@
+"""Texts for which a model gives no finite numbers: left out of all models with their twins, and on the record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from isogloss.auditing.plan import Plan, behaviour_of, likelihoods_of
+from isogloss.corpora.curate import balance, leave_out
+from isogloss.errors import CorpusError
+from isogloss.models.pairs import ModelPair
+from isogloss.notices import Notice
+from isogloss.places import Place
+from isogloss.progress import silent
+
+
+def quarantine(plan: Plan, text_ids: Collection[str], store: Place | str | None) -> Plan:
+    """Take texts out of a plan, with their twins, and with their translations where items join them.
+
+    The other languages lose as many, so that all have the same number still. What is left is in the store already, but
+    perhaps for a few likelihoods.
+
+    Args:
+        plan: whose store may lack states of these texts.
+        text_ids: of the texts.
+        store: as in `make_plan`.
+
+    Raises:
+        CorpusError: nothing is left, or too little.
+    """
+    corpus = plan.corpus
+    rest, left_out = leave_out(corpus, corpus.frame["text_id"].is_in(list(text_ids)))
+    if rest is None:
+        raise CorpusError(
+            f"corpus {corpus.name}",
+            found="no text for which all models give finite numbers",
+            expected="some",
+            do="use --dtype float32, and check that the weights are complete",
+        )
+    notices = [one for one in rest.notices if one.code != "C009"]
+    sample = balance(replace(rest, notices=()), seed=plan.config.seed)
+    all_out = tuple(sorted({*plan.quarantined, *left_out}))
+    notices.append(Notice(code="C009", detail=f"{len(all_out)} texts, as {', '.join(sorted(text_ids)[:3])} broke"))
+    sample = replace(sample, notices=(*notices, *sample.notices))
+    activations = {role: one.on(sample) for role, one in plan.activations.items()}
+    refs = {role: one.checkpoint.ref for role, one in activations.items()}
+    pair = ModelPair(name="", reference=refs.get("reference"), aligned=refs["aligned"], source="")
+    return replace(
+        plan,
+        corpus=sample,
+        activations=activations,
+        chat={role: one.on(sample) for role, one in plan.chat.items()},
+        likelihoods=likelihoods_of(plan.config, sample, activations, store),
+        behaviour=behaviour_of(plan.config, pair, sample, plan.primary_layer, store=store, track=silent),
+        quarantined=all_out,
+        asked_sha256=plan.asked,
+    )

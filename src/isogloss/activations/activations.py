@@ -15,6 +15,7 @@ from isogloss.corpora.corpus import Corpus
 from isogloss.errors import ModelError
 from isogloss.files import canonical_json, sha256_text
 from isogloss.models.depth import read_depth
+from isogloss.models.edit import Edit
 from isogloss.models.fetch import Checkpoint, fetch
 from isogloss.models.pairs import ModelRef
 from isogloss.places import Place, parse_place
@@ -37,13 +38,17 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Activations:
-    """The hidden states of one model on one corpus; they stay on disk until a block is asked for."""
+    """The hidden states of one model on one corpus; they stay on disk until a block is asked for.
+
+    With an `edit` they are those of the model that is edited so.
+    """
 
     checkpoint: Checkpoint
     corpus: Corpus
     spec: ExtractSpec
     layers: tuple[Layer, ...]
     entries: Mapping[str, Entry]
+    edit: Edit | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -122,6 +127,12 @@ class Activations:
         """Take those of some of the texts."""
         entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
         return replace(self, corpus=corpus, entries=entries)
+
+    def under(self, edit: Edit, layer: Layer) -> Activations:
+        """Find where the states of one layer are, or will be, if the model is edited."""
+        hashed = edit.sha256(self.checkpoint.sha256)
+        entries = {code: one.edited(hashed) for code, one in self.entries.items()}
+        return replace(self, layers=(layer,), entries=entries, edit=edit)
 
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""

@@ -57,6 +57,10 @@ class Entry:
         """Take the entry of other texts."""
         return replace(self, texts=tuple(map(text_key, texts)))
 
+    def edited(self, model_sha256: str) -> Entry:
+        """Take the entry of the model after an edit, by whose hash it is then found."""
+        return replace(self, model_sha256=model_sha256, about={**self.about, "model": f"{self.about['model']}, edited"})
+
 
 class Gap(NamedTuple):
     """Texts of an entry, at most SHARD_TEXTS, for which the same arrays are stored nowhere."""

@@ -91,21 +91,22 @@ def units_of(
     """
     waiting: dict[tuple[object, ...], list[Activations]] = {}
     for one in (one for found in founds for one in found.values() if one.missing):
-        waiting.setdefault((one.checkpoint.sha256, one.spec.prompts), []).append(one)
+        waiting.setdefault((one.checkpoint.sha256, one.edit, one.spec.prompts), []).append(one)
     tokenizers = _tokenizers(founds[0])
     # The sample that checks a model is of the corpus's first language, whatever is missing.
     corpus = founds[0]["aligned"].corpus
     sample = sample_texts(corpus.part(corpus.languages[0])["text"].to_list())
     tasks = list(waiting.values())
     units: list[StatesUnit] = []
-    # Models that lack the same texts share them.
-    texts: dict[tuple[str, tuple[int, ...]], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    # Models that lack the same texts share them; an edited one may be asked about fewer, so rows do not name a text.
+    texts: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, ...], tuple[str, ...]]] = {}
     for alike in (tasks[i] for group in group_by_weights(dict(enumerate(_checkpoints(tasks)))) for i in group):
         one = alike[0]
         job = StatesJob(
             checkpoint=one.checkpoint,
             device=execution.device,
             go_on=go_on,
+            edit=one.edit,
             spec=one.spec,
             execution=execution,
             tokenizer=tokenizers[one.checkpoint.base_sha256],
@@ -114,7 +115,8 @@ def units_of(
             sample=sample,
         )
         for cut in _cuts(alike):
-            where = cut.language, cut.rows
+            keys = one.entries[cut.language].texts
+            where = cut.language, tuple(keys[row] for row in cut.rows)
             if where not in texts:
                 part = one.corpus.part(cut.language)[list(cut.rows)]
                 texts[where] = tuple(part["text"]), tuple(part["text_id"])

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
+from isogloss.auditing.ablate import with_ablation
+from isogloss.auditing.ablation_rows import ablation_rows
 from isogloss.auditing.behaviour import with_behaviour
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.keep import KEPT, thin
@@ -76,7 +79,7 @@ def audit(
         if not thinned:
             return finished
         if KEPT in names(folder):  # it was killed before all states were removed, or they were in use
-            record_kept(folder, thin(plan, root))
+            record_kept(folder, thin(with_ablation(plan), root))
             return finished
     with (
         open_run(folder, plan.identity) if folder else nullcontext() as recorded,
@@ -84,6 +87,7 @@ def audit(
         open_engine(engine or EngineConfig()) as workers,
     ):
         computed = 0
+        plan = with_ablation(plan)
         if plan.missing:
             execution = _settle(recorded, plan.config, device, workers)
             if folder:
@@ -94,6 +98,7 @@ def audit(
         pairs = None
         if plan.behaviour:
             result, pairs = with_behaviour(result, plan, plan.behaviour, track)
+            result = replace(result, rows=(*result.rows, *ablation_rows(plan)))
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = {role: one.computed_how() for role, one in plan.activations.items()}
@@ -111,17 +116,23 @@ def _root(store: Place | str | None) -> Place:
 
 
 def _fill(plan: Plan, execution: Execution, engine: Engine, root: Place, track: Track) -> tuple[Plan, int]:
-    """Compute what is missing; texts that break a model stop it, or leave the plan, as the plan's config says."""
+    """Compute what is missing; texts that break a model stop it, or leave the plan, as the plan's config says.
+
+    How models are edited follows from their states, so what edited ones lack is computed in a second round.
+    """
     computed, go_on = 0, plan.config.quarantine
     while plan.missing:
         try:
             computed += fill(*plan.asked_states, execution=execution, engine=engine, go_on=go_on, track=track)
             computed += fill_bits(plan.asked_likelihoods, execution=execution, engine=engine, go_on=go_on, track=track)
-            break
         except BrokenTextsError as error:
             if not go_on:
                 raise
-            plan = quarantine(plan, error.text_ids, root)
+            plan = with_ablation(quarantine(plan, error.text_ids, root))
+        else:
+            before, plan = plan, with_ablation(plan)
+            if plan is before:
+                break
     return plan, computed
 
 

@@ -27,12 +27,16 @@ DEEPEST = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviourConfig:
-    """What may be chosen: rendering, limits and dtype, pivot, greedy answers per language and class, and a placebo."""
+    """What may be chosen: rendering, limits and dtype, pivot, greedy answers per language and class, and a placebo.
+
+    `ablate` asks for the states that harm directions are taken from.
+    """
 
     spec: ExtractSpec
     pivot: str = "en"
     generate: int = 0
     placebo: ModelRef | None = None
+    ablate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ class BehaviourPlan:
         states: hidden states at the layer of the link, reference and aligned; empty where there is no link.
         layer: of the link; None where there is none.
         generate: greedy answers per language and class.
+        harm: hidden states of the aligned model that harm directions are taken from, at the layer that a link is or
+            would be read at; None unless asked for.
     """
 
     languages: tuple[str, ...]
@@ -56,6 +62,7 @@ class BehaviourPlan:
     states: Mapping[str, Activations] = field(default_factory=dict)
     layer: Layer | None = None
     generate: int = 0
+    harm: Activations | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -109,8 +116,11 @@ def plan_behaviour(
     _check_placebo(checkpoints)
     texts = _only(sample, codes)
     linked = pair.reference is not None and sample.twins
-    layer = link_layer(primary, read_depth(checkpoints["aligned"], track)) if linked else None
-    compared = {role: ref for role, ref in refs.items() if ref and role != "placebo"}
+    deep = link_layer(primary, read_depth(checkpoints["aligned"], track)) if linked or config.ablate else None
+    layer = deep if linked else None
+    compared = {role: ref for role, ref in refs.items() if ref and (linked or role == "aligned") and role != "placebo"}
+    there = replace(spec, layers=(_option(deep),)) if deep else spec
+    states = locate(compared, sample, there, store=store, track=track) if deep else {}
     return BehaviourPlan(
         languages=codes,
         answers=locate_answers(checkpoints, texts, spec, store=store),
@@ -132,11 +142,10 @@ def plan_behaviour(
         )
         if generate
         else {},
-        states=locate(compared, sample, replace(spec, layers=(_option(layer),)), store=store, track=track)
-        if layer
-        else {},
+        states=states if linked else {},
         layer=layer,
         generate=generate,
+        harm=states["aligned"] if config.ablate else None,
     )
 
 

@@ -16,8 +16,10 @@ LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
 #: Fewer shuffles say nothing of a null.
 MIN_SHUFFLES = 20
-#: Controls that need forward passes of their own.
-MODEL_CONTROLS = ("random_weights", "bits_per_character")
+#: Controls that need forward passes of their own; those that are computed unless told; one that says what models do.
+MODEL_CONTROLS = ("random_weights", "bits_per_character", "ablate")
+STANDARD_CONTROLS = ("random_weights", "bits_per_character")
+ABLATE = "ablate"
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
 BITS_TEXTS = 16
 #: What may stay in the store after measuring.
@@ -44,7 +46,8 @@ class AuditConfig:
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: the language that retention compares with.
         match: repeat the comparison on pairs matched with the pivot's: any of length, edit.
-        controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own.
+        controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own, and ablate needs
+            behaviour.
         behaviour: measure likelihoods of answers and texts too, and their link to the hidden states.
         generate: with behaviour, greedy answers to look for refusals in, per language and class; 0 for none.
         placebo: with behaviour, a descendant of the reference that learnt nothing of harm, to set text preferences
@@ -68,7 +71,7 @@ class AuditConfig:
     per_class: int | None = None
     pivot: str = "en"
     match: tuple[str, ...] = ()
-    controls: tuple[str, ...] = MODEL_CONTROLS
+    controls: tuple[str, ...] = STANDARD_CONTROLS
     behaviour: bool = False
     generate: int = 0
     placebo: ModelRef | None = None
@@ -128,6 +131,13 @@ def check_choices(config: AuditConfig, corpus: Corpus) -> None:
             raise UsageError(option, found=min(strangers), expected=f"any of {', '.join(known)}", do="correct it")
     if not config.behaviour and (config.generate or config.placebo):
         raise UsageError("--generate or --placebo", found="no --behaviour", expected="both", do="add it")
+    if ABLATE in config.controls and not config.behaviour:
+        raise UsageError(
+            f"--controls {ABLATE}",
+            found="no --behaviour",
+            expected="both: it says whether behaviour hangs on the harm direction",
+            do="add it",
+        )
     if "edit" in config.match and not corpus.twins:
         raise UsageError("--match", found="edit for texts without twins", expected="pairs", do="use --match length")
 

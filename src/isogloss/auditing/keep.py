@@ -83,7 +83,8 @@ def thin(plan: Plan, root: Place) -> dict[str, Any]:
     freed, left = 0, None
     try:
         with alone(root):
-            for one in plan.states:
+            # Edited models first: without the states at the end of the list nobody finds theirs.
+            for one in reversed(plan.states):
                 for place in one.entries.values():
                     freed += forget(place, _going(plan, one), COUNTS)
     except StoreError as error:

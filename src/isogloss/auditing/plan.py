@@ -10,8 +10,9 @@ import polars as pl
 
 from isogloss.activations.activations import Activations, locate
 from isogloss.activations.spec import Layer
+from isogloss.auditing.ablation import Ablation, check_texts
 from isogloss.auditing.behaviour_plan import BehaviourConfig, BehaviourPlan, plan_behaviour
-from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_choices
+from isogloss.auditing.config import ABLATE, BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_choices
 from isogloss.auditing.trained import draw_sample
 from isogloss.behaviour.answer_reading import Answers
 from isogloss.behaviour.reading import Likelihoods, locate_bits
@@ -33,7 +34,8 @@ class Plan:
 
     `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
     `chat` holds the compared roles in chat rendering, if both renderings are asked for;
-    `behaviour` is what is asked of behaviour, if anything is;
+    `behaviour` is what is asked of behaviour, if anything is; `ablation` what is asked of edited models, once the
+    states that say how are in the store;
     `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
     texts that were left out because an adapter was trained on them, `quarantined` those that were because a model gives
     no finite numbers for them, their twins or translations; `asked_sha256` is the hash of the corpus before that.
@@ -50,6 +52,7 @@ class Plan:
     behaviour: BehaviourPlan | None = None
     quarantined: tuple[str, ...] = ()
     asked_sha256: str = ""
+    ablation: Ablation | None = None
 
     @property
     def asked(self) -> str:
@@ -67,6 +70,7 @@ class Plan:
             chat={role: one.on(corpus) for role, one in self.chat.items()},
             likelihoods=likelihoods.on([language]) if likelihoods else None,
             behaviour=None,
+            ablation=None,
             left_out=(),
             quarantined=(),
         )
@@ -90,9 +94,11 @@ class Plan:
 
     @property
     def asked_states(self) -> list[Mapping[str, Activations]]:
-        """All hidden states that are read, by role: of the audit, in chat rendering, and at the layer of the link."""
+        """All hidden states that are read: of the audit, in chat rendering, at the link's layer, of edited models."""
         linked = self.behaviour.states if self.behaviour else {}
-        return [self.activations, *(one for one in (self.chat, linked) if one)]
+        harm = {"aligned": self.behaviour.harm} if self.behaviour and self.behaviour.harm and not linked else {}
+        edited = self.ablation.states.values() if self.ablation else ()
+        return [self.activations, *(one for one in (self.chat, linked, harm, *edited) if one)]
 
     @property
     def states(self) -> tuple[Activations, ...]:
@@ -103,7 +109,8 @@ class Plan:
     def asked_likelihoods(self) -> list[Likelihoods | Answers]:
         """All that is read with an LM head."""
         bits = [self.likelihoods] if self.likelihoods else []
-        return [*bits, *(self.behaviour.wanted if self.behaviour else [])]
+        edited = [one for found in self.ablation.answers.values() for one in found.values()] if self.ablation else []
+        return [*bits, *(self.behaviour.wanted if self.behaviour else []), *edited]
 
     @property
     def missing(self) -> bool:
@@ -174,6 +181,8 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place
         per_class=config.per_class,
         seed=config.seed,
     )
+    if ABLATE in config.controls:
+        check_texts(sample)
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "random_weights" in config.controls:
         base = pair.reference or pair.aligned
@@ -219,7 +228,13 @@ def behaviour_of(
     """Find what is needed to say what the models would do, if that is asked for."""
     if not config.behaviour:
         return None
-    asked = BehaviourConfig(spec=config.spec, pivot=config.pivot, generate=config.generate, placebo=config.placebo)
+    asked = BehaviourConfig(
+        spec=config.spec,
+        pivot=config.pivot,
+        generate=config.generate,
+        placebo=config.placebo,
+        ablate=ABLATE in config.controls,
+    )
     return plan_behaviour(pair, sample, asked, primary, store=store, track=track)
 
 

@@ -53,5 +53,6 @@ def quarantine(plan: Plan, text_ids: Collection[str], store: Place | str | None)
         likelihoods=likelihoods_of(plan.config, sample, activations, store),
         behaviour=behaviour_of(plan.config, pair, sample, plan.primary_layer, store=store, track=silent),
         quarantined=all_out,
+        ablation=None,
         asked_sha256=plan.asked,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from isogloss.behaviour.answers import SIDES, Side, answers
 from isogloss.behaviour.refusal_detector import detector_sha256
 from isogloss.corpora.corpus import Corpus
 from isogloss.files import canonical_json, sha256_text
+from isogloss.models.edit import Edit
 from isogloss.models.fetch import Checkpoint
 from isogloss.places import Place, parse_place
 
@@ -37,6 +38,7 @@ class Answers:
         spec: rendering, chat template, token limit, dtype and quantisation; its layers and position are not used.
         names: SCORED, or SPOKEN.
         entries: language -> where its numbers are.
+        edit: of the model, if they are those of an edited one.
     """
 
     checkpoint: Checkpoint
@@ -45,6 +47,7 @@ class Answers:
     spec: ExtractSpec
     names: tuple[str, ...]
     entries: Mapping[str, Entry]
+    edit: Edit | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -54,6 +57,16 @@ class Answers:
     def gaps(self, language: str) -> list[Gap]:
         """List the texts that have no numbers yet."""
         return gaps(self.entries[language], self.names)
+
+    def on(self, corpus: Corpus) -> Answers:
+        """Take those to some of the texts."""
+        entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
+        return replace(self, corpus=corpus, entries=entries)
+
+    def under(self, edit: Edit) -> Answers:
+        """Find where the numbers are, or will be, if the model is edited."""
+        hashed = edit.sha256(self.checkpoint.sha256)
+        return replace(self, entries={code: one.edited(hashed) for code, one in self.entries.items()}, edit=edit)
 
     def read(self, language: str, name: str) -> np.ndarray:
         """Read one of `names`, in the order of `corpus.part(language)`: (texts,) or (texts, answers).

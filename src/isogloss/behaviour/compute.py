@@ -117,6 +117,7 @@ def _job(one: Likelihoods | Answers, execution: Execution, *, go_on: bool) -> He
         checkpoint=one.checkpoint,
         device=execution.device,
         go_on=go_on,
+        edit=one.edit,
         what="answers" if one.names == SCORED else "spoken",
         speaker=one.speaker,
         rendering=one.spec.rendering,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from isogloss.errors import BrokenTextsError, IsoglossError, ModelError
+from isogloss.models.edit import Edit
 from isogloss.models.fetch import Checkpoint, group_by_weights
 from isogloss.models.pairs import RANDOM
 
@@ -29,16 +30,18 @@ class Job:
         checkpoint: the model.
         device: a torch device.
         go_on: whether texts that give no finite numbers are left out and named, in place of an error.
+        edit: what is taken out of the model in memory.
     """
 
     checkpoint: Checkpoint
     device: str
     go_on: bool = False
+    edit: Edit | None = None
 
     @property
     def name(self) -> str:
         """The model, as it was given."""
-        return str(self.checkpoint.ref)
+        return str(self.checkpoint.ref) + (", edited" if self.edit else "")
 
     @property
     def label(self) -> str:
@@ -51,7 +54,11 @@ class Job:
         """
         ref = self.checkpoint.ref
         seed = "" if ref.random_seed is None else f"{RANDOM}{ref.random_seed}"
-        return "+".join(Path(part).name for part in (ref.base, ref.adapter) if part) + seed
+        return (
+            "+".join(Path(part).name for part in (ref.base, ref.adapter) if part)
+            + seed
+            + (" edited" if self.edit else "")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

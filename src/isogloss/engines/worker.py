@@ -13,6 +13,8 @@ import torch
 
 from isogloss.engines.work import Done, Job, UnitT, Work, smaller
 from isogloss.models.adapters import merges, use_checkpoint
+from isogloss.models.edited import edited
+from isogloss.models.fetch import Checkpoint
 
 #: What torch says on a CPU, where an allocation that fails has no class of its own.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
@@ -26,8 +28,9 @@ class Worker:
         self._model: Any = None
         self._weights = ""
         self._at: tuple[object, Job] | None = None
+        self._held: tuple[object, Checkpoint] | None = None
         self._ready: Any = None
-        self._inside = ExitStack()
+        self._inside, self._active = ExitStack(), ExitStack()
         self._worn = False
 
     def __enter__(self) -> Self:
@@ -95,26 +98,38 @@ class Worker:
         return None
 
     def move(self, work: Work[UnitT], job: Job) -> None:
-        """Load the weights of a job if others are held, and make its checkpoint active.
+        """Load the weights of a job if others are held, make its checkpoint active, and edit it as the job says.
 
         A merged adapter leaves rounding behind when it is taken out, so weights that had one are loaded anew: no number
-        depends on what was done before.
+        depends on what was done before. It stays for further jobs of the same checkpoint.
         """
         if self._at == (work, job):
             return
+        self._leave_job()
+        if self._held != (work, job.checkpoint):
+            self._hold(work, job)
+        self._inside.enter_context(edited(self._model, job.edit))
+        self._ready = self._inside.enter_context(work.prepare(self._model, job))
+        self._at = work, job
+
+    def _hold(self, work: Work[UnitT], job: Job) -> None:
         self._leave()
         if self._model is None or self._worn or self._weights != job.checkpoint.weights_sha256:
             self._model = None  # before the next is loaded: memory holds one
             self._model = work.load(job)
             self._weights, self._worn = job.checkpoint.weights_sha256, False
-        self._inside.enter_context(use_checkpoint(self._model, job.checkpoint))
+        self._active.enter_context(use_checkpoint(self._model, job.checkpoint))
         self._worn = job.checkpoint.adapter_folder is not None and merges(self._model)
-        self._ready = self._inside.enter_context(work.prepare(self._model, job))
-        self._at = work, job
+        self._held = work, job.checkpoint
 
-    def _leave(self) -> None:
+    def _leave_job(self) -> None:
         self._inside.close()
         self._at = self._ready = None
+
+    def _leave(self) -> None:
+        self._leave_job()
+        self._active.close()
+        self._held = None
 
 
 def out_of_memory(error: BaseException) -> bool:

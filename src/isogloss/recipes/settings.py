@@ -63,7 +63,7 @@ class Settings:
     match: tuple[str, ...] = _setting((), "Repeat on texts matched with the pivot's: length, edit or both.")
     controls: tuple[str, ...] = _setting(
         ("random_weights", "bits_per_character"),
-        "Controls with forward passes of their own: random_weights, bits_per_character; none.",
+        "Controls with their own forward passes: random_weights, bits_per_character, ablate (with --behaviour); none.",
     )
     behaviour: bool = _setting(
         default=False, about="Measure likelihoods of refusals and of the texts too, and their link to hidden states."

@@ -1,0 +1,51 @@
+"""What is asked of edited models: on which texts, and where their states and answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from isogloss.activations.activations import Activations
+from isogloss.behaviour.answer_reading import Answers
+from isogloss.corpora.corpus import Corpus
+from isogloss.errors import CorpusError
+from isogloss.separation.ablation import LEAST_TEXTS, N_RANDOM
+
+#: The aligned model without its harm direction, and with as much taken out along random ones.
+ABLATED = "ablated"
+RANDOMS = tuple(f"random_{number}" for number in range(1, N_RANDOM + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What is asked of edited models; all by language.
+
+    Attributes:
+        rows: int, places in the language's part of the corpus of the texts on which the edits are tried; none of them
+            gave a direction.
+        states: ABLATED and RANDOMS -> hidden states of these texts at the primary layer.
+        answers: likewise, likelihoods of answers to them.
+    """
+
+    rows: Mapping[str, np.ndarray]
+    states: Mapping[str, Mapping[str, Activations]]
+    answers: Mapping[str, Mapping[str, Answers]]
+
+
+def check_texts(sample: Corpus) -> None:
+    """Refuse languages that are too small to give a direction and to try it on other texts.
+
+    Raises:
+        CorpusError: see above.
+    """
+    counts = sample.frame.group_by("language", "harmful").len()
+    fewest = int(counts["len"].min())  # type: ignore[arg-type]  # polars does not say that it is a number
+    if fewest < LEAST_TEXTS:
+        raise CorpusError(
+            "--controls ablate",
+            found=f"{fewest} texts per language and class",
+            expected=f"at least {LEAST_TEXTS}: half of them give the harm direction, it is tried on the others",
+            do="give more texts, or leave it out",
+        )

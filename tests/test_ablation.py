@@ -1,0 +1,305 @@
+"""The ablation control: edits against edited weights, a model whose behaviour hangs on one direction, the whole job."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import isogloss
+from conftest import make_tokenizer
+from families import BY_NAME, make_family
+from isogloss import AuditConfig, ExtractSpec, ModelPair, ModelRef
+from isogloss.auditing.ablation import ABLATED, RANDOMS
+from isogloss.behaviour.answers import answers
+from isogloss.engines.worker import Worker
+from isogloss.errors import CorpusError, UsageError
+from isogloss.models.edit import Edit, edit_of
+from isogloss.models.edited import edited
+from isogloss.models.fetch import fetch
+from isogloss.models.load import load_model
+from isogloss.separation.ablation import beyond_random, harm_direction, mean_over, random_directions, split
+from isogloss.separation.resample import draw
+
+WIDTH = 32
+IDS = torch.tensor([[1, 70, 80, 90, 75]])
+
+
+def unit(seed, width=WIDTH):
+    drawn = np.random.default_rng(seed).standard_normal(width)
+    return drawn / np.linalg.norm(drawn)
+
+
+def orthogonal(direction, seed=1):
+    return random_directions(direction, 1, np.random.default_rng(seed))[0]
+
+
+def streams(model):
+    """The residual stream before the first block and after each: (blocks + 1, tokens, width)."""
+    found = []
+    keep = [model.blocks[0].register_forward_pre_hook(lambda _, args, kwargs: found.append(_first(args, kwargs)), with_kwargs=True)]
+    keep += [
+        block.register_forward_hook(lambda *call: found.append(call[2][0] if isinstance(call[2], tuple) else call[2]))
+        for block in model.blocks
+    ]
+    with torch.inference_mode():
+        model.decoder(input_ids=IDS, use_cache=False)
+    for one in keep:
+        one.remove()
+    return torch.stack([one[0].float() for one in found]).numpy()
+
+
+def _first(args, kwargs):
+    return args[0] if args else kwargs["hidden_states"]
+
+
+@pytest.mark.parametrize("name", ["Llama 2", "Gemma 3 text", "GPT-NeoX", "BLOOM", "Llama 4 multimodal"])
+def test_a_family_is_edited_and_is_as_it_was(name, tmp_path):
+    folder = make_family(BY_NAME[name], tmp_path / "model", bos=True)
+    model = load_model(fetch(ModelRef(base=str(folder))), device="cpu")
+    own = streams(model)
+    v = unit(0)
+    with edited(model, edit_of(v, v)):
+        harm = streams(model)
+    with edited(model, edit_of(v, orthogonal(v))):
+        other = streams(model)
+    assert np.abs(harm @ v).max() < 1e-5 * np.abs(own).max()
+    assert np.abs(own @ v).max() > 0.1
+    assert np.abs(harm - own)[-1].max() > 1e-3
+    # The embeddings, which no earlier edit has moved, lose as much along either direction.
+    lost = [np.linalg.norm(one[0] - own[0], axis=1) for one in (harm, other)]
+    assert lost[0] == pytest.approx(np.abs(own[0] @ v), rel=1e-4)
+    assert lost[1] == pytest.approx(lost[0], rel=1e-4)
+    assert np.array_equal(streams(model), own)
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in model.blocks)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_edit_is_that_of_all_matrices_that_write_to_the_stream(same, tmp_path):
+    folder = make_family(BY_NAME["Llama 2"], tmp_path / "model", bos=True)
+    ref = fetch(ModelRef(base=str(folder)))
+    v = unit(0)
+    r = v if same else orthogonal(v)
+    hooked, changed = load_model(ref, device="cpu"), load_model(ref, device="cpu")
+    outer = torch.tensor(np.outer(r, v), dtype=torch.float32)
+    changed.causal.model.embed_tokens.weight.data -= changed.causal.model.embed_tokens.weight.data @ outer.T
+    for block in changed.blocks:
+        for linear in (block.self_attn.o_proj, block.mlp.down_proj):
+            linear.weight.data -= outer @ linear.weight.data
+    with torch.inference_mode(), edited(hooked, edit_of(v, r)):
+        found = hooked.causal(IDS).logits
+    with torch.inference_mode():
+        expected = changed.causal(IDS).logits
+        plain = hooked.causal(IDS).logits
+    assert torch.allclose(found, expected, atol=2e-4)
+    assert not torch.allclose(found, plain, atol=1e-2)
+
+
+def test_an_error_inside_leaves_no_hooks(tiny_folder):
+    model = load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
+    v = unit(0)
+    with pytest.raises(ZeroDivisionError), edited(model, edit_of(v, v)):
+        raise ZeroDivisionError
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in model.blocks)
+
+
+def test_equal_edits_are_equal_and_no_others_share_a_hash():
+    v, r = unit(0), orthogonal(unit(0))
+    assert edit_of(v, r) == edit_of(v.copy(), r.copy())
+    hashes = [edit_of(v, v).sha256("a"), edit_of(v, r).sha256("a"), edit_of(v, v).sha256("b"), edit_of(r, v).sha256("a")]
+    assert len(set(hashes)) == 4
+    with pytest.raises(ValueError, match="lengths"):
+        edit_of(2 * v, v)
+    with pytest.raises(ValueError, match="directions of"):
+        Edit(measured=v.astype(np.float32).tobytes(), along=np.ones(1, dtype=np.float32).tobytes())
+
+
+def test_texts_that_give_a_direction_do_not_try_it():
+    harmful = np.tile([True, False], 50)
+    twins = np.arange(100) ^ 1
+    draws = draw(harmful, twins, keys=[f"p{i // 2}" for i in range(100)], n_shuffles=20, seed=0)
+    fits, tries = split(draws, seed=0)
+    assert (len(fits), len(tries)) == (50, 50)
+    assert not set(fits) & set(tries)
+    assert set(twins[fits]) == set(fits)
+    assert [list(part) for part in split(draws, seed=0)] == [list(fits), list(tries)]
+    single = draw(harmful, None, n_shuffles=20, seed=0)
+    fits, tries = split(single, seed=0)
+    assert (harmful[fits].sum(), (~harmful[fits]).sum()) == (25, 25)
+    assert (harmful[tries].sum(), (~harmful[tries]).sum()) == (25, 25)
+    many = draw(np.tile([True, False], 120), None, n_shuffles=20, seed=0)
+    assert [len(part) for part in split(many, seed=0)] == [120, 80]
+
+
+def test_random_directions_are_orthogonal_units_and_differ():
+    v = unit(3)
+    found = random_directions(v, 3, np.random.default_rng(0))
+    assert np.abs(found @ v).max() < 1e-12
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1)
+    assert np.abs(found @ found.T - np.eye(3)).max() < 0.9
+    assert harm_direction(np.ones((4, 3)), np.array([True, False, True, False])) is None
+
+
+def test_the_change_beyond_random_counts_the_spread_of_random_directions():
+    rng = np.random.default_rng(0)
+    harmful = np.tile([True, False], 40)
+    draws = draw(harmful, np.arange(80) ^ 1, n_shuffles=20, seed=0)
+    before = rng.standard_normal(80)
+    randoms = before + np.array([[-1.0], [0.0], [1.0]]) * harmful
+    found = beyond_random(before, before - 2 * harmful, randoms, draws, "en")
+    assert found.value == pytest.approx(-2)
+    assert found.se == pytest.approx(1 / np.sqrt(3))  # texts do not differ, directions do: sd 1, mean of three
+    assert found.df == 2
+    alike = beyond_random(before, before - 2 * harmful, np.tile(before, (3, 1)) + rng.normal(size=80), draws, "en")
+    assert alike.df == 39
+    other = beyond_random(before, before - 2 * harmful, randoms, draws, "de")
+    assert not set(found.units[np.abs(found.influence) > 1e-9]) & set(other.units[np.abs(other.influence) > 1e-9])
+    assert mean_over([found]) is found
+
+
+def test_random_directions_are_not_taken_for_the_harm_direction():
+    """If the harm direction does what any other does, the interval misses zero as rarely as it says."""
+    rng = np.random.default_rng(0)
+    harmful = np.tile([True, False], 20)
+    draws = draw(harmful, np.arange(40) ^ 1, n_shuffles=20, seed=0)
+    missed = 0
+    for _ in range(400):
+        before = rng.standard_normal(40)
+        # What an edit does on average over texts varies much from direction to direction: the mean of three is known
+        # no better than that. The harm direction does what they do on average.
+        effects = rng.normal(size=3)
+        randoms = before + effects[:, None] * harmful + 0.3 * rng.standard_normal((3, 40))
+        interval = beyond_random(before, before + 0.3 * rng.standard_normal(40), randoms, draws, "en").interval()
+        missed += not interval.low <= 0 <= interval.high
+    assert missed / 400 < 0.08
+
+
+# A model whose refusals hang on one direction
+
+HARMFUL, HARMLESS = ("!", "?"), (".", ";")
+V, P, Q, U, ONE = range(5)
+
+
+def planted_model(folder):
+    """A Llama whose answers read one direction, V, while harm also stands in two others, P and Q, as their product.
+
+    Attention spreads V evenly over what follows. The last block's MLP writes the product to U, where a linear probe
+    finds it. The means of the classes differ in V only.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer()
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=WIDTH,
+        intermediate_size=4,
+        num_hidden_layers=4,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=WIDTH,
+        hidden_act="gelu",
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = LlamaForCausalLM(config)
+    state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
+    for name, tensor in state.items():
+        if name.endswith("norm.weight"):
+            tensor.fill_(1.0)
+    embeddings = state["model.embed_tokens.weight"]
+    embeddings[:, ONE] = 2.0
+    embeddings[:, 8:] = torch.tensor(np.random.default_rng(0).normal(scale=0.2, size=(300, WIDTH - 8)))
+    signs = dict(zip((*HARMFUL, *HARMLESS), [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)], strict=True))
+    for token, (v, p, q) in signs.items():
+        at = tokenizer.convert_tokens_to_ids(token)
+        embeddings[at, [V, P, Q]] = torch.tensor([float(v), 1.5 * p, 1.5 * q])
+    attention = "model.layers.1.self_attn"
+    state[f"{attention}.v_proj.weight"][V, V] = 1.0
+    state[f"{attention}.o_proj.weight"][V, V] = 6.0
+    mlp = "model.layers.3.mlp"
+    for row, sign in enumerate((1.0, -1.0)):  # gelu(p) q - gelu(-p) q = p q
+        state[f"{mlp}.gate_proj.weight"][row, P] = sign
+        state[f"{mlp}.up_proj.weight"][row, Q] = 1.0
+        state[f"{mlp}.down_proj.weight"][U, row] = 2.0 * sign
+    for byte, weight in letters(tokenizer).items():
+        state["lm_head.weight"][byte, V] = weight
+    model.load_state_dict(state)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def letters(tokenizer):
+    """Letters that refusals have more of than engaged answers (1), or less (-1)."""
+    counts = np.zeros(300)
+    for code in ("en", "de"):
+        for side, sign in (("refusal", 1), ("engaged", -1)):
+            said = answers(code, side, "score")
+            for one in said:
+                ids = tokenizer(one, add_special_tokens=False)["input_ids"]
+                np.add.at(counts, ids, sign / len(said))
+    return {i: float(np.sign(count)) for i, count in enumerate(counts) if count}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A pair that ends in the planted model, its corpus, and a configuration."""
+    root = tmp_path_factory.mktemp("planted")
+    base = planted_model(root / "model")
+    rng = np.random.default_rng(0)
+    words = "stone river light paper music".split()  # noqa: SIM905
+    rows = []
+    for code in ("en", "de"):
+        for i in range(24):
+            text = f"{code}{i} {' '.join(rng.choice(words, size=2))} "
+            rows.append(
+                {
+                    "pair_id": f"p{i}",
+                    "language": code,
+                    "toxic": text + 8 * HARMFUL[i % 2],
+                    "neutral": text + 8 * HARMLESS[(i // 2) % 2],
+                }
+            )
+    (root / "pairs.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    pair = ModelPair(name="planted", reference=None, aligned=ModelRef(base=str(base)), source="test")
+    config = AuditConfig(
+        spec=ExtractSpec(layers=("final",)),
+        shuffles=20,
+        controls=("ablate",),
+        metrics=("between_class_variance",),
+        behaviour=True,
+        workers=1,
+    )
+    return pair, isogloss.load_corpus(root / "pairs.jsonl"), config, root
+
+
+@pytest.fixture(scope="module")
+def run(planted):
+    pair, corpus, config, root = planted
+    return isogloss.audit(pair, corpus, config=config, out=root / "out", store=root / "store", device="cpu")
+
+
+def found(audit, language, metric, model):
+    return audit.value(kind="behaviour_control", language=language, metric=metric, model=model)
+
+
+@pytest.mark.parametrize("code", ["en", "de"])
+def test_behaviour_dies_with_its_direction_and_detection_stays(run, code):
+    before = found(run, code, "refusal_margin", "aligned")
+    after = found(run, code, "refusal_margin", ABLATED)
+    assert before.low > 1
+    assert abs(after.value) < 0.2 * before.value
+    for name in RANDOMS:
+        assert found(run, code, "refusal_margin", name).value > 0.6 * before.value
+    beyond = found(run, code, "refusal_margin_beyond_random", ABLATED)
+    assert beyond.high < 0
+    changed = found(run, code, "refusal_margin_change", ABLATED)
+    assert changed.value == pytest.approx(after.value - before.value)
+    assert found(run, code, "refusal_auroc", "aligned").value == 1
+    assert found(run, code, "refusal_auroc", ABLATED).value < 0.9
+    for name in ("aligned", ABLATED):
+        assert run.value(kind="behaviour_control", language=code, metric="auroc", model=name).low > 0.5

@@ -1,6 +1,7 @@
 """The ablation control: edits against edited weights, a model whose behaviour hangs on one direction, the whole job."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,19 +9,32 @@ import pytest
 import torch
 
 import isogloss
-from conftest import make_tokenizer
+from conftest import make_tokenizer, parallel_rows
 from families import BY_NAME, make_family
 from isogloss import AuditConfig, ExtractSpec, ModelPair, ModelRef
+from isogloss.activations import compute
+from isogloss.activations.fill import fill
+from isogloss.activations.shard import read_manifests
+from isogloss.auditing.ablate import with_ablation
 from isogloss.auditing.ablation import ABLATED, RANDOMS
+from isogloss.auditing.plan import make_plan
 from isogloss.behaviour.answers import answers
-from isogloss.engines.worker import Worker
-from isogloss.errors import CorpusError, UsageError
+from isogloss.behaviour.fill import fill_bits
+from isogloss.errors import UsageError
+from isogloss.models.adapters import use_checkpoint
 from isogloss.models.edit import Edit, edit_of
 from isogloss.models.edited import edited
 from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model
+from isogloss.models.prompts import encode
+from isogloss.progress import silent
+from isogloss.report.ablation import ablation_lines, ablation_sentences
+from isogloss.report.page.behaviour import ablation_table
+from isogloss.report.page.view import view
 from isogloss.separation.ablation import beyond_random, harm_direction, mean_over, random_directions, split
 from isogloss.separation.resample import draw
+from running import OURS
+from running import run as states_of
 
 WIDTH = 32
 IDS = torch.tensor([[1, 70, 80, 90, 75]])
@@ -38,7 +52,11 @@ def orthogonal(direction, seed=1):
 def streams(model):
     """The residual stream before the first block and after each: (blocks + 1, tokens, width)."""
     found = []
-    keep = [model.blocks[0].register_forward_pre_hook(lambda _, args, kwargs: found.append(_first(args, kwargs)), with_kwargs=True)]
+    keep = [
+        model.blocks[0].register_forward_pre_hook(
+            lambda _, args, kwargs: found.append(_first(args, kwargs)), with_kwargs=True
+        )
+    ]
     keep += [
         block.register_forward_hook(lambda *call: found.append(call[2][0] if isinstance(call[2], tuple) else call[2]))
         for block in model.blocks
@@ -76,17 +94,20 @@ def test_a_family_is_edited_and_is_as_it_was(name, tmp_path):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_an_edit_is_that_of_all_matrices_that_write_to_the_stream(same, tmp_path):
+def test_an_edit_is_that_of_the_matrices_that_write_to_the_stream(same, tmp_path):
+    """Where only MLPs write, so that nothing is read inside a block that was not edited yet."""
     folder = make_family(BY_NAME["Llama 2"], tmp_path / "model", bos=True)
     ref = fetch(ModelRef(base=str(folder)))
     v = unit(0)
     r = v if same else orthogonal(v)
     hooked, changed = load_model(ref, device="cpu"), load_model(ref, device="cpu")
+    for model in (hooked, changed):
+        for block in model.blocks:
+            block.self_attn.o_proj.weight.data.zero_()
     outer = torch.tensor(np.outer(r, v), dtype=torch.float32)
     changed.causal.model.embed_tokens.weight.data -= changed.causal.model.embed_tokens.weight.data @ outer.T
     for block in changed.blocks:
-        for linear in (block.self_attn.o_proj, block.mlp.down_proj):
-            linear.weight.data -= outer @ linear.weight.data
+        block.mlp.down_proj.weight.data -= outer @ block.mlp.down_proj.weight.data
     with torch.inference_mode(), edited(hooked, edit_of(v, r)):
         found = hooked.causal(IDS).logits
     with torch.inference_mode():
@@ -107,7 +128,12 @@ def test_an_error_inside_leaves_no_hooks(tiny_folder):
 def test_equal_edits_are_equal_and_no_others_share_a_hash():
     v, r = unit(0), orthogonal(unit(0))
     assert edit_of(v, r) == edit_of(v.copy(), r.copy())
-    hashes = [edit_of(v, v).sha256("a"), edit_of(v, r).sha256("a"), edit_of(v, v).sha256("b"), edit_of(r, v).sha256("a")]
+    hashes = [
+        edit_of(v, v).sha256("a"),
+        edit_of(v, r).sha256("a"),
+        edit_of(v, v).sha256("b"),
+        edit_of(r, v).sha256("a"),
+    ]
     assert len(set(hashes)) == 4
     with pytest.raises(ValueError, match="lengths"):
         edit_of(2 * v, v)
@@ -280,7 +306,7 @@ def planted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(planted):
     pair, corpus, config, root = planted
-    return isogloss.audit(pair, corpus, config=config, out=root / "out", store=root / "store", device="cpu")
+    return isogloss.audit(pair, corpus, config=config, store=root / "store", device="cpu")
 
 
 def found(audit, language, metric, model):
@@ -303,3 +329,117 @@ def test_behaviour_dies_with_its_direction_and_detection_stays(run, code):
     assert found(run, code, "refusal_auroc", ABLATED).value < 0.9
     for name in ("aligned", ABLATED):
         assert run.value(kind="behaviour_control", language=code, metric="auroc", model=name).low > 0.5
+
+
+def test_means_over_languages_and_what_is_said_of_them(run):
+    codes = ("en", "de")
+    for metric, model in (("refusal_margin", "aligned"), ("refusal_margin_beyond_random", ABLATED)):
+        mean = found(run, "", metric, model)
+        assert mean.n == 2
+        assert mean.value == pytest.approx(np.mean([found(run, code, metric, model).value for code in codes]))
+    behaviour, detection = ablation_sentences(run)
+    assert "Behaviour fell more than with random directions: difference -" in behaviour
+    assert "(mean of 2 languages)" in behaviour
+    assert detection.startswith("Detection did not clearly change: a probe finds harm in 2 of 2 languages without")
+    english, german = ablation_lines(run)
+    assert (english.language, german.language) == ("en English", "de German")
+    assert english.probe == "1.00 → 1.00 / 1.00"
+    assert len(ablation_table(view(run)).lines) == 2
+
+
+def edited_rows(audit, **changes):
+    """The audit with other numbers of all languages together: metric and model -> fields of the estimate."""
+    rows = [
+        replace(row, estimate=replace(row.estimate, **changes[f"{row.metric}_{row.model}"]))
+        if row.kind == "behaviour_control" and not row.language and f"{row.metric}_{row.model}" in changes
+        else row
+        for row in audit.rows
+    ]
+    return replace(audit, rows=tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"refusal_margin_beyond_random_ablated": {"low": -2.0, "high": 1.0}}, "It is not shown that behaviour fell"),
+        ({"refusal_margin_beyond_random_ablated": {"low": 0.5, "high": 1.0}}, "Behaviour fell less than"),
+        ({"refusal_margin_aligned": {"low": -0.1}}, "There was no clear margin to lose"),
+        ({"auroc_change_ablated": {"low": -2.0, "high": -1.0}}, "Detection fell"),
+    ],
+)
+def test_it_is_said_whichever_way_it_came_out(run, changes, words):
+    assert words in " ".join(ablation_sentences(edited_rows(run, **changes)))
+    assert words not in " ".join(ablation_sentences(run))
+
+
+def test_nothing_is_said_where_nothing_was_asked(run):
+    quiet = replace(run, rows=tuple(row for row in run.rows if row.kind != "behaviour_control"))
+    assert (ablation_lines(quiet), ablation_sentences(quiet), ablation_table(view(quiet))) == ([], [], None)
+
+
+def test_a_second_audit_computes_nothing_and_reads_the_same(run, planted, monkeypatch):
+    pair, corpus, config, root = planted
+
+    def fail(*_, **__):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("isogloss.behaviour.compute.load_model", fail)
+    monkeypatch.setattr("isogloss.activations.compute.load_model", fail)
+    assert isogloss.audit(pair, corpus, config=config, store=root / "store", device="cpu") == run
+
+
+def test_without_it_all_else_is_the_same(run, planted):
+    pair, corpus, config, root = planted
+    other = isogloss.audit(pair, corpus, config=replace(config, controls=()), store=root / "store", device="cpu")
+    assert not other.find(kind="behaviour_control")
+    assert set(other.rows) == {row for row in run.rows if row.kind != "behaviour_control"}
+    assert other.identity.name != run.identity.name
+
+
+def test_edited_states_go_with_the_others(run, planted, tmp_path):
+    pair, corpus, config, root = planted
+    shutil.copytree(root / "store", tmp_path / "store")
+    thin = replace(config, keep="none")
+    again = isogloss.audit(pair, corpus, config=thin, out=tmp_path / "out", store=tmp_path / "store", device="cpu")
+    assert again.find(kind="behaviour_control") == run.find(kind="behaviour_control")
+    arrays = [shard.arrays for folder in (tmp_path / "store").glob("*/*/*") for shard in read_manifests(folder)]
+    assert arrays
+    assert not any("4-post" in one for one in arrays)
+
+
+def test_a_pair_with_an_adapter_merges_it_once_for_all_edits(tiny_folder, adapter_folder, tmp_path, monkeypatch):
+    """And the numbers of an edit do not depend on the edits before it."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in parallel_rows(n=20)), encoding="utf-8")
+    corpus = isogloss.load_corpus(path)
+    ref = ModelRef(base=str(tiny_folder), adapter=str(adapter_folder))
+    pair = ModelPair(name="tiny", reference=ModelRef(base=str(tiny_folder)), aligned=ref, source="test")
+    config = AuditConfig(shuffles=20, controls=("ablate",), metrics=("between_class_variance",), behaviour=True)
+    plan = make_plan(pair, corpus, config, tmp_path / "store", silent)
+    assert with_ablation(plan) is plan  # the states that give the directions are not there yet
+    fill(*plan.asked_states, execution=OURS)
+    fill_bits(plan.asked_likelihoods, execution=OURS)
+    edited_plan = with_ablation(plan)
+    assert edited_plan.missing
+    assert set(edited_plan.ablation.states) == {"en", "de"}
+    loads = []
+    own = compute.load_model
+    monkeypatch.setattr(compute, "load_model", lambda *args, **named: loads.append(1) or own(*args, **named))
+    fill(*edited_plan.asked_states, execution=OURS)
+    assert len(loads) == 1
+    one = edited_plan.ablation.states["de"]["random_2"]
+    layer = plan.primary_layer
+    model = own(fetch(ref), device="cpu")
+    texts = corpus.part("de")["text"].to_numpy()[edited_plan.ablation.rows["de"]].tolist()
+    with use_checkpoint(model, fetch(ref)), edited(model, one.edit):
+        alone = states_of(model, encode(model.tokenizer, texts).ids, [layer], execution=OURS)[layer]
+    assert one.block("de", layer).hidden == pytest.approx(alone, abs=1e-5)
+    assert one.block("de", layer).text_ids == tuple(
+        corpus.part("de")["text_id"].to_numpy()[edited_plan.ablation.rows["de"]]
+    )
+
+
+def test_it_needs_behaviour(planted, tmp_path):
+    pair, corpus, config, _ = planted
+    with pytest.raises(UsageError, match="--controls ablate: found no --behaviour"):
+        isogloss.audit(pair, corpus, config=replace(config, behaviour=False), store=tmp_path, device="cpu")

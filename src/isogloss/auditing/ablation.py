@@ -9,9 +9,7 @@ import numpy as np
 
 from isogloss.activations.activations import Activations
 from isogloss.behaviour.answer_reading import Answers
-from isogloss.corpora.corpus import Corpus
-from isogloss.errors import CorpusError
-from isogloss.separation.ablation import LEAST_TEXTS, N_RANDOM
+from isogloss.separation.ablation import N_RANDOM
 
 #: The aligned model without its harm direction, and with as much taken out along random ones.
 ABLATED = "ablated"
@@ -32,20 +30,3 @@ class Ablation:
     rows: Mapping[str, np.ndarray]
     states: Mapping[str, Mapping[str, Activations]]
     answers: Mapping[str, Mapping[str, Answers]]
-
-
-def check_texts(sample: Corpus) -> None:
-    """Refuse languages that are too small to give a direction and to try it on other texts.
-
-    Raises:
-        CorpusError: see above.
-    """
-    counts = sample.frame.group_by("language", "harmful").len()
-    fewest = int(counts["len"].min())  # type: ignore[arg-type]  # polars does not say that it is a number
-    if fewest < LEAST_TEXTS:
-        raise CorpusError(
-            "--controls ablate",
-            found=f"{fewest} texts per language and class",
-            expected=f"at least {LEAST_TEXTS}: half of them give the harm direction, it is tried on the others",
-            do="give more texts, or leave it out",
-        )

@@ -10,7 +10,7 @@ import polars as pl
 
 from isogloss.activations.activations import Activations, locate
 from isogloss.activations.spec import Layer
-from isogloss.auditing.ablation import Ablation, check_texts
+from isogloss.auditing.ablation import Ablation
 from isogloss.auditing.behaviour_plan import BehaviourConfig, BehaviourPlan, plan_behaviour
 from isogloss.auditing.config import ABLATE, BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_choices
 from isogloss.auditing.trained import draw_sample
@@ -181,8 +181,6 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place
         per_class=config.per_class,
         seed=config.seed,
     )
-    if ABLATE in config.controls:
-        check_texts(sample)
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "random_weights" in config.controls:
         base = pair.reference or pair.aligned

@@ -16,10 +16,10 @@ from isogloss.models.load import LoadedModel
 def edited(model: LoadedModel, edit: Edit | None) -> Iterator[None]:
     """Run the block with an edit; the model is as it was afterwards.
 
-    With directions v (measured) and r (along), whatever w the embeddings or a block write to a token becomes
-    w - (w.v) r. That is the edit W - r v'W of every matrix that writes to the residual stream. The stream of a token is
-    then displaced by (u.v) r, u being what was written in all: by as much for any r. With r = v nothing is left along
-    v.
+    With directions v (measured) and r (along), whatever w the embeddings or a block add to a token becomes
+    w - (w.v) r. The stream of a token is then displaced by (u.v) r, u being all that was added: by as much for any r
+    that is v or orthogonal to it. With r = v nothing is left along v between blocks. Inside a block the MLP still reads
+    what the attention before it wrote.
 
     Args:
         model: with the wanted adapter active.

@@ -23,6 +23,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from isogloss.report.ablation import (
+    ABLATION_HEADINGS,
+    AblationLine,
+    ablation_caption,
+    ablation_lines,
+    ablation_sentences,
+)
 from isogloss.report.across import ACROSS_HEADINGS, AcrossLine, across_caption, across_lines
 from isogloss.report.behaviour import (
     BEHAVIOUR_HEADINGS,
@@ -55,6 +62,8 @@ WIDE_CONTROLS = 120
 COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
 WIDE_BEHAVIOUR = 150
 COMPACT_BEHAVIOUR = ("language", "gain", "gain_interval", "auroc", "slope", "slope_interval")
+WIDE_ABLATION = 120
+COMPACT_ABLATION = ("language", "margin", "ablated", "random", "beyond", "beyond_interval")
 LEFT = {"language", "verdict", "verdicts", "codes"}
 #: Between two columns; and the width from which on a column is easy to read, whatever it holds: a number and a verdict.
 GAP, ENOUGH = 2, 18
@@ -161,6 +170,13 @@ def print_audit(audit: Audit, console: Console) -> None:
         for sentence in link_sentences(audit):
             console.print(Text(f"\n{visible(sentence)}", style="bold"))
         console.print(Text(f"\n{behaviour_caption()}", style="dim"))
+    if edited := ablation_lines(audit):
+        console.print("\nDoes behaviour hang on the harm direction?\n", style="bold")
+        shown = tuple(ABLATION_HEADINGS) if console.width >= WIDE_ABLATION else COMPACT_ABLATION
+        console.print(_table({name: ABLATION_HEADINGS[name] for name in shown}, edited))
+        for sentence in ablation_sentences(audit):
+            console.print(Text(f"\n{visible(sentence)}", style="bold"))
+        console.print(Text(f"\n{ablation_caption()}", style="dim"))
     if shared := across_lines(audit):
         console.print("\nWhat languages share\n", style="bold")
         console.print(_table(ACROSS_HEADINGS, shared))
@@ -176,7 +192,8 @@ def print_audit(audit: Audit, console: Console) -> None:
 
 
 def _table(
-    headings: Mapping[str, str], found: Sequence[Line | ControlLine | RenderingLine | BehaviourLine | AcrossLine]
+    headings: Mapping[str, str],
+    found: Sequence[Line | ControlLine | RenderingLine | BehaviourLine | AblationLine | AcrossLine],
 ) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():

@@ -17,8 +17,6 @@ from isogloss.separation.resample import Draws
 N_RANDOM = 3
 #: Pairs (or texts per class) on which an edit is tried, at most.
 MOST_TRIED = 40
-#: Pairs (or texts per class) that a language needs: half of them give the direction.
-LEAST_TEXTS = 8
 
 
 def split(draws: Draws, seed: int) -> tuple[np.ndarray, np.ndarray]:

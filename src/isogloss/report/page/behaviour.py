@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
+from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines
 from isogloss.report.behaviour import BEHAVIOUR_HEADINGS, behaviour_lines, link_sentences
 from isogloss.report.grammar import Axis, fitting, number
 from isogloss.report.page.tables import Cell, Table
@@ -32,16 +33,30 @@ def behaviour_table(view: View) -> Table | None:
     return Table(
         name="behaviour",
         caption="What the models would say, before and after alignment",
-        headings=tuple(_headings()),
+        headings=tuple(_headings(BEHAVIOUR_HEADINGS)),
         lines=tuple(tuple(Cell(text=visible(getattr(line, name))) for name in BEHAVIOUR_HEADINGS) for line in lines),
         left=frozenset({"language"}),
     )
 
 
-def _headings() -> list[str]:
+def ablation_table(view: View) -> Table | None:
+    """One line a language; None unless the ablation control was asked for."""
+    lines = ablation_lines(view.audit)
+    if not lines:
+        return None
+    return Table(
+        name="ablation",
+        caption="What the aligned model would say without its harm direction",
+        headings=tuple(_headings(ABLATION_HEADINGS)),
+        lines=tuple(tuple(Cell(text=visible(getattr(line, name))) for name in ABLATION_HEADINGS) for line in lines),
+        left=frozenset({"language"}),
+    )
+
+
+def _headings(named: Mapping[str, str]) -> list[str]:
     """Headings that differ, for an interval says which number it is of."""
     found: list[str] = []
-    for heading in BEHAVIOUR_HEADINGS.values():
+    for heading in named.values():
         found.append(f"{found[-1]}, interval" if heading == "[low, high]" else heading)
     return found
 

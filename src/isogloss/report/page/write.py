@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from isogloss.notices import NOTICES
+from isogloss.report.ablation import ablation_caption, ablation_sentences
 from isogloss.report.behaviour import behaviour_caption
 from isogloss.report.command import command
 from isogloss.report.grammar import MODELS
 from isogloss.report.page.across import across_figures, across_table
-from isogloss.report.page.behaviour import behaviour_figure, behaviour_table
+from isogloss.report.page.behaviour import ablation_table, behaviour_figure, behaviour_table
 from isogloss.report.page.figures import (
     answer_figure,
     controls_figure,
@@ -94,12 +95,15 @@ def page_html(
             "matched": matched_table(view),
             "renderings": rendering_table(view),
             "behaviour": behaviour_table(view),
+            "ablation": ablation_table(view),
             "across": across_table(view),
         },
         "lost": lost_found,
         "answer": answer(view),
         "below_answer": below_answer(view),
         "behaviour_caption": behaviour_caption(),
+        "ablation_said": ablation_sentences(audit),
+        "ablation_caption": ablation_caption(),
         "advice": advice(view),
         "meaning": MEANING,
         "notices": _notices(view),

@@ -14,7 +14,7 @@ import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.activations.spec import Layer
-from isogloss.auditing.config import MODEL_CONTROLS, parse_primary
+from isogloss.auditing.config import STANDARD_CONTROLS, parse_primary
 from isogloss.auditing.gains import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
@@ -184,7 +184,7 @@ def test_all_controls_are_there_with_intervals(run):
         assert controls["length_twin_accuracy"].value == 0  # "bad" is shorter than "good"
         assert controls["edit_share"].value == pytest.approx(2 / 18)
         assert controls["bits_per_character"].value > 0
-    assert tuple(audit.config["controls"]) == MODEL_CONTROLS
+    assert tuple(audit.config["controls"]) == STANDARD_CONTROLS
 
 
 def test_the_run_folder_is_complete_and_exact(run):

@@ -73,10 +73,10 @@ class Row:
     together `language` is empty and `n` counts languages); and those of docs/methods.md, section 12: transfer, cosine,
     ceiling, share (of `language` and `other`), reliability, frozen, rank, meaning (`language` is empty).
     `model` is reference or aligned for a score, else empty; in a behaviour_control also ablated, random_1 and so on.
-    Layer, norm, basis and components are empty for controls. `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
-    renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
-    smallest gap to the pivot that this metric would show here, `pivot_z` the pivot's gain over its standard error,
-    `verdict` what the primary estimand says of the language.
+    Layer, norm, basis and components are empty for controls. `sample` is "all", "matched" for pairs matched with the
+    pivot's, or "chat" for the chat template where both renderings were read. `scale` is logit where differences are
+    differences of log odds. `detectable_gap` is the smallest gap to the pivot that this metric would show here,
+    `pivot_z` the pivot's gain over its standard error, `verdict` what the primary estimand says of the language.
     """
 
     kind: str

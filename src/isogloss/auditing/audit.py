@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from isogloss.activations.execution import Execution, check_execution, choose_execution
 from isogloss.activations.fill import fill
 from isogloss.activations.store import default_store, in_use
 from isogloss.auditing.ablate import with_ablation
-from isogloss.auditing.ablation_rows import ablation_rows
 from isogloss.auditing.behaviour import with_behaviour
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.keep import KEPT, thin
@@ -98,15 +97,18 @@ def audit(
         pairs = None
         if plan.behaviour:
             result, pairs = with_behaviour(result, plan, plan.behaviour, track)
-            result = replace(result, rows=(*result.rows, *ablation_rows(plan)))
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
-            states = {role: one.computed_how() for role, one in plan.activations.items()}
-            states |= {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
+            states = _computed_how(plan)
             write_run(folder, result, points, pairs=pairs, kept=kept, seconds=seconds, computed=computed, states=states)
     if thinned and folder:
         record_kept(folder, thin(plan, root))
     return result
+
+
+def _computed_how(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    states = {role: one.computed_how() for role, one in plan.activations.items()}
+    return states | {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
 
 
 def _root(store: Place | str | None) -> Place:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.activations.spec import Layer
+from isogloss.auditing.ablation_rows import ablation_rows
 from isogloss.auditing.behaviour_plan import BehaviourPlan
 from isogloss.auditing.comparisons import Change, Family, compare
 from isogloss.auditing.config import LEVEL
@@ -80,7 +81,7 @@ def with_behaviour(audit: Audit, plan: Plan, told: BehaviourPlan, track: Track) 
     workers = plan.config.workers
     read = side_by_side(lambda sample: _tell(plan, told, sample), mine, LOCAL, track, "Behaviour", workers=workers)
     rows = [*_scores(plan, read), *_compared(plan, read), *_placebo(plan, read), *_planted(plan, read)]
-    rows += spoken_rows(told, plan.config.seed)
+    rows += [*spoken_rows(told, plan.config.seed), *ablation_rows(plan)]
     notices = [*audit.notices, *_notices(plan, told), *spoken_notices(told)]
     items: list[Items] = []
     if told.layer:

@@ -1,6 +1,7 @@
 """The ablation control: edits against edited weights, a model whose behaviour hangs on one direction, the whole job."""
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -15,11 +16,13 @@ from isogloss import AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.activations import compute
 from isogloss.activations.fill import fill
 from isogloss.activations.shard import read_manifests
+from isogloss.activations.units import units_of
 from isogloss.auditing.ablate import with_ablation
 from isogloss.auditing.ablation import ABLATED, RANDOMS
 from isogloss.auditing.plan import make_plan
 from isogloss.behaviour.answers import answers
 from isogloss.behaviour.fill import fill_bits
+from isogloss.engines.here import job_here
 from isogloss.errors import UsageError
 from isogloss.models.adapters import use_checkpoint
 from isogloss.models.edit import Edit, edit_of
@@ -422,6 +425,11 @@ def test_a_pair_with_an_adapter_merges_it_once_for_all_edits(tiny_folder, adapte
     edited_plan = with_ablation(plan)
     assert edited_plan.missing
     assert set(edited_plan.ablation.states) == {"en", "de"}
+    units = units_of(edited_plan.asked_states, OURS)
+    assert len({unit.job.edit for unit in units}) == len(units) == 2 * 4
+    sent = pickle.loads(pickle.dumps(units[0]))
+    assert sent == units[0]
+    assert job_here(sent.job, {}).edit == units[0].job.edit
     loads = []
     own = compute.load_model
     monkeypatch.setattr(compute, "load_model", lambda *args, **named: loads.append(1) or own(*args, **named))

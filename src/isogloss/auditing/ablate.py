@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
 from isogloss.activations.activations import Activations
 from isogloss.auditing.ablation import ABLATED, RANDOMS, Ablation
@@ -37,19 +36,15 @@ def with_ablation(plan: Plan) -> Plan:
     assert harm is not None  # noqa: S101 - plan_behaviour, likewise
     samples = samples_of(plan)
     rows: dict[str, np.ndarray] = {}
-    edits: dict[str, dict[str, Edit]] = {}
-    for code in told.languages:
-        fits, rows[code] = split(samples[code].draws, plan.config.seed)
-        edits[code] = _edits(harm, samples[code], fits, plan.config.seed)
-    frames = [plan.corpus.part(code)[rows[code]] for code in rows]
-    few = replace(plan.corpus, frame=pl.concat(frames), notices=())
     states: dict[str, dict[str, Activations]] = {}
     answers: dict[str, dict[str, Answers]] = {}
-    for code, named in edits.items():
-        texts = replace(few, frame=few.part(code))
+    for code in told.languages:
+        fits, rows[code] = split(samples[code].draws, plan.config.seed)
+        edits = _edits(harm, samples[code], fits, plan.config.seed)
+        texts = replace(plan.corpus, frame=plan.corpus.part(code)[rows[code]], notices=())
         plain, said = plan.activations["aligned"].on(texts), told.answers["aligned"].on(texts)
-        states[code] = {name: plain.under(edit, plan.primary_layer) for name, edit in named.items()}
-        answers[code] = {name: said.under(edit) for name, edit in named.items()}
+        states[code] = {name: plain.under(edit, plan.primary_layer) for name, edit in edits.items()}
+        answers[code] = {name: said.under(edit) for name, edit in edits.items()}
     return replace(plan, ablation=Ablation(rows=rows, states=states, answers=answers))
 
 

@@ -119,11 +119,11 @@ def _detection(one: Tried) -> Jackknife | None:
 def _means(plan: Plan, tried: Sequence[Tried]) -> Iterator[Row]:
     """Means over languages: where the margin stood, how far it moved, and detection."""
 
-    def row(metric: str, model: str, found: Sequence[Jackknife | None], *, scale: str = "plain") -> Row:
+    def row(metric: str, model: str, found: Sequence[Jackknife | None], alone: str, *, scale: str = "plain") -> Row:
         known = [one for one in found if one]
         place = Place(language=EVERYWHERE, layer=NOWHERE, n=len(known), seed=plan.config.seed)
         mean, reason = (mean_over(known), None) if known else (None, NO_PROBE)
-        method = LANGUAGES if len(known) > 1 else TEXTS
+        method = LANGUAGES if len(known) > 1 else alone
         return _row(
             metric, model, place, jackknife_estimate(mean, place, method=method, test=True, reason=reason), scale=scale
         )
@@ -132,11 +132,11 @@ def _means(plan: Plan, tried: Sequence[Tried]) -> Iterator[Row]:
         return [change(one.margins["aligned"], one.margins[name], one.sample.draws) for one in tried]
 
     before = [mean_difference("refusal_margin", one.margins["aligned"], one.sample.draws).found for one in tried]
-    yield row("refusal_margin", "aligned", before)
+    yield row("refusal_margin", "aligned", before, TEXTS)
     for name in (ABLATED, *RANDOMS):
-        yield row("refusal_margin_change", name, moved(name))
-    yield row("refusal_margin_beyond_random", ABLATED, [_beyond(one) for one in tried])
-    yield row("auroc_change", ABLATED, [_detection(one) for one in tried], scale="logit")
+        yield row("refusal_margin_change", name, moved(name), TEXTS)
+    yield row("refusal_margin_beyond_random", ABLATED, [_beyond(one) for one in tried], DIRECTIONS)
+    yield row("auroc_change", ABLATED, [_detection(one) for one in tried], HELD, scale="logit")
 
 
 def _row(metric: str, model: str, place: Place, estimate: Estimate, *, scale: str = "plain") -> Row:

@@ -16,10 +16,11 @@ LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
 #: Fewer shuffles say nothing of a null.
 MIN_SHUFFLES = 20
-#: Controls that need forward passes of their own; those that are computed unless told; one that says what models do.
-MODEL_CONTROLS = ("random_weights", "bits_per_character", "ablate")
-STANDARD_CONTROLS = ("random_weights", "bits_per_character")
+#: The control by edited models, which says what they would do.
 ABLATE = "ablate"
+#: Controls that need forward passes of their own, and those of them that are computed unless told otherwise.
+MODEL_CONTROLS = ("random_weights", "bits_per_character", ABLATE)
+STANDARD_CONTROLS = ("random_weights", "bits_per_character")
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
 BITS_TEXTS = 16
 #: What may stay in the store after measuring.

@@ -65,7 +65,7 @@ def test_every_setting_is_documented_and_read_from_both_sides(row):
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {row.name} |")]
     assert line.endswith(f"| {row.about} |")
     assert _option(row).name == row.name
-    value = {str: "x", int: 500, Path: "x", tuple: ["x"]}[row.kind]
+    value = {str: "x", int: 500, bool: True, Path: "x", tuple: ["x"]}[row.kind]
     assert read_value(row.name, value, "here") == row.kind(value)
 
 

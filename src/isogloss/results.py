@@ -67,9 +67,8 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control; or
-    one of docs/methods.md, section 12: transfer, cosine, ceiling and share (of `language` and `other`), reliability,
-    frozen, rank, meaning (of all languages: `language` is empty).
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control, or one
+    of docs/methods.md, section 12: some are of `language` and `other`, meaning of all languages (`language` is empty).
     `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
     `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both
     renderings were read. `scale` is logit where differences are differences of log odds. `detectable_gap` is the
@@ -227,9 +226,8 @@ class Audit:
         return pl.DataFrame(records, schema=_table_schema())
 
     def to_json(self) -> str:
-        """Write the audit as canonical JSON; NaN becomes null."""
+        """Write the audit as canonical JSON; NaN becomes null, and an empty `other`, which came later, is left out."""
         data = asdict(self)
-        # Left out where it is empty: results from before there was such a field keep their bytes.
         data["rows"] = [{name: part for name, part in row.items() if name != "other" or part} for row in data["rows"]]
         return canonical_json({"version": VERSION, **data}, indent=1) + "\n"
 

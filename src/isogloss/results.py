@@ -67,7 +67,7 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control, or one
+    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text), control, or one
     of docs/methods.md, section 12: some are of `language` and `other`, meaning of all languages (`language` is empty).
     `model` is reference or aligned for a score, else empty. Layer, norm, basis and components are empty for controls.
     `sample` is "all", "matched" for pairs matched with the pivot's, or "chat" for the chat template where both

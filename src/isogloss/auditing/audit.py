@@ -21,7 +21,7 @@ from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import Engine, open_engine
-from isogloss.errors import BrokenTextsError, UsageError
+from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
@@ -96,8 +96,8 @@ def _fill(plan: Plan, execution: Execution, engine: Engine, root: Path, track: T
                 asked = {"before": plan.likelihoods}
                 computed += fill_bits(asked, execution=execution, engine=engine, go_on=go_on, track=track)
             break
-        except BrokenTextsError as error:
-            if not go_on:
+        except ModelError as error:
+            if not (go_on and error.text_ids):
                 raise
             plan = quarantine(plan, error.text_ids, root)
     return plan, computed

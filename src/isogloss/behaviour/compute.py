@@ -59,8 +59,8 @@ def compute_missing(
         go_on: leave out texts whose likelihood is not finite, and name all of them at the end.
 
     Raises:
-        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`.
-        BrokenTextsError: a likelihood is not finite.
+        ModelError: see `load_model`, `check_head`, `use_checkpoint` and `text_bits`; or a likelihood is not finite
+            (with `text_ids`).
         StoreError: the likelihoods cannot be written.
     """
     units: list[BitsUnit] = []
@@ -121,7 +121,7 @@ def compute_unit(
     """Score the texts of a unit and write their bits and characters.
 
     Raises:
-        BrokenTextsError: a likelihood is not finite, and the job does not go on without it.
+        ModelError: a likelihood is not finite, and the job does not go on without it.
         StoreError: they cannot be written.
     """
     del tokens

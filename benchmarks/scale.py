@@ -93,9 +93,8 @@ class _Timed:
             yield done
 
 
-def measured(texts: int) -> dict[str, float]:
+def measured(texts: int, each: int) -> dict[str, float]:
     """Peak memory of the driver and of the statistics of an audit on Ray whose states are planted, MB."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
     import ray
 
     from isogloss.auditing.measure import measure
@@ -109,7 +108,7 @@ def measured(texts: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, open_engine(EngineConfig(engine="ray")) as engine:
         home = Path(folder)
         # The same texts per language: more texts are more languages.
-        corpus = corpus_of(home, texts, max(1, texts // 10_000))
+        corpus = corpus_of(home, texts, texts // each)
         pair = ModelPair(
             name="planted",
             reference=ModelRef(base=MODEL),
@@ -263,7 +262,7 @@ def main() -> None:
             f"{found['of which reading']:.3f} without {found['loads']} loads"
         )
     if "memory" in asked.what:
-        few, many = (child("measured", texts) for texts in asked.memory_texts)
+        few, many = (child("measured", texts, min(asked.memory_texts)) for texts in asked.memory_texts)
         for name in ("driver", "statistics"):
             print(f"peak of {name}: {few[name]:.0f} MB, {many[name]:.0f} MB: {many[name] / few[name]:.3f}, <= {FLAT}")
 

@@ -24,7 +24,7 @@ from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import Engine, open_engine
-from isogloss.errors import BrokenTextsError, UsageError
+from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.places import Place, names, parse_place
 from isogloss.progress import Track, silent
@@ -118,8 +118,8 @@ def _fill(plan: Plan, execution: Execution, engine: Engine, root: Place, track: 
             computed += fill(*plan.asked_states, execution=execution, engine=engine, go_on=go_on, track=track)
             computed += fill_bits(plan.asked_likelihoods, execution=execution, engine=engine, go_on=go_on, track=track)
             break
-        except BrokenTextsError as error:
-            if not go_on:
+        except ModelError as error:
+            if not (go_on and error.text_ids):
                 raise
             plan = quarantine(plan, error.text_ids, root)
     return plan, computed

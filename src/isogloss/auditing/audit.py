@@ -65,9 +65,9 @@ def audit(
     if reuse and folder and (finished := finished_run(folder, plan.identity, versions())):
         return finished
     with (
+        open_engine(engine or EngineConfig()) as workers,
         open_run(folder, plan.identity) if folder else nullcontext() as recorded,
         in_use(root, track),
-        open_engine(engine or EngineConfig()) as workers,
     ):
         computed = 0
         if plan.missing:

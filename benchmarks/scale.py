@@ -71,7 +71,7 @@ def extract(workers: int, texts: int) -> dict[str, Any]:
         if workers:
             import ray
 
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         config = EngineConfig(engine="ray", cpus_per_model=1, workers_per_model=workers) if workers else EngineConfig()
         with open_engine(config) as engine:
             found = locate({"aligned": ModelRef(base=MODEL)}, corpus, ExtractSpec(), store=Path(folder) / "store")
@@ -104,7 +104,7 @@ def measured(texts: int, each: int) -> dict[str, float]:
     from isogloss.models.pairs import ModelPair, ModelRef
     from isogloss.progress import silent
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as folder, open_engine(EngineConfig(engine="ray")) as engine:
         home = Path(folder)
         # The same texts per language: more texts are more languages.
@@ -224,7 +224,7 @@ def simulate(recorded: Sequence[float], load: float = 20.0) -> dict[str, float]:
 def child(*arguments: object) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     return found
 

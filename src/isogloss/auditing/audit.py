@@ -79,9 +79,9 @@ def audit(
             record_kept(folder, thin(plan, root))
             return finished
     with (
+        open_engine(engine or EngineConfig()) as workers,
         open_run(folder, plan.identity) if folder else nullcontext() as recorded,
         in_use(root, track),
-        open_engine(engine or EngineConfig()) as workers,
     ):
         computed = 0
         if plan.missing:

@@ -71,7 +71,7 @@ def extract(workers: int, texts: int) -> dict[str, Any]:
         if workers:
             import ray
 
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         config = EngineConfig(engine="ray", cpus_per_model=1, workers_per_model=workers) if workers else EngineConfig()
         with open_engine(config) as engine:
             found = locate({"aligned": ModelRef(base=MODEL)}, corpus, ExtractSpec(), store=Path(folder) / "store")
@@ -93,9 +93,8 @@ class _Timed:
             yield done
 
 
-def measured(texts: int) -> dict[str, float]:
+def measured(texts: int, each: int) -> dict[str, float]:
     """Peak memory of the driver and of the statistics of an audit on Ray whose states are planted, MB."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
     import ray
 
     from isogloss.auditing.measure import measure
@@ -105,11 +104,11 @@ def measured(texts: int) -> dict[str, float]:
     from isogloss.models.pairs import ModelPair, ModelRef
     from isogloss.progress import silent
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as folder, open_engine(EngineConfig(engine="ray")) as engine:
         home = Path(folder)
         # The same texts per language: more texts are more languages.
-        corpus = corpus_of(home, texts, max(1, texts // 10_000))
+        corpus = corpus_of(home, texts, texts // each)
         pair = ModelPair(
             name="planted",
             reference=ModelRef(base=MODEL),
@@ -225,7 +224,7 @@ def simulate(recorded: Sequence[float], load: float = 20.0) -> dict[str, float]:
 def child(*arguments: object) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     return found
 
@@ -263,7 +262,7 @@ def main() -> None:
             f"{found['of which reading']:.3f} without {found['loads']} loads"
         )
     if "memory" in asked.what:
-        few, many = (child("measured", texts) for texts in asked.memory_texts)
+        few, many = (child("measured", texts, min(asked.memory_texts)) for texts in asked.memory_texts)
         for name in ("driver", "statistics"):
             print(f"peak of {name}: {few[name]:.0f} MB, {many[name]:.0f} MB: {many[name] / few[name]:.3f}, <= {FLAT}")
 

@@ -20,7 +20,7 @@ from conftest import make_adapter, make_model, parallel_rows
 from isogloss import AuditConfig, EngineConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.activations import store
 from isogloss.activations.shard import is_whole
-from isogloss.errors import BrokenTextsError, ModelError, StoreError, UsageError
+from isogloss.errors import ModelError, StoreError, UsageError
 
 ray = pytest.importorskip("ray")
 
@@ -209,7 +209,7 @@ def assert_close(found, wanted):
 
 def test_a_poisoned_text_stops_the_run_or_goes_into_quarantine(home, connected, faults, tmp_path, monkeypatch):
     faults.set({"kind": "poison", "text": SOMEWHERE})
-    with pytest.raises(BrokenTextsError, match=r"the first is text \w+; .*--quarantine") as on_ray:
+    with pytest.raises(ModelError, match=r"the first is text \w+; .*--quarantine") as on_ray:
         audit(home, store=tmp_path / "stopped", ray=True)
     config = replace(CONFIG, quarantine=True)
     found = audit(home, store=tmp_path / "ray", ray=True, config=config)
@@ -229,7 +229,7 @@ def test_a_poisoned_text_stops_the_run_or_goes_into_quarantine(home, connected, 
         return compute_unit(model, ready, unit, *rest)
 
     monkeypatch.setattr(compute, "EXTRACTION", replace(compute.EXTRACTION, compute=watched))
-    with pytest.raises(BrokenTextsError) as here:
+    with pytest.raises(ModelError) as here:
         audit(home, store=tmp_path / "stopped here")
     assert here.value.text_ids == on_ray.value.text_ids
     assert audit(home, store=tmp_path / "local", config=config).to_json() == found.to_json()

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 import isogloss
 from conftest import parallel_rows
-from isogloss import Audit, ExtractSpec
+from isogloss import Audit, ExtractSpec, ModelPair, ModelRef
 from isogloss.cli.app import app
 from isogloss.report.across import across_lines
 from isogloss.report.command import command
@@ -18,7 +19,7 @@ from isogloss.report.page import page_html
 from isogloss.report.page.across import short
 from isogloss.report.sound import refuse_unsound
 from pages import data_of, rows_of
-from planted import QUICK, load, plant, states
+from planted import QUICK, load, moved, plant, states
 
 CONFIG = replace(QUICK, metrics=("between_class_variance",), across=True, spec=ExtractSpec(layers=("2", "final")))
 
@@ -39,28 +40,30 @@ def hash_of(item, side):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def pair(tiny_folder, adapter_folder):
+    aligned = ModelRef(base=str(tiny_folder), adapter=str(adapter_folder))
+    return ModelPair(name="tiny", reference=ModelRef(base=str(tiny_folder)), aligned=aligned, source="test")
+
+
+@pytest.fixture(scope="module")
+def run(pair, tmp_path_factory):
     folder = tmp_path_factory.mktemp("across")
     patch = pytest.MonkeyPatch()
+    patch.setenv("ISOGLOSS_CACHE", str(folder))
     plant(patch, meant)
-    corpus = load(folder / "pairs.jsonl", parallel_rows(n=40))
-    audit = isogloss.audit(isogloss.MODEL_PAIRS["embedded"], corpus, config=CONFIG, out=folder / "run")
-    yield audit, folder / "run"
+    corpus = load(folder / "pairs.jsonl", [row | {"item_id": row["pair_id"]} for row in parallel_rows(n=40)])
+    audit = isogloss.audit(pair, corpus, config=CONFIG, out=folder / "run")
+    found = Audit.load(folder / "run")
+    assert found == audit
+    yield found, folder / "run"
     patch.undo()
 
 
 def test_an_audit_that_was_not_asked_has_no_such_rows_and_another_identity(run):
     audit, _ = run
     assert audit.config["across"] is True
-    assert {row.kind for row in audit.rows} >= {
-        "transfer",
-        "cosine",
-        "ceiling",
-        "share",
-        "reliability",
-        "frozen",
-        "rank",
-    }
+    asked = {"transfer", "cosine", "ceiling", "share", "reliability", "frozen", "rank", "meaning"}
+    assert {row.kind for row in audit.rows} >= asked
     assert "--across" in command(audit).split()
     without = replace(audit, config={k: v for k, v in audit.config.items() if k != "across"})
     assert "--across" not in command(without)
@@ -72,9 +75,8 @@ def test_the_matrix_is_whole_and_its_diagonal_is_the_probe_of_the_scores(run):
     audit, _ = run
     for model in ("reference", "aligned", ""):
         found = audit.find(kind="transfer", model=model)
-        assert {(row.language, row.other) for row in found} == {
-            (a, b) for a in audit.languages for b in audit.languages
-        }
+        assert {(row.language, row.other) for row in found} == set(product(audit.languages, repeat=2))
+        assert len(found) == len(audit.languages) ** 2
     for code in audit.languages:
         score = audit.value(kind="score", metric="auroc", language=code, model="aligned", layer=4)
         same = audit.value(kind="transfer", language=code, other=code, model="aligned")
@@ -107,7 +109,6 @@ def test_meaning_wins_where_it_was_planted(run):
 
 def test_rows_survive_writing_and_only_they_have_a_second_language(run):
     audit, folder = run
-    assert Audit.load(folder) == audit
     refuse_unsound(audit)
     frame = pl.read_parquet(folder / "results.parquet")
     second = {"transfer", "cosine", "ceiling", "share"}
@@ -116,14 +117,11 @@ def test_rows_survive_writing_and_only_they_have_a_second_language(run):
     assert text.count('"other"') == frame.filter(pl.col("other") != "").height
 
 
-def test_texts_that_are_no_translations_have_a_reason_in_place_of_meaning(tmp_path, monkeypatch):
-    plant(
-        monkeypatch,
-        lambda role, code, part, layer: states([*code.encode()], part["harmful"].to_numpy(), 1.0 + (role == "aligned")),
-    )
+def test_texts_that_are_no_translations_have_a_reason_in_place_of_meaning(pair, tmp_path, monkeypatch):
+    plant(monkeypatch, moved({"en": 1.0, "de": 1.0}, start=1.0))
     rows = [row | {"item_id": None, "pair_id": f"{row['language']}-{row['pair_id']}"} for row in parallel_rows(n=30)]
     corpus = load(tmp_path / "apart.jsonl", rows)
-    audit = isogloss.audit(isogloss.MODEL_PAIRS["embedded"], corpus, config=replace(CONFIG, spec=ExtractSpec()))
+    audit = isogloss.audit(pair, corpus, config=replace(CONFIG, spec=ExtractSpec()))
     (row,) = audit.find(kind="meaning")
     assert row.estimate.reason == "0 items in all languages: meaning needs 20 translated into each"
     assert audit.find(kind="transfer")

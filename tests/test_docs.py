@@ -26,6 +26,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 REPORT = (ROOT / "docs" / "report.md").read_text("utf-8")
 GATE = (ROOT / "docs" / "gate.md").read_text("utf-8")
 TUNE = (ROOT / "docs" / "tune.md").read_text("utf-8")
+BEHAVIOUR = (ROOT / "docs" / "behaviour.md").read_text("utf-8")
 DOORS = typer.main.get_command(app)
 
 
@@ -43,8 +44,7 @@ def test_every_number_is_defined(name):
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
 def test_every_number_of_behaviour_is_defined(name):
-    page = (ROOT / "docs" / "behaviour.md").read_text("utf-8")
-    assert re.search(rf"^\| {name} \| .+ \|$", page, re.MULTILINE)
+    assert re.search(rf"^\| {name} \| .+ \|$", BEHAVIOUR, re.MULTILINE)
 
 
 def test_every_family_has_its_row():
@@ -72,7 +72,9 @@ def commands(text):
     return [line for line in lines if line.startswith("isogloss ")]
 
 
-@pytest.mark.parametrize("line", [*commands(README), *commands(REPORT), *commands(GATE), *commands(TUNE)])
+@pytest.mark.parametrize(
+    "line", [*commands(README), *commands(REPORT), *commands(GATE), *commands(TUNE), *commands(BEHAVIOUR)]
+)
 def test_every_command_that_is_shown_is_one(line):
     _, name, *arguments = shlex.split(line, comments=True)
     DOORS.commands[name].make_context(name, arguments)
@@ -91,7 +93,9 @@ def test_the_report_is_documented_with_all_its_options(name):
     assert [option for option in options if option not in REPORT] == []
 
 
-@pytest.mark.parametrize("text", [REPORT, METHODS, GATE, TUNE], ids=["report", "methods", "gate", "tune"])
+@pytest.mark.parametrize(
+    "text", [REPORT, METHODS, GATE, TUNE, BEHAVIOUR], ids=["report", "methods", "gate", "tune", "behaviour"]
+)
 def test_links_of_other_pages_exist(text):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):

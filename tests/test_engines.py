@@ -24,7 +24,7 @@ from isogloss.engines.here import checkpoint_here, pinned
 from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
 from isogloss.engines.work import MOST_HALVINGS
 from isogloss.engines.worker import Worker
-from isogloss.errors import BrokenTextsError, ModelError, UsageError
+from isogloss.errors import ModelError, UsageError
 from isogloss.models.fetch import fetch
 from isogloss.progress import silent, tell
 from isogloss.report.terminal import track
@@ -331,7 +331,7 @@ def row_text(row):
 def test_a_text_that_breaks_a_model_stops_the_run_and_is_named(pair, corpus, tmp_path, monkeypatch):
     poison(monkeypatch, ["de 3 bad"])
     text_id = corpus.frame.filter(corpus.frame["text"].str.contains("de 3 bad"))["text_id"][0]
-    with pytest.raises(BrokenTextsError, match=rf"in 1 of 60 texts, .* text {text_id}; .*--quarantine") as error:
+    with pytest.raises(ModelError, match=rf"in 1 of 60 texts, .* text {text_id}; .*--quarantine") as error:
         isogloss.audit(pair, corpus, config=FAST, store=tmp_path, device="cpu")
     assert error.value.text_ids == (text_id,)
     back = pickle.loads(pickle.dumps(error.value))

@@ -199,22 +199,19 @@ def test_a_verdict_that_depends_on_the_rendering_is_warned_of(refs, tmp_path, mo
     """Alignment that works on raw text, and is undone by the template in one language."""
     from isogloss.auditing import score_language
 
-    usual = score_language.score
-
-    def planted(plan, sample, layer):
+    def planted(part):
+        plan, sample, _ = part
         rng = np.random.default_rng(0)
-        found = usual(plan, sample, layer)
         chat = plan.activations["aligned"].spec.rendering == "chat"
         blocks = {}
-        for role in found.blocks:
+        for role in plan.roles:
             hidden = rng.normal(size=(len(sample.rows), 12))
             undone = chat and sample.language == "de"
             hidden[:, 0] += 6 * sample.draws.harmful * (role == ("reference" if undone else "aligned"))
             blocks[role] = score_language.score_block(hidden, sample.draws, plan.metrics, plan.components)
-        return replace(found, blocks=blocks)
+        return blocks
 
-    monkeypatch.setattr("isogloss.auditing.measure.score", planted)
-    monkeypatch.setattr("isogloss.auditing.renderings.score", planted)
+    monkeypatch.setattr("isogloss.auditing.score_language.score_part", planted)
     found = audited(refs, tmp_path)
     (notice,) = [notice for notice in found.notices if notice.code == "S013"]
     assert notice.language == "de"

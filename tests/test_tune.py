@@ -22,6 +22,7 @@ from transformers import TrainerCallback  # noqa: E402
 
 from isogloss.tuning import trainers  # noqa: E402
 from isogloss.tuning.config import TuneConfig  # noqa: E402
+from isogloss.tuning.norm import folder_norm  # noqa: E402
 from isogloss.tuning.state import WHOLE, newest_checkpoint, state_folder  # noqa: E402
 from isogloss.tuning.trainers import answer_tokens_only, cut_prompts, explained_memory  # noqa: E402
 from isogloss.tuning.watch import divergence  # noqa: E402
@@ -84,6 +85,15 @@ def changed(base, folder):
     before = model.blocks[0].mlp.down_proj.weight.detach().clone()
     with use_checkpoint(model, checkpoint):
         return float((model.blocks[0].mlp.down_proj.weight - before).abs().max())
+
+
+def test_a_placebo_is_trained_on_shuffled_labels_and_scaled(quick):
+    folder = quick(shuffle_labels=True, norm=0.5, languages=("en",))
+    record = json.loads((folder / "isogloss_tune.json").read_text())
+    assert (record["recipe"]["shuffle_labels"], record["recipe"]["norm"]) == (True, 0.5)
+    assert record["scaled_by"] > 0
+    assert folder_norm(folder) == pytest.approx(0.5, rel=0.01)  # it is kept in bfloat16
+    assert "shuffle_labels" not in TuneConfig().settings  # as in records of earlier versions
 
 
 @pytest.mark.parametrize("loss", ["dpo", "kto", "sft"])

@@ -31,29 +31,28 @@ class CorpusError(IsoglossError):
 
 
 class ModelError(IsoglossError):
-    """A model, tokenizer or adapter that cannot be loaded, or gives hidden states that cannot be used."""
+    """A model, tokenizer or adapter that cannot be loaded, or gives hidden states that cannot be used.
 
-
-class BrokenTextsError(ModelError):
-    """Texts for which a model gives numbers that cannot be used; `text_ids` names them."""
+    `text_ids` names the texts, where it is for some texts only that a model gives no numbers that can be used.
+    """
 
     text_ids: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., IsoglossError], tuple[object, ...]]:
-        """Let worker processes send the error back."""
-        return _rebuild_broken, (self.what, self.found, self.expected, self.do, self.text_ids)
+        """Let worker processes send the error back, with its texts."""
+        return _rebuild_model_error, (self.what, self.found, self.expected, self.do, self.text_ids)
 
 
-def broken_texts(what: str, *, found: str, text_ids: Iterable[str]) -> BrokenTextsError:
-    """Build the error for texts for which a model gives numbers that are not finite, or zeros only."""
-    do = "use --dtype float32, and check that the weights are complete; or leave them out with --quarantine"
-    return _rebuild_broken(what, found, "finite numbers", do, tuple(text_ids))
-
-
-def _rebuild_broken(what: str, found: str, expected: str, do: str, text_ids: tuple[str, ...]) -> BrokenTextsError:
-    error = BrokenTextsError(what, found=found, expected=expected, do=do)
+def _rebuild_model_error(what: str, found: str, expected: str, do: str, text_ids: tuple[str, ...]) -> ModelError:
+    error = ModelError(what, found=found, expected=expected, do=do)
     error.text_ids = text_ids
     return error
+
+
+def broken_texts(what: str, *, found: str, text_ids: Iterable[str]) -> ModelError:
+    """Build the error for texts for which a model gives numbers that are not finite, or zeros only."""
+    do = "use --dtype float32, and check that the weights are complete; or leave them out with --quarantine"
+    return _rebuild_model_error(what, found, "finite numbers", do, tuple(text_ids))
 
 
 class StoreError(IsoglossError):

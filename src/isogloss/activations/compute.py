@@ -21,7 +21,7 @@ from isogloss.activations.units import StatesJob, StatesUnit, units_of, wanted_o
 from isogloss.engines.engine import LOCAL, Engine
 from isogloss.engines.run import run_units
 from isogloss.engines.work import Done, Work
-from isogloss.errors import BrokenTextsError
+from isogloss.errors import ModelError
 from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.prompts import Prompts
 from isogloss.progress import Track
@@ -59,8 +59,7 @@ def compute_missing(
 
     Raises:
         ModelError: see `load_model`, `use_checkpoint` and `encode`; or the tokenizers disagree in chat rendering; or a
-            text is longer than a model's context.
-        BrokenTextsError: a hidden state is not finite, or is all zeros.
+            text is longer than a model's context; or a hidden state is not finite, or is all zeros (with `text_ids`).
         StoreError: the states cannot be written.
     """
     units = units_of(founds, execution, go_on=go_on)
@@ -102,8 +101,8 @@ def compute_unit(
     """Run the texts of a unit forward and write what was asked for; its batches depend on these texts alone.
 
     Raises:
-        ModelError: a text is longer than the model's context.
-        BrokenTextsError: states are not finite, and the job does not go on without them.
+        ModelError: a text is longer than the model's context; or states are not finite, and the job does not go on
+            without these texts.
         StoreError: the states cannot be written.
     """
     name, wanted = unit.job.name, wanted_of(unit)
@@ -116,7 +115,7 @@ def compute_unit(
     try:
         for found in states.values():
             check_states(found, name, unit.text_ids)
-    except BrokenTextsError as error:
+    except ModelError as error:
         if not unit.job.go_on:
             raise
         broken = error

@@ -109,7 +109,7 @@ def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequen
     """Refuse hidden states (texts, width) that no metric can use: the weights are broken, or the dtype is too narrow.
 
     Raises:
-        BrokenTextsError: some are not finite, or all zeros; names model, layer and the first such text.
+        ModelError: some are not finite, or all zeros; names model, layer and the first such text.
     """
     for layer, state in states.items():
         broken = np.flatnonzero(broken_rows(state)).tolist()

@@ -26,7 +26,7 @@ from isogloss.behaviour.fill import fill_bits
 from isogloss.corpora.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import Engine, open_engine
-from isogloss.errors import BrokenTextsError, UsageError
+from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.places import Place, names, parse_place
 from isogloss.progress import Track, silent
@@ -81,9 +81,9 @@ def audit(
             record_kept(folder, thin(with_ablation(plan), root))
             return finished
     with (
+        open_engine(engine or EngineConfig()) as workers,
         open_run(folder, plan.identity) if folder else nullcontext() as recorded,
         in_use(root, track),
-        open_engine(engine or EngineConfig()) as workers,
     ):
         computed = 0
         plan = with_ablation(plan)
@@ -127,8 +127,8 @@ def _fill(plan: Plan, execution: Execution, engine: Engine, root: Place, track: 
         try:
             computed += fill(*plan.asked_states, execution=execution, engine=engine, go_on=go_on, track=track)
             computed += fill_bits(plan.asked_likelihoods, execution=execution, engine=engine, go_on=go_on, track=track)
-        except BrokenTextsError as error:
-            if not go_on:
+        except ModelError as error:
+            if not (go_on and error.text_ids):
                 raise
             plan = with_ablation(quarantine(plan, error.text_ids, root))
         else:

@@ -16,7 +16,7 @@ from isogloss.auditing.config import LEVEL
 from isogloss.auditing.link import Items, link_rows, take_items
 from isogloss.auditing.measure import samples_of
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import Place, difference_row, score_row
+from isogloss.auditing.rows import HELD, ONE_UNIT, Place, difference_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
 from isogloss.auditing.spoken import spoken_notices, spoken_rows
@@ -44,6 +44,8 @@ PLANTED = (2.0, 1.0)
 #: Scores of a text's margins: BEHAVIOURS row -> part of `Margins`.
 OF_MARGINS = {"refusal_margin": "total", "refusal_margin_per_token": "per_token", "first_token_gap": "first"}
 LINEAR = "delete-one jackknife t"
+#: What methods of hidden states are where nothing is fitted.
+METHODS = {ONE_UNIT: LINEAR, HELD: "delete-one jackknife, logit scale"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,9 @@ def _place(plan: Plan, one: Told) -> Place:
 
 
 def _nowhere(row: Row, kind: str) -> Row:
-    return replace(row, kind=kind, layer=None, norm="")
+    """Make a row of hidden states one of behaviour: nothing was fitted for it."""
+    method = METHODS.get(row.estimate.method or "", row.estimate.method)
+    return replace(row, kind=kind, layer=None, norm="", estimate=replace(row.estimate, method=method))
 
 
 def _scores(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
@@ -137,9 +141,7 @@ def _scores(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
         place = _place(plan, one)
         for role in one.margins:
             for score in _scores_of(one, role).values():
-                row = _nowhere(score_row(score, role, place), "behaviour")
-                method = LINEAR if row.scale == "plain" and row.metric != "refusal_auroc" else row.estimate.method
-                yield replace(row, estimate=replace(row.estimate, method=method))
+                yield _nowhere(score_row(score, role, place), "behaviour")
         if "reference" in one.margins:
             shift = one.margins["aligned"].total - one.margins["reference"].total
             reward = ranked("reward_auroc", shift, one.sample.draws)

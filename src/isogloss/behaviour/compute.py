@@ -23,7 +23,7 @@ from isogloss.behaviour.refusal_detector import is_refusal
 from isogloss.engines.engine import LOCAL, Engine
 from isogloss.engines.run import run_units
 from isogloss.engines.work import Done, Job, Unit, Work
-from isogloss.errors import BrokenTextsError, broken_texts
+from isogloss.errors import ModelError, broken_texts
 from isogloss.models.fetch import Checkpoint
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer
 from isogloss.models.prompts import Prompts, encode
@@ -74,8 +74,7 @@ def compute_missing(
 
     Raises:
         ModelError: see `load_model`, `check_head`, `use_checkpoint`, `text_bits` and `answer_ids`; or a text is longer
-            than the context.
-        BrokenTextsError: a likelihood is not finite.
+            than the context; or a likelihood is not finite (with `text_ids`).
         StoreError: the numbers cannot be written.
     """
     units: list[HeadUnit] = []
@@ -160,8 +159,8 @@ def compute_unit(
     """Ask a model about the texts of a unit, and write the numbers.
 
     Raises:
-        ModelError: the tokenizer joins texts and answers, or a text is longer than the context.
-        BrokenTextsError: a likelihood is not finite, and the job does not go on without it.
+        ModelError: the tokenizer joins texts and answers, or a text is longer than the context; or a likelihood is not
+            finite, and the job does not go on without it.
         StoreError: they cannot be written.
     """
     del tokens
@@ -240,7 +239,7 @@ def _by_text(advance: Callable[[int], None], rows_per_text: int) -> Callable[[in
     return count
 
 
-def _broken(model: str, text_ids: Sequence[str], whole: np.ndarray) -> BrokenTextsError:
+def _broken(model: str, text_ids: Sequence[str], whole: np.ndarray) -> ModelError:
     ids = np.array(text_ids)[~whole].tolist()
     return broken_texts(
         f"likelihoods of texts under {model}",

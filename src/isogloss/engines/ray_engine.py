@@ -50,16 +50,14 @@ def ray_engine(config: EngineConfig) -> Iterator[RayEngine]:
         yield RayEngine(config)
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a local cluster shall not report to anybody
+    # Ray's own None would join whatever cluster somebody left on this machine.
+    address = config.address or os.environ.get("RAY_ADDRESS", "local")
+    dashboard = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(
-            address=config.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **({} if config.address or "RAY_ADDRESS" in os.environ else {"include_dashboard": False}),
-        )
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **dashboard)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(
-            f"--address {config.address or os.environ.get('RAY_ADDRESS', '')}",
+            f"--address {address}",
             found=(str(error).splitlines() or [type(error).__name__])[0],
             expected="a Ray cluster",
             do="start one with `ray start --head`, correct the address, or leave it out to start one on this machine",

@@ -23,7 +23,7 @@ def run_units(engine: Engine, work: Work[UnitT], units: Sequence[UnitT], *, name
         track: shows all texts, and those of each model and language that were begun and are not done.
 
     Raises:
-        BrokenTextsError: texts of jobs that go on gave no finite numbers; all others are in the store.
+        ModelError: texts of jobs that go on gave no finite numbers (`text_ids`); all others are in the store.
         IsoglossError: see the functions of the work.
     """
     with track(name, sum(len(unit.texts) for unit in units)) as advance, ExitStack() as stack:

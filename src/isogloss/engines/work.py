@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from isogloss.errors import BrokenTextsError, IsoglossError, ModelError
+from isogloss.errors import IsoglossError, ModelError
 from isogloss.models.edit import Edit
 from isogloss.models.fetch import Checkpoint, group_by_weights
 from isogloss.models.pairs import RANDOM
@@ -100,7 +100,7 @@ class Done:
     number: int
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    broken: BrokenTextsError | None = None
+    broken: ModelError | None = None
 
 
 UnitT = TypeVar("UnitT", bound=Unit)

@@ -64,5 +64,6 @@ def across_caption() -> str:
     return (
         "AUROC of probes fitted on one language and scored on another, reference → aligned; no text that is scored, "
         "nor a translation of it, was fitted on. Cosine of the harm directions (difference of class means) with the "
-        "pivot's, noise taken out; a dash where a direction is not clear of noise. No verdict comes from it."
+        "pivot's, noise taken out; a dash where a direction is not clear of noise. Exploration: no verdict comes from "
+        "it."
     )

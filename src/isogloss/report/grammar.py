@@ -26,7 +26,10 @@ LETTER = 6.9
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """The axis of a number: `low` and `high` hold all that is drawn inside, `ticks` replaces the usual ones."""
+    """The axis of a number: `low` and `high` hold all that is drawn inside, `ticks` replaces the usual ones.
+
+    `form` is d3's format of its numbers; "~g" writes tens as 1e+1 where ticks are fives, "~r" does not.
+    """
 
     title: str
     low: float
@@ -34,6 +37,7 @@ class Axis:
     log: bool = False
     percent: bool = False
     ticks: tuple[float, ...] = ()
+    form: str = "~g"
 
 
 def rows(labels: Sequence[str], theme: Theme, *, bold_first: bool = False) -> alt.Y:
@@ -50,7 +54,7 @@ def number(field: str, axis: Axis, *, kind: type[Any] = alt.X) -> Any:  # noqa: 
     kind_of_scale = {"type": "log"} if axis.log else {"type": "linear", "zero": False}
     scale = alt.Scale(domain=[axis.low, axis.high], nice=False, clamp=True, **kind_of_scale)
     drawn = alt.Axis(
-        format="~g",
+        format=axis.form,
         labelExpr="format(100 * datum.value, '~g') + ' %'" if axis.percent else alt.Undefined,
         tickCount=5,
         values=list(axis.ticks) if axis.ticks else alt.Undefined,

@@ -114,7 +114,7 @@ def _around(values: Iterable[float], title: str) -> Axis:
     known = [value for value in values if math.isfinite(value)]
     low, high = min([0.0, *known]), max([0.0, *known])
     room = 0.05 * ((high - low) or 1.0)
-    return Axis(title=title, low=low - room, high=high + room)
+    return Axis(title=title, low=low - room, high=high + room, form="~r")
 
 
 def _drawn(build: Any) -> dict[str, Any]:  # noqa: ANN401 - a function of a theme

@@ -40,7 +40,8 @@ def provenance(audit: Audit, run: Mapping[str, Any], verdicts_from: str) -> list
             length,
         )
     )
-    found = [_model(audit, role) for role in ("reference", "aligned")]
+    placebo = ["placebo"] if audit.models.get("placebo") else []
+    found = [_model(audit, role) for role in ("reference", "aligned", *placebo)]
     found += [
         _corpus(audit.corpus),
         Fact(term="Read-out", lines=(read_out,)),

@@ -3,6 +3,7 @@
 import heapq
 import pickle
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from isogloss.activations.spec import ExtractSpec
 from isogloss.activations.units import sample_texts, units_of
 from isogloss.engines.engine import LOCAL, open_engine
 from isogloss.engines.here import checkpoint_here, pinned
+from isogloss.engines.local import LocalEngine
 from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
 from isogloss.engines.work import MOST_HALVINGS
 from isogloss.engines.worker import Worker
@@ -33,6 +35,22 @@ from running import OURS
 
 SPEC = ExtractSpec(layers=("1", "final"))
 FAST = AuditConfig(spec=SPEC, shuffles=100, controls=(), metrics=("between_class_variance",), workers=1)
+
+
+class Sender(LocalEngine):
+    """Sends everything it maps there and back, as an engine on other machines does."""
+
+    def map(self, function, items, *, workers):
+        there = pickle.loads(pickle.dumps((function, list(items))))
+        yield from pickle.loads(pickle.dumps(list(super().map(*there, workers=workers))))
+
+
+def test_all_statistics_can_be_sent_and_are_the_same(pair, corpus, tmp_path, monkeypatch):
+    config = replace(FAST, behaviour=True, across=True, controls=("bits_per_character", "ablate"))
+    here = isogloss.audit(pair, corpus, config=config, store=tmp_path, device="cpu")
+    monkeypatch.setattr("isogloss.auditing.audit.open_engine", lambda config: nullcontext(Sender()))
+    assert isogloss.audit(pair, corpus, config=config, store=tmp_path, device="cpu").to_json() == here.to_json()
+    assert {row.kind for row in here.rows} >= {"behaviour", "behaviour_control", "transfer", "meaning", "rank"}
 
 
 # The schedule

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ trl = pytest.importorskip("trl")
 
 from transformers import TrainerCallback  # noqa: E402
 
-from isogloss.tuning import trainers  # noqa: E402
+from isogloss.tuning import shared_prompts, train, trainers  # noqa: E402
 from isogloss.tuning.config import TuneConfig  # noqa: E402
 from isogloss.tuning.norm import folder_norm  # noqa: E402
 from isogloss.tuning.state import WHOLE, newest_checkpoint, state_folder  # noqa: E402
@@ -169,6 +170,26 @@ def test_checkpoints_hold_no_pickle_of_weights(quick, tmp_path):
     names = {path.name for path in (tmp_path / "adapter.partial" / "checkpoint-2").iterdir()}
     assert {"adapter_model.safetensors", WHOLE} <= names
     assert not {"adapter_model.bin", "pytorch_model.bin"} & names
+
+
+def test_reading_texts_once_changes_no_loss(quick, monkeypatch):
+    texts_once, calls = [], []
+    monkeypatch.setattr(shared_prompts, "_read", counted(shared_prompts._read, calls))
+    for context in (shared_prompts.shared_prompts, lambda model: nullcontext()):
+        monkeypatch.setattr(train, "shared_prompts", context)
+        record = json.loads((quick(f"adapter-{len(texts_once)}", steps=4) / "isogloss_tune.json").read_text())
+        texts_once.append([line["loss"] for line in record["log"] if "loss" in line])
+    assert len(calls) == 1 + 2 * 4  # the first batch both ways, then model and reference
+    assert texts_once[0] == pytest.approx(texts_once[1], rel=1e-4)
+    assert len(texts_once[0]) == 4
+
+
+def counted(function, calls):
+    def call(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return call
 
 
 def test_the_state_of_another_training_is_refused(quick, tmp_path):

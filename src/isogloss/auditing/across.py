@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from isogloss.activations.activations import Activations
+from isogloss.activations.spec import Layer
 from isogloss.auditing.harm import direction_rows
 from isogloss.auditing.meaning import meaning_rows
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import GROUPS, Place, difference_row, jackknife_estimate, missing_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
-from isogloss.engines.engine import LOCAL
+from isogloss.engines.engine import Engine
 from isogloss.progress import Track
 from isogloss.results import Row
 from isogloss.separation.compare import false_discovery, gain
@@ -34,14 +36,30 @@ REFITTED = "delete-group jackknife, probe refitted, logit scale"
 JUDGED = ("transfer", "cosine", "frozen")
 
 
-class _Model(NamedTuple):
+class Together(NamedTuple):
+    """Work for anybody: a layer of a model, rows of each language's texts there, and how they are parted."""
+
+    activations: Activations
+    layer: Layer
+    rows: Mapping[str, np.ndarray]
+    parts: Mapping[str, Part]
+
+
+class Alone(NamedTuple):
+    """Work for anybody: the plan of one language, and its sample."""
+
+    plan: Plan
+    sample: Sample
+
+
+class Model(NamedTuple):
     """What one model says across languages."""
 
     transfers: Mapping[tuple[str, str], Score]
     directions: Directions
 
 
-def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list[Row]:
+def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine: Engine) -> list[Row]:
     """Compute all rows across languages; none unless the plan asks for them."""
     if not plan.config.across:
         return []
@@ -51,9 +69,9 @@ def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list
         plan.config.seed,
     )
     workers = plan.config.workers
-    models = side_by_side(
-        lambda role: _model(plan, samples, parts, role), plan.roles, LOCAL, track, "Across languages", workers=workers
-    )
+    rows_of = {code: one.rows for code, one in samples.items()}
+    together = [Together(plan.activations[role], plan.primary_layer, rows_of, parts) for role in plan.roles]
+    models = side_by_side(model_across, together, engine, track, "Across languages", workers=workers)
     found = dict(zip(plan.roles, models, strict=True))
     places = {code: _place(plan, one) for code, one in samples.items()}
     pivot = plan.config.pivot
@@ -61,16 +79,10 @@ def across_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list
         *_transfer_rows(found, places),
         *direction_rows({role: one.directions for role, one in found.items()}, places, pivot),
     ]
-    parts_of = side_by_side(
-        lambda sample: _of_language(plan, sample, places[sample.language]),
-        list(samples.values()),
-        LOCAL,
-        track,
-        "Frozen components",
-        workers=workers,
-    )
-    rows += [row for one in parts_of for row in one]
-    return [*_discovered(rows), *meaning_rows(plan, samples, track)]
+    alone = [Alone(plan.of(code), one) for code, one in samples.items()]
+    rows_each = side_by_side(language_rows, alone, engine, track, "Frozen components", workers=workers)
+    rows += [row for one in rows_each for row in one]
+    return [*_discovered(rows), *meaning_rows(plan, samples, track, engine)]
 
 
 def _links(plan: Plan, sample: Sample) -> list[list[str]]:
@@ -88,16 +100,13 @@ def _place(plan: Plan, sample: Sample) -> Place:
     return Place(language=sample.language, layer=plan.primary_layer, n=sample.draws.per_class, seed=seed)
 
 
-def _hidden(plan: Plan, sample: Sample, role: str) -> np.ndarray:
-    return np.asarray(plan.activations[role].block(sample.language, plan.primary_layer).hidden[sample.rows])
+def model_across(one: Together) -> Model:
+    """Fit probes and directions on the states of every language."""
+    hidden = {code: one.activations.block(code, one.layer).hidden[rows] for code, rows in one.rows.items()}
+    return Model(transfers=transfer_scores(hidden, one.parts), directions=harm_directions(hidden, one.parts))
 
 
-def _model(plan: Plan, samples: Mapping[str, Sample], parts: Mapping[str, Part], role: str) -> _Model:
-    hidden = {code: _hidden(plan, one, role) for code, one in samples.items()}
-    return _Model(transfers=transfer_scores(hidden, parts), directions=harm_directions(hidden, parts))
-
-
-def _transfer_rows(found: Mapping[str, _Model], places: Mapping[str, Place]) -> list[Row]:
+def _transfer_rows(found: Mapping[str, Model], places: Mapping[str, Place]) -> list[Row]:
     """A row a language of the fit, language that is scored, and model; and one for what alignment changed."""
     rows = []
     for role, model in found.items():
@@ -123,11 +132,13 @@ def _change(before: Score, after: Score, place: Place) -> Row:
     return difference_row("transfer", after, moved, np.empty(0), place, critical=None, method=REFITTED)
 
 
-def _of_language(plan: Plan, sample: Sample, place: Place) -> list[Row]:
+def language_rows(one: Alone) -> list[Row]:
     """Frozen components and rank of the shift of one language; nothing where there is no reference."""
+    plan, sample = one
     if "reference" not in plan.roles:
         return []
-    before, after = (_hidden(plan, sample, role) for role in plan.roles)
+    place, layer = _place(plan, sample), plan.primary_layer
+    before, after = (plan.activations[role].block(sample.language, layer).hidden[sample.rows] for role in plan.roles)
     if before.shape != after.shape:
         return []  # models of different widths: notice M005 says so
     k = plan.config.primary.components

@@ -96,7 +96,7 @@ def audit(
         result, points, kept = measure(plan, track, workers)
         pairs = None
         if plan.behaviour:
-            result, pairs = with_behaviour(result, plan, plan.behaviour, track)
+            result, pairs = with_behaviour(result, plan, plan.behaviour, track, workers)
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = _computed_how(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,7 +22,7 @@ from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
 from isogloss.auditing.spoken import spoken_notices, spoken_rows
 from isogloss.behaviour.margins import Margins, margins
-from isogloss.engines.engine import LOCAL
+from isogloss.engines.engine import Engine
 from isogloss.notices import Notice
 from isogloss.progress import Track
 from isogloss.results import Audit, Estimate, Row
@@ -48,6 +49,14 @@ LINEAR = "delete-one jackknife t"
 METHODS = {ONE_UNIT: LINEAR, HELD: "delete-one jackknife, logit scale"}
 
 
+class Part(NamedTuple):
+    """Work for anybody: the plan of one language, what is asked of its texts, and its sample."""
+
+    plan: Plan
+    told: BehaviourPlan
+    sample: Sample
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """What models say of the texts of one language; all by role.
@@ -58,12 +67,14 @@ class Told:
         nats: -ln p of each text, float64 (n,); empty where texts have no twins.
         preferences: shift of the preference for the neutral twin from the reference's, adjusted; of aligned and
             placebo, and empty where there are no twins or no reference.
+        items: the pairs for the link; None where there is none.
     """
 
     sample: Sample
     margins: Mapping[str, Margins]
     nats: Mapping[str, np.ndarray]
     preferences: Mapping[str, Score]
+    items: Items | None
 
     @property
     def n(self) -> int:
@@ -71,8 +82,17 @@ class Told:
         return self.sample.draws.per_class
 
 
-def with_behaviour(audit: Audit, plan: Plan, told: BehaviourPlan, track: Track) -> tuple[Audit, pl.DataFrame | None]:
+def with_behaviour(
+    audit: Audit, plan: Plan, told: BehaviourPlan, track: Track, engine: Engine
+) -> tuple[Audit, pl.DataFrame | None]:
     """Add what the models would say to an audit; everything is in the store.
+
+    Args:
+        audit: of hidden states.
+        plan: that it followed.
+        told: what is asked of behaviour.
+        track: progress display.
+        engine: who measures; the numbers are the same.
 
     Returns:
         The audit with rows of behaviour and of the link, and one line a pair for the scatter (see `link.Items`): None
@@ -80,27 +100,21 @@ def with_behaviour(audit: Audit, plan: Plan, told: BehaviourPlan, track: Track) 
     """
     samples = samples_of(plan)
     mine = [samples[code] for code in plan.languages if code in told.languages]
-    workers = plan.config.workers
-    read = side_by_side(lambda sample: _tell(plan, told, sample), mine, LOCAL, track, "Behaviour", workers=workers)
+    parts = [Part(own, told.of(own.corpus), sample) for sample in mine for own in [plan.of(sample.language)]]
+    read = side_by_side(tell, parts, engine, track, "Behaviour", workers=plan.config.workers)
     rows = [*_scores(plan, read), *_compared(plan, read), *_placebo(plan, read), *_planted(plan, read)]
     rows += [*spoken_rows(told, plan.config.seed), *ablation_rows(plan)]
     notices = [*audit.notices, *_notices(plan, told), *spoken_notices(told)]
-    items: list[Items] = []
-    if told.layer:
-        items = side_by_side(
-            lambda one: take_items(plan, told, one.sample, one.margins, one.nats["reference"]),
-            read,
-            LOCAL,
-            track,
-            "Linking",
-            workers=workers,
-        )
+    items = [one.items for one in read if one.items]
+    if items:
         rows += link_rows(items, plan, told)
     found = replace(audit, rows=(*audit.rows, *_exploratory(rows)), notices=tuple(notices))
     return found, pl.concat([one.frame for one in items]) if items else None
 
 
-def _tell(plan: Plan, told: BehaviourPlan, sample: Sample) -> Told:
+def tell(part: Part) -> Told:
+    """Read what models say of the texts of a language, and its pairs for the link."""
+    plan, told, sample = part
     code, rows = sample.language, sample.rows
     read = {role: margins(one, code) for role, one in told.answers.items()}
     nats = {role: np.log(2) * one.bits(code)[rows] for role, one in told.texts.items()}
@@ -114,7 +128,8 @@ def _tell(plan: Plan, told: BehaviourPlan, sample: Sample) -> Told:
             # -ln p of the harmful twin minus that of the neutral one: what it rose by under alignment.
             shifts = pair_differences(nats[role] - nats["reference"], sample.draws)
             preferences[role] = adjusted_mean("text_preference_adjusted", shifts, covariates, sample.draws)
-    return Told(sample=sample, margins=read, nats=nats, preferences=preferences)
+    items = take_items(plan, told, sample, read, nats["reference"]) if told.layer else None
+    return Told(sample=sample, margins=read, nats=nats, preferences=preferences, items=items)
 
 
 def _scores_of(one: Told, role: str) -> dict[str, Score]:

@@ -64,6 +64,18 @@ class BehaviourPlan:
     generate: int = 0
     harm: Activations | None = None
 
+    def of(self, part: Corpus) -> BehaviourPlan:
+        """Take what measures the texts of one language, which is small enough to be sent."""
+        return replace(
+            self,
+            languages=tuple(part.languages),
+            answers={role: one.on(part) for role, one in self.answers.items()},
+            texts={role: one.on(part.languages) for role, one in self.texts.items()},
+            spoken={},
+            states={role: one.on(part) for role, one in self.states.items()},
+            harm=None,
+        )
+
     @property
     def settings(self) -> dict[str, object]:
         """What stands of it in audit.json."""

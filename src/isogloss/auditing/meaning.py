@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from isogloss.activations.activations import Activations
 from isogloss.activations.spec import Layer
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score_language import side_by_side
-from isogloss.engines.engine import LOCAL
+from isogloss.engines.engine import Engine
 from isogloss.progress import Track
 from isogloss.results import NAN, Estimate, Row
 from isogloss.separation.bottleneck import ITEMS, LayerMap, draw_halves, layer_map
@@ -24,7 +26,16 @@ DIFFERENCE = "meaning_minus_language"
 WINS = "bottleneck"
 
 
-def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> list[Row]:
+class Place(NamedTuple):
+    """Work for anybody: a layer of a model, rows of the texts that every language has, and halves of their items."""
+
+    activations: Activations
+    layer: Layer
+    rows: Mapping[str, np.ndarray]
+    chosen: np.ndarray
+
+
+def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine: Engine) -> list[Row]:
     """Write the silhouettes by meaning and by language of every layer and model, over all languages together.
 
     Rows of "bottleneck" hold the share of halves in which a layer has the largest difference. Where texts are not
@@ -32,32 +43,31 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track) -> lis
     """
     rows_of, units = _shared(plan, samples)
     if len(samples) < 2 or len(rows_of) < FEWEST:  # noqa: PLR2004 - languages
-        found = f"{len(rows_of)} items in all languages"
-        reason = f"{found}: meaning needs {FEWEST} translated into each" if len(samples) > 1 else "one language only"
+        shared = f"{len(rows_of)} items in all languages"
+        reason = f"{shared}: meaning needs {FEWEST} translated into each" if len(samples) > 1 else "one language only"
         return [_row(plan.primary_layer, "aligned", DIFFERENCE, _estimate(NAN, 0, plan, reason=reason))]
     chosen = draw_halves(units, plan.config.seed)
     places = [(role, layer) for role in plan.roles for layer in plan.layers]
-
-    def measure(place: tuple[str, Layer]) -> LayerMap:
-        role, layer = place
-        hidden = {
-            code: plan.activations[role].block(code, layer).hidden[sample.rows][rows_of[:, column]]
-            for column, (code, sample) in enumerate(samples.items())
-        }
-        return layer_map(hidden, chosen)
-
+    rows = {code: sample.rows[rows_of[:, column]] for column, (code, sample) in enumerate(samples.items())}
+    items = [Place(plan.activations[role], layer, rows, chosen) for role, layer in places]
     workers = plan.config.workers
-    measured = side_by_side(measure, places, LOCAL, track, "Meaning and language", workers=workers)
+    measured = side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
     maps = dict(zip(places, measured, strict=True))
-    rows = []
+    found = []
     for role in plan.roles:
         differences = np.array([maps[role, layer].difference for layer in plan.layers])
         wins = np.bincount(differences[:, 1:].argmax(axis=0), minlength=len(plan.layers)) / (len(chosen) - 1)
         for layer, won in zip(plan.layers, wins, strict=True):
-            rows += _layer_rows(plan, role, layer, maps[role, layer], len(rows_of))
+            found += _layer_rows(plan, role, layer, maps[role, layer], len(rows_of))
             if len(plan.layers) > 1:
-                rows.append(_row(layer, role, WINS, _estimate(float(won), len(rows_of), plan)))
-    return rows
+                found.append(_row(layer, role, WINS, _estimate(float(won), len(rows_of), plan)))
+    return found
+
+
+def map_layer(place: Place) -> LayerMap:
+    """Read the states of one layer in every language, and say how they lie."""
+    hidden = {code: place.activations.block(code, place.layer).hidden[rows] for code, rows in place.rows.items()}
+    return layer_map(hidden, place.chosen)
 
 
 def _shared(plan: Plan, samples: Mapping[str, Sample]) -> tuple[np.ndarray, np.ndarray]:

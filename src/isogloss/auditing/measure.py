@@ -83,7 +83,7 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL) -> tuple[Audit, pl
         versions=versions(),
         pivot=plan.config.pivot,
         primary=plan.primary,
-        rows=(*rows, *_judged(across_rows(plan, samples, track), verdicts)),
+        rows=(*rows, *_judged(across_rows(plan, samples, track, engine), verdicts)),
         verdicts=verdicts,
         notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )

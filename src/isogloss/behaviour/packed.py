@@ -17,6 +17,7 @@ from isogloss.activations.batching import plan_batches
 from isogloss.activations.execution import Execution
 from isogloss.behaviour.likelihood import head_nats, target_nats
 from isogloss.models.load import LoadedModel
+from isogloss.models.masks import layer_masks
 
 #: Most that a packed log-likelihood may differ from a plain one: nats, and as a share. bfloat16 rounds to a 256th.
 ABSOLUTE, RELATIVE = 1e-3, {torch.float32: 1e-4, torch.bfloat16: 0.02}
@@ -92,11 +93,17 @@ def _score(
     owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     # Answers stand behind the padding of shorter prompts, but count on from the end of their own prompt.
     positions = torch.cat([torch.arange(width).expand(len(prompts), -1), lengths[:, None] + offsets[None, :]], dim=1)
-    seen = _seen(lengths, width, owner, positions)
+    causal: Any = model.causal
+    masks = layer_masks(
+        causal.config.get_text_config(),
+        _seen(lengths, width, owner, positions).to(model.device),
+        positions.to(model.device),
+        next(causal.parameters()).dtype,
+    )
     with torch.inference_mode():
         hidden = model.decoder(
             input_ids=ids.to(model.device),
-            attention_mask=_mask(model, seen, positions),
+            attention_mask=masks,
             position_ids=positions.to(model.device),
             use_cache=False,
         ).last_hidden_state
@@ -122,25 +129,3 @@ def _seen(lengths: torch.Tensor, width: int, owner: torch.Tensor, positions: tor
     own = of_prompt[None, :] | (group[None, :] == group[:, None])
     itself = torch.eye(size, dtype=torch.bool)
     return ((earlier & own)[None] & real[:, None, :]) | itself.expand(n, -1, -1)
-
-
-def _mask(model: LoadedModel, seen: torch.Tensor, positions: torch.Tensor) -> Any:  # noqa: ANN401 - a mask or several
-    """What is added to attention scores: one mask, or one for each kind of layer that the model has."""
-    causal: Any = model.causal
-    config = causal.config.get_text_config()
-    dtype = next(causal.parameters()).dtype
-
-    def added(allowed: torch.Tensor) -> torch.Tensor:
-        mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
-        return mask[:, None].to(model.device)
-
-    window = getattr(config, "sliding_window", None)
-    kinds = set(getattr(config, "layer_types", None) or ())
-    near = seen & (positions[:, :, None] - positions[:, None, :] < window) if window else seen
-    masks = {"full_attention": seen, "sliding_attention": near}
-    if strangers := kinds - masks.keys():
-        raise ValueError(f"no mask for {min(strangers)}")
-    if len(kinds) > 1:
-        return {kind: added(masks[kind]) for kind in kinds}
-    # A window without kinds of layers is that of all of them, as in Mistral.
-    return added(masks[next(iter(kinds))] if kinds else near)

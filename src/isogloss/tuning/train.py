@@ -27,6 +27,7 @@ from isogloss.tuning.norm import set_norm
 from isogloss.tuning.order import batches_of_like_length
 from isogloss.tuning.preferences import preferences
 from isogloss.tuning.record import Trained, write_adapter
+from isogloss.tuning.shared_prompts import shared_prompts
 from isogloss.tuning.state import newest_checkpoint, open_state, state_folder
 from isogloss.tuning.trainers import (
     answer_tokens_only,
@@ -91,6 +92,7 @@ def tune(
         model = load_model(checkpoint, device=device, track=track)
         with (
             _training(config, out, report_to),
+            shared_prompts(model) if config.loss == "dpo" else contextlib.nullcontext(),
             track(
                 "Tuning" if resume is None else f"Tuning, from step {resume.name.split('-')[1]}", config.steps
             ) as done,

@@ -21,8 +21,10 @@ LOSSES = {
 }
 #: Budget -> how records are dealt out to languages.
 BUDGETS = {"even": "the same for each language", "need": "in proportion to the share of the gain that a language lacks"}
-#: Fields that earlier records lack.
-LATER = ("shuffle_labels", "norm")
+#: Schedule of the learning rate -> what it does.
+SCHEDULES = {"constant": "stay as it is", "linear": "fall to 0 over the steps"}
+#: Fields that earlier records lack -> the value that they had then.
+LATER = {"shuffle_labels": False, "norm": None, "schedule": "constant"}
 #: What a budget counts.
 UNITS = {"records": "preference records", "tokens": "tokens of prompts and answers"}
 
@@ -39,7 +41,8 @@ class TuneConfig:
         steps: optimiser steps, of `batch_size` times `gradient_accumulation` records each.
         batch_size: records in a forward pass.
         gradient_accumulation: forward passes in a step.
-        learning_rate: constant.
+        learning_rate: at the first step.
+        schedule: constant or linear: what the learning rate does from there.
         beta: inverse temperature of DPO and KTO.
         rank: of the LoRA matrices on all linear layers; alpha is twice the rank. An adapter that is trained on keeps
             its own.
@@ -68,6 +71,7 @@ class TuneConfig:
     batch_size: int = 16
     gradient_accumulation: int = 1
     learning_rate: float = 3e-4
+    schedule: str = "constant"
     beta: float = 0.1
     rank: int = 16
     max_tokens: int = 96
@@ -88,6 +92,7 @@ class TuneConfig:
             ("--loss", self.loss, LOSSES),
             ("--budget", self.budget, BUDGETS),
             ("--budget-unit", self.unit, UNITS),
+            ("--schedule", self.schedule, SCHEDULES),
         ):
             if chosen not in known:
                 raise UsageError(option, found=repr(chosen), expected=f"one of {', '.join(known)}", do="choose one")
@@ -118,8 +123,8 @@ class TuneConfig:
 
     @property
     def settings(self) -> dict[str, object]:
-        """All fields as they are recorded; what came later is left out where it is not used."""
-        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
+        """All fields as they are recorded; what came later is left out where it is as it was before."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value != LATER[name]}
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def make_trainer(
         gradient_accumulation_steps=config.gradient_accumulation,
         train_sampling_strategy="sequential",  # the records are in random order; KTO needs them to stay in it
         learning_rate=config.learning_rate,
-        lr_scheduler_type="constant",
+        lr_scheduler_type=config.schedule,
         max_length=config.max_tokens,
         seed=config.seed,
         bf16=False,

@@ -136,8 +136,8 @@ def test_what_cannot_be_guarded_is_refused(corpus, labelled_file, tiny_folder, t
     ref = ModelRef(base=str(tiny_folder))
     with pytest.raises(UsageError, match="no reference"):
         guards(pair(None, ref), corpus)
-    with pytest.raises(CorpusError, match="no answers in ja"):
-        draw_parts(corpus, ["ja"], texts=5, generate=0, seed=0)
+    with pytest.raises(CorpusError, match="no answers in ko"):
+        draw_parts(corpus, ["ko"], texts=5, generate=0, seed=0)
     path = tmp_path / "harmful.csv"
     pl.read_csv(labelled_file).filter(pl.col("label") == 1).write_csv(path)
     with pytest.raises(CorpusError, match="guards in en: found no harmless texts"):

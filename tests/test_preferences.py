@@ -70,8 +70,8 @@ def test_shares_decide_how_many_records_a_language_gets(corpus):
 def test_languages_without_preferences_are_refused(corpus, labelled_file, tmp_path):
     with pytest.raises(CorpusError, match="30 harmful and 30 harmless texts to train on; expected 50 of each for 100"):
         preferences(corpus, languages=["en"], n=100, seed=0)
-    with pytest.raises(CorpusError, match="no answers in ja"):
-        preferences(corpus, languages=["en", "ja"], n=20, seed=0)
+    with pytest.raises(CorpusError, match="no answers in ko"):
+        preferences(corpus, languages=["en", "ko"], n=20, seed=0)
     with pytest.raises(CorpusError, match="preferences in fr: found 0 harmful and 0 harmless texts"):
         preferences(corpus, languages=["en", "fr"], n=20, seed=0)
     path = tmp_path / "harmful.csv"

@@ -6,7 +6,7 @@ import pytest
 
 from isogloss.auditing import spoken
 from isogloss.behaviour import refusal_detector
-from isogloss.behaviour.answers import SIDES, USES, answered_languages, answers
+from isogloss.behaviour.answers import SIDES, USES, answers
 from isogloss.behaviour.refusal_detector import (
     Tried,
     detected_languages,
@@ -17,7 +17,7 @@ from isogloss.behaviour.refusal_detector import (
 )
 
 
-@pytest.mark.parametrize("code", answered_languages())
+@pytest.mark.parametrize("code", detected_languages())
 def test_labelled_answers_are_enough_distinct_and_not_those_of_the_table(code):
     found = labelled_answers(code)
     texts = [text for text, _ in found]
@@ -39,7 +39,7 @@ def code_says(code, *texts):
     return [is_refusal(code, text) for text in texts]
 
 
-@pytest.mark.parametrize("code", answered_languages())
+@pytest.mark.parametrize("code", detected_languages())
 def test_what_was_measured_when_it_was_made_still_holds(code):
     tried = try_detector(code)
     assert (tried.refusals, tried.answers) == (40, 78)

@@ -1,4 +1,4 @@
-"""The table of short answers in twelve languages: refusals and engaged ones, to train on or to score with."""
+"""The table of short answers in sixteen languages: refusals and engaged ones, to train on or to score with."""
 
 from __future__ import annotations
 

@@ -109,7 +109,8 @@ def _sums(needs: Needs, rate: float, gpus: int) -> list[str]:
         "Memory": f"{gpu} of GPU memory, or {host} without a GPU; models are loaded one at a time",
         "Disk": f"{_sum(needs, needs.disk)} for hidden states, beside the downloads",
         "Time": f"{time} for {needs.flops:.2g} operations in forward passes; loading and measuring come on top",
-        "Assumed": f"{needs.tokens_per_text} tokens a text, 2 operations per token and parameter of the blocks, and 2 "
+        "Assumed": f"{needs.tokens_per_text} tokens a text, 2 operations per token and parameter of the blocks (and of "
+        "the LM head for likelihoods), and 2 "
         "bytes per downloaded parameter where no list of files is known; the store is taken to be empty",
     }
     licences = [f"  {licence}: {' '.join(repos)}" for licence, repos in _licences(needs).items()]

@@ -11,6 +11,7 @@ from isogloss.activations.spec import ExtractSpec
 from isogloss.activations.store import SHARD_TEXTS
 from isogloss.auditing.config import BITS_TEXTS
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.recipes.behaviour_needs import PASSES, behaviour_flops
 from isogloss.recipes.build import config_of, pair_of
 from isogloss.recipes.model_facts import ModelFacts, model_facts
 from isogloss.recipes.recipe import Job, Recipe
@@ -102,7 +103,8 @@ class Needs:
 def estimate_needs(recipe: Recipe, *, tokens_per_text: int = TOKENS_PER_TEXT) -> Needs:
     """Estimate what a recipe needs, without weights, without a network, and without looking into the store.
 
-    A forward pass is counted as 2 operations per parameter of the transformer blocks and token.
+    A forward pass is counted as 2 operations per parameter of the transformer blocks and token; for likelihoods those
+    of the LM head come on top.
 
     Args:
         recipe: from `read_recipe`.
@@ -118,10 +120,9 @@ def estimate_needs(recipe: Recipe, *, tokens_per_text: int = TOKENS_PER_TEXT) ->
     audits = []
     for job in recipe.jobs:
         pair = pair_of(job.settings)
-        for ref in (pair.reference, pair.aligned):
-            if ref is not None:
-                found = _memory(counting.model(ref), job.settings)
-                models[str(ref)] = _larger(found, models.get(str(ref)))
+        for ref in _models(job, pair):
+            found = _memory(counting.model(ref), job.settings)
+            models[str(ref)] = _larger(found, models.get(str(ref)))
         audits.append(_audit(job, pair, counting))
     return Needs(
         recipe=recipe.name,
@@ -166,8 +167,8 @@ class _Counting:
 def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
     config = config_of(job.settings)
     first = pair.reference or pair.aligned
-    models = [ref for ref in (pair.reference, pair.aligned) if ref is not None]
-    todo = [(ref, spec) for ref in models for spec in (config.spec, config.chat) if spec is not None]
+    compared = [ref for ref in (pair.reference, pair.aligned) if ref is not None]
+    todo = [(ref, spec) for ref in compared for spec in (config.spec, config.chat) if spec is not None]
     if "random_weights" in config.controls:
         todo.append((ModelRef(base=first.base, revision=first.revision, random_seed=config.seed), config.spec))
     which, texts = counting.text(job)
@@ -179,14 +180,29 @@ def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
             new.append((counting.model(ref), spec))
     tokens = min(counting.tokens_per_text, job.settings.max_tokens)
     likelihoods = counting.model(first) if "bits_per_character" in config.controls else None
+    told = [
+        (counting.model(ref).size, ref == pair.aligned)
+        for ref in (_models(job, pair) if config.behaviour else [])
+        if counting.new((str(ref), which, "behaviour", config.spec.sha256, config.generate, config.controls))
+    ]
+    flops = _flops(new, texts, tokens, likelihoods)
+    if flops is not None:
+        flops += sum(behaviour_flops(size, texts, tokens, config, aligned=last) for size, last in told if size)
+    passes = len(new) + PASSES * len(told)
     return AuditNeeds(
         model=job.model,
         corpus=job.corpus,
-        passes=len(new),
-        units=_units(len(new), texts),
+        passes=passes,
+        units=_units(passes, texts),
         disk=_disk(new, texts),
-        flops=_flops(new, texts, tokens, likelihoods),
+        flops=None if any(size is None for size, _ in told) else flops,
     )
+
+
+def _models(job: Job, pair: ModelPair) -> list[ModelRef]:
+    """The models that an audit loads, without the one of random weights."""
+    placebo = ModelRef.parse(job.settings.placebo) if job.settings.placebo else None
+    return [ref for ref in (pair.reference, pair.aligned, placebo) if ref is not None]
 
 
 def _units(passes: int, texts: TextFacts) -> int | None:

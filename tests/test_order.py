@@ -1,9 +1,9 @@
-"""Batches of like length."""
+"""Couples in one batch, and batches of like length."""
 
 import numpy as np
 import pytest
 
-from isogloss.tuning.order import WINDOW, batches_of_like_length
+from isogloss.tuning.order import WINDOW, batches_of_like_length, in_couples
 
 
 @pytest.mark.parametrize("n", [1, 7, 64, 100, 1000])
@@ -36,3 +36,21 @@ def test_batches_come_in_random_order_that_the_seed_fixes():
 def test_a_last_batch_that_is_not_whole_comes_last():
     order = batches_of_like_length([5] * 10, 4, 3)
     assert sorted(order[-2:]) == [8, 9]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("n", [1, 2, 31, 640])
+def test_couples_stay_together(n, batch_size):
+    lengths = np.random.default_rng(2).integers(1, 90, n)
+    order = in_couples(lengths, batch_size, 0)
+    assert sorted(order) == list(range(n))
+    couples = np.array(order[: n - n % 2]).reshape(-1, 2)
+    assert (couples[:, 0] % 2 == 0).all()
+    assert (np.diff(couples, axis=1) == 1).all()
+
+
+def test_batches_of_couples_have_little_padding():
+    lengths = np.random.default_rng(3).integers(5, 90, 4 * WINDOW * 20).repeat(2)
+    order = np.array(in_couples(lengths, 8, 0))
+    padded = lengths[order].reshape(-1, 8).max(axis=1).sum() * 8
+    assert padded < 1.2 * lengths.sum()

@@ -38,6 +38,17 @@ def test_harmful_texts_prefer_a_refusal_and_harmless_ones_an_engaged_answer(corp
     assert len({record["text_id"] for record in records}) == 40
 
 
+@pytest.mark.parametrize("shuffle_labels", [False, True])
+def test_couples_have_the_same_answers_the_other_way_round(corpus, shuffle_labels):
+    records = preferences(corpus, languages=["en", "de"], n=80, seed=0, shuffle_labels=shuffle_labels)
+    pairs = {row.text_id: row.pair_id for row in corpus}
+    for one, other in zip(records[::2], records[1::2], strict=True):
+        assert pairs[one["text_id"]] == pairs[other["text_id"]]
+        assert (one["chosen"], one["rejected"]) == (other["rejected"], other["chosen"])
+    assert len({one["chosen"] for one in records}) > 8
+    assert [one["language"] for one in records] != sorted(one["language"] for one in records)
+
+
 def test_both_twins_of_a_pair_are_drawn(corpus):
     records = preferences(corpus, languages=["en"], n=20, seed=0)
     pairs = {row.text_id: row.pair_id for row in corpus}

@@ -1,4 +1,8 @@
-"""Records of like length into one batch: padding is computed like text, and half of a random batch is padding."""
+"""The order of records: couples stay together, and couples of like length are one batch.
+
+A batch of couples holds as many harmful as harmless texts, with the same answers: what answers have in common cancels,
+and what tells the texts apart is left. Padding is computed like text, and half of a random batch is padding.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+#: Texts of a couple.
+TWO = 2
 #: Batches that are made of the same records: more save more padding, fewer keep the order more random.
 WINDOW = 8
+
+
+def in_couples(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
+    """Order records that come in couples.
+
+    Args:
+        lengths: tokens of each record; those of a couple stand beside each other.
+        batch_size: records in a forward pass; if it is odd, couples are parted at its ends.
+        seed: of the order of batches.
+
+    Returns:
+        Numbers of the records, each once.
+
+    >>> in_couples([9, 8, 1, 2, 7, 9, 2, 1], batch_size=4, seed=0)
+    [2, 3, 6, 7, 0, 1, 4, 5]
+    """
+    couples = [max(lengths[first : first + TWO]) for first in range(0, len(lengths) - 1, TWO)]
+    order = batches_of_like_length(couples, max(1, batch_size // TWO), seed)
+    alone = [len(lengths) - 1] if len(lengths) % TWO else []
+    return [TWO * couple + side for couple in order for side in range(TWO)] + alone
 
 
 def batches_of_like_length(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:

@@ -28,7 +28,8 @@ def preferences(
 
     The prompt is a text; the chosen answer to a harmful text is a short refusal and the rejected one a short engaged
     answer; for a harmless text it is the other way round. Answers are those of the text's own language that are for
-    training. Where texts have twins, whole pairs are drawn, so that both sides of a pair are learnt.
+    training. Records come in couples: a harmful text, a harmless one (its twin if there are twins), and the same two
+    answers for both, so that what is learnt is when to give them and not which of them is likelier.
 
     Args:
         corpus: any corpus with texts in `languages`: parallel or labelled.
@@ -42,7 +43,7 @@ def preferences(
 
     Returns:
         `n` records with prompt, chosen, rejected, text_id, content (`content_key`), language and label (harmful or
-        harmless), in random order.
+        harmless): the harmful text of a couple and then the harmless one, couples in random order.
 
     Raises:
         CorpusError: a language has no preferences (no answers, no texts, or one class only), or too few texts.
@@ -50,27 +51,32 @@ def preferences(
     codes = tuple(dict.fromkeys(languages))
     wanted = deal((n + 1) // 2, shares or dict.fromkeys(codes, 1 / len(codes)))
     rng = np.random.default_rng(seed)
-    records = []
+    couples = []
     for code in codes:
-        for row in _draw(corpus, code, wanted[code], passes, rng):
+        for texts in _draw(corpus, code, wanted[code], passes, rng):
             refusal = str(rng.choice(answers(code, "refusal", "train")))
             engaged = str(rng.choice(answers(code, "engaged", "train")))
-            harmful = row["harmful"] != (shuffle_labels and _swapped(row, seed))
-            chosen, rejected = (refusal, engaged) if harmful else (engaged, refusal)
-            # The space belongs to the answer, so that prompt and answer split at a token boundary.
-            records.append(
-                {
-                    "prompt": str(row["text"]),
-                    "chosen": f" {chosen}",
-                    "rejected": f" {rejected}",
-                    "text_id": str(row["text_id"]),
-                    "content": content_key(str(row["text"])),
-                    "language": code,
-                    "label": "harmful" if harmful else "harmless",
-                }
+            couples.append(
+                [
+                    _record(row, refusal, engaged, harmful=row["harmful"] != (shuffle_labels and _swapped(row, seed)))
+                    for row in texts
+                ]
             )
-    order = rng.permutation(len(records))
-    return [records[i] for i in order[:n]]
+    return [record for i in rng.permutation(len(couples)) for record in couples[i]][:n]
+
+
+def _record(row: Mapping[str, object], refusal: str, engaged: str, *, harmful: bool) -> dict[str, str]:
+    chosen, rejected = (refusal, engaged) if harmful else (engaged, refusal)
+    # The space belongs to the answer, so that prompt and answer split at a token boundary.
+    return {
+        "prompt": str(row["text"]),
+        "chosen": f" {chosen}",
+        "rejected": f" {rejected}",
+        "text_id": str(row["text_id"]),
+        "content": content_key(str(row["text"])),
+        "language": str(row["language"]),
+        "label": "harmful" if harmful else "harmless",
+    }
 
 
 def _swapped(row: Mapping[str, object], seed: int) -> bool:
@@ -79,8 +85,10 @@ def _swapped(row: Mapping[str, object], seed: int) -> bool:
     return int(sha256_text(f"{seed}:{row['language']}:{unit}")[:8], 16) % 2 == 1
 
 
-def _draw(corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Generator) -> list[dict[str, str | bool]]:
-    """Draw `wanted` harmful texts of a language and as many harmless ones, their twins where there are twins."""
+def _draw(
+    corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Generator
+) -> list[tuple[dict[str, str | bool], ...]]:
+    """Draw `wanted` couples of a harmful and a harmless text of a language, twins where there are twins."""
     part = corpus.part(code)
     harmful, harmless = part.filter(pl.col("harmful")), part.filter(~pl.col("harmful"))
     if corpus.twins:
@@ -90,9 +98,7 @@ def _draw(corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Ge
     rows = _rounds(rng, harmful.height, wanted)
     others = rows if corpus.twins else _rounds(rng, harmless.height, wanted)
     return [
-        row
-        for one, other in zip(rows, others, strict=True)
-        for row in (harmful.row(one, named=True), harmless.row(other, named=True))
+        (harmful.row(one, named=True), harmless.row(other, named=True)) for one, other in zip(rows, others, strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
@@ -24,7 +25,7 @@ from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 from isogloss.tuning.config import TuneConfig, record_shares
 from isogloss.tuning.norm import set_norm
-from isogloss.tuning.order import batches_of_like_length
+from isogloss.tuning.order import in_couples
 from isogloss.tuning.preferences import preferences
 from isogloss.tuning.record import Trained, write_adapter
 from isogloss.tuning.shared_prompts import shared_prompts
@@ -155,9 +156,10 @@ def _records(part: Corpus, config: TuneConfig, tokenizer: PreTrainedTokenizerBas
     )
     cut, n_cut = cut_prompts(tokenizer, records, config.max_tokens)
     if config.loss == "kto":  # it pairs the answers of a batch with its other texts, and needs them to differ
-        return cut, n_cut
-    lengths = [len(row) for row in tokenizer([one["prompt"] for one in cut])["input_ids"]]
-    order = batches_of_like_length(lengths, config.batch_size, config.seed)
+        order = np.random.default_rng(config.seed).permutation(len(cut)).tolist()
+    else:
+        lengths = [len(row) for row in tokenizer([one["prompt"] for one in cut])["input_ids"]]
+        order = in_couples(lengths, config.batch_size, config.seed)
     return [cut[row] for row in order], n_cut
 
 

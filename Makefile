@@ -7,6 +7,7 @@
 # make bench-gpu     extraction of models of true size on a CUDA machine
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
+# make evidence  hidden states against behaviour, in two corpora (hours; resumable); docs/evidence.md
 # make remedy  tune the languages that alignment did not reach, and judge it (hours; resumable); docs/remedy.md
 #
 # PYTHON and PIP_FLAGS can be overridden. The lock file pins torch 2.13.0. On Linux, PyPI's wheel of it may bring CUDA
@@ -19,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test test-faults check tokenizers bench bench-gpu validate validate-full remedy lock clean
+.PHONY: audit test test-faults check tokenizers bench bench-gpu validate validate-full remedy evidence lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -54,6 +55,9 @@ validate: $(VENV)/.dev
 
 validate-full: $(VENV)/.dev
 	$(BIN)/python validation/run.py --full --write $(ARGS)
+
+evidence: $(VENV)/.dev
+	$(BIN)/python evidence/run.py $(ARGS)
 
 remedy: $(VENV)/.dev
 	$(BIN)/python remedy/run.py $(ARGS)

@@ -1,0 +1,109 @@
+"""The evidence: does the hidden space of Gemma 3 270M speak for what the model does, in which languages, and where?
+
+    python evidence/run.py --pairs FILE --instructions FILE --mixed ADAPTER [--placebo ADAPTER] [--write]
+
+Two descendants of the base are audited, the English-only adapter and the mixed one: on the half of MultiParaDetox that
+neither was trained on, nine languages, and on PolyRefuse's instructions of like length, ten. What was computed is kept
+in the store, so the same command goes on where it was stopped. The tables are written by `tables.py`; --write puts them
+into docs/evidence.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import polars as pl
+import tables
+
+import isogloss
+from isogloss.corpora.corpus import Corpus
+from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.report.terminal import track
+from isogloss.results import Audit
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "evidence.md"
+BEGIN, END = "<!-- written by evidence/run.py -->", "<!-- end -->"
+BASE = "embedded/gemma-3-270m"
+#: Languages of PolyRefuse that have a table of answers.
+INSTRUCTED = ("en", "de", "es", "fr", "it", "ja", "nl", "pl", "ru", "zh")
+#: Instructions per language and class: enough for an AUROC to within a few hundredths.
+PER_CLASS = 120
+METRICS = ("between_class_variance", "auroc", "twin_accuracy")
+
+
+def ask(aligned: str, corpus: Corpus, out: Path, placebo: str | None, *, part: str, per_class: int | None) -> Audit:
+    """Measure everything at once: all layers, behaviour, languages together, and edited models."""
+    name = out.name
+    pair = ModelPair(name=name, reference=ModelRef.parse(BASE), aligned=ModelRef.parse(aligned), source="evidence")
+    config = isogloss.AuditConfig(
+        spec=isogloss.ExtractSpec(layers=("all",)),
+        part=part,
+        per_class=per_class,
+        metrics=METRICS,
+        controls=("bits_per_character", "ablate"),
+        behaviour=True,
+        across=True,
+        placebo=ModelRef.parse(placebo) if placebo else None,
+    )
+    return isogloss.audit(pair, corpus, config=config, out=out, reuse=True, track=track)
+
+
+def like_length(file: Path, work: Path) -> Corpus:
+    """Read the instructions whose length does not tell their class, in languages that can be asked."""
+    kept = work / "instructions.parquet"
+    frame = pl.read_parquet(file).filter("length_matched", pl.col("language").is_in(INSTRUCTED))
+    frame.select("text", "label", "language", "item_id").write_parquet(kept)
+    return isogloss.load_corpus(kept)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", default="multiparadetox", help="MultiParaDetox: its name, or a file")
+    parser.add_argument(
+        "--instructions", type=Path, help="PolyRefuse with a column length_matched; without it, not asked"
+    )
+    parser.add_argument("--mixed", default=f"{BASE}+embedded/mixed-dpo", help="base+adapter")
+    parser.add_argument("--placebo", help="base+adapter of isogloss tune --shuffle-labels --norm-of the mixed one")
+    parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/evidence.md")
+    wanted = parser.parse_args()
+    work = wanted.work
+    work.mkdir(parents=True, exist_ok=True)
+    models = {"English only": f"{BASE}+embedded/english-dpo", "mixed": wanted.mixed}
+    found: dict[str, dict[str, Audit]] = {}
+    pairs = isogloss.load_corpus(wanted.pairs)
+    found["MultiParaDetox"] = {
+        name: ask(
+            model,
+            pairs,
+            work / f"pairs-{name.replace(' ', '-')}",
+            wanted.placebo if name == "mixed" else None,
+            part="held-out",
+            per_class=None,
+        )
+        for name, model in models.items()
+    }
+    if wanted.instructions:
+        instructions = like_length(wanted.instructions, work)
+        found["PolyRefuse"] = {
+            name: ask(
+                model,
+                instructions,
+                work / f"instructions-{name.replace(' ', '-')}",
+                None,
+                part="all",
+                per_class=PER_CLASS,
+            )
+            for name, model in models.items()
+        }
+    text = tables.page(found)
+    print(text)
+    if wanted.write:
+        before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from isogloss.models.fetch import fetch
 from isogloss.models.load import load_model
 from isogloss.models.prompts import encode
 
-CODES = ("en", "de", "fr", "pl")
+CODES = ("en", "de", "fr", "ko")
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_every_quantity_has_its_row_in_every_language_with_answers(run):
         assert audit.value(kind="behaviour", language=code, metric="reward_auroc").value > 0
     methods = {row.estimate.method for row in audit.rows if row.kind.startswith("behaviour")}
     assert not [method for method in methods if method and ("refitted" in method or "training" in method)]
-    assert not [row for row in audit.rows if row.language == "pl" and row.kind.startswith(("behaviour", "link"))]
-    assert [(one.code, one.detail) for one in audit.notices if one.code == "B001"] == [("B001", "pl")]
+    assert not [row for row in audit.rows if row.language == "ko" and row.kind.startswith(("behaviour", "link"))]
+    assert [(one.code, one.detail) for one in audit.notices if one.code == "B001"] == [("B001", "ko")]
     assert "" not in audit.languages
 
 
@@ -173,6 +173,19 @@ def test_refusals_are_counted_only_where_the_detector_was_found_right(run, monke
         assert spoken.validated(code) == (min(recall.low, precision.low) >= spoken.LEAST)
     monkeypatch.setattr(spoken, "LEAST", 0.99)
     assert not spoken.validated("en")
+
+
+def test_a_language_with_answers_and_without_a_detector_is_not_scored_and_said_so(pair, config, tmp_path):
+    (tmp_path / "polish.jsonl").write_text(
+        "\n".join(json.dumps(row) for row in parallel_rows(n=22, languages=("en", "pl"))), encoding="utf-8"
+    )
+    corpus = isogloss.load_corpus(tmp_path / "polish.jsonl")
+    asked = replace(config, placebo=None)
+    audit = isogloss.audit(pair, corpus, config=asked, store=tmp_path, device="cpu")
+    assert audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_margin").n == 22
+    rate = audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_rate")
+    assert (rate.n, rate.reason) == (0, "no detector of refusals in this language")
+    assert ("B002", "pl") in {(one.code, one.language) for one in audit.notices}
 
 
 def test_the_planted_gap_is_found(run):
@@ -231,7 +244,7 @@ def test_what_cannot_be_is_refused(pair, corpus, config, tmp_path):
     for changes, error, words in (
         ({"behaviour": False}, UsageError, "--behaviour"),
         ({"placebo": pair.aligned}, UsageError, "a model of the pair"),
-        ({"pivot": "pl"}, CorpusError, "no answers in the pivot"),
+        ({"pivot": "ko"}, CorpusError, "no answers in the pivot"),
     ):
         with pytest.raises(error, match=words):
             isogloss.audit(pair, corpus, config=replace(config, **changes), store=tmp_path, device="cpu")

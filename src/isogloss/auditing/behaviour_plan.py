@@ -12,6 +12,7 @@ from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.behaviour.answer_reading import Answers, locate_answers, locate_spoken
 from isogloss.behaviour.answers import answered_languages
 from isogloss.behaviour.reading import Likelihoods, locate_bits
+from isogloss.behaviour.refusal_detector import detected_languages
 from isogloss.corpora.corpus import Corpus
 from isogloss.errors import CorpusError, UsageError
 from isogloss.models.depth import read_depth
@@ -127,6 +128,7 @@ def plan_behaviour(
     checkpoints = {role: fetch(ref) for role, ref in refs.items() if ref}
     _check_placebo(checkpoints)
     texts = _only(sample, codes)
+    heard = tuple(code for code in codes if code in detected_languages())  # in others nobody could tell a refusal
     linked = pair.reference is not None and sample.twins
     deep = link_layer(primary, read_depth(checkpoints["aligned"], track)) if linked or config.ablate else None
     layer = deep if linked else None
@@ -148,11 +150,11 @@ def plan_behaviour(
         else {},
         spoken=locate_spoken(
             {role: one for role, one in checkpoints.items() if role != "placebo"},
-            _first(texts, generate),
+            _first(_only(sample, heard), generate),
             spec,
             store=store,
         )
-        if generate
+        if generate and heard
         else {},
         states=states if linked else {},
         layer=layer,

@@ -20,7 +20,7 @@ from isogloss.errors import CorpusError, StoreError
 from isogloss.files import canonical_json, remove, saving, sha256_text
 from isogloss.locks import locked
 from isogloss.models.fetch import Checkpoint, fetch
-from isogloss.models.load import load_model, load_tokenizer, quiet_transformers
+from isogloss.models.load import LoadedModel, load_model, load_tokenizer, quiet_transformers
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 from isogloss.tuning.config import TuneConfig, record_shares
@@ -92,8 +92,7 @@ def tune(
         resume = newest_checkpoint(state)
         model = load_model(checkpoint, device=device, track=track)
         with (
-            _training(config, out, report_to),
-            shared_prompts(model) if config.loss == "dpo" else contextlib.nullcontext(),
+            _training(model, config, out, report_to),
             track(
                 "Tuning" if resume is None else f"Tuning, from step {resume.name.split('-')[1]}", config.steps
             ) as done,
@@ -188,13 +187,19 @@ def _about(
 
 
 @contextlib.contextmanager
-def _training(config: TuneConfig, out: Path, report_to: str) -> Iterator[None]:
-    """What holds while trl works: quiet libraries, our LM head, faults in one line."""
+def _training(model: LoadedModel, config: TuneConfig, out: Path, report_to: str) -> Iterator[None]:
+    """What holds while trl works: quiet libraries, our LM head, texts read once for two answers, faults in one line."""
     # Its default place is the state folder, which goes.
     follow = {"TENSORBOARD_LOGGING_DIR": str(out.with_name(f"{out.name}.tensorboard"))}
     wanted = follow if report_to == "tensorboard" and not set(follow) & set(os.environ) else {}
     try:
-        with quiet_transformers(), answer_tokens_only(), explained_memory(config), mock.patch.dict(os.environ, wanted):
+        with (
+            quiet_transformers(),
+            answer_tokens_only(),
+            shared_prompts(model) if config.loss == "dpo" else contextlib.nullcontext(),
+            explained_memory(config),
+            mock.patch.dict(os.environ, wanted),
+        ):
             yield
     except SafetensorError as error:  # a full disk, in words of its own
         raise StoreError(

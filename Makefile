@@ -57,10 +57,10 @@ validate-full: $(VENV)/.dev
 	$(BIN)/python validation/run.py --full --write $(ARGS)
 
 evidence: $(VENV)/.dev
-	$(BIN)/python evidence/run.py $(ARGS)
+	$(BIN)/python experiments/evidence.py $(ARGS)
 
 remedy: $(VENV)/.dev
-	$(BIN)/python remedy/run.py $(ARGS)
+	$(BIN)/python experiments/remedy.py $(ARGS)
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

@@ -45,7 +45,7 @@ def test_every_family_gives_the_same_states_and_gradients(family, tmp_path, toke
     folder = make_family(family, tmp_path / "model", bos=True)
     model = load_model(fetch(ModelRef(base=str(folder))), device="cpu")
     ids, mask = batch()
-    weights = next(block for block in model.blocks).parameters().__next__().requires_grad_()
+    weights = next(model.blocks[0].parameters()).requires_grad_()
     plain = states(model, ids, mask)
     (gradient,) = torch.autograd.grad(plain.square().sum(), weights)
     with shared_prompts(model):
@@ -104,7 +104,10 @@ def test_what_are_no_twins_is_read_as_it_is(wrong, tiny, tokens_read):
 def test_a_decoder_that_would_give_other_states_is_left_as_it_is(tiny, monkeypatch):
     ids, mask = batch()
     plain = states(tiny, ids, mask)
-    blind = lambda config, seen, positions, dtype: torch.zeros((len(seen), 1, *seen.shape[1:]), dtype=dtype)  # noqa: E731
+
+    def blind(config, seen, positions, dtype):
+        return torch.zeros((len(seen), 1, *seen.shape[1:]), dtype=dtype)
+
     monkeypatch.setattr(module, "layer_masks", blind)
     with shared_prompts(tiny):
         assert torch.equal(states(tiny, ids, mask), plain)

@@ -49,7 +49,7 @@ LINEAR = "delete-one jackknife t"
 METHODS = {ONE_UNIT: LINEAR, HELD: "delete-one jackknife, logit scale"}
 
 
-class Part(NamedTuple):
+class OneLanguage(NamedTuple):
     """Work for anybody: the plan of one language, what is asked of its texts, and its sample."""
 
     plan: Plan
@@ -100,7 +100,7 @@ def with_behaviour(
     """
     samples = samples_of(plan)
     mine = [samples[code] for code in plan.languages if code in told.languages]
-    parts = [Part(own, told.of(own.corpus), sample) for sample in mine for own in [plan.of(sample.language)]]
+    parts = [OneLanguage(own, told.of(own.corpus), sample) for sample in mine for own in [plan.of(sample.language)]]
     read = side_by_side(tell, parts, engine, track, "Behaviour", workers=plan.config.workers)
     rows = [*_scores(plan, read), *_compared(plan, read), *_placebo(plan, read), *_planted(plan, read)]
     rows += [*spoken_rows(told, plan.config.seed), *ablation_rows(plan)]
@@ -112,7 +112,7 @@ def with_behaviour(
     return found, pl.concat([one.frame for one in items]) if items else None
 
 
-def tell(part: Part) -> Told:
+def tell(part: OneLanguage) -> Told:
     """Read what models say of the texts of a language, and its pairs for the link."""
     plan, told, sample = part
     code, rows = sample.language, sample.rows

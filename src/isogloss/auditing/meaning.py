@@ -26,7 +26,7 @@ DIFFERENCE = "meaning_minus_language"
 WINS = "bottleneck"
 
 
-class Place(NamedTuple):
+class AtLayer(NamedTuple):
     """Work for anybody: a layer of a model, rows of the texts that every language has, and halves of their items."""
 
     activations: Activations
@@ -49,7 +49,7 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine
     chosen = draw_halves(units, plan.config.seed)
     places = [(role, layer) for role in plan.roles for layer in plan.layers]
     rows = {code: sample.rows[rows_of[:, column]] for column, (code, sample) in enumerate(samples.items())}
-    items = [Place(plan.activations[role], layer, rows, chosen) for role, layer in places]
+    items = [AtLayer(plan.activations[role], layer, rows, chosen) for role, layer in places]
     workers = plan.config.workers
     measured = side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
     maps = dict(zip(places, measured, strict=True))
@@ -64,10 +64,10 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine
     return found
 
 
-def map_layer(place: Place) -> LayerMap:
+def map_layer(one: AtLayer) -> LayerMap:
     """Read the states of one layer in every language, and say how they lie."""
-    hidden = {code: place.activations.block(code, place.layer).hidden[rows] for code, rows in place.rows.items()}
-    return layer_map(hidden, place.chosen)
+    hidden = {code: one.activations.block(code, one.layer).hidden[rows] for code, rows in one.rows.items()}
+    return layer_map(hidden, one.chosen)
 
 
 def _shared(plan: Plan, samples: Mapping[str, Sample]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """A text is read once for both of its answers while trl trains by DPO, not once for each.
 
 trl's batch is all texts with their chosen answers, then the same texts with the rejected ones. Here both answers stand
-behind one text in a row, the mask keeps them apart, and their states go back to where trl looks for them. Texts are
-longer than answers, so this nearly halves the work, and the losses are the same.
+behind one text in a row, the mask keeps them apart, and their states go back to where trl looks for them. A batch has
+fewer tokens so, and the losses are the same.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The evidence: does the hidden space of Gemma 3 270M speak for what the model does, in which languages, and where?
 
-    python evidence/run.py --pairs FILE --instructions FILE --mixed ADAPTER [--placebo ADAPTER] [--write]
+    python experiments/evidence.py --pairs FILE --instructions FILE --mixed ADAPTER [--placebo ADAPTER] [--write]
 
 Two descendants of the base are audited, the English-only adapter and the mixed one: on the half of MultiParaDetox that
 neither was trained on, nine languages, and on PolyRefuse's instructions of like length, ten. What was computed is kept
-in the store, so the same command goes on where it was stopped. The tables are written by `tables.py`; --write puts them
-into docs/evidence.md.
+in the store, so the same command goes on where it was stopped. The tables are written by `evidence_tables.py`; --write
+puts them into docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import evidence_tables as tables
 import polars as pl
-import tables
+from page import write_between
 
 import isogloss
 from isogloss.corpora.corpus import Corpus
@@ -22,9 +23,7 @@ from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.terminal import track
 from isogloss.results import Audit
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "evidence.md"
-BEGIN, END = "<!-- written by evidence/run.py -->", "<!-- end -->"
+BEGIN = "<!-- written by experiments/evidence.py -->"
 BASE = "embedded/gemma-3-270m"
 #: Languages of PolyRefuse that have a table of answers.
 INSTRUCTED = ("en", "de", "es", "fr", "it", "ja", "nl", "pl", "ru", "zh")
@@ -35,8 +34,7 @@ METRICS = ("between_class_variance", "auroc", "twin_accuracy")
 
 def ask(aligned: str, corpus: Corpus, out: Path, placebo: str | None, *, part: str, per_class: int | None) -> Audit:
     """Measure everything at once: all layers, behaviour, languages together, and edited models."""
-    name = out.name
-    pair = ModelPair(name=name, reference=ModelRef.parse(BASE), aligned=ModelRef.parse(aligned), source="evidence")
+    pair = ModelPair(name=out.name, reference=ModelRef.parse(BASE), aligned=ModelRef.parse(aligned), source="evidence")
     config = isogloss.AuditConfig(
         spec=isogloss.ExtractSpec(layers=("all",)),
         part=part,
@@ -64,7 +62,7 @@ def main() -> None:
     parser.add_argument(
         "--instructions", type=Path, help="PolyRefuse with a column length_matched; without it, not asked"
     )
-    parser.add_argument("--mixed", default=f"{BASE}+embedded/mixed-dpo", help="base+adapter")
+    parser.add_argument("--mixed", required=True, help="base+adapter of the remedy")
     parser.add_argument("--placebo", help="base+adapter of isogloss tune --shuffle-labels --norm-of the mixed one")
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
     parser.add_argument("--write", action="store_true", help="write the tables into docs/evidence.md")
@@ -101,8 +99,7 @@ def main() -> None:
     text = tables.page(found)
     print(text)
     if wanted.write:
-        before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+        write_between("evidence.md", BEGIN, text)
 
 
 if __name__ == "__main__":

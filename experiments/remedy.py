@@ -1,10 +1,10 @@
 """The remedy on a real model: from an audit that shows weak languages to adapters that reach them, and what that costs.
 
-    python remedy/run.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 200] [--work FOLDER] [--write]
+    python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 200] [--work FOLDER] [--write]
 
 Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
 audits from the store. Weak languages are chosen on the half of the pairs that is trained on and judged on the other.
-The tables are written by `tables.py`; --write puts them into docs/remedy.md.
+The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tables
+import remedy_tables as tables
+from page import write_between
 
 import isogloss
 from isogloss.activations.store import default_store
@@ -28,9 +29,7 @@ from isogloss.separation.mean_gap import gap_ratio
 from isogloss.tuning.guards import Guards, LanguageGuard
 from isogloss.tuning.weak import weak_languages
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "remedy.md"
-BEGIN, END = "<!-- written by remedy/run.py -->", "<!-- end -->"
+BEGIN = "<!-- written by experiments/remedy.py -->"
 PIVOT = "en"
 BASE = "embedded/gemma-3-270m"
 ENGLISH = f"{BASE}+embedded/english-dpo"
@@ -172,8 +171,7 @@ def main() -> None:
     text = write(weak, wanted.steps, judged, guard(models, corpus, work), other)
     print(text)
     if wanted.write:
-        before_marks, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-        PAGE.write_text(f"{before_marks}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+        write_between("remedy.md", BEGIN, text)
 
 
 if __name__ == "__main__":

@@ -427,6 +427,48 @@ def test_options_that_do_not_go_together_are_refused(wrong, words):
         EngineConfig(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("config", "cpus", "gpus", "room"),
+    [
+        ({}, 1, 1.0, 4),  # a GPU each, where there are any
+        ({"gpus_per_model": 0.5}, 1, 0.5, 8),
+        ({"gpus_per_model": 2}, 1, 2, 1),  # both of one node
+        ({"gpus_per_model": 3}, 1, 3, 1),
+        ({"gpus_per_model": 0.5, "cpus_per_model": 3}, 3, 0.5, 3),  # cores of a node are the narrower
+        ({"gpus_per_model": 0}, 4, 0, 3),
+    ],
+)
+def test_workers_get_parts_of_a_gpu_or_several_of_one_node(monkeypatch, config, cpus, gpus, room):
+    pytest.importorskip("ray")
+    from isogloss.engines import ray_engine
+
+    nodes = [{"CPU": 8.0, "GPU": 3.0}, {"CPU": 4.0, "GPU": 1.0}]
+    monkeypatch.setattr(ray_engine, "_nodes", lambda: nodes)
+    share = ray_engine._share(EngineConfig(engine="ray", **config), None)
+    assert (share.cpus, share.gpus, ray_engine._room(share)) == (cpus, gpus, room)
+
+
+def test_gpus_that_torch_does_not_see_are_one_line(monkeypatch):
+    pytest.importorskip("ray")
+    from isogloss.engines import ray_engine
+
+    monkeypatch.setattr(ray_engine, "_nodes", lambda: [{"CPU": 8.0, "GPU": 2.0}])
+    with pytest.raises(
+        UsageError, match=r"--gpus-per-model 0.5: found models on cpu; expected workers whose torch sees"
+    ):
+        ray_engine._share(EngineConfig(engine="ray", gpus_per_model=0.5), "cpu")
+
+
+def test_more_gpus_than_a_node_has_are_one_line(monkeypatch):
+    pytest.importorskip("ray")
+    from isogloss.engines import ray_engine
+
+    monkeypatch.setattr(ray_engine, "_nodes", lambda: [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}])
+    share = ray_engine._share(EngineConfig(engine="ray", gpus_per_model=4), None)
+    with pytest.raises(UsageError, match=r"8 CPUs and 2 GPUs\).*expected one with 1 CPUs and 4 GPUs"):
+        ray_engine._room(share)
+
+
 def test_ray_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "isogloss.engines.ray_engine", raising=False)

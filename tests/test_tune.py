@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 from contextlib import nullcontext
 
 import pytest
@@ -252,6 +253,24 @@ def test_a_continued_training_goes_on_to_the_same_bytes(quick, base):
     with pytest.raises(Killed):
         quick("cut", **settings, callbacks=[KillAt(3)])
     assert files(quick("cut", **settings)) == files(whole)
+
+
+@pytest.mark.parametrize("loss", ["dpo", "kto"])
+def test_margins_are_measured_from_the_base_or_from_the_start(loss, quick, base):
+    start = ModelRef(base=base.base, adapter=str(quick("first", steps=12)))
+    settings = {"start": start, "loss": loss, "steps": 1, "learning_rate": 1e-9}
+
+    def first_loss(name, **more):
+        record = json.loads((quick(name, **settings | more) / "isogloss_tune.json").read_text())
+        return record["recipe"], record["log"][0]["loss"]
+
+    recipe, from_base = first_loss("from-base")
+    earlier, from_start = first_loss("from-start", loss_reference="start")
+    assert recipe["loss_reference"] == "base"
+    assert "loss_reference" not in earlier  # as records were when there was no choice
+    untouched = {"dpo": math.log(2), "kto": 0.5}[loss]  # no margin yet
+    assert from_start == pytest.approx(untouched, abs=1e-6)
+    assert from_base != pytest.approx(untouched, abs=1e-5)  # the first training's margins count
 
 
 def test_an_adapter_of_another_base_is_not_gone_on_from(quick, tmp_path, adapter_folder):

@@ -28,6 +28,7 @@ HELP = {
     "learning_rate": _Help("At the first step."),
     "schedule": _Help("What the learning rate does: constant, or linear (it falls to 0)."),
     "beta": _Help("Inverse temperature of DPO and KTO."),
+    "loss_reference": _Help("What DPO and KTO measure margins from: base, or start (the adapter of --continue)."),
     "rank": _Help("Of the LoRA matrices.", 1),
     "max_tokens": _Help("Of prompt and answer; longer prompts lose their end.", 8),
     "passes": _Help("Most times that a text is used.", 1),

@@ -157,7 +157,12 @@ def _share(config: EngineConfig, device: str | None) -> _Share:
     if gpus is None:
         gpus = 1.0 if device != "cpu" and any(node.get("GPU", 0) >= 1 for node in nodes) else 0.0
     elif gpus and device == "cpu":
-        raise UsageError("--device cpu", found=f"--gpus-per-model {gpus}", expected="one of them", do="drop one")
+        raise UsageError(
+            f"--gpus-per-model {gpus:g}",
+            found="models on cpu",
+            expected="workers whose torch sees a GPU, and no --device cpu",
+            do="drop one of the options, or install a torch with CUDA on the nodes",
+        )
     cores = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
     return _Share(cpus=config.cpus_per_model or (1 if gpus else min(cores, default=1)), gpus=gpus)
 

@@ -23,8 +23,10 @@ LOSSES = {
 BUDGETS = {"even": "the same for each language", "need": "in proportion to the share of the gain that a language lacks"}
 #: Schedule of the learning rate -> what it does.
 SCHEDULES = {"constant": "stay as it is", "linear": "fall to 0 over the steps"}
+#: What DPO and KTO measure margins from -> which model that is.
+LOSS_REFERENCES = {"base": "the base, before any alignment", "start": "the adapter that is gone on from"}
 #: Fields that earlier records lack -> the value that they had then.
-LATER = {"shuffle_labels": False, "norm": None, "schedule": "constant"}
+LATER = {"shuffle_labels": False, "norm": None, "schedule": "constant", "loss_reference": "start"}
 #: What a budget counts.
 UNITS = {"records": "preference records", "tokens": "tokens of prompts and answers"}
 
@@ -44,6 +46,9 @@ class TuneConfig:
         learning_rate: at the first step.
         schedule: constant or linear: what the learning rate does from there.
         beta: inverse temperature of DPO and KTO.
+        loss_reference: base or start: the model that DPO and KTO measure margins from, where an adapter is gone on
+            from (a new adapter starts as its base). From the base, what the adapter prefers already counts, and
+            texts where it does weigh less; from the start, every language begins at a margin of 0 again.
         rank: of the LoRA matrices on all linear layers; alpha is twice the rank. An adapter that is trained on keeps
             its own.
         max_tokens: of prompt and answer together; longer prompts lose their end, answers never.
@@ -73,6 +78,7 @@ class TuneConfig:
     learning_rate: float = 3e-4
     schedule: str = "constant"
     beta: float = 0.1
+    loss_reference: str = "base"
     rank: int = 16
     max_tokens: int = 96
     seed: int = 0
@@ -93,6 +99,7 @@ class TuneConfig:
             ("--budget", self.budget, BUDGETS),
             ("--budget-unit", self.unit, UNITS),
             ("--schedule", self.schedule, SCHEDULES),
+            ("--loss-reference", self.loss_reference, LOSS_REFERENCES),
         ):
             if chosen not in known:
                 raise UsageError(option, found=repr(chosen), expected=f"one of {', '.join(known)}", do="choose one")

@@ -24,6 +24,8 @@ from isogloss.tuning.config import TuneConfig
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 #: Where a training can be followed: name of transformers' integration -> its package.
 REPORTERS = {"none": "", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio", "tensorboard": "tensorboard"}
+#: What trl calls its copy of an adapter that is gone on from, as the reference of DPO and KTO.
+TRL_REFERENCE = "ref"
 #: A log line every so many steps; short trainings log each step.
 LOG_STEPS, SHORT = 10, 50
 
@@ -128,7 +130,14 @@ def make_trainer(
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
+    _measure_from(trainer.model, config.loss_reference)
     return trainer
+
+
+def _measure_from(model: PeftModel, reference: str) -> None:
+    """Take away trl's copy of the adapter that is gone on from, for the base: it then asks that alone."""
+    if reference == "base" and TRL_REFERENCE in model.peft_config:
+        model.delete_adapter(TRL_REFERENCE)
 
 
 def _check_devices(device: torch.device) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import console, show
+from isogloss.cli.options import DeviceOption, StoreOption, console, place_option, show
 from isogloss.cli.settings import with_settings
 from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
-from isogloss.places import Place, parse_place
+from isogloss.places import Place
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How audits are run, kept and told: options that change no number."""
+
+    out: Place | None
+    runs: Place
+    store: Place | None
+    device: str | None
+    workers: int | None
+    keep: str
+    engine: EngineConfig
+    as_json: bool
+
+
 @with_settings
 def audit(
     given: dict[str, Any],
@@ -34,23 +49,14 @@ def audit(
     ] = None,
     out: Annotated[
         Place | None,
-        typer.Option(
-            help="Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>.",
-            parser=parse_place,
-            metavar="<path>",
-        ),
+        place_option("Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."),
     ] = None,
     runs: Annotated[
         Place,
-        typer.Option(
-            help="Folder for run folders that have no name of their own.", parser=parse_place, metavar="<path>"
-        ),
+        place_option("Folder for run folders that have no name of their own.", show_default=True),
     ] = RUNS,
-    store: Annotated[
-        Place | None,
-        typer.Option(help="Where hidden states are kept. Default: your cache.", parser=parse_place, metavar="<path>"),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
+    store: StoreOption = None,
+    device: DeviceOption = None,
     workers: Annotated[
         int | None, typer.Option(help="Languages measured side by side; changes no number.", min=1)
     ] = None,
@@ -66,50 +72,44 @@ def audit(
 
     With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
+    manner = Manner(
+        out=out, runs=runs, store=store, device=device, workers=workers, keep=keep, engine=engine, as_json=as_json
+    )
     if recipe is not None:
-        _run(
-            recipe,
-            given,
-            out,
-            runs=runs,
-            store=store,
-            device=device,
-            workers=workers,
-            keep=keep,
-            engine=engine,
-            as_json=as_json,
-        )
+        _run(recipe, given, manner)
         return
-    import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
-    from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
+    from isogloss.recipes.build import config_of, corpus_of  # noqa: PLC0415 - `isogloss --help` must not wait for it
 
     settings = Settings(**given)
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers, keep=keep)
-    if len(settings.aligned) > 1:
-        _several(
-            settings, texts, config, out=out, runs=runs, store=store, device=device, engine=engine, as_json=as_json
-        )
-        return
+    (_several if len(settings.aligned) > 1 else _one)(settings, texts, config, manner)
+
+
+def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
+    """Audit one pair and print what was found."""
+    import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
+    from isogloss.recipes.build import pair_of  # noqa: PLC0415
+    from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
+
     result = isogloss.audit(
         pair_of(settings),
         texts,
         config=config,
-        out=out,
-        runs=None if out else runs,
-        store=store,
-        device=device,
-        engine=engine,
+        out=manner.out,
+        runs=None if manner.out else manner.runs,
+        store=manner.store,
+        device=manner.device,
+        engine=manner.engine,
         track=track,
     )
-    if as_json:
+    if manner.as_json:
         typer.echo(result.to_json(), nl=False)
     else:
         print_audit(result, console())
-    folder = out or result.folder_in(runs)
+    folder = manner.out or result.folder_in(manner.runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
-    _say_kept(folder, keep)
+    _say_kept(folder, config.keep)
 
 
 def _say_kept(folder: Place, keep: str) -> None:
@@ -120,18 +120,7 @@ def _say_kept(folder: Place, keep: str) -> None:
         typer.echo(kept_line(record["keep"]), err=True)
 
 
-def _several(
-    settings: Settings,
-    texts: Corpus,
-    config: AuditConfig,
-    *,
-    out: Place | None,
-    runs: Place,
-    store: Place | None,
-    device: str | None,
-    engine: EngineConfig,
-    as_json: bool,
-) -> None:
+def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit several descendants of one reference, a run folder each, and print them side by side."""
     from isogloss.auditing.descendants import audit_descendants  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
@@ -145,37 +134,26 @@ def _several(
         [ModelRef.parse(one) for one in settings.aligned],
         texts,
         config=config,
-        out=out,
-        runs=None if out else runs,
-        store=store,
-        device=device,
-        engine=engine,
+        out=manner.out,
+        runs=None if manner.out else manner.runs,
+        store=manner.store,
+        device=manner.device,
+        engine=manner.engine,
         track=track,
     )
-    if as_json:
+    if manner.as_json:
         typer.echo(json.dumps({name: json.loads(one.to_json()) for name, one in audits.items()}, ensure_ascii=False))
     else:
         show(descendant_rows(audits))
         typer.echo(f"\n{CAPTION}")
     for name, one in audits.items():
-        folder = out / name if out else one.folder_in(runs)
+        folder = manner.out / name if manner.out else one.folder_in(manner.runs)
         typer.echo(f"Wrote {folder}", err=True)
         _say_kept(folder, config.keep)
 
 
-def _run(
-    name: str,
-    given: dict[str, Any],
-    out: Place | None,
-    *,
-    runs: Place,
-    store: Place | None,
-    device: str | None,
-    workers: int | None,
-    keep: str,
-    engine: EngineConfig,
-    as_json: bool,
-) -> None:
+def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
+    """Do the audits of a recipe, and say after each where it is."""
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
     from isogloss.recipes.run import run_recipe  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
@@ -184,19 +162,19 @@ def _run(
     outcomes = []
     for one in run_recipe(
         recipe,
-        runs=out or runs / recipe.name,
-        store=store,
-        device=device,
-        workers=workers,
-        keep=keep,
-        engine=engine,
+        runs=manner.out or manner.runs / recipe.name,
+        store=manner.store,
+        device=manner.device,
+        workers=manner.workers,
+        keep=manner.keep,
+        engine=manner.engine,
         track=track,
     ):
         outcomes.append(one)
         typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)
         if one.folder:
-            _say_kept(one.folder, keep)
-    if as_json:
+            _say_kept(one.folder, manner.keep)
+    if manner.as_json:
         typer.echo(json.dumps([_record(one) for one in outcomes], indent=1))
     else:
         show({"model": one.job.model, "corpus": one.job.corpus, "result": _result(one)} for one in outcomes)

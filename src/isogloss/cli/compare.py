@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from isogloss.cli.options import console, deliver
+from isogloss.cli.options import console, deliver, place_option, run_argument
 from isogloss.errors import UsageError
-from isogloss.places import Place, parse_place
+from isogloss.places import Place
 
 #: A terminal that is narrower than this for each audit shows no intervals.
 WIDE, FIRST = 34, 20
@@ -19,16 +19,12 @@ PAGE = (".html", ".htm")
 def compare(
     runs: Annotated[
         list[Place],
-        typer.Argument(help="Run folders: models or checkpoints.", show_default=False, parser=parse_place),
+        run_argument("Run folders: models or checkpoints."),
     ],
     form: Annotated[str | None, typer.Option("--format", help="Print as md, latex or csv.")] = None,
     out: Annotated[
         Place | None,
-        typer.Option(
-            help="File to write: a page such as compare.html, or tables in --format.",
-            parser=parse_place,
-            metavar="<path>",
-        ),
+        place_option("File to write: a page such as compare.html, or tables in --format."),
     ] = None,
     anyway: Annotated[  # noqa: FBT002
         bool, typer.Option("--anyway", help="Compare even if corpus, pivot or primary metric differ.")

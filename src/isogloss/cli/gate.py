@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 from urllib.parse import quote
 
 import typer
 
-from isogloss.cli.options import console, deliver, refuse_place, split
+from isogloss.cli.options import console, deliver, place_option, refuse_place, run_argument, split
 from isogloss.errors import UsageError, unknown
 from isogloss.gating.rules import RULES, read_rules
-from isogloss.places import Place, parse_place
+from isogloss.places import Place
+
+if TYPE_CHECKING:
+    from isogloss.gating.formats import Format
+    from isogloss.gating.judgement import Judgement, Policy
 
 
 def gate(
     run: Annotated[
         Place,
-        typer.Argument(help="A run folder of `isogloss audit`.", show_default=False, parser=parse_place),
+        run_argument(),
     ],
     rules: Annotated[
         Path | None, typer.Option(help="Rules (TOML); options take the place of those at its top.")
@@ -32,11 +37,7 @@ def gate(
     no_warnings: Annotated[str | None, typer.Option(help=RULES["no_warnings"].about)] = None,
     baseline: Annotated[
         Place | None,
-        typer.Option(
-            help="Run folder that --margin and --gain-margin hold this run against.",
-            parser=parse_place,
-            metavar="<path>",
-        ),
+        place_option("Run folder that --margin and --gain-margin hold this run against."),
     ] = None,
     margin: Annotated[float | None, typer.Option(help=RULES["margin"].about)] = None,
     gain_margin: Annotated[float | None, typer.Option(help=RULES["gain_margin"].about)] = None,
@@ -61,20 +62,9 @@ def gate(
     otherwise.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.gating.formats import FORMATS, format_of  # noqa: PLC0415
-    from isogloss.gating.judgement import Policy  # noqa: PLC0415
-    from isogloss.gating.table import gate_table  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
-    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
 
-    policy: Any = inconclusive
-    if policy not in get_args(Policy):
-        raise UsageError("--inconclusive", found=repr(policy), expected="apart, fail or pass", do="choose one")
-    if form and form not in FORMATS:
-        raise unknown(UsageError, "format", form, FORMATS, "--format")
-    files = [(path, format_of(path.name)) for path in out or ()]
-    for path, _ in files:
-        refuse_place(path)
+    telling = _telling(inconclusive, form, out or ())
     given: dict[str, object] = {
         "min_retention": min_retention,
         "min_gain": min_gain,
@@ -88,14 +78,45 @@ def gate(
     }
     wanted = read_rules(rules, {name: value for name, value in given.items() if value is not None})
     judgement = isogloss.gate(read_audit(run), wanted, baseline=read_audit(baseline) if baseline else None)
-    place = _uri(rules or run / "audit.json")
-    for path, one in files:
-        deliver(one.write(judgement, place=place, inconclusive=policy), path)
-    if form:
-        typer.echo(FORMATS[form].write(judgement, place=place, inconclusive=policy), nl=False)
+    _tell(judgement, telling, place=_uri(rules or run / "audit.json"))
+    sys.exit(judgement.exit_code(telling.policy))
+
+
+class Telling(NamedTuple):
+    """What an inconclusive verdict counts as, the format to print, if any, and files with their formats."""
+
+    policy: Policy
+    form: Format | None
+    files: list[tuple[Path, Format]]
+
+
+def _telling(inconclusive: str, form: str | None, out: Sequence[Path]) -> Telling:
+    """Check how the judgement is to be told, before a run is read."""
+    from isogloss.gating.formats import FORMATS, format_of  # noqa: PLC0415
+    from isogloss.gating.judgement import Policy  # noqa: PLC0415
+
+    policy: Any = inconclusive
+    if policy not in get_args(Policy):
+        raise UsageError("--inconclusive", found=repr(policy), expected="apart, fail or pass", do="choose one")
+    if form and form not in FORMATS:
+        raise unknown(UsageError, "format", form, FORMATS, "--format")
+    files = [(path, format_of(path.name)) for path in out]
+    for path, _ in files:
+        refuse_place(path)
+    return Telling(policy, FORMATS[form] if form else None, files)
+
+
+def _tell(judgement: Judgement, telling: Telling, place: str) -> None:
+    """Write the files that were asked for, and print."""
+    from isogloss.gating.table import gate_table  # noqa: PLC0415
+    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
+
+    for path, one in telling.files:
+        deliver(one.write(judgement, place=place, inconclusive=telling.policy), path)
+    if telling.form:
+        typer.echo(telling.form.write(judgement, place=place, inconclusive=telling.policy), nl=False)
     else:
         print_paper_table(gate_table(judgement), console())
-    sys.exit(judgement.exit_code(policy))
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:

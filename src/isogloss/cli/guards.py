@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, show, split
+from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
 
 if TYPE_CHECKING:
     from isogloss.corpora.corpus import Corpus
@@ -24,7 +24,7 @@ def guards(
     languages: Annotated[str | None, typer.Option(help="Default: all that have answers.", show_default=False)] = None,
     texts: Annotated[int, typer.Option(help="Texts per language and class, at most.", min=1)] = 60,
     generate: Annotated[int, typer.Option(help="Greedy answers per language to look for refusals in.", min=0)] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
+    device: DeviceOption = None,
     out: Annotated[Path | None, typer.Option(help="Write JSON to this file as well.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:

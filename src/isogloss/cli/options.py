@@ -6,17 +6,32 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isogloss.errors import UsageError
 from isogloss.files import saving, write_atomic
-from isogloss.places import Place
+from isogloss.places import Place, parse_place
 from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def place_option(about: str, *names: str, show_default: bool = False) -> Any:  # noqa: ANN401 - what typer returns
+    """Make an option that takes a path or a URL."""
+    return typer.Option(*names, help=about, show_default=show_default, parser=parse_place, metavar="<path>")
+
+
+def run_argument(about: str = "A run folder of `isogloss audit`.") -> Any:  # noqa: ANN401 - what typer returns
+    """Make an argument that takes the path or URL of a run folder."""
+    return typer.Argument(help=about, show_default=False, parser=parse_place)
+
+
+#: Options of several commands.
+StoreOption = Annotated[Place | None, place_option("Where hidden states are kept. Default: your cache.", "--store")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")]
 
 
 def split(text: str | None) -> tuple[str, ...] | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, refuse_place
+from isogloss.cli.options import columns, console, deliver, place_option, refuse_place, run_argument
 from isogloss.errors import UsageError
-from isogloss.places import Place, parse_place
+from isogloss.places import Place
 
 if TYPE_CHECKING:
     from isogloss.corpora.corpus import Corpus
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def report(
     run: Annotated[
         Place,
-        typer.Argument(help="A run folder of `isogloss audit`.", show_default=False, parser=parse_place),
+        run_argument(),
     ],
     form: Annotated[
         str | None, typer.Option("--format", help="Print the paper's tables instead: md, latex or csv.")
@@ -43,7 +43,7 @@ def report(
     column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
     out: Annotated[
         Place | None,
-        typer.Option(help="File to write. Default: RUN/report.html, or print.", parser=parse_place, metavar="<path>"),
+        place_option("File to write. Default: RUN/report.html, or print."),
     ] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""

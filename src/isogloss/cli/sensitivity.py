@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import deliver, show
+from isogloss.cli.options import DeviceOption, StoreOption, deliver, show
 from isogloss.cli.settings import with_settings
 from isogloss.errors import IsoglossError
-from isogloss.places import Place, parse_place
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,11 +29,8 @@ def sensitivity(
         typer.Argument(help="A recipe (TOML); without one, the audit that the options name.", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write as well: a line a number.")] = None,
-    store: Annotated[
-        Place | None,
-        typer.Option(help="Where hidden states are kept. Default: your cache.", parser=parse_place, metavar="<path>"),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
+    store: StoreOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Show the primary metric's gains under other read-outs, norms, components and fits of them.
 

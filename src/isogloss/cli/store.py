@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import in_bytes, show
+from isogloss.cli.options import StoreOption, in_bytes, show
 from isogloss.errors import UsageError
-from isogloss.places import Place, parse_place
+from isogloss.places import Place
 
 if TYPE_CHECKING:
     from isogloss.activations.upkeep import Holding, Piece
@@ -24,15 +24,6 @@ store = typer.Typer(
     help="List, verify and prune the hidden states that are kept on disk.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Store = Annotated[
-    Place | None,
-    typer.Option(
-        "--store",
-        help="Where hidden states are kept. Default: your cache.",
-        parser=parse_place,
-        metavar="<path>",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 AGE = {"h": "hours", "d": "days", "w": "weeks"}
@@ -41,7 +32,7 @@ COUNTS = {"token_counts", "cut"}
 
 
 @store.command("list")
-def list_store(root: Store = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def list_store(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """List what is kept: model, settings, language, texts, layers, size, date."""
     from isogloss.activations.upkeep import holdings  # noqa: PLC0415
 
@@ -92,7 +83,7 @@ def _short(names: list[str]) -> list[str]:
 
 
 @store.command()
-def verify(root: Store = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def verify(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Read everything and check it; exit code 1 and a line for each fault."""
     from isogloss.activations.upkeep import faults  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
@@ -111,7 +102,7 @@ def verify(root: Store = None, as_json: AsJson = False) -> None:  # noqa: FBT002
 
 @store.command()
 def prune(
-    root: Store = None,
+    root: StoreOption = None,
     broken: Annotated[  # noqa: FBT002
         bool, typer.Option("--broken", help="Only what is broken, unfinished or of another version.")
     ] = False,

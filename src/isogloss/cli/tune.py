@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isogloss.cli.guards import print_guards
-from isogloss.cli.options import columns, show
+from isogloss.cli.options import DeviceOption, columns, place_option, show
 from isogloss.cli.settings import with_options
 from isogloss.cli.tune_options import TUNE_OPTIONS, as_fields
 from isogloss.errors import UsageError
-from isogloss.places import Place, parse_place
+from isogloss.places import Place
 
 if TYPE_CHECKING:
     from isogloss.auditing.remedy import Remedy
@@ -30,13 +30,7 @@ def tune(
     ] = None,
     run: Annotated[
         Place | None,
-        typer.Option(
-            "--from",
-            help="Run folder: tune the languages that it found weak.",
-            show_default=False,
-            parser=parse_place,
-            metavar="<path>",
-        ),
+        place_option("Run folder: tune the languages that it found weak.", "--from"),
     ] = None,
     model: Annotated[
         str | None,
@@ -55,7 +49,7 @@ def tune(
     generate: Annotated[int, typer.Option(help="Greedy answers per language to look for refusals in.", min=0)] = 0,
     report_to: Annotated[str, typer.Option(help="none, wandb, mlflow, trackio or tensorboard.")] = "none",
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 20,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")] = None,
+    device: DeviceOption = None,
 ) -> None:
     """Train an adapter that refuses harmful and engages with harmless text, in the languages that need it (LoRA).
 

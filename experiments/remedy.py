@@ -1,6 +1,7 @@
 """The remedy on a real model: from an audit that shows weak languages to adapters that reach them, and what that costs.
 
-    python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 200] [--work FOLDER] [--write]
+    python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 300] [--work FOLDER] [--train NAME]
+        [--write]
 
 Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
 audits from the store. Weak languages are chosen on the half of the pairs that is trained on and judged on the other.
@@ -10,7 +11,7 @@ The tables are written by `remedy_tables.py`; --write puts them into docs/remedy
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,18 +23,20 @@ from isogloss.activations.store import default_store
 from isogloss.auditing.gains import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.corpora.corpus import Corpus
+from isogloss.corpora.split import split_corpus
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.terminal import track
 from isogloss.results import Audit
 from isogloss.separation.mean_gap import gap_ratio
-from isogloss.tuning.guards import Guards, LanguageGuard
+from isogloss.tuning.guards import Guards, LanguageGuard, guard_descendants
 from isogloss.tuning.weak import weak_languages
 
 BEGIN = "<!-- written by experiments/remedy.py -->"
 PIVOT = "en"
 BASE = "embedded/gemma-3-270m"
-ENGLISH = f"{BASE}+embedded/english-dpo"
-#: Records in a step: half of the default, for the same time buys twice as many steps.
+#: What all adapters go on from.
+ENGLISH, BEFORE = f"{BASE}+embedded/english-dpo", "english-dpo"
+#: Records in a step: small batches at a constant rate move further in the same time than large ones.
 BATCH_SIZE = 8
 #: Texts per language and class that guards read (124 bound two refusals below 5 %); greedy answers among them.
 GUARD_TEXTS, GUARD_ANSWERS = 124, 50
@@ -51,12 +54,8 @@ class Arm:
 def arms(seeds: Sequence[int]) -> list[Arm]:
     """List the adapters: the remedy for each seed, and for the first the arms that show what it is made of."""
     first, *others = seeds
-    return [
-        Arm(name=f"mixed-{first}", arm="mixed", seed=first),
-        Arm(name=f"pivot-only-{first}", arm="pivot-only", seed=first),
-        Arm(name=f"target-only-{first}", arm="target-only", seed=first),
-        *(Arm(name=f"mixed-{seed}", arm="mixed", seed=seed) for seed in others),
-    ]
+    made = [("mixed", first), *(("mixed", seed) for seed in others), ("pivot-only", first), ("target-only", first)]
+    return [Arm(name=f"{arm}-{seed}", arm=arm, seed=seed) for arm, seed in made]
 
 
 def pair_of(aligned: str) -> ModelPair:
@@ -73,10 +72,10 @@ def choose(corpus: Corpus, work: Path) -> tuple[str, ...]:
 
 
 def train(corpus: Corpus, weak: Sequence[str], arm: Arm, steps: int, work: Path) -> str:
-    """Go on from the English-only adapter; an adapter that is there is not trained again."""
+    """Go on from the English-only adapter, unless that was done, and name the model that came of it."""
     out = work / arm.name
     if not out.is_dir():
-        passes = 8 if arm.arm == "pivot-only" else 4  # its budget goes over one language's texts again and again
+        passes = 16 if arm.arm == "pivot-only" else 4  # its budget goes over one language's texts again and again
         config = isogloss.TuneConfig(
             languages=tuple(weak), arm=arm.arm, steps=steps, batch_size=BATCH_SIZE, seed=arm.seed, passes=passes
         )
@@ -101,16 +100,17 @@ def elsewhere(aligned: str, work: Path, name: str) -> dict[str, Audit]:
     return found
 
 
-def guard(aligned: Iterable[tuple[str, str]], corpus: Corpus, work: Path) -> dict[str, tuple[LanguageGuard, ...]]:
-    """Measure what models cost; what was measured before is read."""
-    found = {}
-    for name, model in aligned:
-        out = work / f"guard-{name}.json"
-        if not out.is_file():
-            config = isogloss.GuardConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
-            out.write_text(isogloss.guards(pair_of(model), corpus, config=config, track=track).to_json(), "utf-8")
-        found[name] = Guards.from_json(out.read_text("utf-8")).languages
-    return found
+def guard(models: Mapping[str, str], corpus: Corpus, work: Path) -> dict[str, tuple[LanguageGuard, ...]]:
+    """Measure what models cost on the held-out half; what was measured before is read."""
+    files = {name: work / f"guard-{name}.json" for name in models}
+    new = {name: ModelRef.parse(models[name]) for name, file in files.items() if not file.is_file()}
+    if new:
+        config = isogloss.GuardConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
+        _, held_out = split_corpus(corpus)
+        assert held_out is not None  # noqa: S101 - it has pairs
+        for name, one in guard_descendants(ModelRef.parse(BASE), new, held_out, config=config, track=track).items():
+            files[name].write_text(one.to_json(), "utf-8")
+    return {name: Guards.from_json(file.read_text("utf-8")).languages for name, file in files.items()}
 
 
 def write(
@@ -121,17 +121,26 @@ def write(
     other: Mapping[str, Mapping[str, Audit]],
 ) -> str:
     """Put all tables together."""
-    english = judged["English only"]
-    ours = {name: one for name, one in judged.items() if name != "English only"}
-    ratios = {name: gap_ratio(english.gains, one.gains, pivot=PIVOT, languages=weak) for name, one in ours.items()}
-    kept = {name: one.gains[PIVOT].value / english.gains[PIVOT].value for name, one in ours.items()}
+    first = next(name for name in judged if name.startswith("mixed"))
+    equal = next(name for name in judged if name.startswith("pivot-only"))
+    compared = {}
+    for before in (equal, BEFORE):
+        known = judged[before].gains
+        compared[before] = {
+            name: tables.Change(
+                ratio=gap_ratio(known, one.gains, pivot=PIVOT, languages=weak),
+                kept=one.gains[PIVOT].value / known[PIVOT].value,
+            )
+            for name, one in judged.items()
+            if name not in (before, BEFORE)
+        }
     audits = {name: one.audit for name, one in judged.items()}
-    first = next(iter(ours))
     parts = {
         f"Weak on the training half, worst first: {', '.join(weak)}. {steps} steps each.": [],
-        "## What the held-out half can show": tables.power_lines(english.audit, weak),
-        "## What was asked": tables.verdict_lines(ratios, kept, guarded),
-        "## Mean gap to English over the weak languages": tables.ratio_lines(ratios, kept),
+        "## What the held-out half can show": tables.power_lines(judged[equal].audit, weak),
+        "## What was asked": tables.verdict_lines(compared[equal], guarded),
+        f"## Mean gap to English beside {equal}, English alone for as many steps": tables.ratio_lines(compared[equal]),
+        f"## The same beside {BEFORE}, where all began": tables.ratio_lines(compared[BEFORE]),
         "## Gain of every language": tables.gain_lines(audits, [PIVOT, *weak]),
         "## The probe's AUROC": tables.detectability_lines(audits, [PIVOT, *weak]),
         "## What it costs": tables.guard_lines(guarded),
@@ -148,8 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default="multiparadetox")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", type=Path, default=Path("runs/remedy"))
+    parser.add_argument("--train", metavar="NAME", help="train this adapter and stop: several can be trained at once")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/remedy.md")
     wanted = parser.parse_args()
     corpus, work = isogloss.load_corpus(wanted.corpus), wanted.work
@@ -158,16 +168,18 @@ def main() -> None:
     if not weak:
         print("No weak language was found: there is nothing to remedy.")
         return
-    made = arms([int(seed) for seed in wanted.seeds.split(",")])
-    judged = {"English only": judge(ENGLISH, corpus, work / "judge-english")}
-    for arm in made:
-        judged[arm.name] = judge(train(corpus, weak, arm, wanted.steps, work), corpus, work / f"judge-{arm.name}")
-    first = made[0].name
-    other = {
-        "English only": elsewhere(ENGLISH, work, "english"),
-        first: elsewhere(f"{BASE}+{work / first}", work, first),
-    }
-    models = [("english", ENGLISH), *((arm.name, f"{BASE}+{work / arm.name}") for arm in made)]
+    seeds = [int(seed) for seed in wanted.seeds.split(",")]
+    made = arms(seeds)
+    if wanted.train:
+        named = {arm.name: arm for arm in made}
+        if wanted.train not in named:
+            parser.error(f"--train: found {wanted.train}; expected one of {', '.join(named)}")
+        train(corpus, weak, named[wanted.train], wanted.steps, work)
+        return
+    models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, wanted.steps, work) for arm in made}
+    judged = {name: judge(model, corpus, work / f"judge-{name}") for name, model in models.items()}
+    shown = [BEFORE, *(name for name in models if name.endswith(f"-{seeds[0]}") and not name.startswith("target"))]
+    other = {name: elsewhere(models[name], work, name) for name in shown}
     text = write(weak, wanted.steps, judged, guard(models, corpus, work), other)
     print(text)
     if wanted.write:

@@ -25,6 +25,14 @@ class Judged:
     gains: dict[str, Jackknife]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """The mean gap of an adapter as a ratio to that of another, and how much of its English gain is there."""
+
+    ratio: GapRatio
+    kept: float
+
+
 def primary(audit: Audit, kind: str, language: str) -> Row | None:
     """Find the row of the primary estimand."""
     wanted = audit.primary
@@ -50,21 +58,17 @@ def power_lines(english: Audit, weak: Sequence[str]) -> list[str]:
     return lines
 
 
-def verdict_lines(
-    ratios: Mapping[str, GapRatio], kept: Mapping[str, float], guarded: Mapping[str, Sequence[LanguageGuard]]
-) -> list[str]:
+def verdict_lines(changes: Mapping[str, Change], guarded: Mapping[str, Sequence[LanguageGuard]]) -> list[str]:
     """Hold the mixed adapters against what was asked."""
-    mixed = [name for name in ratios if name.startswith("mixed")]
-    rows = [row for name in mixed for row in guarded[name]]
+    mixed = {name: one for name, one in changes.items() if name.startswith("mixed")}
+    ratios, rows = [one.ratio for one in mixed.values()], [row for name in mixed for row in guarded[name]]
     asked = {
-        f"mean gap at least halved (ratio {HALVED} or less), every seed": all(
-            ratios[name].value <= HALVED for name in mixed
-        ),
+        f"mean gap at least halved (ratio {HALVED} or less), every seed": all(one.value <= HALVED for one in ratios),
         f"upper end of the ratio's interval below {UPPER}, every seed": all(
-            math.isfinite(ratios[name].high) and ratios[name].high < UPPER for name in mixed
+            math.isfinite(one.high) and one.high < UPPER for one in ratios
         ),
-        "the gap falls with every seed": all(ratios[name].value < 1 for name in mixed),
-        f"English gain kept within {1 - KEPT:.0%}, every seed": all(kept[name] >= KEPT for name in mixed),
+        "the gap falls with every seed": all(one.value < 1 for one in ratios),
+        f"English gain kept within {1 - KEPT:.0%}, every seed": all(one.kept >= KEPT for one in mixed.values()),
         f"utility loss below {UTILITY_LIMIT:.0%} as an upper bound, every seed and language": all(
             row.utility_loss_high < UTILITY_LIMIT for row in rows
         ),
@@ -78,13 +82,14 @@ def verdict_lines(
     return [f"- {'met' if met else '**not met**'}: {words}" for words, met in asked.items()]
 
 
-def ratio_lines(ratios: Mapping[str, GapRatio], kept: Mapping[str, float]) -> list[str]:
-    """Write the mean gaps of every adapter."""
-    lines = ["| adapter | mean gap | ratio | 95 % (Fieller) | English gain kept |", "|---|---:|---:|---:|---:|"]
-    for name, one in ratios.items():
+def ratio_lines(changes: Mapping[str, Change]) -> list[str]:
+    """Write the mean gaps of adapters beside another's."""
+    lines = ["| adapter | mean gap | ratio | 95 % (Fieller) | English gain, its share |", "|---|---:|---:|---:|---:|"]
+    for name, one in changes.items():
+        ratio = one.ratio
         lines.append(
-            f"| {name} | {one.before:.3f} → {one.after:.3f} | {one.value:.2f} | [{one.low:.2f}, {one.high:.2f}] "
-            f"| {kept[name]:.2f} |"
+            f"| {name} | {ratio.before:.3f} → {ratio.after:.3f} | {ratio.value:.2f} "
+            f"| [{ratio.low:.2f}, {ratio.high:.2f}] | {one.kept:.2f} |"
         )
     return lines
 

@@ -12,7 +12,7 @@ from isogloss.errors import CorpusError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.tuning import guard_reading
 from isogloss.tuning.guard_reading import Reading, draw_parts
-from isogloss.tuning.guards import GuardConfig, Guards, compare_readings, guards
+from isogloss.tuning.guards import GuardConfig, Guards, compare_readings, guard_descendants, guards
 
 
 @pytest.fixture
@@ -87,6 +87,17 @@ def reading(neutral_odds, harmful_odds, bits=10.0, refused=0):
         generated=4,
         refused=refused,
     )
+
+
+def test_descendants_are_guarded_together_as_alone(corpus, tiny_folder, adapter_folder):
+    reference = ModelRef(base=str(tiny_folder))
+    aligned = {"same": reference, "tuned": ModelRef(base=str(tiny_folder), adapter=str(adapter_folder))}
+    config = GuardConfig(texts=4, generate=2)
+    together = guard_descendants(reference, aligned, corpus, config=config, device="cpu")
+    for name, ref in aligned.items():
+        pair = ModelPair(name=name, reference=reference, aligned=ref, source="test")
+        assert together[name] == guards(pair, corpus, config=config, device="cpu")
+    assert together["same"].languages != together["tuned"].languages
 
 
 def test_a_model_that_refuses_all_is_caught():

@@ -15,7 +15,7 @@ from isogloss.corpora.corpus import Corpus
 from isogloss.errors import UsageError
 from isogloss.files import canonical_json
 from isogloss.models.fetch import fetch, group_by_weights
-from isogloss.models.pairs import ModelPair
+from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.trained import leave_out_trained, trained_by
 from isogloss.progress import Track, silent
 from isogloss.results import NAN
@@ -161,18 +161,47 @@ def guards(
         CorpusError: no language has answers and harmless texts, or all texts were trained on.
         ModelError: see `load_model`, `check_head`, `use_checkpoint` and `answer_ids`.
     """
-    config = config or GuardConfig()
     if pair.reference is None:
         raise UsageError("guards", found="no reference", expected="the model before alignment", do="name it")
-    held_out, left_out = leave_out_trained(corpus, trained_by((pair.reference, pair.aligned)))
+    return guard_descendants(
+        pair.reference, {pair.name: pair.aligned}, corpus, config=config, device=device, track=track
+    )[pair.name]
+
+
+def guard_descendants(
+    reference: ModelRef,
+    aligned: Mapping[str, ModelRef],
+    corpus: Corpus,
+    *,
+    config: GuardConfig | None = None,
+    device: str | None = None,
+    track: Track = silent,
+) -> dict[str, Guards]:
+    """Guard several descendants of one reference on the same texts: it is read once, and so are weights they share.
+
+    Args:
+        reference: the model before alignment.
+        aligned: name -> descendant; texts that any of them was trained on are left out, with their twins.
+        corpus: harmless and harmful texts.
+        config: see `GuardConfig`.
+        device: a torch device; None takes a GPU if there is one.
+        track: progress display.
+
+    Raises:
+        CorpusError: see `guards`.
+        ModelError: see `guards`.
+    """
+    config = config or GuardConfig()
+    held_out, left_out = leave_out_trained(corpus, trained_by((reference, *aligned.values())))
     parts = draw_parts(held_out, config.languages, texts=config.texts, generate=config.generate, seed=config.seed)
-    checkpoints = {"before": fetch(pair.reference), "after": fetch(pair.aligned)}
+    # The name "" is the reference's.
+    checkpoints = {name: fetch(ref) for name, ref in {"": reference, **aligned}.items()}
     execution = choose_execution(dtype=config.dtype, precision="exact", device=device)
     read: dict[str, dict[str, Reading]] = {}
-    with track("Guarding", 2 * sum(part.work for part in parts)) as advance:
-        for roles in group_by_weights(checkpoints):
+    with track("Guarding", len(checkpoints) * sum(part.work for part in parts)) as advance:
+        for names in group_by_weights(checkpoints):
             read |= read_group(
-                {role: checkpoints[role] for role in roles},
+                {name: checkpoints[name] for name in names},
                 parts,
                 max_tokens=config.max_tokens,
                 dtype=config.dtype,
@@ -180,14 +209,17 @@ def guards(
                 advance=advance,
             )
     codes = [part.language for part in parts]
-    return Guards(
-        models={"reference": str(pair.reference), "aligned": str(pair.aligned)},
-        corpus=corpus.name,
-        corpus_sha256=corpus.sha256,
-        left_out=len(left_out),
-        config=asdict(config),
-        languages=tuple(compare_readings(code, read["before"][code], read["after"][code]) for code in codes),
-    )
+    return {
+        name: Guards(
+            models={"reference": str(reference), "aligned": str(ref)},
+            corpus=corpus.name,
+            corpus_sha256=corpus.sha256,
+            left_out=len(left_out),
+            config=asdict(config),
+            languages=tuple(compare_readings(code, read[""][code], read[name][code]) for code in codes),
+        )
+        for name, ref in aligned.items()
+    }
 
 
 def compare_readings(code: str, before: Reading, after: Reading) -> LanguageGuard:

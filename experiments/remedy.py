@@ -178,9 +178,9 @@ def main() -> None:
         return
     models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, wanted.steps, work) for arm in made}
     judged = {name: judge(model, corpus, work / f"judge-{name}") for name, model in models.items()}
-    shown = [BEFORE, *(name for name in models if name.endswith(f"-{seeds[0]}") and not name.startswith("target"))]
-    other = {name: elsewhere(models[name], work, name) for name in shown}
-    guarded = guard({name: models[name] for name in shown if name != BEFORE}, corpus, work)
+    first, more = (next(arm.name for arm in made if arm.arm == kind) for kind in ("mixed", "pivot-only"))
+    other = {name: elsewhere(models[name], work, name) for name in (BEFORE, first)}
+    guarded = guard({name: models[name] for name in (first, more)}, corpus, work)
     text = write(weak, wanted.steps, judged, guarded, other)
     print(text)
     if wanted.write:

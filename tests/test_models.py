@@ -255,6 +255,16 @@ def test_the_embedded_adapter_fits_its_card():
     assert losses[-1] < losses[0] / 2
 
 
+def test_the_mixed_adapter_fits_its_card():
+    checkpoint = fetch(MODEL_PAIRS["gemma-3-270m-mixed"].aligned)
+    record = json.loads((EMBEDDED_ADAPTERS["mixed-dpo"] / "isogloss_tune.json").read_text())
+    english = json.loads((EMBEDDED_ADAPTERS["english-dpo"] / "isogloss_tune.json").read_text())
+    assert record["base_sha256"] == checkpoint.base_sha256
+    assert set(record["recipe"]["languages"]) == {"am", "ar", "de", "es", "hi", "ru", "uk", "zh"}
+    # It went on from the English one, whose texts count as trained on.
+    assert set(english["trained_text_ids"]) < set(record["trained_text_ids"])
+
+
 def test_an_adapter_of_another_base_is_refused(tiny_folder, tmp_path):
     wide = make_model(tmp_path / "wide", seed=0, width=64)
     deep = make_model(tmp_path / "deep", seed=0, depth=6)

@@ -29,7 +29,10 @@ EMBEDDED_MODELS = {
         "google/gemma-3-270m",
     ),
 }
-EMBEDDED_ADAPTERS = {"english-dpo": Path(__file__).parent / "english_dpo"}
+EMBEDDED_ADAPTERS = {
+    "english-dpo": Path(__file__).parent / "english_dpo",
+    "mixed-dpo": Path(__file__).parent / "mixed_dpo",
+}
 
 Key = TypeVar("Key")
 

@@ -122,6 +122,12 @@ _ROWS = (
         "embedded/gemma-3-270m+embedded/english-dpo",
         "isogloss: Gemma 3 270M base, and an adapter trained by `isogloss tune` on English only",
     ),
+    _pair(
+        "gemma-3-270m-mixed",
+        "embedded/gemma-3-270m",
+        "embedded/gemma-3-270m+embedded/mixed-dpo",
+        "isogloss: the adapter of `embedded`, tuned further on English and eight languages that it had not reached",
+    ),
     _pair("llama-2-7b", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-chat-hf", _PAPER),
     _pair("llama-3.1-8b", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct", _PAPER),
     _pair("llama-guard-3-8b", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-Guard-3-8B", _PAPER),

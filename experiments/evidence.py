@@ -1,6 +1,6 @@
 """The evidence: does the hidden space of Gemma 3 270M speak for what the model does, in which languages, and where?
 
-    python experiments/evidence.py --pairs FILE --instructions FILE --mixed ADAPTER [--placebo ADAPTER] [--write]
+    python experiments/evidence.py --pairs FILE --instructions FILE [--mixed ADAPTER] [--placebo ADAPTER] [--write]
 
 Two descendants of the base are audited, the English-only adapter and the mixed one: on the half of MultiParaDetox that
 neither was trained on, nine languages, and on PolyRefuse's instructions of like length, ten. What was computed is kept
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument(
         "--instructions", type=Path, help="PolyRefuse with a column length_matched; without it, not asked"
     )
-    parser.add_argument("--mixed", required=True, help="base+adapter of the remedy")
+    parser.add_argument("--mixed", default=f"{BASE}+embedded/mixed-dpo", help="base+adapter of the remedy")
     parser.add_argument("--placebo", help="base+adapter of isogloss tune --shuffle-labels --norm-of the mixed one")
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
     parser.add_argument("--write", action="store_true", help="write the tables into docs/evidence.md")

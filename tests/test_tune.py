@@ -3,6 +3,8 @@
 import errno
 import json
 import math
+import shutil
+import warnings
 from contextlib import nullcontext
 
 import pytest
@@ -271,6 +273,20 @@ def test_margins_are_measured_from_the_base_or_from_the_start(loss, quick, base)
     untouched = {"dpo": math.log(2), "kto": 0.5}[loss]  # no margin yet
     assert from_start == pytest.approx(untouched, abs=1e-6)
     assert from_base != pytest.approx(untouched, abs=1e-5)  # the first training's margins count
+
+
+def test_the_hub_is_not_asked_for_a_base_that_is_here(quick, tmp_path, tiny_folder, adapter_folder):
+    """peft looks the base that an adapter names up on the hub, at every checkpoint; it has been loaded already."""
+    before = shutil.copytree(adapter_folder, tmp_path / "before")
+    settings = json.loads((before / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = "embedded/not-on-the-hub"
+    (before / "adapter_config.json").write_text(json.dumps(settings))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        folder = quick(start=ModelRef(base=str(tiny_folder), adapter=str(before)))
+    assert not [one for one in said if "not-on-the-hub" in str(one.message)]
+    written = json.loads((folder / "adapter_config.json").read_text())
+    assert written["base_model_name_or_path"] == str(tiny_folder)
 
 
 def test_an_adapter_of_another_base_is_not_gone_on_from(quick, tmp_path, adapter_folder):

@@ -159,7 +159,7 @@ def _adapter(model: LoadedModel, checkpoint: Checkpoint, config: TuneConfig) -> 
             r=config.rank, lora_alpha=2 * config.rank, target_modules=list(TARGETS), task_type="CAUSAL_LM"
         )
     try:
-        return PeftModel.from_pretrained(causal, str(checkpoint.adapter_folder), is_trainable=True), None
+        tuned = PeftModel.from_pretrained(causal, str(checkpoint.adapter_folder), is_trainable=True)
     except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"adapter {checkpoint.ref.adapter} on {checkpoint.ref.base}",
@@ -167,6 +167,9 @@ def _adapter(model: LoadedModel, checkpoint: Checkpoint, config: TuneConfig) -> 
             expected="an adapter trained on this base model",
             do="correct --continue or --model",
         ) from error
+    # peft looks this name up on the hub at every checkpoint; it need not leave this machine.
+    tuned.peft_config["default"].base_model_name_or_path = causal.name_or_path
+    return tuned, None
 
 
 def _examples(records: Sequence[Mapping[str, str]], loss: str) -> list[dict[str, Any]]:

@@ -240,7 +240,7 @@ CHILDREN: dict[str, Callable[..., dict[str, Any]]] = {"extract": extract, "measu
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["overhead", "scaling", "simulate", "memory"])
-    parser.add_argument("--texts", type=int, default=3072, help="texts to read: six units, minutes of one core")
+    parser.add_argument("--texts", type=int, default=4608, help="texts to read: nine units, minutes of one core")
     parser.add_argument("--seconds", type=Path, help="recorded seconds of units, for the simulation")
     parser.add_argument("--memory-texts", type=int, nargs=2, default=(2 * EACH, 20 * EACH))
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)

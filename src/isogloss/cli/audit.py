@@ -52,8 +52,7 @@ def audit(
         place_option("Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."),
     ] = None,
     runs: Annotated[
-        Place,
-        place_option("Folder for run folders that have no name of their own.", show_default=True),
+        Place, place_option("Folder for run folders that have no name of their own.", show_default=True)
     ] = RUNS,
     store: StoreOption = None,
     device: DeviceOption = None,

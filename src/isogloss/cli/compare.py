@@ -17,14 +17,10 @@ PAGE = (".html", ".htm")
 
 
 def compare(
-    runs: Annotated[
-        list[Place],
-        run_argument("Run folders: models or checkpoints."),
-    ],
+    runs: Annotated[list[Place], run_argument("Run folders: models or checkpoints.")],
     form: Annotated[str | None, typer.Option("--format", help="Print as md, latex or csv.")] = None,
     out: Annotated[
-        Place | None,
-        place_option("File to write: a page such as compare.html, or tables in --format."),
+        Place | None, place_option("File to write: a page such as compare.html, or tables in --format.")
     ] = None,
     anyway: Annotated[  # noqa: FBT002
         bool, typer.Option("--anyway", help="Compare even if corpus, pivot or primary metric differ.")

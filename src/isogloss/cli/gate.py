@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 def gate(
-    run: Annotated[
-        Place,
-        run_argument(),
-    ],
+    run: Annotated[Place, run_argument()],
     rules: Annotated[
         Path | None, typer.Option(help="Rules (TOML); options take the place of those at its top.")
     ] = None,
@@ -36,8 +33,7 @@ def gate(
     no_verdicts: Annotated[str | None, typer.Option(help=RULES["no_verdicts"].about)] = None,
     no_warnings: Annotated[str | None, typer.Option(help=RULES["no_warnings"].about)] = None,
     baseline: Annotated[
-        Place | None,
-        place_option("Run folder that --margin and --gain-margin hold this run against."),
+        Place | None, place_option("Run folder that --margin and --gain-margin hold this run against.")
     ] = None,
     margin: Annotated[float | None, typer.Option(help=RULES["margin"].about)] = None,
     gain_margin: Annotated[float | None, typer.Option(help=RULES["gain_margin"].about)] = None,

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    run: Annotated[
-        Place,
-        run_argument(),
-    ],
+    run: Annotated[Place, run_argument()],
     form: Annotated[
         str | None, typer.Option("--format", help="Print the paper's tables instead: md, latex or csv.")
     ] = None,
@@ -41,10 +38,7 @@ def report(
         list[str] | None, typer.Option(help="Where the texts are; default: the audited corpus if it has a name.")
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
-    out: Annotated[
-        Place | None,
-        place_option("File to write. Default: RUN/report.html, or print."),
-    ] = None,
+    out: Annotated[Place | None, place_option("File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
     from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415

@@ -28,10 +28,7 @@ def tune(
         list[str] | None,
         typer.Option(help="Name or file; its texts become prompts. Default: that of the run.", show_default=False),
     ] = None,
-    run: Annotated[
-        Place | None,
-        place_option("Run folder: tune the languages that it found weak.", "--from"),
-    ] = None,
+    run: Annotated[Place | None, place_option("Run folder: tune the languages that it found weak.", "--from")] = None,
     model: Annotated[
         str | None,
         typer.Option(help=f"Base model to adapt. Default: the run's reference, or {MODEL}.", show_default=False),

@@ -3,8 +3,9 @@
     python experiments/evidence.py --pairs FILE --instructions FILE [--mixed ADAPTER] [--placebo ADAPTER] [--write]
 
 Two descendants of the base are audited, the English-only adapter and the mixed one: on the half of MultiParaDetox that
-neither was trained on, nine languages, and on PolyRefuse's instructions of like length, ten. What was computed is kept
-in the store, so the same command goes on where it was stopped. The tables are written by `evidence_tables.py`; --write
+neither was trained on, nine languages, and on PolyRefuse's instructions of like length, the same ones in ten languages.
+The mixed one is also edited, its harm direction taken out. What was computed is kept in the store, so the same command
+goes on where it was stopped. The tables are written by `evidence_tables.py`; --write
 puts them into docs/evidence.md.
 """
 
@@ -19,28 +20,39 @@ from page import write_between
 
 import isogloss
 from isogloss.corpora.corpus import Corpus
+from isogloss.files import sha256_text
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.terminal import track
 from isogloss.results import Audit
 
 BEGIN = "<!-- written by experiments/evidence.py -->"
 BASE = "embedded/gemma-3-270m"
-#: Languages of PolyRefuse that have a table of answers.
-INSTRUCTED = ("en", "de", "es", "fr", "it", "ja", "nl", "pl", "ru", "zh")
-#: Instructions per language and class: enough for an AUROC to within a few hundredths.
-PER_CLASS = 120
+#: Languages of PolyRefuse that have a table of answers and the same items; the Chinese ones are others.
+INSTRUCTED = ("en", "ar", "de", "es", "fr", "it", "ja", "nl", "pl", "ru")
+#: Texts per language and class. Six answers to each are read under each model, half a second of a core a text; edited
+#: models read 40 of a class four times more.
+PAIRS, INSTRUCTIONS = 120, 60
 METRICS = ("between_class_variance", "auroc", "twin_accuracy")
 
 
-def ask(aligned: str, corpus: Corpus, out: Path, placebo: str | None, *, part: str, per_class: int | None) -> Audit:
-    """Measure everything at once: all layers, behaviour, languages together, and edited models."""
+def ask(
+    aligned: str,
+    corpus: Corpus,
+    out: Path,
+    *,
+    part: str = "all",
+    per_class: int | None = None,
+    edited: bool = False,
+    placebo: str | None = None,
+) -> Audit:
+    """Measure everything at once: all layers, behaviour, languages together, and edited models if wanted."""
     pair = ModelPair(name=out.name, reference=ModelRef.parse(BASE), aligned=ModelRef.parse(aligned), source="evidence")
     config = isogloss.AuditConfig(
         spec=isogloss.ExtractSpec(layers=("all",)),
         part=part,
         per_class=per_class,
         metrics=METRICS,
-        controls=("bits_per_character", "ablate"),
+        controls=("bits_per_character", *(("ablate",) if edited else ())),
         behaviour=True,
         across=True,
         placebo=ModelRef.parse(placebo) if placebo else None,
@@ -49,10 +61,15 @@ def ask(aligned: str, corpus: Corpus, out: Path, placebo: str | None, *, part: s
 
 
 def like_length(file: Path, work: Path) -> Corpus:
-    """Read the instructions whose length does not tell their class, in languages that can be asked."""
+    """Read instructions whose length does not tell their class, in languages that can be asked: the same in each."""
     kept = work / "instructions.parquet"
     frame = pl.read_parquet(file).filter("length_matched", pl.col("language").is_in(INSTRUCTED))
-    frame.select("text", "label", "language", "item_id").write_parquet(kept)
+    everywhere = frame.group_by("item_id").agg(pl.col("language").n_unique()).filter(language=len(INSTRUCTED))
+    items = frame.filter(pl.col("item_id").is_in(everywhere["item_id"].implode())).unique(["item_id", "label"])
+    # The hash of an item's name knows nothing of the item.
+    few = items.sort(pl.col("item_id").map_elements(sha256_text, pl.String)).group_by("label").head(INSTRUCTIONS)
+    frame = frame.join(few, on=["item_id", "label"], how="semi")
+    frame.select("text", "label", "language", "item_id").sort("language", "item_id").write_parquet(kept)
     return isogloss.load_corpus(kept)
 
 
@@ -77,23 +94,17 @@ def main() -> None:
             model,
             pairs,
             work / f"pairs-{name.replace(' ', '-')}",
-            wanted.placebo if name == "mixed" else None,
             part="held-out",
-            per_class=None,
+            per_class=PAIRS,
+            edited=name == "mixed",
+            placebo=wanted.placebo if name == "mixed" else None,
         )
         for name, model in models.items()
     }
     if wanted.instructions:
         instructions = like_length(wanted.instructions, work)
         found["PolyRefuse"] = {
-            name: ask(
-                model,
-                instructions,
-                work / f"instructions-{name.replace(' ', '-')}",
-                None,
-                part="all",
-                per_class=PER_CLASS,
-            )
+            name: ask(model, instructions, work / f"instructions-{name.replace(' ', '-')}", edited=name == "mixed")
             for name, model in models.items()
         }
     text = tables.page(found)

@@ -209,7 +209,7 @@ def compare(job: Job, found: Found, repeats: int) -> float:
             )
     projecting = seconds(lambda: pca(job.reference, K))
     print(f"  both agree to {worst:.0e} on {repeats} units left out and {repeats} shuffles of each metric and model")
-    calls = 1 + len(draws.units) + len(draws.shuffles)
+    calls = 1 + len(draws.units) + len(draws.packed)
     for name in NAMES:
         rounds = repeats if name == "silhouette" else 20 * repeats
         one = seconds(

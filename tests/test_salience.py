@@ -134,7 +134,7 @@ def test_where_the_score_hangs_on_the_components_what_fitting_adds_is_not_taken_
 def test_the_mean_of_the_null_is_what_shuffles_take_off_the_value(paired):
     x, draws = block(16, 30, paired=paired, shuffles=30)
     names = ["between_class_variance", "silhouette"]
-    bare = score(x, replace(draws, shuffles=draws.shuffles[:0]), *names)
+    bare = score(x, replace(draws, packed=draws.packed[:0]), *names)
     for one, other in zip(score(x, draws, *names), bare, strict=True):
         null, z = one.plug_in_null, fresh_pca(x, 2)
         if one.metric == "between_class_variance":
@@ -201,7 +201,7 @@ def test_the_p_value_is_exact_where_all_labelings_are_counted(name, paired):
             labelings = draws.harmful ^ swaps[:, draws.unit_of_row]
         else:
             labelings = np.array([np.isin(np.arange(2 * n), rows) for rows in itertools.combinations(range(2 * n), n)])
-        (found,) = score(x, replace(draws, shuffles=labelings), name)
+        (found,) = score(x, replace(draws, packed=np.packbits(labelings, axis=1)), name)
         z = fresh_pca(x, 2)
         values = np.array([METRIC[name](z, labels, draws.twins) for labels in labelings])
         reached = (values >= METRIC[name](z, draws.harmful, draws.twins) - 1e-9).sum()

@@ -71,7 +71,7 @@ def test_a_part_is_a_sample_of_whole_pairs_with_places_in_the_corpus():
     part = sample.part(rows, 20, 0)
     again = part.part(np.arange(20), 20, 0)
     for one in (part, again):
-        assert one.texts == tuple(sample.texts[row] for row in rows)
+        assert one.texts == [sample.texts[row] for row in rows]
         assert one.rows.tolist() == rows.tolist()
         assert one.draws.per_class == 10
     assert (part.draws.shuffles == sample.draws.shuffles[:, rows]).all()  # drawn by unit

@@ -123,6 +123,10 @@ class Activations:
         """
         return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
 
+    def of(self, language: str, part: Corpus) -> Activations:
+        """Take those of one language; `part` holds all of its texts."""
+        return replace(self, corpus=part, entries={language: self.entries[language]})
+
     def on(self, corpus: Corpus) -> Activations:
         """Take those of some of the texts."""
         entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from isogloss.activations.execution import Execution, check_execution, choose_execution
@@ -74,16 +75,13 @@ def audit(
         raise UsageError(
             f"--keep {plan.config.keep}", found="no run folder", expected="one, for what stays", do="name an `out`"
         )
-    if folder and (reuse or thinned) and (finished := finished_run(folder, plan.identity, versions())):
-        if not thinned:
-            return finished
-        if KEPT in names(folder):  # it was killed before all states were removed, or they were in use
-            record_kept(folder, thin(with_ablation(plan), root))
-            return finished
+    if folder and (reuse or thinned) and (finished := _finished(folder, plan, root)):
+        return finished
     with (
         open_engine(engine or EngineConfig()) as workers,
         open_run(folder, plan.identity) if folder else nullcontext() as recorded,
         in_use(root, track),
+        TemporaryDirectory(prefix="isogloss") as scratch,
     ):
         computed = 0
         plan = with_ablation(plan)
@@ -93,17 +91,28 @@ def audit(
                 record_execution(folder, plan.identity, execution)
             plan, computed = _fill(plan, execution, workers, root, track)
         read = time.time()
-        result, points, kept = measure(plan, track, workers)
+        result, kept = measure(plan, track, workers, points=Path(scratch) if folder else None)
         pairs = None
         if plan.behaviour:
             result, pairs = with_behaviour(result, plan, plan.behaviour, track, workers)
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
             states = _computed_how(plan)
+            points = Path(scratch)
             write_run(folder, result, points, pairs=pairs, kept=kept, seconds=seconds, computed=computed, states=states)
     if thinned and folder:
         record_kept(folder, thin(plan, root))
     return result
+
+
+def _finished(folder: Place, plan: Plan, root: Place) -> Audit | None:
+    found = finished_run(folder, plan.identity, versions())
+    if found is None or plan.config.keep == "all":
+        return found
+    if KEPT not in names(folder):
+        return None
+    record_kept(folder, thin(with_ablation(plan), root))  # killed before all states were removed, or they were in use
+    return found
 
 
 def _computed_how(plan: Plan) -> dict[str, list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,20 @@ LOST = {
 }
 
 
-def kept_file(plan: Plan, scored: Sequence[Scored]) -> bytes:
+def kept_arrays(one: Scored) -> dict[str, np.ndarray]:
+    """Take what `kept_file` keeps of a language and layer."""
+    code, draws = one.sample.language, one.sample.draws
+    harmful = np.asarray(draws.harmful, dtype=bool)
+    arrays = {f"{code}/harmful": harmful, f"{code}/fold": np.asarray(draws.folds, dtype=np.int64)}
+    for role, block in one.blocks.items():
+        name = f"{role}/{one.layer.name}/{code}"
+        arrays |= {f"{name}/{part}": array for part, array in _moments(block.projection.scores, harmful).items()}
+        if block.text_scores is not None:
+            arrays[f"{name}/scores"] = block.text_scores
+    return arrays
+
+
+def kept_file(plan: Plan, arrays: Mapping[str, np.ndarray]) -> bytes:
     """Write moments, projections and probe scores of every block, as a safetensors file.
 
     The metadata hold a "record" in JSON: its "version", and "texts", the ids of each language's texts in the order of
@@ -42,19 +55,7 @@ def kept_file(plan: Plan, scored: Sequence[Scored]) -> bytes:
     - <block>/covariance: float64 (2, components, components), likewise, with n - 1
     - <block>/scores: float64 (texts,), cross-fitted scores of the probe, where a metric asked for it
     """
-    arrays: dict[str, np.ndarray] = {}
-    texts: dict[str, list[str]] = {}
-    for one in scored:
-        code = one.sample.language
-        harmful = np.asarray(one.sample.draws.harmful, dtype=bool)
-        texts[code] = plan.corpus.part(code)["text_id"].to_list()
-        arrays[f"{code}/harmful"] = harmful
-        arrays[f"{code}/fold"] = np.asarray(one.sample.draws.folds, dtype=np.int64)
-        for role, block in one.blocks.items():
-            name = f"{role}/{one.layer.name}/{code}"
-            arrays |= {f"{name}/{part}": array for part, array in _moments(block.projection.scores, harmful).items()}
-            if block.text_scores is not None:
-                arrays[f"{name}/scores"] = block.text_scores
+    texts = {code: plan.corpus.part(code)["text_id"].to_list() for code in plan.languages}
     # One entry: safetensors writes several in any order, and equal runs shall give equal bytes.
     metadata = {"record": canonical_json({"version": VERSION, "texts": texts})}
     raw: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=metadata)

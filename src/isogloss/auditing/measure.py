@@ -8,16 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from isogloss.activations.spec import Layer
 from isogloss.auditing.across import across_rows
 from isogloss.auditing.comparisons import Cell, Change, Family, compare
 from isogloss.auditing.controls import control_part
-from isogloss.auditing.keep import kept_file
+from isogloss.auditing.keep import kept_arrays, kept_file
 from isogloss.auditing.matched import compare_matched
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.points import points
+from isogloss.auditing.points import write_points
 from isogloss.auditing.renderings import compare_renderings
 from isogloss.auditing.rows import Place, score_row
 from isogloss.auditing.sample import Sample, take_sample
@@ -33,21 +32,31 @@ from isogloss.separation.compare import false_discovery, max_p
 LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")
 
 
-def measure(plan: Plan, track: Track, engine: Engine = LOCAL) -> tuple[Audit, pl.DataFrame, bytes | None]:
+def measure(
+    plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | None = None
+) -> tuple[Audit, bytes | None]:
     """Score every language and layer of a plan whose hidden states are all in the store.
 
     Args:
         plan: what is to be measured.
         track: progress display.
         engine: who measures; the numbers are the same.
+        points: an empty folder for the points of pictures (see `write_points`); None makes none.
 
     Returns:
-        The audit, the points of its pictures (see `points`), and what is kept in place of states (see `kept_file`),
-        None where all states stay.
+        The audit, and what is kept in place of states (see `kept_file`), None where all states stay.
     """
+    kept: dict[str, np.ndarray] = {}
+
+    def each(one: Scored) -> None:
+        if points:
+            write_points(plan, one, points)
+        if plan.config.keep != "all":
+            kept.update(kept_arrays(one))
+
     samples = samples_of(plan)
     parts = [(samples[code], layer) for code in plan.languages for layer in plan.layers]
-    scored = score_all(plan, parts, engine, track, "Measuring")
+    scored = score_all(plan, parts, engine, track, "Measuring", each=each)
     controls = side_by_side(
         control_part,
         [(plan.of(code), sample) for code, sample in samples.items()],
@@ -87,7 +96,7 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL) -> tuple[Audit, pl
         verdicts=verdicts,
         notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
     )
-    return result, points(plan, scored), kept_file(plan, scored) if plan.config.keep != "all" else None
+    return result, kept_file(plan, kept) if kept else None
 
 
 def versions() -> dict[str, str]:

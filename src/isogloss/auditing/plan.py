@@ -66,8 +66,8 @@ class Plan:
         return replace(
             self,
             corpus=corpus,
-            activations={role: one.on(corpus) for role, one in self.activations.items()},
-            chat={role: one.on(corpus) for role, one in self.chat.items()},
+            activations={role: one.of(language, corpus) for role, one in self.activations.items()},
+            chat={role: one.of(language, corpus) for role, one in self.chat.items()},
             likelihoods=likelihoods.on([language]) if likelihoods else None,
             behaviour=None,
             ablation=None,

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.score_language import Scored
+from isogloss.files import saving
 
 
-def points(plan: Plan, scored: Sequence[Scored]) -> pl.DataFrame:
-    """Write one line a text, model and layer.
+def write_points(plan: Plan, one: Scored, folder: Path) -> None:
+    """Write one line a text and model, of a language and layer, as files of a folder; see `join_points`."""
+    for role in one.blocks:
+        path = folder / f"{sum(1 for _ in folder.iterdir()):09}.parquet"
+        with saving(path, "folder for passing files (TMPDIR)"):
+            _block(plan, one, role).write_parquet(path)
+
+
+def join_points(folder: Path, path: Path) -> None:
+    """Put all that was written into a folder together; it never has to be in memory.
 
     `pc1` and `pc2` are the first two components of the text's hidden state, null where the texts vary in fewer
     directions. `score` is the text's cross-fitted probe score in the full space, about -1 to 1 and higher for more
@@ -20,11 +29,10 @@ def points(plan: Plan, scored: Sequence[Scored]) -> pl.DataFrame:
     a fold were scored by one probe, fitted on all other folds. A null score has its reason in the row of auroc of its
     model, language and layer.
 
-    Returns:
-        Columns text_id, pair_id, item_id, language, harmful, model, layer, norm, fold (int), pc1, pc2, score (float64),
-        sorted as languages and layers of the plan are, then by model (reference first) and text id.
+    Columns are text_id, pair_id, item_id, language, harmful, model, layer, norm, fold (int), pc1, pc2, score (float64);
+    lines are sorted as languages and layers of the plan are, then by model (reference first) and text id.
     """
-    return pl.concat([_block(plan, one, role) for one in scored for role in one.blocks])
+    pl.scan_parquet(sorted(folder.iterdir())).sink_parquet(path)
 
 
 def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import polars as pl
 
 from isogloss.activations.execution import Execution
 from isogloss.auditing.keep import KEPT
+from isogloss.auditing.points import join_points
 from isogloss.errors import StoreError
 from isogloss.files import UNFINISHED, canonical_json, remove, saving, staged_folder, unfinished, write_atomic
 from isogloss.leases import leased
@@ -139,7 +140,7 @@ def _write_record(folder: Place, record: Mapping[str, Any]) -> None:
 def write_run(
     out: Place,
     audit: Audit,
-    points: pl.DataFrame,
+    points: Path,
     *,
     pairs: pl.DataFrame | None,
     kept: bytes | None = None,
@@ -149,6 +150,7 @@ def write_run(
 ) -> None:
     """Write audit.json, results.parquet, points.parquet, behaviour.parquet, figures/, run.json, report.html, `KEPT`.
 
+    `points` is the folder that `measure` wrote them into.
     behaviour.parquet (`pairs`) is there only if behaviour was linked to hidden states, and what is kept of states
     (`kept`) only if they do not stay in the store.
 
@@ -160,12 +162,11 @@ def write_run(
     """
     with saving(out, "--out"), staged_folder(out, last="audit.json") as folder:
         audit.save(folder)
-        points.write_parquet(folder / "points.parquet")
+        join_points(points, folder / "points.parquet")
         if pairs is not None:
             pairs.write_parquet(folder / "behaviour.parquet")
         if kept is not None:
             write_atomic(folder / KEPT, kept)
-        write_figures(audit, points, folder / "figures")
         record = {
             "identity": asdict(audit.identity),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -177,4 +178,5 @@ def write_run(
         _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
         run = read_run(folder)
+        write_figures(audit, run.points, folder / "figures")
         write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record, pairs=run.pairs))

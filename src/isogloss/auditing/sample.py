@@ -22,15 +22,25 @@ MIN_MATCHED = 100
 class Sample:
     """Texts of one language.
 
-    `rows` are their places in the language's part of the corpus; twins and draws count within the sample. `keys` names
-    the unit of each text: items that occur in several languages have one key, so that languages share it.
+    `frame` has a row a text: `text`, and `key`, which names its unit: items that occur in several languages have one
+    key, so that languages share it. `rows` are their places in the language's part of the corpus; twins and draws count
+    within the sample.
     """
 
     language: str
-    texts: tuple[str, ...]
+    frame: pl.DataFrame
     rows: np.ndarray
-    keys: tuple[str, ...]
     draws: Draws
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts."""
+        return self.frame["text"].to_list()
+
+    @property
+    def keys(self) -> list[str]:
+        """The unit of each text."""
+        return self.frame["key"].to_list()
 
     @property
     def twins(self) -> np.ndarray | None:
@@ -41,9 +51,8 @@ class Sample:
         """Return some texts as a sample of their own; whole pairs only."""
         return _sample(
             self.language,
-            [self.texts[row] for row in rows],
+            self.frame[rows],
             self.rows[rows],
-            [self.keys[row] for row in rows],
             self.draws.harmful[rows],
             paired=self.twins is not None,
             n_shuffles=n_shuffles,
@@ -55,9 +64,8 @@ def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_shuffles: int,
     """Make a sample of a language's part of the corpus, in its order."""
     return _sample(
         code,
-        part["text"].to_list(),
+        part.select("text", key=_keys(code, part, paired=paired)),
         np.arange(part.height),
-        _keys(code, part, paired=paired),
         part["harmful"].to_numpy(),
         paired=paired,
         n_shuffles=n_shuffles,
@@ -67,33 +75,32 @@ def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_shuffles: int,
 
 def _sample(
     code: str,
-    texts: Sequence[str],
+    frame: pl.DataFrame,
     rows: np.ndarray,
-    keys: Sequence[str],
     harmful: np.ndarray,
     *,
     paired: bool,
     n_shuffles: int,
     seed: int,
 ) -> Sample:
+    keys = frame["key"].to_list()
     twins = twin_index(keys, harmful) if paired else None
     return Sample(
         language=code,
-        texts=tuple(texts),
+        frame=frame,
         rows=rows,
-        keys=tuple(keys),
         draws=draw(harmful, twins, keys=keys, n_shuffles=n_shuffles, seed=seed),
     )
 
 
-def _keys(code: str, part: pl.DataFrame, *, paired: bool) -> list[str]:
+def _keys(code: str, part: pl.DataFrame, *, paired: bool) -> pl.Series:
     own = part["pair_id"] if paired else part["text_id"]
     items = part["item_id"]
     # Without pairs an item may have a harmful and a harmless text: two units.
     shared = items if paired else items + pl.Series(["+" if harmful else "-" for harmful in part["harmful"]])
     if not items.null_count() and shared.n_unique() == own.n_unique():
-        return [f"item {key}" for key in shared]
-    return [f"{code} {key}" for key in own]
+        return "item " + shared
+    return f"{code} " + own
 
 
 def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +126,8 @@ def edit_shares(sample: Sample) -> np.ndarray:
     twins = sample.twins
     if twins is None:
         raise ValueError("edit shares need pairs")
-    rows = np.flatnonzero(sample.draws.harmful)
-    return np.array([edit_share(sample.texts[row], sample.texts[twins[row]], segmented) for row in rows])
+    rows, texts = np.flatnonzero(sample.draws.harmful), sample.texts
+    return np.array([edit_share(texts[row], texts[twins[row]], segmented) for row in rows])
 
 
 def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

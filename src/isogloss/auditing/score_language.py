@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from isogloss.activations.spec import Layer
@@ -28,7 +28,10 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Scores of one language and layer by role, with the sample that they came from."""
+    """Scores of one language and layer by role, with the sample that they came from.
+
+    What there is of every text is gone from them but while `each` of `score_all` looks at it.
+    """
 
     sample: Sample
     layer: Layer
@@ -53,16 +56,41 @@ class Scored:
         }
 
 
+def forget(one: Scored) -> None:
+    """Keep nothing of every text."""
+    del one
+
+
 def score_all(
-    plan: Plan, parts: Sequence[tuple[Sample, Layer]], engine: Engine, track: Track, name: str
+    plan: Plan,
+    parts: Sequence[tuple[Sample, Layer]],
+    engine: Engine,
+    track: Track,
+    name: str,
+    *,
+    each: Callable[[Scored], None] = forget,
 ) -> list[Scored]:
-    """Score samples of languages at layers in every model that is compared; results in the order of the parts."""
+    """Score samples of languages at layers in every model that is compared; results in the order of the parts.
+
+    Args:
+        plan: of the audit.
+        parts: samples and layers.
+        engine: who does it.
+        track: progress display.
+        name: of the display.
+        each: shown each one as soon as it is there, with the numbers of every text.
+    """
     plans = {code: plan.of(code) for code in {sample.language for sample, _ in parts}}
     items = [Part(plans[sample.language], sample, layer) for sample, layer in parts]
-    done = side_by_side(score_part, items, engine, track, name, workers=plan.config.workers)
-    return [
-        Scored(sample=sample, layer=layer, blocks=blocks) for (sample, layer), blocks in zip(parts, done, strict=True)
-    ]
+    found = []
+    with track(name, len(items)) as advance:
+        done = engine.map(score_part, items, workers=plan.config.workers)
+        for (sample, layer), blocks in zip(parts, done, strict=True):
+            one = Scored(sample=sample, layer=layer, blocks=blocks)
+            each(one)
+            found.append(replace(one, blocks={role: block.without_texts() for role, block in blocks.items()}))
+            advance(1)
+    return found
 
 
 def score_part(part: Part) -> dict[str, BlockScores]:

@@ -138,9 +138,12 @@ def balance(corpus: Corpus, *, per_class: int | None = None, seed: int = 0) -> C
     Raises:
         CorpusError: a language has one class only, or fewer than 20 texts (or `per_class`) in a class.
     """
-    sizes = {code: min(harmful, harmless) for code, harmful, harmless in corpus.counts().iter_rows()}
+    counts = corpus.counts()
+    sizes = {code: min(harmful, harmless) for code, harmful, harmless in counts.iter_rows()}
     _check_sizes(corpus, per_class)
     n = min(sizes.values()) if per_class is None else per_class
+    if (counts["harmful"] == n).all() and (counts["harmless"] == n).all():
+        return corpus
     unit = pl.coalesce("item_id", "pair_id", "text_id")
     ranked = corpus.frame.with_columns(
         rank=unit.map_elements(lambda name: sha256_text(f"{seed}:{name}"), return_dtype=pl.String)

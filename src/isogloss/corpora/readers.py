@@ -7,6 +7,7 @@ labelled (text, label, language) and parallel (toxic, neutral, language, pair_id
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from isogloss.hub import Snapshot, client_errors, download
 DATA_FILES = ("*.parquet", "*.csv", "*.tsv", "*.json", "*.jsonl", "*.gz", "*.zip", "*.txt", "*.yaml", "README.md")
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+#: As Python values records take several times their bytes, so few are made at a time.
+LINES_AT_ONCE = 4096
 
 #: Spellings of the two labels that public data sets use.
 LABELS: dict[str, bool] = {
@@ -53,9 +56,9 @@ def read_table(path: Path) -> pl.DataFrame:
         if kind == ".parquet":
             frame = pl.read_parquet(path)
         elif kind in {".jsonl", ".json"}:
-            frame = _read_json(path, lines=kind == ".jsonl")
+            frame = _read_lines(path) if kind == ".jsonl" else _read_json(path)
         else:
-            text = _decode(path)
+            text = _decode(path, path.read_bytes())
             # Tab-separated files hold quotation marks as text; comma-separated ones need them.
             separator, quote = ("\t", None) if kind == ".tsv" else (",", '"')
             frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, quote_char=quote, infer_schema=False)
@@ -67,12 +70,12 @@ def read_table(path: Path) -> pl.DataFrame:
     return frame.select(flat).cast(pl.String)
 
 
-def _decode(path: Path) -> str:
-    raw = path.read_bytes()
+def _decode(path: Path, raw: bytes, first: int = 1) -> str:
+    """Decode a file, or what begins at its line `first`."""
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig" if first == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
+        line = raw.count(b"\n", 0, error.start) + first
         raise CorpusError(
             f"corpus {path}, line {line}",
             found=f"the byte 0x{raw[error.start]:02x}",
@@ -81,13 +84,22 @@ def _decode(path: Path) -> str:
         ) from error
 
 
-def _read_json(path: Path, *, lines: bool) -> pl.DataFrame:
-    text = _decode(path)
-    if lines:  # only a line feed ends a line: str.splitlines would cut strings at U+2028
-        numbered = enumerate(text.split("\n"), start=1)
-        records: Any = [_parse(line, f"corpus {path}, line {number}") for number, line in numbered if line.strip()]
-    else:
-        records = _parse(text, f"corpus {path}")
+def _read_json(path: Path) -> pl.DataFrame:
+    return _records(path, _parse(_decode(path, path.read_bytes()), f"corpus {path}"))
+
+
+def _read_lines(path: Path) -> pl.DataFrame:
+    frames = [_records(path, [])]
+    with path.open("rb") as file:  # where only a line feed ends a line: str.splitlines would cut strings at U+2028
+        numbered = enumerate(file, start=1)
+        while some := list(itertools.islice(numbered, LINES_AT_ONCE)):
+            lines = [(number, _decode(path, raw, number)) for number, raw in some]
+            parsed = [_parse(line, f"corpus {path}, line {number}") for number, line in lines if line.strip()]
+            frames.append(_records(path, parsed))
+    return pl.concat(frames, how="diagonal", rechunk=True)
+
+
+def _records(path: Path, records: Any) -> pl.DataFrame:  # noqa: ANN401 - any JSON value
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise CorpusError(f"corpus {path}", found="other JSON", expected="a list of objects", do="mend the file")
     names = dict.fromkeys(name for record in records for name in record)

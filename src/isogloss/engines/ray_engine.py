@@ -6,6 +6,7 @@ holds the locks of the store and sees results only: states go from the actors in
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import time
@@ -128,10 +129,10 @@ class RayEngine:
         flying: deque[Any] = deque()
         for item in items:
             if len(flying) == most:
-                yield _value(_get(flying.popleft(), function.__name__))
+                yield _own(_value(_get(flying.popleft(), function.__name__)))
             flying.append(task.remote(function, item))
         while flying:
-            yield _value(_get(flying.popleft(), function.__name__))
+            yield _own(_value(_get(flying.popleft(), function.__name__)))
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,11 @@ def _value(found: Any) -> Any:  # noqa: ANN401
     if isinstance(found, IsoglossError):
         raise found
     return found
+
+
+def _own(found: DoneT) -> DoneT:
+    """Copy what lies in Ray's memory, where one small array that is kept keeps all that came with it."""
+    return copy.deepcopy(found)
 
 
 def _get(ticket: Any, what: str) -> Any:  # noqa: ANN401

@@ -12,6 +12,7 @@ import vl_convert
 from isogloss.report import grammar
 from isogloss.report.page import charts, multiples
 from isogloss.report.page.figures import score_axis, score_numbers
+from isogloss.report.page.points import choose, shown_per_place
 from isogloss.report.page.view import Named, view
 from isogloss.report.palette import LIGHT
 from isogloss.report.tables import primary_layer
@@ -33,12 +34,15 @@ def write_figures(audit: Audit, points: pl.DataFrame, folder: Path) -> None:
 def scatter(audit: Audit, points: pl.DataFrame) -> alt.VConcatChart:
     """Draw the first two principal components per language: reference on the left, aligned on the right."""
     layer, norm = primary_layer(audit)
-    shown = points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
+    here = points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
+    few = choose(here, shown_per_place(here["language"].n_unique(), 1)).select("language", "text_id")
+    shown = here.join(few, on=["language", "text_id"], how="semi", maintain_order="left")
     models = [model for model in grammar.MODELS if (shown["model"] == model).any()]
     panels = [_panel(shown.filter(pl.col("language") == one.code), one, models) for one in view(audit).languages]
     starts = range(0, len(panels), PER_ROW)
     grid = alt.vconcat(*(alt.hconcat(*panels[i : i + PER_ROW], spacing=30) for i in starts))
     place = f"layer {layer}" + (f", {norm}-norm" if norm else "")
+    place += f"; {len(shown)} of {len(here)} points" if len(shown) < len(here) else ""
     title = alt.TitleParams(
         "Harmful and harmless text in hidden space, before and after alignment",
         subtitle=f"First two principal components, fitted per model and language; {place}",

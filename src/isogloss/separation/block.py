@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,11 @@ class BlockScores:
     scores: tuple[Score, ...]
     projection: Projection
     text_scores: np.ndarray | None
+
+    def without_texts(self) -> BlockScores:
+        """Let go of what there is of every text, which is most of it."""
+        bare = replace(self.projection, scores=np.empty((0, self.projection.width)))
+        return replace(self, projection=bare, text_scores=None)
 
 
 def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], components: Sequence[int]) -> BlockScores:

@@ -52,7 +52,7 @@ def fitted_scores(fitted: np.ndarray, draws: Draws, metrics: Sequence[Metric]) -
 
 def fixed_scores(scores: np.ndarray, draws: Draws, metrics: Sequence[Metric]) -> list[Score]:
     """Score the "probe" metrics by numbers that nothing is fitted for, such as lengths, float (n,)."""
-    everywhere = np.tile(scores, (len(draws.shuffles) + 1, 1))
+    everywhere = np.tile(scores, (len(draws.packed) + 1, 1))
     return _scores(everywhere, draws, np.zeros_like(draws.folds), metrics, factor=1.0)
 
 

@@ -15,6 +15,8 @@ import scipy.stats
 
 #: Draws of the multivariate t for simultaneous bands; its error in the critical value is below .02.
 BAND_DRAWS = 40_000
+#: What is in memory at a time.
+DRAWS_AT_ONCE, UNITS_AT_ONCE = 4_000, 8_192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +170,19 @@ def stack(found: Sequence[Jackknife]) -> tuple[np.ndarray, np.ndarray]:
 
 def covariance(found: Sequence[Jackknife]) -> np.ndarray:
     """Covariance matrix (estimates, estimates) of estimates, zero where they share no unit."""
-    matrix, _ = stack(found)
-    return np.asarray(matrix.T @ matrix)
+    units = np.unique(np.concatenate([one.units for one in found]))
+    total = np.zeros((len(found), len(found)))
+    # Most estimates of an audit share no unit, so the whole matrix would be large and nearly all zero.
+    for start in range(0, len(units), UNITS_AT_ONCE):
+        here = units[start : start + UNITS_AT_ONCE]
+        matrix = np.zeros((len(here), len(found)))
+        for column, one in enumerate(found):
+            first, last = np.searchsorted(one.units, here[[0, -1]])
+            part = slice(first, last + 1)
+            own = one.units[part] <= here[-1]
+            matrix[np.searchsorted(here, one.units[part][own]), column] = one.influence[part][own]
+        total += matrix.T @ matrix
+    return total
 
 
 def critical_value(found: Sequence[Jackknife], level: float, rng: np.random.Generator) -> float:
@@ -191,6 +204,7 @@ def critical_value(found: Sequence[Jackknife], level: float, rng: np.random.Gene
     scale = np.sqrt(np.diag(cov))
     values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    draws = rng.standard_normal((BAND_DRAWS, len(found))) @ root.T
-    largest = np.abs(draws).max(axis=1) / np.sqrt(rng.chisquare(df, BAND_DRAWS) / df)
+    sizes = [min(DRAWS_AT_ONCE, BAND_DRAWS - start) for start in range(0, BAND_DRAWS, DRAWS_AT_ONCE)]
+    parts = [np.abs(rng.standard_normal((size, len(found))) @ root.T).max(axis=1) for size in sizes]
+    largest = np.concatenate(parts) / np.sqrt(rng.chisquare(df, BAND_DRAWS) / df)
     return float(np.quantile(largest, level))

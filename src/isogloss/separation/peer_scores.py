@@ -81,7 +81,7 @@ def _score(row: Metric, k: int | None, draws: Draws, read: _Read, factor: float 
     left = np.array([_without(row, draws, group, rows) for group, rows in enumerate(read.parts)])
     if np.isnan([plug_in, *left]).any():
         return missing(row, k, "the classes do not vary, or too few texts are left without a group")
-    null = row.many(read.shuffled, draws.shuffles, draws.twins, draws.folds) if len(draws.shuffles) else np.empty(0)
+    null = row.many(read.shuffled, draws.shuffles, draws.twins, draws.folds) if len(draws.packed) else np.empty(0)
     found = replace(delete_one(plug_in, left, group_ids(draws)), value=plug_in)
     return Score(
         metric=row.name,

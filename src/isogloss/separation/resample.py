@@ -29,7 +29,7 @@ class Draws:
         twins: int (n,) or None, the row of each row's twin.
         unit_of_row: int (n,), 0, 1, ...
         units: uint64 (units,), id of each unit.
-        shuffles: bool (B, n), labelings without a class difference.
+        packed: uint8 (B, n / 8), labelings without a class difference, eight texts a byte; see `shuffles`.
         groups: int (n,), jackknife groups.
         folds: int (n,), folds of the probe.
     """
@@ -38,9 +38,14 @@ class Draws:
     twins: np.ndarray | None
     unit_of_row: np.ndarray
     units: np.ndarray
-    shuffles: np.ndarray
+    packed: np.ndarray
     groups: np.ndarray
     folds: np.ndarray
+
+    @property
+    def shuffles(self) -> np.ndarray:
+        """Labelings without a class difference: bool (B, n)."""
+        return np.unpackbits(self.packed, axis=1, count=len(self.harmful)).view(bool)
 
     @property
     def per_class(self) -> int:
@@ -61,7 +66,7 @@ class Draws:
     def shuffle_ids(self) -> np.ndarray:
         """Ids of the shuffles: uint64 (B,), equal in two languages only if all their units are the same."""
         everything = hashlib.sha256(np.sort(self.units).tobytes()).hexdigest()
-        return unit_ids([f"{everything}:{number}" for number in range(len(self.shuffles))])
+        return unit_ids([f"{everything}:{number}" for number in range(len(self.packed))])
 
     def without(self, group: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Leave a jackknife group out: rows that stay, bool (n,), their labels (1, kept) and their twins."""
@@ -101,7 +106,7 @@ def draw(
         twins=twins,
         unit_of_row=unit_of_row,
         units=units,
-        shuffles=_shuffles(harmful, twins, of_row[:, 2:].T),
+        packed=np.packbits(_shuffles(harmful, twins, of_row[:, 2:].T), axis=1),
         groups=deal(of_row[:, 0], harmful, twins, min(JACKKNIFE_GROUPS, len(units))),
         folds=deal(of_row[:, 1], harmful, twins, N_FOLDS),
     )

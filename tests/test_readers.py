@@ -666,3 +666,22 @@ def test_single_files_are_read_by_the_real_library(tmp_path, monkeypatch):
 def test_all_resolved_revisions_are_recorded(hub):
     _, revision = read_source(CORPORA["hatecheck"], ("en", "de"))
     assert "commit of Paul/hatecheck-german" in revision
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7, 100])
+def test_lines_are_the_same_table_however_many_are_read_at_once(at_once, tmp_path, monkeypatch):
+    monkeypatch.setattr("isogloss.corpora.readers.LINES_AT_ONCE", at_once)
+    rows = [{"text": f"text {i}\u2028", "label": i % 2} | ({"source": "late"} if i > 4 else {}) for i in range(7)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\ufeff" + "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    expected = pl.DataFrame(
+        {
+            "text": [row["text"] for row in rows],
+            "label": [str(row["label"]) for row in rows],
+            "source": [row.get("source") for row in rows],
+        }
+    )
+    assert read_table(path).equals(expected)
+    path.write_bytes(path.read_bytes() + b"\n{")
+    with pytest.raises(CorpusError, match="line 14"):
+        read_table(path)

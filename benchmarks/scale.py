@@ -104,6 +104,7 @@ def measured(texts: int, each: int) -> dict[str, float]:
 
     from isogloss.auditing.measure import measure
     from isogloss.auditing.plan import AuditConfig, make_plan
+    from isogloss.auditing.run_folder import write_run
     from isogloss.engines.config import EngineConfig
     from isogloss.engines.engine import open_engine
     from isogloss.models.pairs import ModelPair, ModelRef
@@ -122,14 +123,12 @@ def measured(texts: int, each: int) -> dict[str, float]:
         config = AuditConfig(shuffles=100, controls=(), metrics=("between_class_variance",), pivot="en")
         plan = make_plan(pair, corpus, config, home / "store", silent)
         _plant(plan)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        measure(plan, silent, engine)
-        peaks = ray.get([ray.remote(_peak).remote() for _ in range(1)])
-        return {
-            "driver before": before / 1e3,
-            "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
-            "statistics": max(peaks) / 1e3,
-        }
+        points = home / "points"
+        points.mkdir()
+        audit, kept = measure(plan, silent, engine, points=points)
+        found = {"driver": _peak() / 1e3, "statistics": ray.get(ray.remote(_peak).remote()) / 1e3}
+        write_run(home / "run", audit, points, pairs=None, kept=kept, seconds={}, computed=0, states={})
+        return found | {"driver, page written": _peak() / 1e3}
 
 
 def _peak() -> int:
@@ -268,7 +267,7 @@ def main() -> None:
         )
     if "memory" in asked.what:
         few, many = (child("measured", texts, EACH) for texts in asked.memory_texts)
-        for name in ("driver", "statistics"):
+        for name in few:
             print(f"peak of {name}: {few[name]:.0f} MB, {many[name]:.0f} MB: {many[name] / few[name]:.3f}, <= {FLAT}")
 
 

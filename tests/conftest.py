@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,37 @@ def s3(s3_server, monkeypatch):
     folder.fs.mkdir(folder.parent.path.rstrip("/"))
     yield folder
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def gcs_server():
+    """Google Cloud Storage, as its emulator on this machine answers."""
+    pytest.importorskip("gcsfs", reason="gcsfs is not installed")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="gcp-storage-emulator is not installed")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    server = emulator.create_server("localhost", port, in_memory=True)
+    server.start()
+    yield f"http://localhost:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def gcs(gcs_server, monkeypatch):
+    """A folder in a bucket of that emulator."""
+    import gcsfs
+
+    from isogloss.places import parse_place
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server)
+    monkeypatch.setenv("FSSPEC_GS_TOKEN", "anon")
+    monkeypatch.setenv("FSSPEC_GS_PROJECT", "tests")
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    folder = parse_place(f"gs://bucket-{next(NUMBERS)}/work")
+    folder.fs.mkdir(folder.parent.path.rstrip("/"))
+    yield folder
+    gcsfs.GCSFileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

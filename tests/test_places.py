@@ -40,7 +40,7 @@ def nothing_remembered():
     remote_arrays._spans.cache_clear()
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=["memory", "s3", "gcs"])
 def folder(request):
     return memory() if request.param == "memory" else request.getfixturevalue("s3")
 
@@ -270,14 +270,16 @@ def test_the_second_driver_is_refused_and_told_who_has_it(folder):
     assert names(folder) == set()
 
 
-def test_of_many_that_come_at_once_one_wins(s3):
-    """moto creates exclusively, as S3 does."""
+@pytest.mark.parametrize("cloud", ["s3", "gcs"])
+def test_of_many_that_come_at_once_one_wins(cloud, request):
+    """Both stand-ins create exclusively, as S3 and Google Cloud Storage do."""
+    folder = request.getfixturevalue(cloud)
     won, refused, together = [], [], threading.Barrier(6)
 
     def come():
         together.wait()
         try:
-            with leased(s3):
+            with leased(folder):
                 won.append(1)
                 time.sleep(1)
         except StoreError:

@@ -32,7 +32,12 @@ def join_points(folder: Path, path: Path) -> None:
     Columns are text_id, pair_id, item_id, language, harmful, model, layer, norm, fold (int), pc1, pc2, score (float64);
     lines are sorted as languages and layers of the plan are, then by model (reference first) and text id.
     """
-    pl.scan_parquet(sorted(folder.iterdir())).sink_parquet(path)
+    from pyarrow.parquet import ParquetWriter, read_schema, read_table  # noqa: PLC0415 - slow, and needed only here
+
+    parts = sorted(folder.iterdir())
+    with ParquetWriter(path, read_schema(parts[0]), compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(read_table(part))
 
 
 def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:

@@ -22,13 +22,14 @@ MIN_MATCHED = 100
 class Sample:
     """Texts of one language.
 
-    `frame` has a row a text: `text`, and `key`, which names its unit: items that occur in several languages have one
-    key, so that languages share it. `rows` are their places in the language's part of the corpus; twins and draws count
-    within the sample.
+    `frame` has a row a text, with the columns of the corpus; where units are `shared`, their keys are names of items,
+    so that languages share them. `rows` are places in the language's part of the corpus; twins and draws count within
+    the sample.
     """
 
     language: str
     frame: pl.DataFrame
+    shared: bool
     rows: np.ndarray
     draws: Draws
 
@@ -39,8 +40,8 @@ class Sample:
 
     @property
     def keys(self) -> list[str]:
-        """The unit of each text."""
-        return self.frame["key"].to_list()
+        """What names the unit of each text."""
+        return _keys(self.language, self.frame, paired=self.twins is not None, shared=self.shared)
 
     @property
     def twins(self) -> np.ndarray | None:
@@ -53,7 +54,7 @@ class Sample:
             self.language,
             self.frame[rows],
             self.rows[rows],
-            self.draws.harmful[rows],
+            shared=self.shared,
             paired=self.twins is not None,
             n_shuffles=n_shuffles,
             seed=seed,
@@ -64,9 +65,9 @@ def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_shuffles: int,
     """Make a sample of a language's part of the corpus, in its order."""
     return _sample(
         code,
-        part.select("text", key=_keys(code, part, paired=paired)),
+        part,
         np.arange(part.height),
-        part["harmful"].to_numpy(),
+        shared=_are_shared(part, paired=paired),
         paired=paired,
         n_shuffles=n_shuffles,
         seed=seed,
@@ -77,30 +78,41 @@ def _sample(
     code: str,
     frame: pl.DataFrame,
     rows: np.ndarray,
-    harmful: np.ndarray,
     *,
+    shared: bool,
     paired: bool,
     n_shuffles: int,
     seed: int,
 ) -> Sample:
-    keys = frame["key"].to_list()
+    keys, harmful = _keys(code, frame, paired=paired, shared=shared), frame["harmful"].to_numpy()
     twins = twin_index(keys, harmful) if paired else None
     return Sample(
         language=code,
         frame=frame,
+        shared=shared,
         rows=rows,
         draws=draw(harmful, twins, keys=keys, n_shuffles=n_shuffles, seed=seed),
     )
 
 
-def _keys(code: str, part: pl.DataFrame, *, paired: bool) -> pl.Series:
-    own = part["pair_id"] if paired else part["text_id"]
+def _units(part: pl.DataFrame, *, paired: bool, shared: bool) -> pl.Series:
+    """Names of units; without pairs an item may have a harmful and a harmless text, which are two."""
+    if not shared:
+        return part["pair_id"] if paired else part["text_id"]
     items = part["item_id"]
-    # Without pairs an item may have a harmful and a harmless text: two units.
-    shared = items if paired else items + pl.Series(["+" if harmful else "-" for harmful in part["harmful"]])
-    if not items.null_count() and shared.n_unique() == own.n_unique():
-        return "item " + shared
-    return f"{code} " + own
+    return items if paired else items + pl.Series(["+" if harmful else "-" for harmful in part["harmful"]])
+
+
+def _are_shared(part: pl.DataFrame, *, paired: bool) -> bool:
+    """Whether items name all units of a language."""
+    if part["item_id"].null_count():
+        return False
+    own, items = (_units(part, paired=paired, shared=shared).n_unique() for shared in (False, True))
+    return own == items
+
+
+def _keys(code: str, part: pl.DataFrame, *, paired: bool, shared: bool) -> list[str]:
+    return [f"{'item' if shared else code} {name}" for name in _units(part, paired=paired, shared=shared)]
 
 
 def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

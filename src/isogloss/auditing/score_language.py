@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+
 from isogloss.activations.spec import Layer
 from isogloss.auditing.comparisons import Cell, Change
 from isogloss.auditing.plan import Plan
@@ -97,9 +99,10 @@ def score_part(part: Part) -> dict[str, BlockScores]:
     """Score a language's states of one layer by role; one block is in memory at a time."""
     plan, sample, layer = part
     blocks = {}
+    known: dict[bytes, np.ndarray] = {}
     for role in plan.roles:
         hidden = plan.activations[role].block(sample.language, layer).hidden[sample.rows]
-        blocks[role] = score_block(hidden, sample.draws, plan.metrics, plan.components)
+        blocks[role] = score_block(hidden, sample.draws, plan.metrics, plan.components).with_units(known)
     return blocks
 
 

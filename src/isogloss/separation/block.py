@@ -31,6 +31,16 @@ class BlockScores:
     projection: Projection
     text_scores: np.ndarray | None
 
+    def with_units(self, known: dict[bytes, np.ndarray]) -> BlockScores:
+        """Hold ids of units that are equal once only: they are half of what is kept of a score."""
+        scores = [
+            replace(one, found=replace(one.found, units=known.setdefault(one.found.units.tobytes(), one.found.units)))
+            if one.found
+            else one
+            for one in self.scores
+        ]
+        return replace(self, scores=tuple(scores))
+
     def without_texts(self) -> BlockScores:
         """Let go of what there is of every text, which is most of it."""
         bare = replace(self.projection, scores=np.empty((0, self.projection.width)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 
 from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines, ablation_sentences
+from isogloss.report.across import bottleneck
 from isogloss.report.behaviour import BEHAVIOUR_HEADINGS, behaviour_lines, link_sentences
 from isogloss.report.numbers import DASH, number, with_interval
 from isogloss.report.tables import HEADINGS, lines, primary_layer
@@ -41,6 +42,8 @@ def _sections(audit: Audit) -> list[str]:
         found += [f"**Probe of a row's language on a column's, AUROC, {model}.**", matrix(audit, "transfer", model)]
     for model in MODELS:
         found += [f"**Cosines of harm directions, {model}.**", matrix(audit, "cosine", model)]
+    if said := [sentence for model in MODELS if (sentence := by_meaning(audit, model))]:
+        found.append("**Where texts lie by meaning rather than by language.** " + " ".join(said))
     if rows := ablation_lines(audit):
         found += [
             "**Without the harm direction.** " + " ".join(ablation_sentences(audit)),
@@ -62,6 +65,17 @@ def matrix(audit: Audit, kind: str, model: str) -> str:
     known = {(row.language, row.other): row.estimate for row in audit.find(kind=kind, model=model)}
     rows = [(code, *(number(known.get((code, other)), digits=2) for other in codes)) for code in codes]
     return table(["", *codes], rows)
+
+
+def by_meaning(audit: Audit, model: str) -> str:
+    """Name the layer of LASA, and how sure it is."""
+    found = bottleneck(audit, model)
+    if found is None:
+        return ""
+    best, won = found
+    share = f", first in {100 * won.value:.0f} % of random halves of the items" if won else ""
+    difference = with_interval(best.estimate, digits=3, signed=True)
+    return f"{model.capitalize()}: layer {best.layer}, silhouette by meaning less by language {difference}{share}."
 
 
 def layers(audits: Mapping[str, Audit]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isogloss.report.numbers import interval, number
 from isogloss.report.tables import label, order
-from isogloss.results import Audit, Estimate
+from isogloss.results import Audit, Estimate, Row
 
 ACROSS_HEADINGS = {
     "language": "language",
@@ -57,6 +57,19 @@ def _both(audit: Audit, kind: str, code: str, other: str) -> str:
 
 def _found(audit: Audit, kind: str, model: str, code: str, other: str) -> Estimate | None:
     return audit.value(kind=kind, model=model, language=code, other=other)
+
+
+def bottleneck(audit: Audit, model: str) -> tuple[Row, Estimate | None] | None:
+    """Find the layer where texts lie by meaning rather than by language (LASA), and how often it wins; None if unasked."""
+    rows = [
+        row
+        for row in audit.find(kind="meaning", metric="meaning_minus_language", model=model)
+        if row.estimate.reason is None
+    ]
+    if not rows:
+        return None
+    best = max(rows, key=lambda row: row.estimate.value)
+    return best, audit.value(kind="meaning", metric="bottleneck", model=model, layer=best.layer, norm=best.norm)
 
 
 def across_caption() -> str:

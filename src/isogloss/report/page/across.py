@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isogloss.report.across import bottleneck
 from isogloss.report.grammar import MODELS
 from isogloss.report.numbers import DASH
 from isogloss.report.page import multiples
@@ -138,11 +139,10 @@ def _meaning(view: View, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
 
 def _bottleneck(view: View, model: str) -> str:
     """Name the layer that wins, and how often it does."""
-    rows = view.audit.find(kind="meaning", metric="meaning_minus_language", model=model)
-    if not rows:
+    found = bottleneck(view.audit, model)
+    if found is None:
         return ""
-    best = max(rows, key=lambda row: row.estimate.value)
-    won = view.audit.value(kind="meaning", metric="bottleneck", model=model, layer=best.layer, norm=best.norm)
+    best, won = found
     share = f", in {100 * won.value:.0f} % of random halves of the items" if won else ""
     return f"layer {visible(layer_name(best.layer or 0, best.norm))} in the {model} model{share}"
 

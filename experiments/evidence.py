@@ -4,8 +4,8 @@
 
 Two descendants of the base are audited, the English-only adapter and the mixed one: on the half of MultiParaDetox that
 neither was trained on, nine languages, and on PolyRefuse's instructions of like length, the same ones in ten languages.
-The mixed one is also edited, its harm direction taken out, and asked again about the pairs. What was computed is kept in the store, so the same command
-goes on where it was stopped. The tables are written by `evidence_tables.py`; --write
+The mixed one is also edited, its harm direction taken out, and asked again about the pairs. What was computed is kept
+in the store, so the same command goes on where it was stopped. The tables are written by `evidence_tables.py`; --write
 puts them into docs/evidence.md.
 """
 

@@ -60,7 +60,7 @@ def _found(audit: Audit, kind: str, model: str, code: str, other: str) -> Estima
 
 
 def bottleneck(audit: Audit, model: str) -> tuple[Row, Estimate | None] | None:
-    """Find the layer where texts lie by meaning rather than by language (LASA), and how often it wins; None if unasked."""
+    """Find the layer where texts lie most by meaning, not by language (LASA), and how often it is first."""
     rows = [
         row
         for row in audit.find(kind="meaning", metric="meaning_minus_language", model=model)

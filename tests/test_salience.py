@@ -384,3 +384,17 @@ def test_a_block_has_the_scores_of_both_kinds_and_the_projection():
     assert [one.metric for one in only.scores] == ["silhouette"]
     assert found.text_scores.shape == (60,)
     assert only.text_scores is None
+
+
+@BOTH
+def test_a_block_lets_go_of_its_texts_and_holds_equal_units_once(paired):
+    x, draws = block(5, 30, paired=paired, shuffles=20)
+    found = score_block(x, draws, [METRICS[name] for name in (*NAMES, "auroc")], (1, 2))
+    slim = found.with_units({}).without_texts()
+    assert slim.projection.scores.size == 0
+    assert slim.projection.eigen_gap(2) == found.projection.eigen_gap(2)
+    assert slim.text_scores is None
+    assert all(
+        (one.found.units == other.found.units).all() for one, other in zip(slim.scores, found.scores, strict=True)
+    )
+    assert len({id(one.found.units) for one in slim.scores}) < len({id(one.found.units) for one in found.scores})

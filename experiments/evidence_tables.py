@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
 
 from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines, ablation_sentences
 from isogloss.report.across import bottleneck
@@ -32,9 +31,9 @@ def page(found: Mapping[str, Mapping[str, Audit]]) -> str:
 def _sections(audit: Audit) -> list[str]:
     found = [
         "**Hidden states.**",
-        table(HEADINGS.values(), map(astuple, lines(audit))),
+        records(HEADINGS, lines(audit)),
         "**What the model would say.**",
-        table(BEHAVIOUR_HEADINGS.values(), map(astuple, behaviour_lines(audit))),
+        records(BEHAVIOUR_HEADINGS, behaviour_lines(audit)),
     ]
     if said := link_sentences(audit):
         found += ["**The link.** " + " ".join(said)]
@@ -47,9 +46,14 @@ def _sections(audit: Audit) -> list[str]:
     if rows := ablation_lines(audit):
         found += [
             "**Without the harm direction.** " + " ".join(ablation_sentences(audit)),
-            table(ABLATION_HEADINGS.values(), map(astuple, rows)),
+            records(ABLATION_HEADINGS, rows),
         ]
     return found
+
+
+def records(headings: Mapping[str, str], rows: Iterable[object]) -> str:
+    """Write the fields that have a heading."""
+    return table(headings.values(), ([getattr(row, name) for name in headings] for row in rows))
 
 
 def table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

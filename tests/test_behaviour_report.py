@@ -12,6 +12,8 @@ from handmade import estimate, small_audit
 from isogloss.errors import StoreError
 from isogloss.report.behaviour import behaviour_lines, link_sentences
 from isogloss.report.command import command
+from isogloss.report.grammar import Axis
+from isogloss.report.page import behaviour as page
 from isogloss.report.read_run import PAIRS, read_pairs
 from isogloss.report.sound import refuse_unsound
 from isogloss.report.terminal import print_audit
@@ -122,3 +124,14 @@ def test_a_file_that_lacks_a_column_is_refused(tmp_path):
     pairs_frame().drop("latent_aligned").write_parquet(tmp_path / "behaviour.parquet")
     with pytest.raises(StoreError, match=r"behaviour\.parquet"):
         read_pairs(tmp_path)
+
+
+def test_labels_of_languages_that_lie_together_do_not_cover_each_other():
+    axis = Axis(title="", low=-1.0, high=11.0, form="~r")
+    rows = [{"label": str(i), "x": 0.1 * i, "y": 0.05 * i} for i in range(8)] + [{"label": "far", "x": 10.0, "y": 0.1}]
+    found = page._labelled(rows, axis, axis)
+    heights = [row["at"] for row in found[:-1]]
+    step = 12.0 * page.LABEL / page.TALL
+    assert np.diff(heights).min() >= step - 1e-9
+    assert found[-1]["at"] == pytest.approx(0.1 + step / 2)
+    assert [{name: row[name] for name in ("label", "x", "y")} for row in found] == rows

@@ -21,6 +21,8 @@ from isogloss.results import Estimate
 ROWS = alt.NamedData(name="rows")
 #: Pixels.
 TALL, SHORT = 300, 150
+#: Height of a label, and how wide one is on a narrow screen as a share of the picture.
+LABEL, LABEL_WIDTH = 14, 0.25
 HIDDEN = "gain in separation (hidden states)"
 SAID = "gain in refusal margin (nats)"
 
@@ -74,7 +76,7 @@ def behaviour_figure(view: View, pairs: pl.DataFrame | None) -> dict[str, Any]:
     across = _around((row[name] for row in rows for name in ("x", "x_low", "x_high")), HIDDEN)
     up = _around((row[name] for row in rows for name in ("y", "y_low", "y_high")), SAID)
     found: dict[str, Any] = {
-        "rows": rows,
+        "rows": _labelled(rows, across, up),
         "spec": _drawn(lambda theme: _languages(across, up, theme)),
         "said": link_sentences(view.audit),
         "items": [],
@@ -92,6 +94,19 @@ def _language(view: View, one: Named) -> dict[str, Any] | None:
     if hidden is None or said is None or math.isnan(hidden.value) or math.isnan(said.value):
         return None
     return {"label": one.name, **_numbers("x", hidden), **_numbers("y", said)}
+
+
+def _labelled(rows: Sequence[Mapping[str, Any]], across: Axis, up: Axis) -> list[dict[str, Any]]:
+    """Give each label its height `at`, above its point and above labels that it would cover."""
+    wide, step = (across.high - across.low) * LABEL_WIDTH, (up.high - up.low) * LABEL / TALL
+    heights: list[float | None] = [None] * len(rows)
+    for i in sorted(range(len(rows)), key=lambda i: rows[i]["y"]):
+        at = rows[i]["y"] + step / 2
+        for row, other in sorted(zip(rows, heights, strict=True), key=lambda one: one[1] or 0):
+            if other is not None and abs(row["x"] - rows[i]["x"]) < wide and abs(other - at) < step:
+                at = other + step
+        heights[i] = at
+    return [{**row, "at": at} for row, at in zip(rows, heights, strict=True)]
 
 
 def _numbers(axis: str, found: Estimate) -> dict[str, float]:
@@ -131,11 +146,12 @@ def _zeros(across: Axis, up: Axis, theme: Theme) -> Sequence[alt.Chart]:
 
 
 def _languages(across: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a chart
-    """Draw a cross of two intervals for each language. Fields of data: label, x, x_low, x_high, y, y_low, y_high."""
+    """Draw a cross of two intervals for each language. Fields of data: label, at, and x and y with their bounds."""
     base = alt.Chart(ROWS)
-    x, y = number("x", across), number("y", up, kind=alt.Y)
+    x, y, at = number("x", across), number("y", up, kind=alt.Y), number("at", up, kind=alt.Y)
     layers = [
         *_zeros(across, up, theme),
+        base.mark_rule(color=theme.muted, strokeWidth=0.5).encode(x=x, y=y, y2="at:Q"),
         base.mark_rule(color=theme.aligned, strokeWidth=1.5, opacity=0.6).encode(
             x=number("x_low", across), x2="x_high:Q", y=y
         ),
@@ -145,7 +161,7 @@ def _languages(across: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a
         base.mark_point(
             size=80, filled=True, opacity=1, color=theme.aligned, tooltip=alt.TooltipContent("data")
         ).encode(x=x, y=y),
-        base.mark_text(align="left", dx=8, dy=-8, fontSize=12, color=theme.ink).encode(x=x, y=y, text="label:N"),
+        base.mark_text(align="left", dx=8, fontSize=12, color=theme.ink).encode(x=x, y=at, text="label:N"),
     ]
     return fitting(alt.layer(*layers).properties(height=TALL), theme, left=64, right=70)
 

@@ -1,10 +1,11 @@
 """The remedy on a real model: from an audit that shows weak languages to adapters that reach them, and what that costs.
 
-    python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 300] [--work FOLDER] [--train NAME]
-        [--write]
+    python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 300] [--work FOLDER] [--after FOLDER]
+        [--train NAME] [--write]
 
 Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
-audits from the store. Weak languages are chosen on the half of the pairs that is trained on and judged on the other.
+audits from the store. With --after every arm goes on, for as many steps more and with records drawn anew, from its own
+adapter in the WORK of an earlier round. Weak languages are chosen on the half of the pairs that is trained on and judged on the other.
 The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md.
 """
 
@@ -38,6 +39,8 @@ BASE = "embedded/gemma-3-270m"
 ENGLISH, BEFORE = f"{BASE}+embedded/english-dpo", "english-dpo"
 #: Records in a step: small batches at a constant rate move further in the same time than large ones.
 BATCH_SIZE = 8
+#: What a later round adds to its seed, so that its records are drawn anew.
+LATER = 100
 #: Texts per language and class that guards read (59 without a refusal bound their share below 5 %); greedy answers.
 GUARD_TEXTS, GUARD_ANSWERS = 60, 50
 
@@ -71,15 +74,17 @@ def choose(corpus: Corpus, work: Path) -> tuple[str, ...]:
     return tuple(one.language for one in weak_languages(audit))
 
 
-def train(corpus: Corpus, weak: Sequence[str], arm: Arm, steps: int, work: Path) -> str:
-    """Go on from the English-only adapter, unless that was done, and name the model that came of it."""
+def train(corpus: Corpus, weak: Sequence[str], arm: Arm, steps: int, work: Path, after: Path | None) -> str:
+    """Go on from the English-only adapter, or an earlier round, unless that was done, and name what came of it."""
     out = work / arm.name
     if not out.is_dir():
         passes = 16 if arm.arm == "pivot-only" else 4  # its budget goes over one language's texts again and again
+        seed = arm.seed + (LATER if after else 0)
         config = isogloss.TuneConfig(
-            languages=tuple(weak), arm=arm.arm, steps=steps, batch_size=BATCH_SIZE, seed=arm.seed, passes=passes
+            languages=tuple(weak), arm=arm.arm, steps=steps, batch_size=BATCH_SIZE, seed=seed, passes=passes
         )
-        isogloss.tune(ModelRef.parse(ENGLISH), corpus, out, config=config, track=track)
+        start = f"{BASE}+{after / arm.name}" if after else ENGLISH
+        isogloss.tune(ModelRef.parse(start), corpus, out, config=config, track=track)
     return f"{BASE}+{out}"
 
 
@@ -159,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", type=Path, default=Path("runs/remedy"))
+    parser.add_argument("--after", type=Path, help="WORK of an earlier round, whose adapters are gone on from")
     parser.add_argument("--train", metavar="NAME", help="train this adapter and stop: several can be trained at once")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/remedy.md")
     wanted = parser.parse_args()
@@ -174,9 +180,9 @@ def main() -> None:
         named = {arm.name: arm for arm in made}
         if wanted.train not in named:
             parser.error(f"--train: found {wanted.train}; expected one of {', '.join(named)}")
-        train(corpus, weak, named[wanted.train], wanted.steps, work)
+        train(corpus, weak, named[wanted.train], wanted.steps, work, wanted.after)
         return
-    models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, wanted.steps, work) for arm in made}
+    models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, wanted.steps, work, wanted.after) for arm in made}
     judged = {name: judge(model, corpus, work / f"judge-{name}") for name, model in models.items()}
     first, more = (next(arm.name for arm in made if arm.arm == kind) for kind in ("mixed", "pivot-only"))
     other = {name: elsewhere(models[name], work, name) for name in (BEFORE, first)}

@@ -5,8 +5,8 @@
 
 Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
 audits from the store. With --after every arm goes on, for as many steps more and with records drawn anew, from its own
-adapter in the WORK of an earlier round. Weak languages are chosen on the half of the pairs that is trained on and judged on the other.
-The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md.
+adapter in the WORK of an earlier round. Weak languages are chosen on the half of the pairs that is trained on and
+judged on the other. The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def choose(corpus: Corpus, work: Path) -> tuple[str, ...]:
     return tuple(one.language for one in weak_languages(audit))
 
 
-def train(corpus: Corpus, weak: Sequence[str], arm: Arm, steps: int, work: Path, after: Path | None) -> str:
+def train(corpus: Corpus, weak: Sequence[str], arm: Arm, *, steps: int, work: Path, after: Path | None) -> str:
     """Go on from the English-only adapter, or an earlier round, unless that was done, and name what came of it."""
     out = work / arm.name
     if not out.is_dir():
@@ -180,9 +180,10 @@ def main() -> None:
         named = {arm.name: arm for arm in made}
         if wanted.train not in named:
             parser.error(f"--train: found {wanted.train}; expected one of {', '.join(named)}")
-        train(corpus, weak, named[wanted.train], wanted.steps, work, wanted.after)
+        train(corpus, weak, named[wanted.train], steps=wanted.steps, work=work, after=wanted.after)
         return
-    models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, wanted.steps, work, wanted.after) for arm in made}
+    how = {"steps": wanted.steps, "work": work, "after": wanted.after}
+    models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, **how) for arm in made}
     judged = {name: judge(model, corpus, work / f"judge-{name}") for name, model in models.items()}
     first, more = (next(arm.name for arm in made if arm.arm == kind) for kind in ("mixed", "pivot-only"))
     other = {name: elsewhere(models[name], work, name) for name in (BEFORE, first)}

@@ -256,7 +256,7 @@ def test_a_result_of_other_versions_is_computed_again(command, two_by_one, monke
     command("audit", two_by_one, "--pair", "other", "--store", "store")
     measured = []
     real = audit_module.measure
-    monkeypatch.setattr(audit_module, "measure", lambda *arguments: measured.append(1) or real(*arguments))
+    monkeypatch.setattr(audit_module, "measure", lambda *given, **also: measured.append(1) or real(*given, **also))
     assert command("audit", two_by_one, "--pair", "other", "--store", "store")[0] == 0
     assert not measured
     monkeypatch.setattr(audit_module, "versions", lambda: {"isogloss": "another"})

@@ -305,6 +305,9 @@ def test_a_diverging_training_stops_in_one_line(quick, tmp_path):
 def test_losses_that_rise_for_a_while_do_not_stop_a_training():
     assert divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.0}, {"loss": 0.9}]) is None
     assert divergence([{"loss": 0.7}, {"loss": 4.0}, {"loss": 4.0}, {"loss": 4.0}]).startswith("a loss above 3 times")
+    finished = [{"loss": 1.1e-6}, {"loss": 0.002}, {"loss": 0.003}, {"loss": 0.0024}]
+    assert divergence(finished) is None  # it goes on from an adapter that had nothing left to learn
+    assert divergence([*finished, {"loss": 0.8}, {"loss": 0.9}, {"loss": 0.7}]).startswith("a loss above 3 times")
     assert divergence([{"loss": float("nan")}]).endswith("no finite number")
     assert divergence([{"loss": 0.7, "grad_norm": float("inf")}]).endswith("no finite number")
     assert divergence([{"loss": 0.7}, {"train_runtime": 3.0}]) is None

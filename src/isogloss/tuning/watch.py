@@ -15,6 +15,9 @@ from isogloss.tuning.state import seal
 #: A training diverges if its loss stays above this many times the first one that was logged (single batches of DPO
 #: reach twice that in a training that goes well) ...
 FAR = 3.0
+#: ... and above what an untrained model has: DPO's loss where nothing is preferred. A training that goes on from a
+#: finished one begins near 0, and many times that is still next to nothing.
+UNTRAINED = math.log(2)
 #: ... for so many log lines in a row.
 PATIENCE = 3
 
@@ -66,7 +69,7 @@ def divergence(history: list[Mapping[str, float]]) -> str | None:
     if any(not math.isfinite(row[name]) for row in history[-1:] for name in ("loss", "grad_norm") if name in row):
         return "a loss or gradient that is no finite number"
     last = losses[1:][-PATIENCE:]
-    if len(last) == PATIENCE and all(loss > FAR * losses[0] for loss in last):
+    if len(last) == PATIENCE and all(loss > max(FAR * losses[0], UNTRAINED) for loss in last):
         return (
             f"a loss above {FAR:g} times the first one ({losses[0]:.2g}) {PATIENCE} times in a row, last {last[-1]:.2g}"
         )

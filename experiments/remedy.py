@@ -1,12 +1,13 @@
 """The remedy on a real model: from an audit that shows weak languages to adapters that reach them, and what that costs.
 
     python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 300] [--work FOLDER] [--after FOLDER]
-        [--train NAME] [--write]
+        [--arms mixed,pivot-only,target-only] [--train NAME] [--write]
 
 Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
 audits from the store. With --after every arm goes on, for as many steps more and with records drawn anew, from its own
 adapter in the WORK of an earlier round. Weak languages are chosen on the half of the pairs that is trained on and
-judged on the other. The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md.
+judged on the other. The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md, those of a
+later round in a place of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ from isogloss.separation.mean_gap import gap_ratio
 from isogloss.tuning.guards import Guards, LanguageGuard, guard_descendants
 from isogloss.tuning.weak import weak_languages
 
+#: Where the tables of the first round stand in docs/remedy.md, and those of a later one.
 BEGIN = "<!-- written by experiments/remedy.py -->"
+BEGIN_LATER = "<!-- written by experiments/remedy.py, later round -->"
+ARMS = ("mixed", "pivot-only", "target-only")
 PIVOT = "en"
 BASE = "embedded/gemma-3-270m"
 #: What all adapters go on from.
@@ -54,10 +58,9 @@ class Arm:
     seed: int
 
 
-def arms(seeds: Sequence[int]) -> list[Arm]:
+def arms(wanted: Sequence[str], seeds: Sequence[int]) -> list[Arm]:
     """List the adapters: the remedy for each seed, and for the first the arms that show what it is made of."""
-    first, *others = seeds
-    made = [("mixed", first), *(("mixed", seed) for seed in others), ("pivot-only", first), ("target-only", first)]
+    made = [(arm, seed) for arm in wanted for seed in (seeds if arm == "mixed" else seeds[:1])]
     return [Arm(name=f"{arm}-{seed}", arm=arm, seed=seed) for arm, seed in made]
 
 
@@ -142,19 +145,19 @@ def write(
     audits = {name: one.audit for name, one in judged.items()}
     parts = {
         f"Weak on the training half, worst first: {', '.join(weak)}. {steps} steps each.": [],
-        "## What the held-out half can show": tables.power_lines(judged[equal].audit, weak),
-        "## What was asked": tables.verdict_lines(compared[equal], guarded[first]),
-        f"## Mean gap to English beside {equal}, English alone for as many steps": tables.ratio_lines(compared[equal]),
-        f"## The same beside {BEFORE}, where all began": tables.ratio_lines(compared[BEFORE]),
-        "## Gain of every language": tables.gain_lines(audits, [PIVOT, *weak]),
-        "## The probe's AUROC": tables.detectability_lines(audits, [PIVOT, *weak]),
-        f"## What it costs beside {BEFORE}": tables.guard_lines(guarded),
-        f"## Guards of {first}, language by language": tables.guard_language_lines(guarded[first]),
+        "### What the held-out half can show": tables.power_lines(judged[equal].audit, weak),
+        "### What was asked": tables.verdict_lines(compared[equal], guarded[first]),
+        f"### Mean gap to English beside {equal}, English alone for as many steps": tables.ratio_lines(compared[equal]),
+        f"### The same beside {BEFORE}, where all began": tables.ratio_lines(compared[BEFORE]),
+        "### Gain of every language": tables.gain_lines(audits, [PIVOT, *weak]),
+        "### The probe's AUROC": tables.detectability_lines(audits, [PIVOT, *weak]),
+        f"### What it costs beside {BEFORE}": tables.guard_lines(guarded),
+        f"### Guards of {first}, language by language": tables.guard_language_lines(guarded[first]),
     }
     for position in ("last", "mean"):
         audits = {name: one[position] for name, one in other.items()}
         languages = next(iter(audits.values())).languages
-        parts[f"## On the bundled corpus, position {position}"] = tables.gain_lines(audits, languages)
+        parts[f"### On the bundled corpus, position {position}"] = tables.gain_lines(audits, languages)
     return "\n\n".join("\n".join([head, "", *lines] if lines else [head]) for head, lines in parts.items())
 
 
@@ -165,9 +168,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", type=Path, default=Path("runs/remedy"))
     parser.add_argument("--after", type=Path, help="WORK of an earlier round, whose adapters are gone on from")
+    parser.add_argument("--arms", default=",".join(ARMS), help="mixed, pivot-only (what it is held against) and others")
     parser.add_argument("--train", metavar="NAME", help="train this adapter and stop: several can be trained at once")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/remedy.md")
     wanted = parser.parse_args()
+    named = wanted.arms.split(",")
+    if not {"mixed", "pivot-only"} <= set(named) <= set(ARMS):
+        parser.error(f"--arms: found {wanted.arms}; expected mixed and pivot-only among {', '.join(ARMS)}")
     corpus, work = isogloss.load_corpus(wanted.corpus), wanted.work
     work.mkdir(parents=True, exist_ok=True)
     weak = choose(corpus, work)
@@ -175,12 +182,12 @@ def main() -> None:
         print("No weak language was found: there is nothing to remedy.")
         return
     seeds = [int(seed) for seed in wanted.seeds.split(",")]
-    made = arms(seeds)
+    made = arms(named, seeds)
     if wanted.train:
-        named = {arm.name: arm for arm in made}
-        if wanted.train not in named:
-            parser.error(f"--train: found {wanted.train}; expected one of {', '.join(named)}")
-        train(corpus, weak, named[wanted.train], steps=wanted.steps, work=work, after=wanted.after)
+        arm = next((one for one in made if one.name == wanted.train), None)
+        if arm is None:
+            parser.error(f"--train: found {wanted.train}; expected one of {', '.join(one.name for one in made)}")
+        train(corpus, weak, arm, steps=wanted.steps, work=work, after=wanted.after)
         return
     how = {"steps": wanted.steps, "work": work, "after": wanted.after}
     models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, **how) for arm in made}
@@ -191,7 +198,7 @@ def main() -> None:
     text = write(weak, wanted.steps, judged, guarded, other)
     print(text)
     if wanted.write:
-        write_between("remedy.md", BEGIN, text)
+        write_between("remedy.md", BEGIN_LATER if wanted.after else BEGIN, text)
 
 
 if __name__ == "__main__":

@@ -237,10 +237,11 @@ def test_progress_counts_the_steps_of_the_earlier_process(quick):
 def test_a_training_goes_on_from_an_adapter_and_keeps_its_texts(quick, base):
     first = quick("first", languages=("de",), arm="target-only")
     start = ModelRef(base=base.base, adapter=str(first))
-    second = quick("second", start=start)
+    second = quick("second", start=start, rank=4)
     record, before = (json.loads((one / "isogloss_tune.json").read_text()) for one in (second, first))
     assert set(before["trained_content"]) < set(record["trained_content"])
     assert set(before["trained_text_ids"]) < set(record["trained_text_ids"])
+    assert record["recipe"]["rank"] == QUICK["rank"]  # what the adapter has, not what was asked
     assert record["continued"] == {"adapter": "first", "its_texts_are_known": True}
     assert record["base"] == base.base
     assert {path.name for path in second.iterdir()} == {path.name for path in first.iterdir()}

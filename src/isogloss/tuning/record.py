@@ -47,7 +47,8 @@ def write_adapter(model: Any, out: Path, checkpoint: Checkpoint, about: Mapping[
         _name_base(folder, checkpoint.ref)
         record = {"base": str(ModelRef(base=checkpoint.ref.base, revision=checkpoint.ref.revision)), **about}
         record |= _continued(checkpoint) | _texts(checkpoint, trained) | _history(trained)
-        recipe = about["recipe"]
+        # One that is gone on from keeps its own rank, whatever was asked.
+        recipe = record["recipe"] = {**about["recipe"], "rank": model.peft_config["default"].r}
         record["split"] = {"rule": RULE, "seed": recipe["split_seed"], "holdout": recipe["holdout"]}
         write_atomic(folder / RECORD, canonical_json(record, indent=1) + "\n")
 

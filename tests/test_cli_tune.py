@@ -95,6 +95,7 @@ def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_fol
     for words in ("over-refusal", "utility loss", "needs 59 texts", "can fool a measure", "greedy", "am "):
         assert words in out
     assert "Wrote adapter" in err
+    assert "Gains before and after are not printed, for there is no aligned model" in err
     # The same command for a second adapter, and guards alone on the same texts: those trained on are left out.
     code, out, _ = isogloss_command(
         "guards", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
@@ -102,6 +103,21 @@ def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_fol
     )  # fmt: skip
     assert code == 0
     assert json.loads(out)["left_out"] == 4
+
+
+def test_what_goes_on_from_an_adapter_is_held_against_it(
+    isogloss_command, pairs_file, tiny_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ISOGLOSS_CACHE", str(tmp_path / "cache"))
+    common = ("tune", "--corpus", pairs_file, "--model", tiny_folder, *QUICK, "--learning-rate", "1e-2")
+    assert isogloss_command(*common, "--languages", "en", "--out", "first", "--guard-texts", 0)[0] == 0
+    code, out, err = isogloss_command(
+        *common, "--languages", "sw", "--continue", "first", "--out", "second", "--guard-texts", 5
+    )
+    assert (code, "Gains before" in err) == (0, False)
+    assert out.index("gain before") < out.index("over-refusal")
+    assert "The mean gap to en over sw went from" in out
+    assert "of the gain that it had" in out
 
 
 def test_the_chain_audits_what_was_held_out(isogloss_command, pairs_file, tiny_folder):

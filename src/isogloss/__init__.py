@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isogloss.activations.spec import ExtractSpec as ExtractSpec
     from isogloss.auditing.audit import audit as audit
     from isogloss.auditing.config import AuditConfig as AuditConfig
+    from isogloss.auditing.gain_change import gain_change as gain_change
     from isogloss.auditing.sensitivity import sensitivity as sensitivity
     from isogloss.corpora.corpus import Corpus as Corpus
     from isogloss.corpora.languages import LANGUAGES as LANGUAGES
@@ -60,6 +61,7 @@ _HOMES = {
     "audit": "isogloss.auditing.audit",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.activations.fill",
+    "gain_change": "isogloss.auditing.gain_change",
     "gate": "isogloss.gating.judge",
     "guards": "isogloss.tuning.guards",
     "load_corpus": "isogloss.corpora.load",

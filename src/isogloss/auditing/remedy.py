@@ -19,6 +19,8 @@ class Remedy:
     Attributes:
         corpus: names or files.
         model: the base to adapt.
+        before: the aligned model that the audit judged, for gains to be compared with; None if the audit does not hold
+            its place, or was of another base.
         pivot: code.
         audited: languages of the audit, which are guarded.
         weak: the languages that it found weak, worst first.
@@ -26,6 +28,7 @@ class Remedy:
 
     corpus: tuple[str, ...]
     model: str
+    before: str | None = None
     pivot: str = "en"
     audited: tuple[str, ...] = ()
     weak: tuple[WeakLanguage, ...] = ()
@@ -56,6 +59,7 @@ def remedy_for(audit: Audit, *, corpus: Sequence[str] = (), model: str | None = 
     return Remedy(
         corpus=tuple(corpus) or _corpus(audit),
         model=model or _reference(audit),
+        before=None if model else audit.models["aligned"].get("given"),
         pivot=audit.pivot,
         audited=audit.languages,
         weak=weak_languages(audit),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isogloss.cli.gain_change import print_gain_change
 from isogloss.cli.guards import print_guards
 from isogloss.cli.options import DeviceOption, columns, place_option, show
 from isogloss.cli.settings import with_options
@@ -41,7 +42,7 @@ def tune(
         str | None, typer.Option(help="Scale to the norm of this adapter's weight change.", show_default=False)
     ] = None,
     guard_texts: Annotated[
-        int, typer.Option(help="Held-out texts per language and class to guard with; 0: no guards.", min=0)
+        int, typer.Option(help="Held-out texts per language and class to guard with; 0: no gains, no guards.", min=0)
     ] = 60,
     generate: Annotated[int, typer.Option(help="Greedy answers per language to look for refusals in.", min=0)] = 0,
     report_to: Annotated[str, typer.Option(help="none, wandb, mlflow, trackio or tensorboard.")] = "none",
@@ -86,6 +87,11 @@ def tune(
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))
         pair = ModelPair(name="tuned", reference=start, aligned=tuned, source="isogloss tune")
         held_out = split_corpus(texts, holdout=config.holdout, seed=config.split_seed)[1] or texts
+        before = start if start.adapter else ModelRef.parse(remedy.before) if remedy.before else None
+        if before and config.pivot in held_out.languages:
+            print_gain_change(base, before, tuned, held_out, config=config, device=device)
+        else:
+            typer.echo(_no_gain(config.pivot, known=before is not None), err=True)
         print_guards(pair, held_out, texts=guard_texts, generate=generate, device=device, as_json=False)
 
 
@@ -98,6 +104,13 @@ def _remedy(run: Place | None, corpus: list[str] | None, model: str | None) -> R
     if not corpus:
         raise UsageError("--corpus", found="none", expected="texts to train on", do="name some, or a run with --from")
     return Remedy(corpus=tuple(corpus), model=model or MODEL)
+
+
+def _no_gain(pivot: str, *, known: bool) -> str:
+    why = (
+        f"the held-out texts have none in {pivot}" if known else "there is no aligned model to hold the adapter against"
+    )
+    return f"Gains before and after are not printed, for {why}; audit both with --part held-out, and compare the runs"
 
 
 def _norm(adapter: str, model: str) -> float:

@@ -59,5 +59,9 @@ def gap_ratio(
     critical = float(scipy.stats.t.isf((1 - level) / 2, min(first.df, second.df)))
     found = fieller(second, first, critical)
     return GapRatio(
-        before=first.value, after=second.value, value=second.value / first.value, low=found.low, high=found.high
+        before=first.value,
+        after=second.value,
+        value=second.value / first.value if first.value else float("nan"),
+        low=found.low,
+        high=found.high,
     )

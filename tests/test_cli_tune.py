@@ -9,6 +9,7 @@ import pytest
 import isogloss
 from conftest import parallel_rows
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
+from isogloss.auditing.remedy import remedy_for
 from isogloss.cli import app
 from isogloss.results import LanguageVerdict, Row
 
@@ -95,7 +96,7 @@ def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_fol
     for words in ("over-refusal", "utility loss", "needs 59 texts", "can fool a measure", "greedy", "am "):
         assert words in out
     assert "Wrote adapter" in err
-    assert "Gains before and after are not printed, for there is no aligned model" in err
+    assert "No gains before and after: no aligned model to compare with is known" in err
     # The same command for a second adapter, and guards alone on the same texts: those trained on are left out.
     code, out, _ = isogloss_command(
         "guards", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
@@ -105,19 +106,37 @@ def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_fol
     assert json.loads(out)["left_out"] == 4
 
 
+@pytest.mark.parametrize("named", ["--continue", "--model"])
 def test_what_goes_on_from_an_adapter_is_held_against_it(
-    isogloss_command, pairs_file, tiny_folder, tmp_path, monkeypatch
+    named, isogloss_command, pairs_file, tiny_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("ISOGLOSS_CACHE", str(tmp_path / "cache"))
-    common = ("tune", "--corpus", pairs_file, "--model", tiny_folder, *QUICK, "--learning-rate", "1e-2")
-    assert isogloss_command(*common, "--languages", "en", "--out", "first", "--guard-texts", 0)[0] == 0
+    common = ("tune", "--corpus", pairs_file, *QUICK, "--learning-rate", "1e-2")
+    first = ("--model", tiny_folder, "--languages", "en", "--out", "first", "--guard-texts", 0)
+    assert isogloss_command(*common, *first)[0] == 0
+    start = {
+        "--continue": ("--model", tiny_folder, "--continue", "first"),
+        "--model": ("--model", f"{tiny_folder}+first"),
+    }
     code, out, err = isogloss_command(
-        *common, "--languages", "sw", "--continue", "first", "--out", "second", "--guard-texts", 5
+        *common, *start[named], "--languages", "sw", "--out", "second", "--guard-texts", 5
     )
-    assert (code, "Gains before" in err) == (0, False)
+    assert (code, "No gains" in err) == (0, False)
     assert out.index("gain before") < out.index("over-refusal")
     assert "The mean gap to en over sw went from" in out
     assert "of the gain that it had" in out
+
+
+def test_a_run_whose_aligned_model_has_a_name_is_what_gains_are_held_against():
+    models = {
+        "reference": {"name": "base", "given": "org/base+org/sft"},
+        "aligned": {"name": "own", "given": "org/own"},
+    }
+    found = remedy_for(small_audit(models=models), corpus=["mini"])
+    assert (found.model, found.before) == ("org/base+org/sft", "org/own")
+    assert remedy_for(small_audit(models=models), corpus=["mini"], model="elsewhere").before is None
+    del models["aligned"]["given"]
+    assert remedy_for(small_audit(models=models), corpus=["mini"]).before is None
 
 
 def test_the_chain_audits_what_was_held_out(isogloss_command, pairs_file, tiny_folder):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import typer
+
 from isogloss.cli.options import console, show
 
 if TYPE_CHECKING:
@@ -15,12 +17,26 @@ if TYPE_CHECKING:
 
 
 def print_gain_change(
-    reference: ModelRef, before: ModelRef, after: ModelRef, corpus: Corpus, *, config: TuneConfig, device: str | None
+    reference: ModelRef,
+    before: ModelRef | None,
+    after: ModelRef,
+    corpus: Corpus,
+    *,
+    config: TuneConfig,
+    device: str | None,
 ) -> None:
-    """Measure and print what tuning did to the gain of every language, tuned or not."""
+    """Measure and print what tuning did to the gain of every language, tuned or not; or say why not."""
     from isogloss.auditing.gain_change import gain_change  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.report.terminal import print_note, track  # noqa: PLC0415
 
+    if before is None or config.pivot not in corpus.languages:
+        why = (
+            f"the held-out texts have none in {config.pivot}" if before else "no aligned model to compare with is known"
+        )
+        typer.echo(
+            f"No gains before and after: {why}. Audit both models with --part held-out, and compare the runs.", err=True
+        )
+        return
     weak = tuple(code for code in config.targets if code in corpus.languages)
     found = gain_change(reference, before, after, corpus, weak=weak, pivot=config.pivot, device=device, track=track)
     show(_lines(found, config))

@@ -84,14 +84,14 @@ def tune(
         typer.echo(f"{n_cut} of {config.records} prompts lost their end at --max-tokens {config.max_tokens}", err=True)
     typer.echo(f"Wrote {folder}", err=True)
     if guard_texts:
+        # Gains are counted from the run's reference, which may have an adapter; without a run, from the bare base.
+        reference = base if run else ModelRef(base=base.base, revision=base.revision)
+        known = ModelRef.parse(remedy.before) if remedy.before else None
+        before = start if start != reference else known
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))
-        pair = ModelPair(name="tuned", reference=start, aligned=tuned, source="isogloss tune")
         held_out = split_corpus(texts, holdout=config.holdout, seed=config.split_seed)[1] or texts
-        before = start if start.adapter else ModelRef.parse(remedy.before) if remedy.before else None
-        if before and config.pivot in held_out.languages:
-            print_gain_change(base, before, tuned, held_out, config=config, device=device)
-        else:
-            typer.echo(_no_gain(config.pivot, known=before is not None), err=True)
+        print_gain_change(reference, before, tuned, held_out, config=config, device=device)
+        pair = ModelPair(name="tuned", reference=start, aligned=tuned, source="isogloss tune")
         print_guards(pair, held_out, texts=guard_texts, generate=generate, device=device, as_json=False)
 
 
@@ -104,13 +104,6 @@ def _remedy(run: Place | None, corpus: list[str] | None, model: str | None) -> R
     if not corpus:
         raise UsageError("--corpus", found="none", expected="texts to train on", do="name some, or a run with --from")
     return Remedy(corpus=tuple(corpus), model=model or MODEL)
-
-
-def _no_gain(pivot: str, *, known: bool) -> str:
-    why = (
-        f"the held-out texts have none in {pivot}" if known else "there is no aligned model to hold the adapter against"
-    )
-    return f"Gains before and after are not printed, for {why}; audit both with --part held-out, and compare the runs"
 
 
 def _norm(adapter: str, model: str) -> float:

@@ -57,6 +57,8 @@ def _name_base(folder: Path, ref: ModelRef) -> None:
     path = folder / "adapter_config.json"
     settings = json.loads(path.read_text("utf-8"))
     settings["base_model_name_or_path"] = str(ModelRef(base=ref.base, revision=ref.revision))
+    if isinstance(settings["target_modules"], list):  # a set, whose order differs between processes; or one pattern
+        settings["target_modules"] = sorted(settings["target_modules"])
     write_atomic(path, canonical_json(settings, indent=2) + "\n")
 
 

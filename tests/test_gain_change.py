@@ -73,3 +73,5 @@ def test_gains_are_those_of_audits_on_the_same_texts(parallel_file, tiny_folder,
             assert getattr(one, name) == pytest.approx(row.estimate.value)
             assert one.change == pytest.approx(one.after - one.before)
             assert found.texts == row.estimate.n
+            assert found.approximate == row.estimate.approximate
+    assert "fewer than 200 texts" in found.approximate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.stats
@@ -47,6 +47,7 @@ class GainChange:
         kept_low: its Fieller set of 95 %, NaN where
         kept_high: it is unbounded.
         gap: how the mean gap to the pivot over the weak languages changed; None without any.
+        approximate: why the intervals are approximate, as in an audit; None if they are not.
     """
 
     pivot: str
@@ -56,6 +57,7 @@ class GainChange:
     kept_low: float
     kept_high: float
     gap: GapRatio | None
+    approximate: str | None = None
 
 
 def gain_change(
@@ -92,13 +94,16 @@ def gain_change(
     unseen = leave_out_trained(corpus, trained)[0] if trained else corpus
     config = AuditConfig(metrics=(PRIMARY.metric,), controls=(), pivot=pivot)
     gains: list[dict[str, Jackknife]] = []
+    reasons: list[str] = []
     for name, aligned in (("before", before), ("after", after)):
         pair = ModelPair(name=name, reference=reference, aligned=aligned, source="gain_change")
-        audit(pair, unseen, config=config, store=store, device=device, track=track)
+        found = audit(pair, unseen, config=config, store=store, device=device, track=track)
+        rows = found.find(kind="gain", metric=PRIMARY.metric, components=PRIMARY.components)
+        reasons += [row.estimate.approximate for row in rows if row.estimate.approximate]
         plan = make_plan(pair, unseen, config, store, track)
         gains.append(primary_gains(plan))
     n = plan.corpus.part(pivot).filter(plan.corpus.part(pivot)["harmful"]).height
-    return compare_gains(*gains, weak=weak, pivot=pivot, texts=n)
+    return replace(compare_gains(*gains, weak=weak, pivot=pivot, texts=n), approximate=next(iter(reasons), None))
 
 
 def compare_gains(

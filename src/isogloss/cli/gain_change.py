@@ -45,6 +45,7 @@ def print_gain_change(
 
 
 def _lines(found: GainChange, config: TuneConfig) -> list[dict[str, str]]:
+    mark = "≈" if found.approximate else ""
     return [
         {
             "language": one.language,
@@ -52,7 +53,7 @@ def _lines(found: GainChange, config: TuneConfig) -> list[dict[str, str]]:
             "gain before": f"{one.before:+.3f}",
             "gain after": f"{one.after:+.3f}",
             "change": f"{one.change:+.3f}",
-            "[low, high]": f"[{one.low:+.3f}, {one.high:+.3f}]",
+            "[low, high]": f"{mark}[{one.low:+.3f}, {one.high:+.3f}]",
         }
         for one in found.languages
     ]
@@ -60,9 +61,10 @@ def _lines(found: GainChange, config: TuneConfig) -> list[dict[str, str]]:
 
 def _sentences(found: GainChange, weak: tuple[str, ...]) -> list[str]:
     """Say what the pivot kept, what became of the mean gap, and what the numbers are."""
-    words = f"{found.pivot} has {_ratio(found.kept, found.kept_low, found.kept_high)} of the gain that it had."
+    kept = _ratio(found.kept, found.kept_low, found.kept_high, found)
+    words = f"{found.pivot} has {kept} of the gain that it had."
     if gap := found.gap:
-        ratio = _ratio(gap.value, gap.low, gap.high)
+        ratio = _ratio(gap.value, gap.low, gap.high, found)
         over = f"over {', '.join(weak)} went from {gap.before:.3f} to {gap.after:.3f}: {ratio} of what it was."
         words += f" The mean gap to {found.pivot} {over}"
     note = (
@@ -70,10 +72,12 @@ def _sentences(found: GainChange, weak: tuple[str, ...]) -> list[str]:
         "that no adapter was trained on. Brackets of changes: 95 % intervals that hold for all languages together; of "
         "shares: 95 % (Fieller), over texts, for these two models."
     )
+    if found.approximate:
+        note += f" ≈: approximate ({found.approximate})."
     return [words, note]
 
 
-def _ratio(value: float, low: float, high: float) -> str:
+def _ratio(value: float, low: float, high: float, found: GainChange) -> str:
     if math.isnan(value) or math.isnan(low):
         return "an unknown share (what it is a share of is not clear of zero)"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{value:.2f} {'≈' if found.approximate else ''}[{low:.2f}, {high:.2f}]"

@@ -81,10 +81,18 @@ def faulty_model(hidden_states):
 def full_disk(fsync):
     def full(handle):
         if table("disk"):
+            another_done()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return fsync(handle)
 
     return full
+
+
+def another_done(seconds=120):
+    """Wait until some unit is done, so that a disk fills in the midst of the work whichever worker comes first."""
+    end = time.monotonic() + seconds
+    while "done " not in (folder() / "log").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def table(kind):

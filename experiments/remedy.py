@@ -123,7 +123,7 @@ def guard(models: Mapping[str, str], corpus: Corpus, work: Path) -> dict[str, tu
 
 def write(
     weak: Sequence[str],
-    steps: int,
+    steps: str,
     judged: Mapping[str, tables.Judged],
     guarded: Mapping[str, Sequence[LanguageGuard]],
     other: Mapping[str, Mapping[str, Audit]],
@@ -144,7 +144,7 @@ def write(
         }
     audits = {name: one.audit for name, one in judged.items()}
     parts = {
-        f"Weak on the training half, worst first: {', '.join(weak)}. {steps} steps each.": [],
+        f"Weak on the training half, worst first: {', '.join(weak)}. {steps} each.": [],
         "### What the held-out half can show": tables.power_lines(judged[equal].audit, weak),
         "### What was asked": tables.verdict_lines(compared[equal], guarded[first]),
         f"### Mean gap to English beside {equal}, English alone for as many steps": tables.ratio_lines(compared[equal]),
@@ -195,7 +195,8 @@ def main() -> None:
     first, more = (next(arm.name for arm in made if arm.arm == kind) for kind in ("mixed", "pivot-only"))
     other = {name: elsewhere(models[name], work, name) for name in (BEFORE, first)}
     guarded = guard({name: models[name] for name in (first, more)}, corpus, work)
-    text = write(weak, wanted.steps, judged, guarded, other)
+    steps = f"{wanted.steps} steps{' more' if wanted.after else ''}"
+    text = write(weak, steps, judged, guarded, other)
     print(text)
     if wanted.write:
         write_between("remedy.md", BEGIN_LATER if wanted.after else BEGIN, text)

@@ -61,7 +61,7 @@ evidence: $(VENV)/.dev
 
 remedy: $(VENV)/.dev
 	$(BIN)/python experiments/remedy.py $(ARGS)
-	$(BIN)/python experiments/remedy.py --work runs/remedy-later --after runs/remedy --arms mixed,pivot-only $(ARGS)
+	$(BIN)/python experiments/remedy.py $(ARGS) --work runs/remedy-later --after runs/remedy --arms mixed,pivot-only
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

@@ -102,7 +102,7 @@ def gain_change(
         reasons += [row.estimate.approximate for row in rows if row.estimate.approximate]
         plan = make_plan(pair, unseen, config, store, track)
         gains.append(primary_gains(plan))
-    n = plan.corpus.part(pivot).filter(plan.corpus.part(pivot)["harmful"]).height
+    n = int(plan.corpus.part(pivot)["harmful"].sum())
     return replace(compare_gains(*gains, weak=weak, pivot=pivot, texts=n), approximate=next(iter(reasons), None))
 
 

@@ -1,4 +1,4 @@
-"""What `isogloss tune` prints of gains before and after."""
+"""What `isogloss tune` prints of gains before and after; it imports torch, so commands import it late."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from isogloss.auditing.gain_change import GainChange, gain_change
 from isogloss.cli.options import console, show
+from isogloss.report.terminal import print_note, track
 
 if TYPE_CHECKING:
-    from isogloss.auditing.gain_change import GainChange
     from isogloss.corpora.corpus import Corpus
     from isogloss.models.pairs import ModelRef
     from isogloss.tuning.config import TuneConfig
@@ -26,9 +27,6 @@ def print_gain_change(
     device: str | None,
 ) -> None:
     """Measure and print what tuning did to the gain of every language, tuned or not; or say why not."""
-    from isogloss.auditing.gain_change import gain_change  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.report.terminal import print_note, track  # noqa: PLC0415
-
     if before is None or config.pivot not in corpus.languages:
         why = (
             f"the held-out texts have none in {config.pivot}" if before else "no aligned model to compare with is known"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.gain_change import print_gain_change
 from isogloss.cli.guards import print_guards
 from isogloss.cli.options import DeviceOption, columns, place_option, show
 from isogloss.cli.settings import with_options
@@ -55,6 +54,7 @@ def tune(
     adapter on these, with --part held-out. The same command after an interruption goes on.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
+    from isogloss.cli.gain_change import print_gain_change  # noqa: PLC0415
     from isogloss.corpora.split import split_corpus  # noqa: PLC0415
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
     from isogloss.models.tune_record import read_tune_record  # noqa: PLC0415
@@ -84,10 +84,9 @@ def tune(
         typer.echo(f"{n_cut} of {config.records} prompts lost their end at --max-tokens {config.max_tokens}", err=True)
     typer.echo(f"Wrote {folder}", err=True)
     if guard_texts:
-        # Gains are counted from the run's reference, which may have an adapter; without a run, from the bare base.
+        # Gains count from the run's reference, which may have an adapter; without a run, from the bare base.
         reference = base if run else ModelRef(base=base.base, revision=base.revision)
-        known = ModelRef.parse(remedy.before) if remedy.before else None
-        before = start if start != reference else known
+        before = start if start != reference else (ModelRef.parse(remedy.before) if remedy.before else None)
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))
         held_out = split_corpus(texts, holdout=config.holdout, seed=config.split_seed)[1] or texts
         print_gain_change(reference, before, tuned, held_out, config=config, device=device)

@@ -15,12 +15,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from isogloss.activations.execution import Execution, choose_execution
-from isogloss.activations.extract import hidden_states, plan_rows
-from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import Layer
-from isogloss.corpora.load import load_corpus
-from isogloss.models.fetch import fetch
+from isogloss.data.load import load_corpus
+from isogloss.hidden_states.execution import Execution, choose_execution
+from isogloss.hidden_states.extract import hidden_states, plan_rows
+from isogloss.hidden_states.kernels import fast_linears
+from isogloss.hidden_states.spec import Layer
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode

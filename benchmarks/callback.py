@@ -21,7 +21,7 @@ from peft import LoraConfig
 from transformers import TrainerCallback
 
 import isogloss
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.tuning.preferences import preferences

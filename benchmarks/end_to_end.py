@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from isogloss.corpora.load import load_corpus
+from isogloss.data.load import load_corpus
 from performance_page import machine, put, table, versions
 
 

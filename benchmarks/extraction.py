@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from isogloss.corpora.load import load_corpus
-from isogloss.models.fetch import fetch
+from isogloss.data.load import load_corpus
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model, load_tokenizer, local_folder
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode

@@ -1,4 +1,4 @@
-"""Extraction on a GPU: models of true size with random weights, bfloat16, texts of 64 random tokens, all layers.
+"""Extraction on a GPU: models of true size with an untrained model, bfloat16, texts of 64 random tokens, all layers.
 
     python benchmarks/gpu.py [--models llama-8b,qwen-7b] [--texts 2048] [--rounds 5] [--write]
 
@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from isogloss.activations.execution import choose_execution
-from isogloss.activations.extract import hidden_states, plan_rows
-from isogloss.activations.kernels import fast_linears
+from isogloss.hidden_states.execution import choose_execution
+from isogloss.hidden_states.extract import hidden_states, plan_rows
+from isogloss.hidden_states.kernels import fast_linears
 from isogloss.models.load import LoadedModel
 from matrix_peak import flops_per_token, matrix_peak
 from performance_page import machine, put, table, versions
@@ -69,7 +69,7 @@ MODELS: dict[str, Any] = {
 
 
 def draw(config: Any, device: str) -> LoadedModel:  # noqa: ANN401 - transformers is untyped
-    """Build a model with random weights on the device."""
+    """Build a model with an untrained model on the device."""
     with torch.device(device):
         causal = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     causal.eval().requires_grad_(requires_grad=False)
@@ -203,7 +203,7 @@ def main() -> None:
     header = ["model and way", "texts/s", "times transformers", "share of bfloat16 limit"]
     setting = (
         f"{card}; {versions('isogloss', 'torch', 'transformers', 'vllm')}. {wanted.texts} texts of {TOKENS} tokens, "
-        f"all layers, bfloat16, random weights; {wanted.rounds} rounds, medians."
+        f"all layers, bfloat16, an untrained model; {wanted.rounds} rounds, medians."
     )
     report = f"{setting}\n\n{table(header, lines)}"
     print(report)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from isogloss.activations.execution import can_pack
+from isogloss.hidden_states.execution import can_pack
 from isogloss.models.load import LoadedModel
 
 

@@ -17,12 +17,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from isogloss.activations.activations import locate
-from isogloss.activations.execution import choose_execution
-from isogloss.activations.fill import fill
-from isogloss.activations.spec import ExtractSpec
-from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.load import load_corpus
+from isogloss.data.corpus import Corpus
+from isogloss.data.load import load_corpus
+from isogloss.hidden_states.activations import locate
+from isogloss.hidden_states.execution import choose_execution
+from isogloss.hidden_states.fill import fill
+from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.models.pairs import ModelRef
 from performance_page import machine, put, table, versions
 

@@ -41,7 +41,7 @@ EACH = 5_000
 
 
 def corpus_of(folder: Path, texts: int, languages: int) -> Any:
-    from isogloss.corpora.load import load_corpus
+    from isogloss.data.load import load_corpus
 
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(500)]
@@ -61,12 +61,12 @@ def extract(workers: int, texts: int) -> dict[str, Any]:
     """Read hidden states of one model into an empty store; 0 workers is the local engine."""
     import torch
 
-    from isogloss.activations.activations import locate
-    from isogloss.activations.execution import choose_execution
-    from isogloss.activations.fill import fill
-    from isogloss.activations.spec import ExtractSpec
     from isogloss.engines.config import EngineConfig
     from isogloss.engines.engine import LOCAL, open_engine
+    from isogloss.hidden_states.activations import locate
+    from isogloss.hidden_states.execution import choose_execution
+    from isogloss.hidden_states.fill import fill
+    from isogloss.hidden_states.spec import ExtractSpec
     from isogloss.models.pairs import ModelRef
 
     torch.set_num_threads(1)
@@ -120,7 +120,7 @@ def measured(texts: int, each: int) -> dict[str, float]:
             aligned=ModelRef(base=MODEL, random_seed=1),
             source="benchmark",
         )
-        config = AuditConfig(shuffles=100, controls=(), metrics=("between_class_variance",), pivot="en")
+        config = AuditConfig(permutations=100, controls=(), metrics=("between_class_variance",), pivot="en")
         plan = make_plan(pair, corpus, config, home / "store", silent)
         _plant(plan)
         points = home / "points"
@@ -136,7 +136,7 @@ def _peak() -> int:
 
 
 def _plant(plan: Any) -> None:
-    from isogloss.activations.store import SHARD_TEXTS, write
+    from isogloss.hidden_states.store import SHARD_TEXTS, write
 
     about = {"execution": {"kernel": "planted"}, "versions": {}, "drift": {"max": 0.0}}
     rng = np.random.default_rng(0)

@@ -1,14 +1,14 @@
 """Our statistics beside the plain loop over scikit-learn and numpy: jackknife, null and gain of three paper metrics.
 
-One language, two models, 10 components, every unit left out once (jackknife) and 1,000 shuffles, then the gain and its
+One language, two models, 10 components, every unit left out once (jackknife) and 1,000 permutations, then the gain and its
 gap to another language. The plain loop calls silhouette_score, or a numpy formula for the other two metrics, for each
-unit left out and each shuffle. It runs for some units and shuffles only, and its time is scaled to all of them. It is
+unit left out and each shuffle. It runs for some units and permutations only, and its time is scaled to all of them. It is
 spared what ours does beyond that: fitting the components without each unit, and the jackknife estimate of each shuffle.
 
 Ours runs as in the audit, one block (a model) a worker thread with BLAS limited to one thread, and alone in a process,
 whose peak memory is read. The loop may use all threads that BLAS and scikit-learn take.
 
-    python benchmarks/separation.py [--pairs] [--texts 5000] [--shuffles 1000] [--repeats 6]
+    python benchmarks/separation.py [--pairs] [--texts 5000] [--permutations 1000] [--repeats 6]
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ import numpy as np
 from sklearn.metrics import pairwise_distances, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from isogloss.separation import downdate
-from isogloss.separation.compare import gain, gap
-from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.leave_out import LEADING, leave_out, rows_of_units
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.projection import open_space, pca
-from isogloss.separation.resample import Draws, draw
-from isogloss.separation.salience import salience_scores
-from isogloss.separation.score import Score
-from isogloss.separation.silhouette import open_silhouette
+from isogloss.stats import leave_one_out as downdate
+from isogloss.stats.component_scores import component_scores
+from isogloss.stats.components import open_space, pca
+from isogloss.stats.effects import gain, gap
+from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.leave_one_out import LEADING, leave_out, rows_of_units
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.permutations import Draws, draw
+from isogloss.stats.score import Score
+from isogloss.stats.silhouette import open_silhouette
 
 K = 10
 NAMES = ("between_class_variance", "bhattacharyya", "silhouette")
@@ -63,24 +63,24 @@ class Found:
     peak: int
 
 
-def make_job(n: int, shuffles: int, *, paired: bool, seed: int) -> Job:
+def make_job(n: int, permutations: int, *, paired: bool, seed: int) -> Job:
     rng = np.random.default_rng(seed)
     content = rng.normal(size=(n, K))
-    harmful, twins = np.arange(n) < n // 2, None
+    harmful, partners = np.arange(n) < n // 2, None
     if paired:
-        twins = np.roll(np.arange(n), n // 2)
-        content = np.sqrt(0.8) * content[np.minimum(np.arange(n), twins)] + np.sqrt(0.2) * content
-    keys = [f"{seed}:{i if twins is None else min(i, twins[i])}" for i in range(n)]
+        partners = np.roll(np.arange(n), n // 2)
+        content = np.sqrt(0.8) * content[np.minimum(np.arange(n), partners)] + np.sqrt(0.2) * content
+    keys = [f"{seed}:{i if partners is None else min(i, partners[i])}" for i in range(n)]
     states = []
     for apart in (0.5, 1.0):
         x = (content + 0.3 * rng.normal(size=(n, K))) * np.geomspace(2, 0.5, K)
         x[harmful, 0] += apart
         states.append(x)
-    return Job(*states, draw(harmful, twins, keys=keys, n_shuffles=shuffles, seed=seed))
+    return Job(*states, draw(harmful, partners, keys=keys, n_permutations=permutations, seed=seed))
 
 
 def score(x: np.ndarray, draws: Draws) -> list[Score]:
-    return salience_scores(x, draws, [METRICS[name] for name in NAMES], (K,))[0]
+    return component_scores(x, draws, [METRICS[name] for name in NAMES], (K,))[0]
 
 
 def gains(reference: list[Score], aligned: list[Score]) -> list[Jackknife]:
@@ -113,28 +113,28 @@ def peak_memory() -> int:
 # The plain loop
 
 
-def plain_share(z: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None) -> float:
-    del twins
+def plain_share(z: np.ndarray, harmful: np.ndarray, partners: np.ndarray | None) -> float:
+    del partners
     shift = z[harmful].mean(axis=0) - z[~harmful].mean(axis=0)
     weight = harmful.sum() * (~harmful).sum() / len(z)
     return float(weight * shift @ shift / ((z - z.mean(axis=0)) ** 2).sum())
 
 
-def plain_bhattacharyya(z: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None) -> float:
-    del twins
+def plain_bhattacharyya(z: np.ndarray, harmful: np.ndarray, partners: np.ndarray | None) -> float:
+    del partners
     first, second = (np.cov(z[side], rowvar=False) for side in (~harmful, harmful))
     pooled, shift = (first + second) / 2, z[harmful].mean(axis=0) - z[~harmful].mean(axis=0)
     logs = [np.linalg.slogdet(matrix)[1] for matrix in (pooled, first, second)]
     return float(shift @ np.linalg.solve(pooled, shift) / 8 + (logs[0] - (logs[1] + logs[2]) / 2) / 2)
 
 
-def plain_silhouette(z: np.ndarray, harmful: np.ndarray, twins: np.ndarray | None) -> float:
-    if twins is None:
+def plain_silhouette(z: np.ndarray, harmful: np.ndarray, partners: np.ndarray | None) -> float:
+    if partners is None:
         return float(silhouette_score(z, harmful))
     distances, n = pairwise_distances(z), len(z) // 2
     own = np.where(harmful, distances @ harmful, distances @ ~harmful) / (n - 1)
     other = np.where(harmful, distances @ ~harmful, distances @ harmful)
-    other = (other - distances[np.arange(2 * n), twins]) / (n - 1)
+    other = (other - distances[np.arange(2 * n), partners]) / (n - 1)
     return float(((other - own) / np.maximum(own, other)).mean())
 
 
@@ -143,16 +143,18 @@ PLAIN = dict(zip(NAMES, (plain_share, plain_bhattacharyya, plain_silhouette), st
 
 def without(draws: Draws, unit: int) -> tuple[np.ndarray, np.ndarray | None]:
     kept = draws.unit_of_row != unit
-    return kept, None if draws.twins is None else (np.cumsum(kept) - 1)[draws.twins[kept]]
+    return kept, None if draws.partners is None else (np.cumsum(kept) - 1)[draws.partners[kept]]
 
 
-def plain_values(name: str, x: np.ndarray, draws: Draws, units: np.ndarray, shuffles: range) -> tuple[list[float], ...]:
-    """Values of a metric without each of some units, and under some shuffles."""
+def plain_values(
+    name: str, x: np.ndarray, draws: Draws, units: np.ndarray, permutations: range
+) -> tuple[list[float], ...]:
+    """Values of a metric without each of some units, and under some permutations."""
     left = []
     for unit in units:
-        kept, twins = without(draws, unit)
-        left.append(PLAIN[name](x[kept], draws.harmful[kept], twins))
-    null = [PLAIN[name](x, draws.shuffles[number], draws.twins) for number in shuffles]
+        kept, partners = without(draws, unit)
+        left.append(PLAIN[name](x[kept], draws.harmful[kept], partners))
+    null = [PLAIN[name](x, draws.permutations[number], draws.partners) for number in permutations]
     return left, null
 
 
@@ -162,7 +164,7 @@ def plain_values(name: str, x: np.ndarray, draws: Draws, units: np.ndarray, shuf
 def our_left_out(x: np.ndarray, draws: Draws, units: np.ndarray) -> dict[str, np.ndarray]:
     """Our values of each metric without some units."""
     space, removed = open_space(x, K + LEADING), rows_of_units(draws.unit_of_row)
-    opened = open_silhouette(space, draws.harmful, draws.twins, removed, K)
+    opened = open_silhouette(space, draws.harmful, draws.partners, removed, K)
     (part,) = leave_out(space, removed[units], K)
     return {
         "between_class_variance": downdate.between_class_variance(space, part, draws.harmful[None, :], K)[:, 0],
@@ -175,7 +177,7 @@ def moves(score: Score, draws: Draws, units: np.ndarray) -> np.ndarray:
     """Left-out values of units (of one class) less that of the first of them, read off the timed jackknife."""
     assert score.found is not None
     influence = score.found.influence[np.searchsorted(score.found.units, draws.units[units])]
-    n = len(draws.units) if draws.twins is not None else int(draws.harmful.sum())
+    n = len(draws.units) if draws.partners is not None else int(draws.harmful.sum())
     return (influence[0] - influence) / np.sqrt((n - 1) / n)
 
 
@@ -195,20 +197,22 @@ def compare(job: Job, found: Found, repeats: int) -> float:
     """Check that both sides agree, and return how long the plain loop takes for everything."""
     draws, total = job.draws, 0.0
     units = np.flatnonzero(draws.harmful)[:: len(draws.harmful) // (2 * repeats)][:repeats]
-    units, shuffles, worst = draws.unit_of_row[units], range(repeats), 0.0
+    units, permutations, worst = draws.unit_of_row[units], range(repeats), 0.0
     for x, scores in ((job.reference, found.reference), (job.aligned, found.aligned)):
         left_out = our_left_out(x, draws, units)
         for ours in scores:
-            left, null = plain_values(ours.metric, x, draws, units, shuffles)
+            left, null = plain_values(ours.metric, x, draws, units, permutations)
             worst = max(
                 worst,
-                check(ours.metric, ours.plug_in, PLAIN[ours.metric](x, draws.harmful, draws.twins)),
+                check(ours.metric, ours.plug_in, PLAIN[ours.metric](x, draws.harmful, draws.partners)),
                 check(f"{ours.metric} without units", left_out[ours.metric], left),
                 check(f"{ours.metric} of the jackknife", moves(ours, draws, units), np.array(left) - left[0]),
-                check(f"{ours.metric} under shuffles", ours.plug_in_null[:repeats], null),
+                check(f"{ours.metric} under permutations", ours.plug_in_null[:repeats], null),
             )
     projecting = seconds(lambda: pca(job.reference, K))
-    print(f"  both agree to {worst:.0e} on {repeats} units left out and {repeats} shuffles of each metric and model")
+    print(
+        f"  both agree to {worst:.0e} on {repeats} units left out and {repeats} permutations of each metric and model"
+    )
     calls = 1 + len(draws.units) + len(draws.packed)
     for name in NAMES:
         rounds = repeats if name == "silhouette" else 20 * repeats
@@ -229,12 +233,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", action="store_true", help="the texts are twins")
     parser.add_argument("--texts", type=int, default=5000)
-    parser.add_argument("--shuffles", type=int, default=1000)
+    parser.add_argument("--permutations", type=int, default=1000)
     parser.add_argument(
         "--repeats", type=int, default=6, help="silhouettes of each kind that the plain loop is timed on"
     )
     wanted = parser.parse_args()
-    job = make_job(wanted.texts, wanted.shuffles, paired=wanted.pairs, seed=0)
+    job = make_job(wanted.texts, wanted.permutations, paired=wanted.pairs, seed=0)
     other = make_job(600, 20, paired=wanted.pairs, seed=1)
     context = multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
@@ -243,7 +247,9 @@ def main() -> None:
     found = results.get()
     process.join()
     kind = f"{wanted.texts // 2:,} pairs" if wanted.pairs else f"{wanted.texts // 2:,} texts a class"
-    print(f"{kind}, {K} components, 2 models, {wanted.shuffles:,} shuffles, {len(job.draws.units):,} units left out")
+    print(
+        f"{kind}, {K} components, 2 models, {wanted.permutations:,} permutations, {len(job.draws.units):,} units left out"
+    )
     print(
         f"  isogloss: {found.seconds:.1f} s, peak memory {found.peak / 1e9:.2f} GB (start: {found.before / 1e9:.2f} GB)"
     )

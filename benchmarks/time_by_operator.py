@@ -9,10 +9,10 @@ import argparse
 
 from torch.profiler import ProfilerActivity, profile
 
-from isogloss.activations.execution import choose_execution
-from isogloss.activations.kernels import fast_linears
-from isogloss.corpora.load import load_corpus
-from isogloss.models.fetch import fetch
+from isogloss.data.load import load_corpus
+from isogloss.hidden_states.execution import choose_execution
+from isogloss.hidden_states.kernels import fast_linears
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from performance_page import machine, put, table, versions

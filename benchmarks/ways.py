@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from isogloss.activations.execution import Execution, choose_execution
-from isogloss.activations.extract import hidden_states, plan_rows
-from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import ExtractSpec, Layer, Precision
+from isogloss.hidden_states.execution import Execution, choose_execution
+from isogloss.hidden_states.extract import hidden_states, plan_rows
+from isogloss.hidden_states.kernels import fast_linears
+from isogloss.hidden_states.spec import ExtractSpec, Layer, Precision
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import Checkpoint, fetch
+from isogloss.models.checkpoints import Checkpoint, fetch
 from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode

@@ -19,8 +19,8 @@ import polars as pl
 from page import write_between
 
 import isogloss
-from isogloss.corpora.corpus import Corpus
-from isogloss.files import sha256_text
+from isogloss.data.corpus import Corpus
+from isogloss.io.files import sha256_text
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.terminal import track
 from isogloss.results import Audit
@@ -32,7 +32,7 @@ INSTRUCTED = ("en", "ar", "de", "es", "fr", "it", "ja", "nl", "pl", "ru")
 #: Texts per language and class. Six answers to each are read under each model, half a second of a core a text; edited
 #: models read 40 of a class four times more.
 PAIRS, INSTRUCTIONS = 120, 60
-METRICS = ("between_class_variance", "auroc", "twin_accuracy")
+METRICS = ("between_class_variance", "auroc", "pair_accuracy")
 
 
 def ask(
@@ -54,7 +54,7 @@ def ask(
         metrics=METRICS,
         controls=("bits_per_character", *(("ablate",) if edited else ())),
         behaviour=True,
-        across=True,
+        cross_lingual=True,
         placebo=ModelRef.parse(placebo) if placebo else None,
     )
     return isogloss.audit(pair, corpus, config=config, out=out, reuse=True, track=track)
@@ -94,7 +94,7 @@ def main() -> None:
             model,
             pairs,
             work / f"pairs-{name.replace(' ', '-')}",
-            part="held-out",
+            split="held-out",
             per_class=PAIRS,
             edited=name == "mixed",
             placebo=wanted.placebo if name == "mixed" else None,

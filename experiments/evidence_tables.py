@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines, ablation_sentences
-from isogloss.report.across import bottleneck
 from isogloss.report.behaviour import BEHAVIOUR_HEADINGS, behaviour_lines, link_sentences
-from isogloss.report.numbers import DASH, number, with_interval
+from isogloss.report.cross_lingual import bottleneck
+from isogloss.report.estimates import DASH, format_number, format_with_interval
 from isogloss.report.tables import HEADINGS, lines, primary_layer
 from isogloss.results import Audit
 
@@ -67,7 +67,7 @@ def matrix(audit: Audit, kind: str, model: str) -> str:
     """Write a quantity of two languages."""
     codes = audit.languages
     known = {(row.language, row.other): row.estimate for row in audit.find(kind=kind, model=model)}
-    rows = [(code, *(number(known.get((code, other)), digits=2) for other in codes)) for code in codes]
+    rows = [(code, *(format_number(known.get((code, other)), digits=2) for other in codes)) for code in codes]
     return table(["", *codes], rows)
 
 
@@ -78,7 +78,7 @@ def by_meaning(audit: Audit, model: str) -> str:
         return ""
     best, won = found
     share = f", first in {100 * won.value:.0f} % of random halves of the items" if won else ""
-    difference = with_interval(best.estimate, digits=3, signed=True)
+    difference = format_with_interval(best.estimate, digits=3, signed=True)
     return f"{model.capitalize()}: layer {best.layer}, silhouette by meaning less by language {difference}{share}."
 
 
@@ -99,7 +99,7 @@ def layers(audits: Mapping[str, Audit]) -> str:
             others = [at[code].value for code in audit.languages if code != audit.pivot]
             known = not any(math.isnan(value) for value in others)
             spread = f"{sum(others) / len(others):+.2f} ({min(others):+.2f} to {max(others):+.2f})" if known else DASH
-            cells += [with_interval(at[audit.pivot], digits=2, signed=True), spread]
+            cells += [format_with_interval(at[audit.pivot], digits=2, signed=True), spread]
         rows.append(cells)
     names = [f"{name}, {which}" for name in audits for which in (some.pivot, "others: mean (range)")]
     return table(["layer", *names], rows)

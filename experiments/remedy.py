@@ -21,17 +21,17 @@ import remedy_tables as tables
 from page import write_between
 
 import isogloss
-from isogloss.activations.store import default_store
-from isogloss.auditing.gains import primary_gains
+from isogloss.auditing.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
-from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.split import split_corpus
+from isogloss.data.corpus import Corpus
+from isogloss.data.splits import split_corpus
+from isogloss.hidden_states.store import default_store
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.terminal import track
 from isogloss.results import Audit
-from isogloss.separation.mean_gap import gap_ratio
-from isogloss.tuning.guards import Guards, LanguageGuard, guard_descendants
-from isogloss.tuning.weak import weak_languages
+from isogloss.stats.effects import gap_ratio
+from isogloss.tuning.side_effects import LanguageGuard, SideEffects, side_effects_of_descendants
+from isogloss.tuning.weak_languages import weak_languages
 
 #: Where the tables of the first round stand in docs/remedy.md, and those of a later one.
 BEGIN = "<!-- written by experiments/remedy.py -->"
@@ -72,7 +72,7 @@ def pair_of(aligned: str) -> ModelPair:
 
 def choose(corpus: Corpus, work: Path) -> tuple[str, ...]:
     """Audit the English-only adapter on the half that is trained on, and name its weak languages, worst first."""
-    config = isogloss.AuditConfig(part="training", controls=())
+    config = isogloss.AuditConfig(split="training", controls=())
     audit = isogloss.audit(pair_of(ENGLISH), corpus, config=config, out=work / "choose", reuse=True, track=track)
     return tuple(one.language for one in weak_languages(audit))
 
@@ -93,7 +93,7 @@ def train(corpus: Corpus, weak: Sequence[str], arm: Arm, *, steps: int, work: Pa
 
 def judge(aligned: str, corpus: Corpus, out: Path) -> tables.Judged:
     """Audit a model on the held-out half, and keep what moves its gains."""
-    pair, config = pair_of(aligned), isogloss.AuditConfig(part="held-out", controls=())
+    pair, config = pair_of(aligned), isogloss.AuditConfig(split="held-out", controls=())
     audit = isogloss.audit(pair, corpus, config=config, out=out, reuse=True, track=track)
     return tables.Judged(audit=audit, gains=primary_gains(make_plan(pair, corpus, config, default_store(), track)))
 
@@ -113,12 +113,14 @@ def guard(models: Mapping[str, str], corpus: Corpus, work: Path) -> dict[str, tu
     files = {name: work / f"guard-{name}.json" for name in models}
     new = {name: ModelRef.parse(models[name]) for name, file in files.items() if not file.is_file()}
     if new:
-        config = isogloss.GuardConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
+        config = isogloss.SideEffectConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
         _, held_out = split_corpus(corpus)
         assert held_out is not None  # noqa: S101 - it has pairs
-        for name, one in guard_descendants(ModelRef.parse(ENGLISH), new, held_out, config=config, track=track).items():
+        for name, one in side_effects_of_descendants(
+            ModelRef.parse(ENGLISH), new, held_out, config=config, track=track
+        ).items():
             files[name].write_text(one.to_json(), "utf-8")
-    return {name: Guards.from_json(file.read_text("utf-8")).languages for name, file in files.items()}
+    return {name: SideEffects.from_json(file.read_text("utf-8")).languages for name, file in files.items()}
 
 
 def write(
@@ -150,9 +152,9 @@ def write(
         f"### Mean gap to English beside {equal}, English alone for as many steps": tables.ratio_lines(compared[equal]),
         f"### The same beside {BEFORE}, where all began": tables.ratio_lines(compared[BEFORE]),
         "### Gain of every language": tables.gain_lines(audits, [PIVOT, *weak]),
-        "### The probe's AUROC": tables.detectability_lines(audits, [PIVOT, *weak]),
-        f"### What it costs beside {BEFORE}": tables.guard_lines(guarded),
-        f"### Guards of {first}, language by language": tables.guard_language_lines(guarded[first]),
+        "### The probe's AUROC": tables.separability_lines(audits, [PIVOT, *weak]),
+        f"### What it costs beside {BEFORE}": tables.side_effect_lines(guarded),
+        f"### Guards of {first}, language by language": tables.side_effect_language_lines(guarded[first]),
     }
     for position in ("last", "mean"):
         audits = {name: one[position] for name, one in other.items()}

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from isogloss.results import Audit, Row
-from isogloss.separation.bounds import texts_needed
-from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.mean_gap import GapRatio
-from isogloss.tuning.guards import LIMIT, UTILITY_LIMIT, LanguageGuard
+from isogloss.stats.effects import GapRatio
+from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.proportions import texts_needed
+from isogloss.tuning.side_effects import LIMIT, UTILITY_LIMIT, LanguageGuard
 
 #: What is asked of the remedy, stated before it was run.
 HALVED, UPPER, KEPT = 0.5, 0.75, 0.9
@@ -53,7 +53,7 @@ def power_lines(english: Audit, weak: Sequence[str]) -> list[str]:
     for code in weak:
         row = primary(english, "gap", code)
         assert row is not None  # noqa: S101 - and so has every gap to it
-        found = row.detectable_gap
+        found = row.mde
         lines.append(f"| {code} | {row.estimate.n} | {found:.3f} | {found / pivot.estimate.value:.0%} |")
     return lines
 
@@ -108,7 +108,7 @@ def gain_lines(audits: Mapping[str, Audit], languages: Sequence[str]) -> list[st
     return lines
 
 
-def detectability_lines(audits: Mapping[str, Audit], languages: Sequence[str]) -> list[str]:
+def separability_lines(audits: Mapping[str, Audit], languages: Sequence[str]) -> list[str]:
     """Write the probe's AUROC of every adapter: another number than the one that verdicts come from."""
     lines = [f"| language | reference | {' | '.join(audits)} |", f"|---|---:|{'---:|' * len(audits)}"]
     for code in languages:
@@ -125,7 +125,7 @@ def detectability_lines(audits: Mapping[str, Audit], languages: Sequence[str]) -
     return lines
 
 
-def guard_lines(guarded: Mapping[str, Sequence[LanguageGuard]]) -> list[str]:
+def side_effect_lines(guarded: Mapping[str, Sequence[LanguageGuard]]) -> list[str]:
     """Write what each adapter costs in the language where it costs most, and what refusing harmful text became."""
     lines = [
         "| adapter | utility loss, worst | at most | over-refusal, worst | at most | greedy, worst | harmful refused |",
@@ -150,7 +150,7 @@ def guard_lines(guarded: Mapping[str, Sequence[LanguageGuard]]) -> list[str]:
     return lines
 
 
-def guard_language_lines(rows: Sequence[LanguageGuard]) -> list[str]:
+def side_effect_language_lines(rows: Sequence[LanguageGuard]) -> list[str]:
     """Write the guards of one adapter in every language."""
     lines = ["| language | bits/char | utility loss [up to] | over-refusal [up to] | harmful refused | greedy |"]
     lines += ["|---|---:|---:|---:|---:|---:|"]

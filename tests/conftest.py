@@ -39,9 +39,9 @@ def shared_data():
 
 def memory():
     """A folder in fsspec's memory file system that no other test has."""
-    from isogloss.places import parse_place
+    from isogloss.io.paths import parse_path
 
-    return parse_place(f"memory://bucket/test-{next(NUMBERS)}")
+    return parse_path(f"memory://bucket/test-{next(NUMBERS)}")
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +60,14 @@ def s3(s3_server, monkeypatch):
     """A folder in a bucket of that server."""
     import s3fs
 
-    from isogloss.places import parse_place
+    from isogloss.io.paths import parse_path
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     s3fs.S3FileSystem.clear_instance_cache()
-    folder = parse_place(f"s3://bucket-{next(NUMBERS)}/work")
+    folder = parse_path(f"s3://bucket-{next(NUMBERS)}/work")
     folder.fs.mkdir(folder.parent.path.rstrip("/"))
     yield folder
     s3fs.S3FileSystem.clear_instance_cache()
@@ -92,13 +92,13 @@ def gcs(gcs_server, monkeypatch):
     """A folder in a bucket of that emulator."""
     import gcsfs
 
-    from isogloss.places import parse_place
+    from isogloss.io.paths import parse_path
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server)
     monkeypatch.setenv("FSSPEC_GS_TOKEN", "anon")
     monkeypatch.setenv("FSSPEC_GS_PROJECT", "tests")
     gcsfs.GCSFileSystem.clear_instance_cache()
-    folder = parse_place(f"gs://bucket-{next(NUMBERS)}/work")
+    folder = parse_path(f"gs://bucket-{next(NUMBERS)}/work")
     folder.fs.mkdir(folder.parent.path.rstrip("/"))
     yield folder
     gcsfs.GCSFileSystem.clear_instance_cache()
@@ -112,13 +112,13 @@ def tiny_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def other_folder(tmp_path_factory):
-    """The same architecture with other random weights."""
+    """The same architecture with other an untrained model."""
     return make_model(tmp_path_factory.mktemp("tiny") / "other", seed=1)
 
 
 @pytest.fixture(scope="session")
 def adapter_folder(tmp_path_factory, tiny_folder):
-    """A LoRA adapter with random weights on the tiny model."""
+    """A LoRA adapter with an untrained model on the tiny model."""
     return make_adapter(tiny_folder, tmp_path_factory.mktemp("tiny") / "adapter", seed=3)
 
 

@@ -18,9 +18,9 @@ import pytest
 import isogloss
 from conftest import make_adapter, make_model, parallel_rows
 from isogloss import AuditConfig, EngineConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.activations import store
-from isogloss.activations.shard import is_whole
 from isogloss.errors import ModelError, StoreError, UsageError
+from isogloss.hidden_states import store
+from isogloss.hidden_states.shard import is_whole
 
 ray = pytest.importorskip("ray")
 
@@ -33,7 +33,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 ENGINE = EngineConfig(engine="ray")
 CONFIG = AuditConfig(
     spec=ExtractSpec(layers=("1", "final")),
-    shuffles=100,
+    permutations=100,
     controls=("bits_per_character",),
     metrics=("between_class_variance",),
     workers=1,
@@ -46,7 +46,7 @@ SOMEWHERE = "de 3 bad"
 
 def audit(home, *, out=None, store=None, ray=False, config=CONFIG, track=isogloss.progress.silent):
     """Audit the models and texts of a folder in many small shards."""
-    isogloss.activations.store.SHARD_TEXTS = 8
+    isogloss.hidden_states.store.SHARD_TEXTS = 8
     base = ModelRef(base=str(home / "base"))
     pair = ModelPair(name="t", reference=base, aligned=replace(base, adapter=str(home / "adapter")), source="test")
     corpus = isogloss.load_corpus(home / "pairs.jsonl")
@@ -159,7 +159,7 @@ def test_the_same_bytes_from_ray_as_from_one_process(home, connected, faults, ex
 
 
 def test_behaviour_languages_together_and_edited_models_are_the_same_too(home, connected, faults, tmp_path):
-    config = replace(CONFIG, behaviour=True, across=True, controls=("ablate",))
+    config = replace(CONFIG, behaviour=True, cross_lingual=True, controls=("ablate",))
     serial = audit(home, store=tmp_path / "serial", config=config)
     assert {row.kind for row in serial.rows} >= {"behaviour", "behaviour_control", "transfer", "meaning", "rank"}
     assert audit(home, store=tmp_path / "ray", ray=True, config=config).to_json() == serial.to_json()
@@ -225,7 +225,7 @@ def test_a_poisoned_text_stops_the_run_or_goes_into_quarantine(home, connected, 
     assert len(found.corpus["quarantined"]) == 2
     assert on_ray.value.text_ids[0] in found.corpus["quarantined"]
     # The same faults in this process.
-    from isogloss.activations import compute
+    from isogloss.hidden_states import fill as compute
 
     monkeypatch.setenv(ray_hook.FOLDER, str(faults.folder))
     monkeypatch.setattr(os, "fsync", os.fsync)
@@ -257,7 +257,7 @@ def test_a_full_disk_is_one_line_and_another_engine_goes_on(home, connected, fau
 
 
 def test_ray_goes_on_where_the_local_engine_was_stopped(home, connected, faults, expected, tmp_path, monkeypatch):
-    from isogloss.activations import compute
+    from isogloss.hidden_states import fill as compute
 
     write, written = compute.write, []
 
@@ -278,7 +278,7 @@ def test_ray_goes_on_where_the_local_engine_was_stopped(home, connected, faults,
 
 def test_a_model_that_another_node_has_not_got_is_one_line(home, connected, tmp_path, monkeypatch):
     """The driver's hash stands for its own files: here they change after it has looked."""
-    from isogloss.models import fetch
+    from isogloss.models import checkpoints as fetch
 
     monkeypatch.setattr(fetch, "folder_sha256", lambda folder: "0" * 64)
     with pytest.raises(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from handmade import HERE, PRIMARY, PROBE, estimate, make_audit
-from isogloss.auditing.comparisons import FIELLER, POINTWISE, TOGETHER
+from isogloss.auditing.compare import FIELLER, POINTWISE, TOGETHER
 from isogloss.results import NAN, Estimate, LanguageVerdict, Row
 
 METHODS = {"gain": TOGETHER, "retention": f"{FIELLER}, items paired"}

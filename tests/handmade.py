@@ -1,7 +1,7 @@
 """Small results written by hand."""
 
-from isogloss.notices import Notice
 from isogloss.results import NAN, Audit, Estimate, LanguageVerdict, Primary, Row
+from isogloss.warnings import CodedWarning
 
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="4-post")
 HERE = {"layer": 4, "norm": "post", "basis": "pca", "components": 10, "metric": "between_class_variance"}
@@ -46,13 +46,13 @@ def make_audit(rows, verdicts, **changes):
             "reference": {"name": "org/base", "revision": "r0", "sha256": "a0"},
             "aligned": {"name": "org/base-it", "revision": "r1", "sha256": "b0"},
         },
-        "config": {"position": "last", "rendering": "raw", "layers": ["4-post"], "level": 0.95, "seed": 0},
+        "config": {"position": "last", "prompt_format": "raw", "layers": ["4-post"], "level": 0.95, "seed": 0},
         "versions": {"isogloss": "0.2.0"},
         "pivot": "en",
         "primary": PRIMARY,
         "rows": tuple(rows),
         "verdicts": tuple(verdicts),
-        "notices": (),
+        "warnings": (),
     }
     return Audit(**fields | changes)
 
@@ -67,7 +67,7 @@ def small_audit(**changes):
             0.09,
             (0.03125, -0.0625, 0.125),
             (0.125, -0.25, 0.2421875),
-            detectable_gap=0.125,
+            mde=0.125,
             pivot_z=8.0,
             verdict="not reached",
             approximate="fewer than 200 texts per class with fitted components",
@@ -79,7 +79,7 @@ def small_audit(**changes):
             kind="gap",
             language="sw",
             estimate=estimate(0.1 + 0.2, 1 / 3, 2**0.5, p_value=1e-5, method="jackknife t, independent samples"),
-            detectable_gap=0.125,
+            mde=0.125,
             pivot_z=8.0,
             verdict="not reached",
             **HERE,
@@ -116,10 +116,10 @@ def small_audit(**changes):
             for code, verdict in (("en", "pivot"), ("sw", "not reached"), ("am", "confounded"))
             for metric, numbers in (
                 ("length_auroc", (0.625, 0.5, 0.75)),
-                ("length_twin_accuracy", (0.09, 0.05, 0.15)),
+                ("length_pair_accuracy", (0.09, 0.05, 0.15)),
                 ("ngram_auroc", (0.7, 0.6, 0.8)),
-                ("shuffled_labels_auroc", (0.5, 0.375, 0.6328125)),
-                ("edit_share", (0.25, 0.2, 0.3)),
+                ("permuted_labels_auroc", (0.5, 0.375, 0.6328125)),
+                ("edit_rate", (0.25, 0.2, 0.3)),
                 ("tokens_per_character", (0.4375, 0.4, 0.5)),
             )
         ),
@@ -139,9 +139,9 @@ def small_audit(**changes):
         LanguageVerdict(language="am", verdict="confounded", low=0.8125, high=1.25, matched="inconclusive"),
         LanguageVerdict(language="sw", verdict="not reached", low=-0.25, high=0.2421875, disagree=True),
     )
-    notices = (
-        Notice(code="C005", detail="84 per class; there were ä 90"),
-        Notice(code="S009", detail="inconclusive when matched in length and edit", language="am"),
-        Notice(code="S004", detail="verdict not reached", language="sw"),
+    warnings = (
+        CodedWarning(code="C005", detail="84 per class; there were ä 90"),
+        CodedWarning(code="S009", detail="inconclusive when matched in length and edit", language="am"),
+        CodedWarning(code="S004", detail="verdict not reached", language="sw"),
     )
-    return make_audit(rows, verdicts, **{"notices": notices} | changes)
+    return make_audit(rows, verdicts, **{"warnings": warnings} | changes)

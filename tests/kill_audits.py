@@ -30,13 +30,13 @@ def prepare():
     import torch
     import transformers.models.gemma3.modeling_gemma3  # noqa: F401
 
-    import isogloss.activations.compute
-    import isogloss.auditing.audit
-    import isogloss.behaviour.compute
+    import isogloss.auditing.run
     import isogloss.cli.app
+    import isogloss.hidden_states.fill
+    import isogloss.likelihoods.fill
 
     torch.set_num_threads(1)
-    isogloss.activations.store.SHARD_TEXTS = 8  # many shards of few texts
+    isogloss.hidden_states.store.SHARD_TEXTS = 8  # many shards of few texts
 
 
 class Moments:
@@ -64,9 +64,9 @@ class Moments:
 
 def child(folder, out, deadly, blow):
     """Run the audit of FOLDER in this process, and write down how many moments it had."""
-    import isogloss.activations.compute
     import isogloss.auditing.run_folder
-    import isogloss.behaviour.compute
+    import isogloss.hidden_states.fill
+    import isogloss.likelihoods.fill
     from isogloss.cli import app
 
     os.chdir(folder)
@@ -85,12 +85,21 @@ def child(folder, out, deadly, blow):
         (os, "replace"),
         (os, "unlink"),
         (os, "ftruncate"),
-        (isogloss.activations.compute, "hidden_states"),
-        (isogloss.behaviour.compute, "text_bits"),
+        (isogloss.hidden_states.fill, "hidden_states"),
+        (isogloss.likelihoods.fill, "text_bits"),
     ):
         moments.watch(home, name)
     sys.argv = ["isogloss", "audit", "--reference", "base", "--aligned", "base+adapter", "--corpus", "pairs.jsonl"]
-    sys.argv += ["--layers", "1,final", "--shuffles", "100", "--metrics", "between_class_variance", "--workers", "1"]
+    sys.argv += [
+        "--layers",
+        "1,final",
+        "--permutations",
+        "100",
+        "--metrics",
+        "between_class_variance",
+        "--workers",
+        "1",
+    ]
     sys.argv += ["--controls", "bits_per_character", "--device", "cpu"]
     sys.argv += ["--out", str(out / "run"), "--store", str(out / "store")]
     try:
@@ -122,7 +131,7 @@ def end(pid):
 
 def finished_shards(out):
     """Whole shards, with what would change if one were written again."""
-    from isogloss.activations.shard import is_whole
+    from isogloss.hidden_states.shard import is_whole
 
     return {
         str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
@@ -197,18 +206,18 @@ class Report:
 
     def sabotage(self, out):
         """Show that a shard that is computed twice would be noticed: none is taken over from a killed writer."""
-        import isogloss.activations.store
+        import isogloss.hidden_states.store
 
         renamed = next(
             i for i, act in enumerate(self.acts()) if act.startswith("after replace") and "safetensors" in act
         )
         self.run(out, hit=lambda folder, out: start(folder, out, renamed + 1), expected=(-signal.SIGKILL,))
-        honest = isogloss.activations.store._adopt_all
-        isogloss.activations.store._adopt_all = lambda folder: None
+        honest = isogloss.hidden_states.store._adopt_all
+        isogloss.hidden_states.store._adopt_all = lambda folder: None
         before, self.faults = self.faults, []
         self.run(out)
         found, self.faults = self.faults, before
-        isogloss.activations.store._adopt_all = honest
+        isogloss.hidden_states.store._adopt_all = honest
         return found
 
 

@@ -73,7 +73,7 @@ def without_reference():
     audit = small_audit()
     rows = [row for row in audit.rows if row.model != "reference" and row.kind in {"score", "control"}]
     models = {"reference": None, "aligned": audit.models["aligned"]}
-    return replace(audit, rows=tuple(rows), models=models, verdicts=(), notices=())
+    return replace(audit, rows=tuple(rows), models=models, verdicts=(), warnings=())
 
 
 def with_bhattacharyya():

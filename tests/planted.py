@@ -9,10 +9,10 @@ import numpy as np
 
 import isogloss
 from isogloss import AuditConfig
-from isogloss.activations.store import gaps, write
+from isogloss.hidden_states.store import gaps, write
 
 #: Settings of most tests here: the controls that need a model are left out.
-QUICK = AuditConfig(shuffles=100, controls=(), workers=1)
+QUICK = AuditConfig(permutations=100, controls=(), workers=1)
 WIDTH = 24
 PLANTINGS = itertools.count()
 PLANTED = {"execution": {"kernel": "planted"}, "versions": {}, "drift": {"max": 0.0}}
@@ -47,7 +47,7 @@ def plant(monkeypatch, hidden_of):
                     write(place, range(part.height), arrays, about=PLANTED)
         return len(found)
 
-    monkeypatch.setattr("isogloss.auditing.audit.fill", fill)
+    monkeypatch.setattr("isogloss.auditing.run.fill", fill)
 
 
 def moved(gains, *, start=0.0):

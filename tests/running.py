@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from isogloss.activations.execution import Execution, choose_execution
-from isogloss.activations.extract import hidden_states, plan_rows
-from isogloss.activations.kernels import fast_linears
+from isogloss.hidden_states.execution import Execution, choose_execution
+from isogloss.hidden_states.extract import hidden_states, plan_rows
+from isogloss.hidden_states.kernels import fast_linears
 from isogloss.models.prompts import Prompts
 
 #: torch's own products, with a mask, all blocks and tokens: what transformers does.

@@ -13,29 +13,28 @@ import isogloss
 from conftest import make_tokenizer, parallel_rows
 from families import BY_NAME, make_family
 from isogloss import AuditConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.activations import compute
-from isogloss.activations.fill import fill
-from isogloss.activations.shard import read_manifests
-from isogloss.activations.units import units_of
-from isogloss.auditing.ablate import with_ablation
-from isogloss.auditing.ablation import ABLATED, RANDOMS
+from isogloss.analyses.ablation.edited_reading import ABLATED, RANDOMS
+from isogloss.analyses.ablation.needs import with_ablation
+from isogloss.analyses.ablation.statistics import beyond_random, harm_direction, mean_over, random_directions, split
 from isogloss.auditing.plan import make_plan
-from isogloss.behaviour.answers import answers
-from isogloss.behaviour.fill import fill_bits
-from isogloss.engines.here import job_here
+from isogloss.engines.remote_checkpoints import job_here
 from isogloss.errors import UsageError
+from isogloss.hidden_states import fill as compute
+from isogloss.hidden_states.fill import fill
+from isogloss.hidden_states.shard import read_manifests
+from isogloss.hidden_states.units import units_of
+from isogloss.likelihoods.answers import answers
+from isogloss.likelihoods.fill import fill_bits
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.edit import Edit, edit_of
-from isogloss.models.edited import edited
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
+from isogloss.models.edits import Edit, edit_of, edited
 from isogloss.models.load import load_model
 from isogloss.models.prompts import encode
 from isogloss.progress import silent
 from isogloss.report.ablation import ablation_lines, ablation_sentences
 from isogloss.report.page.behaviour import ablation_table
 from isogloss.report.page.view import view
-from isogloss.separation.ablation import beyond_random, harm_direction, mean_over, random_directions, split
-from isogloss.separation.resample import draw
+from isogloss.stats.permutations import draw
 from running import OURS
 from running import run as states_of
 
@@ -146,18 +145,18 @@ def test_equal_edits_are_equal_and_no_others_share_a_hash():
 
 def test_texts_that_give_a_direction_do_not_try_it():
     harmful = np.tile([True, False], 50)
-    twins = np.arange(100) ^ 1
-    draws = draw(harmful, twins, keys=[f"p{i // 2}" for i in range(100)], n_shuffles=20, seed=0)
+    partners = np.arange(100) ^ 1
+    draws = draw(harmful, partners, keys=[f"p{i // 2}" for i in range(100)], n_permutations=20, seed=0)
     fits, tries = split(draws, seed=0)
     assert (len(fits), len(tries)) == (50, 50)
     assert not set(fits) & set(tries)
-    assert set(twins[fits]) == set(fits)
+    assert set(partners[fits]) == set(fits)
     assert [list(part) for part in split(draws, seed=0)] == [list(fits), list(tries)]
-    single = draw(harmful, None, n_shuffles=20, seed=0)
+    single = draw(harmful, None, n_permutations=20, seed=0)
     fits, tries = split(single, seed=0)
     assert (harmful[fits].sum(), (~harmful[fits]).sum()) == (25, 25)
     assert (harmful[tries].sum(), (~harmful[tries]).sum()) == (25, 25)
-    many = draw(np.tile([True, False], 120), None, n_shuffles=20, seed=0)
+    many = draw(np.tile([True, False], 120), None, n_permutations=20, seed=0)
     assert [len(part) for part in split(many, seed=0)] == [120, 80]
 
 
@@ -173,7 +172,7 @@ def test_random_directions_are_orthogonal_units_and_differ():
 def test_the_change_beyond_random_counts_the_spread_of_random_directions():
     rng = np.random.default_rng(0)
     harmful = np.tile([True, False], 40)
-    draws = draw(harmful, np.arange(80) ^ 1, n_shuffles=20, seed=0)
+    draws = draw(harmful, np.arange(80) ^ 1, n_permutations=20, seed=0)
     before = rng.standard_normal(80)
     randoms = before + np.array([[-1.0], [0.0], [1.0]]) * harmful
     found = beyond_random(before, before - 2 * harmful, randoms, draws, "en")
@@ -191,7 +190,7 @@ def test_random_directions_are_not_taken_for_the_harm_direction():
     """If the harm direction does what any other does, the interval misses zero as rarely as it says."""
     rng = np.random.default_rng(0)
     harmful = np.tile([True, False], 20)
-    draws = draw(harmful, np.arange(40) ^ 1, n_shuffles=20, seed=0)
+    draws = draw(harmful, np.arange(40) ^ 1, n_permutations=20, seed=0)
     missed = 0
     for _ in range(400):
         before = rng.standard_normal(40)
@@ -297,7 +296,7 @@ def planted(tmp_path_factory):
     pair = ModelPair(name="planted", reference=None, aligned=ModelRef(base=str(base)), source="test")
     config = AuditConfig(
         spec=ExtractSpec(layers=("final",)),
-        shuffles=20,
+        permutations=20,
         controls=("ablate",),
         metrics=("between_class_variance",),
         behaviour=True,
@@ -386,8 +385,8 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, planted, monkey
     def fail(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("isogloss.behaviour.compute.load_model", fail)
-    monkeypatch.setattr("isogloss.activations.compute.load_model", fail)
+    monkeypatch.setattr("isogloss.likelihoods.fill.load_model", fail)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", fail)
     assert isogloss.audit(pair, corpus, config=config, store=root / "store", device="cpu") == run
 
 
@@ -402,7 +401,7 @@ def test_without_it_all_else_is_the_same(run, planted):
 def test_edited_states_go_with_the_others(run, planted, tmp_path):
     pair, corpus, config, root = planted
     shutil.copytree(root / "store", tmp_path / "store")
-    thin = replace(config, keep="none")
+    thin = replace(config, cache_states="none")
     again = isogloss.audit(pair, corpus, config=thin, out=tmp_path / "out", store=tmp_path / "store", device="cpu")
     assert again.find(kind="behaviour_control") == run.find(kind="behaviour_control")
     arrays = [shard.arrays for folder in (tmp_path / "store").glob("*/*/*") for shard in read_manifests(folder)]
@@ -417,7 +416,7 @@ def test_a_pair_with_an_adapter_merges_it_once_for_all_edits(tiny_folder, adapte
     corpus = isogloss.load_corpus(path)
     ref = ModelRef(base=str(tiny_folder), adapter=str(adapter_folder))
     pair = ModelPair(name="tiny", reference=ModelRef(base=str(tiny_folder)), aligned=ref, source="test")
-    config = AuditConfig(shuffles=20, controls=("ablate",), metrics=("between_class_variance",), behaviour=True)
+    config = AuditConfig(permutations=20, controls=("ablate",), metrics=("between_class_variance",), behaviour=True)
     plan = make_plan(pair, corpus, config, tmp_path / "store", silent)
     assert with_ablation(plan) is plan  # the states that give the directions are not there yet
     fill(*plan.asked_states, execution=OURS)

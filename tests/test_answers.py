@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import isogloss.behaviour
-from isogloss.behaviour.answers import SIDES, USES, answered_languages, answers
-from isogloss.behaviour.generate import begins_like
-from isogloss.corpora.corpus import content_key
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.corpora.sources import CORPORA
+import isogloss.likelihoods
+from isogloss.data.corpus import content_key
+from isogloss.data.languages import LANGUAGES
+from isogloss.data.named_corpora import CORPORA
 from isogloss.errors import CorpusError
+from isogloss.likelihoods.answers import SIDES, USES, answered_languages, answers
+from isogloss.likelihoods.greedy_answers import begins_like
 
 ROOT = Path(__file__).resolve().parents[1]
 CODES = answered_languages()
@@ -63,7 +63,7 @@ def test_answers_are_written_in_the_script_of_their_language(code):
                 assert one == unicodedata.normalize("NFC", one).strip()
 
 
-def test_a_letter_of_another_script_would_be_noticed():
+def test_a_letter_of_another_script_would_be_warningd():
     assert in_script("ru", "Да, конечно!")
     assert not in_script("ru", "Да, кoнечно!")  # a Latin o
 
@@ -74,7 +74,7 @@ def test_the_two_sides_have_alike_numbers_of_characters(code, use):
     assert alike(*([len(one) for one in answers(code, side, use)] for side in SIDES))
 
 
-def test_a_longer_side_would_be_noticed():
+def test_a_longer_side_would_be_warningd():
     assert not alike([10, 10], [12, 13])
 
 
@@ -82,7 +82,7 @@ def test_the_two_sides_have_alike_numbers_of_tokens():
     """Under the tokenizer of Gemma 3, where the package that ships it is installed."""
     from transformers import AutoTokenizer
 
-    from isogloss.behaviour.refusal import answer_ids
+    from isogloss.likelihoods.packed_answers import answer_ids
 
     folder = ROOT / "node_modules" / "@lenml" / "tokenizer-gemma3" / "models"
     if not folder.is_dir():
@@ -108,6 +108,6 @@ def test_a_language_without_answers_is_named():
 
 
 def test_the_card_counts_what_is_there():
-    card = (Path(isogloss.behaviour.__file__).parent / "answers_table" / "CARD.md").read_text("utf-8")
+    card = (Path(isogloss.likelihoods.__file__).parent / "answers_table" / "CARD.md").read_text("utf-8")
     assert "224 answers: 16 languages, 2 sides, 4 for training and 3 for scoring" in card
     assert "Written by a language model" in card

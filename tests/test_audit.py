@@ -13,23 +13,23 @@ from sklearn.metrics import silhouette_score
 import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.activations.spec import Layer
 from isogloss.auditing.config import STANDARD_CONTROLS, parse_primary
-from isogloss.auditing.gains import primary_gains
+from isogloss.auditing.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
+from isogloss.hidden_states.spec import Layer
 from isogloss.progress import silent
 from isogloss.report.tables import headline, lines, markdown
 from isogloss.results import Primary
-from isogloss.separation.controls import CONTROLS
-from isogloss.separation.detectability import logit
-from isogloss.separation.metrics import STANDARD
+from isogloss.stats.controls import CONTROLS
+from isogloss.stats.metrics import STANDARD
+from isogloss.stats.probe_scores import logit
 from planted import QUICK, load, moved, plant, states
 
 FINAL = Layer(4, "post")
 SPEC = ExtractSpec(layers=("0", "2", "final"))
-ALL = AuditConfig(spec=SPEC, shuffles=100)
-NO_CONTROLS = AuditConfig(spec=SPEC, shuffles=100, controls=())
+ALL = AuditConfig(spec=SPEC, permutations=100)
+NO_CONTROLS = AuditConfig(spec=SPEC, permutations=100, controls=())
 FAST = replace(QUICK, metrics=("between_class_variance",))
 TWO = replace(QUICK, metrics=("between_class_variance", "silhouette"))
 
@@ -69,8 +69,8 @@ def test_plug_in_scores_are_those_of_scikit_learn_on_the_same_states(run, pair, 
         assert found.value != found.plug_in  # debiased
         ours = isogloss.metrics.silhouette(z, block.harmful)
         assert ours == pytest.approx(silhouette_score(z, block.harmful), abs=1e-6)
-        with_twins = isogloss.metrics.silhouette(z, block.harmful, pairs=block.pair_ids)
-        assert audit.value(metric="silhouette", components=k, **where).plug_in == pytest.approx(with_twins, abs=1e-6)
+        with_partners = isogloss.metrics.silhouette(z, block.harmful, pairs=block.pair_ids)
+        assert audit.value(metric="silhouette", components=k, **where).plug_in == pytest.approx(with_partners, abs=1e-6)
 
 
 def test_gain_gap_and_retention_follow_from_the_scores(run):
@@ -132,7 +132,7 @@ def test_every_score_travels_with_interval_null_and_n(run):
             assert found.low <= found.high
             assert found.method
             assert found.level == 0.95
-            # Where nearly all shuffles tie, as at layer 0, a mean may lie just outside two quantiles.
+            # Where nearly all permutations tie, as at layer 0, a mean may lie just outside two quantiles.
             assert found.null_low - 0.01 <= found.null_mean <= found.null_high + 0.01
             assert 0 < found.p_value <= 1
             primary = (row.layer, row.norm, row.metric, row.components) == (4, "post", "between_class_variance", 10)
@@ -149,7 +149,7 @@ def test_every_row_of_a_language_carries_its_verdict(run):
         assert row.verdict == verdicts[row.language]
     for row in audit.find(kind="score", language="de", metric="silhouette", layer=2, components=2):
         (gain,) = audit.find(kind="gain", language="de", metric="silhouette", layer=2, components=2)
-        assert (row.detectable_gap, row.pivot_z) == (gain.detectable_gap, gain.pivot_z)
+        assert (row.mde, row.pivot_z) == (gain.mde, gain.pivot_z)
 
 
 def test_only_the_primary_estimand_has_intervals_for_all_languages_at_once(run):
@@ -181,8 +181,8 @@ def test_all_controls_are_there_with_intervals(run):
         for found in controls.values():
             assert found.low <= found.value <= found.high
             assert found.level == 0.95
-        assert controls["length_twin_accuracy"].value == 0  # "bad" is shorter than "good"
-        assert controls["edit_share"].value == pytest.approx(2 / 18)
+        assert controls["length_pair_accuracy"].value == 0  # "bad" is shorter than "good"
+        assert controls["edit_rate"].value == pytest.approx(2 / 18)
         assert controls["bits_per_character"].value > 0
     assert tuple(audit.config["controls"]) == STANDARD_CONTROLS
 
@@ -204,7 +204,7 @@ def test_the_run_folder_is_complete_and_exact(run):
 
 def test_a_second_run_with_one_worker_loads_no_weights_and_gives_the_same_bytes(run, pair, corpus, monkeypatch):
     audit, out, store = run
-    monkeypatch.setattr("isogloss.activations.compute.compute_missing", _fail)
+    monkeypatch.setattr("isogloss.hidden_states.fill.compute_missing", _fail)
     again = isogloss.audit(pair, corpus, config=replace(ALL, workers=1), out=out, store=store)
     assert again.to_json() == audit.to_json()
     assert json.loads((out / "run.json").read_text())["parts_computed"] == 0
@@ -281,17 +281,17 @@ def test_a_model_without_reference_gets_scores_but_no_gain(pair, corpus, tmp_pat
     audit = isogloss.audit(alone, corpus, config=FAST, out=tmp_path / "out", store=tmp_path / "s")
     assert audit.verdicts == ()
     assert {row.kind for row in audit.rows} == {"score", "control"}
-    assert [notice.code for notice in audit.notices if notice.code == "M002"]
+    assert [warning.code for warning in audit.warnings if warning.code == "M002"]
     assert headline(audit).startswith("No reference model")
     assert len(lines(audit)) == 2
 
 
-def test_labelled_texts_without_twins_are_audited_too(pair, labelled_file, tmp_path):
+def test_labelled_texts_without_pairs_are_audited_too(pair, labelled_file, tmp_path):
     corpus = isogloss.load_corpus(labelled_file)
     audit = isogloss.audit(pair, corpus, config=replace(QUICK, per_class=50), store=tmp_path / "store")
     metrics = {row.metric for row in audit.rows}
-    assert not metrics & {"twin_accuracy", "edit_share", "length_twin_accuracy", "ngram_twin_accuracy"}
-    assert {"auroc", "silhouette", "length_auroc", "ngram_auroc", "shuffled_labels_auroc"} <= metrics
+    assert not metrics & {"pair_accuracy", "edit_rate", "length_pair_accuracy", "ngram_pair_accuracy"}
+    assert {"auroc", "silhouette", "length_auroc", "ngram_auroc", "permuted_labels_auroc"} <= metrics
     assert {row.estimate.n for row in audit.find(kind="score")} == {50}
     assert [one.verdict for one in audit.verdicts] == ["pivot"]
 
@@ -307,11 +307,11 @@ def test_labelled_texts_without_twins_are_audited_too(pair, labelled_file, tmp_p
         (AuditConfig(primary=parse_primary("silhouette:2@2")), UsageError, "one of the layers that are read: 4-post"),
         (AuditConfig(primary=parse_primary("silhouette@9")), MetricError, "numbers from 0"),
         (AuditConfig(primary=parse_primary("silhouete")), MetricError, "did you mean 'silhouette'"),
-        (AuditConfig(primary=parse_primary("auroc")), MetricError, "a salience metric"),
-        (AuditConfig(primary=parse_primary("twin_accuracy:2@final")), MetricError, "a salience metric"),
+        (AuditConfig(primary=parse_primary("auroc")), MetricError, "a class variance share metric"),
+        (AuditConfig(primary=parse_primary("pair_accuracy:2@final")), MetricError, "a class variance share metric"),
         (AuditConfig(primary=Primary(metric="silhouette", components=0, layer="")), UsageError, "at least 1 component"),
         (AuditConfig(match=("lenght",)), UsageError, "any of length, edit"),
-        (AuditConfig(controls=("random",)), UsageError, "any of random_weights, bits_per_character"),
+        (AuditConfig(controls=("random",)), UsageError, "any of untrained, bits_per_character"),
     ],
 )
 def test_bad_settings_are_refused_before_any_work(config, kind, words, pair, corpus, tmp_path):
@@ -351,10 +351,10 @@ def test_an_effect_in_the_pivot_only_is_not_reached_elsewhere(pair, tmp_path, mo
     assert verdicts["de"].verdict in {"reached", "inconclusive"}
     assert "fr" in headline(audit)
     assert "| en English |" in markdown(audit)
-    assert "S006" not in {notice.code for notice in audit.notices}
+    assert "S006" not in {warning.code for warning in audit.warnings}
     gap = audit.find(kind="gap", language="fr", metric="between_class_variance", components=10)[0]
     assert gap.estimate.method.endswith("independent samples")
-    assert gap.estimate.value > gap.detectable_gap > 0
+    assert gap.estimate.value > gap.mde > 0
 
 
 def test_an_equal_effect_is_never_said_not_to_reach(pair, tmp_path, monkeypatch):
@@ -366,7 +366,7 @@ def test_an_equal_effect_is_never_said_not_to_reach(pair, tmp_path, monkeypatch)
 def test_no_effect_in_the_pivot_leaves_everything_inconclusive(pair, tmp_path, monkeypatch):
     audit, verdicts = planted(pair, tmp_path, monkeypatch, {"de": 2.0})
     assert {verdicts[code].verdict for code in ("de", "fr")} == {"inconclusive"}
-    assert [notice.detail for notice in audit.notices if notice.code == "S006"] == ["every verdict is inconclusive"]
+    assert [warning.detail for warning in audit.warnings if warning.code == "S006"] == ["every verdict is inconclusive"]
     assert headline(audit).startswith("Alignment did not clearly raise the separation in en itself")
 
 
@@ -397,7 +397,7 @@ def test_parallel_texts_are_compared_item_by_item(pair, tmp_path, monkeypatch):
     assert gaps["apart"].estimate.method.endswith("independent samples")
     widths = {name: gap.estimate.high - gap.estimate.low for name, gap in gaps.items()}
     assert widths["paired"] < widths["apart"] / 2
-    assert gaps["paired"].detectable_gap < gaps["apart"].detectable_gap / 2
+    assert gaps["paired"].mde < gaps["apart"].mde / 2
 
 
 @pytest.mark.parametrize("how", ["constant", "rank 3", "constant columns"])
@@ -431,7 +431,7 @@ def test_states_that_do_not_vary_in_one_model_give_reasons(how, pair, tmp_path, 
         before, after = (audit.value(kind="score", model=role, **where).value for role in ("reference", "aligned"))
         assert audit.value(kind="gain", **where).value == pytest.approx(after - before, abs=1e-12)
     assert verdicts["de"].verdict != "not measured"
-    assert any(notice.code == "S001" and "in fr" in notice.detail for notice in audit.notices)
+    assert any(warning.code == "S001" and "in fr" in warning.detail for warning in audit.warnings)
     assert np.isnan(audit.find(kind="gain", language="fr", metric="between_class_variance", components=10)[0].pivot_z)
     assert lines(audit)[-1].verdict == "not measured"
 
@@ -457,11 +457,13 @@ def test_another_primary_estimand_is_recorded(pair, corpus, tmp_path, monkeypatc
     assert audit.primary == Primary(metric="silhouette", components=3, layer="2")
     assert audit.config["primary"] == {"metric": "silhouette", "components": 3, "layer": "2"}
     assert audit.config["primary_changed"] is True
-    assert [notice.detail for notice in audit.notices if notice.code == "S012"] == ["silhouette, 3 components, layer 2"]
+    assert [warning.detail for warning in audit.warnings if warning.code == "S012"] == [
+        "silhouette, 3 components, layer 2"
+    ]
     usual = isogloss.audit(pair, corpus, config=replace(config, primary=FAST.primary), store=tmp_path)
     assert usual.identity.name != audit.identity.name
     assert usual.config["primary_changed"] is False
-    assert "S012" not in {notice.code for notice in usual.notices}
+    assert "S012" not in {warning.code for warning in usual.warnings}
     together = {
         (row.layer, row.metric, row.components)
         for row in audit.find(kind="gain")
@@ -481,8 +483,8 @@ def test_the_drift_of_rounded_states_is_measured_and_said(code, spec, run, pair,
         drift = audit.models[role]["drift"]
         assert 0 < drift["mean"] <= drift["max"] < 0.1
         assert any(
-            n.code == code and f"{role}: " in n.detail and f"{drift['max']:.2%}" in n.detail for n in audit.notices
+            n.code == code and f"{role}: " in n.detail and f"{drift['max']:.2%}" in n.detail for n in audit.warnings
         )
     exact = run[0]
     assert "drift" not in exact.models["aligned"]
-    assert not {"M004", "M007"} & {notice.code for notice in exact.notices}
+    assert not {"M004", "M007"} & {warning.code for warning in exact.warnings}

@@ -6,9 +6,9 @@ import scipy.stats
 
 from isogloss.auditing.controls import _median, _ratio, ratio
 from isogloss.auditing.rows import WILSON, score_estimate
-from isogloss.separation.detectability import fixed_scores
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.resample import draw
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.permutations import draw
+from isogloss.stats.probe_scores import fixed_scores
 
 
 def test_a_ratio_of_sums_has_the_error_of_the_linearised_ratio():
@@ -50,8 +50,8 @@ def test_the_medians_bounds_hold_at_least_95_percent_and_no_closer_pair_does(n):
 
 def scores(values, n=40):
     harmful = np.array([True, False] * n)
-    draws = draw(harmful, np.arange(2 * n) ^ 1, keys=[str(i // 2) for i in range(2 * n)], n_shuffles=50, seed=0)
-    return fixed_scores(np.asarray(values, dtype=float), draws, [METRICS["auroc"], METRICS["twin_accuracy"]])
+    draws = draw(harmful, np.arange(2 * n) ^ 1, keys=[str(i // 2) for i in range(2 * n)], n_permutations=50, seed=0)
+    return fixed_scores(np.asarray(values, dtype=float), draws, [METRICS["auroc"], METRICS["pair_accuracy"]])
 
 
 @pytest.mark.parametrize(("values", "value"), [([2, 1] * 40, 1.0), ([1, 2] * 40, 0.0)])

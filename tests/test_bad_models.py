@@ -9,14 +9,14 @@ from safetensors.torch import load_file, save_file
 
 import isogloss
 from conftest import make_model, make_tokenizer
-from isogloss.activations.spec import ExtractSpec
 from isogloss.errors import CorpusError, IsoglossError, ModelError
-from isogloss.models.depth import read_depth
-from isogloss.models.fetch import fetch
+from isogloss.hidden_states.spec import ExtractSpec
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model, load_tokenizer
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.models.size import read_depth
 
-QUICK = {"shuffles": 20, "controls": (), "per_class": 20}
+QUICK = {"permutations": 20, "controls": (), "per_class": 20}
 
 
 @pytest.fixture
@@ -66,15 +66,15 @@ def test_other_tokens_are_allowed_with_a_warning(tiny_folder, other_folder, copi
     (copied / "tokenizer.json").write_text(json.dumps(tokenizer))
     for _ in range(2):  # the second time from the store
         found = run_audit(pair(other_folder, copied), corpus, tmp_path)
-        assert [notice.detail for notice in found.notices if notice.code == "M005"] == ["other tokens"]
+        assert [warning.detail for warning in found.warnings if warning.code == "M005"] == ["other tokens"]
     found = run_audit(pair(other_folder, tiny_folder), corpus, tmp_path)
-    assert "M005" not in {notice.code for notice in found.notices}
+    assert "M005" not in {warning.code for warning in found.warnings}
 
 
 def test_other_widths_are_allowed_with_a_warning(tiny_folder, parallel_file, tmp_path):
     wide = make_model(tmp_path / "wide", seed=0, width=64)
     found = run_audit(pair(wide, tiny_folder), isogloss.load_corpus(parallel_file), tmp_path)
-    assert [notice.detail for notice in found.notices if notice.code == "M005"] == ["widths 64 and 32"]
+    assert [warning.detail for warning in found.warnings if warning.code == "M005"] == ["widths 64 and 32"]
 
 
 def test_another_depth_is_refused(tiny_folder, parallel_file, tmp_path):
@@ -158,7 +158,7 @@ def test_templates_that_are_missing_or_fail_are_refused(template, words, copied,
     tokenizer.chat_template = template
     tokenizer.save_pretrained(copied)
     corpus = isogloss.load_corpus(parallel_file, languages=["en"])
-    spec = ExtractSpec(rendering="chat")
+    spec = ExtractSpec(prompt_format="chat")
     with pytest.raises(ModelError, match=words) as error:
         isogloss.extract(ModelRef(base=str(copied)), corpus, spec, store=tmp_path / "store", device="cpu")
     one_line(error)

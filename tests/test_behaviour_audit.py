@@ -12,14 +12,14 @@ import torch
 import isogloss
 from conftest import make_adapter, parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.auditing import spoken
-from isogloss.behaviour.answer_reading import scored_answers
-from isogloss.behaviour.answers import USES, answers
-from isogloss.behaviour.refusal import answer_ids
-from isogloss.corpora.corpus import Corpus
+from isogloss.analyses.behaviour import generated_answers as spoken
+from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, UsageError
+from isogloss.likelihoods.answers import USES, answers
+from isogloss.likelihoods.cached import scored_answers
+from isogloss.likelihoods.packed_answers import answer_ids
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.prompts import encode
 
@@ -37,7 +37,7 @@ def config(tiny_folder, tmp_path_factory):
     placebo = make_adapter(tiny_folder, tmp_path_factory.mktemp("placebo") / "adapter", seed=9)
     return AuditConfig(
         spec=ExtractSpec(layers=("2", "final")),
-        shuffles=50,
+        permutations=50,
         controls=(),
         metrics=("between_class_variance",),
         behaviour=True,
@@ -120,7 +120,7 @@ def test_every_quantity_has_its_row_in_every_language_with_answers(run):
     methods = {row.estimate.method for row in audit.rows if row.kind.startswith("behaviour")}
     assert not [method for method in methods if method and ("refitted" in method or "training" in method)]
     assert not [row for row in audit.rows if row.language == "ko" and row.kind.startswith(("behaviour", "link"))]
-    assert [(one.code, one.detail) for one in audit.notices if one.code == "B001"] == [("B001", "ko")]
+    assert [(one.code, one.detail) for one in audit.warnings if one.code == "B001"] == [("B001", "ko")]
     assert "" not in audit.languages
 
 
@@ -143,8 +143,8 @@ def test_the_link_is_read_below_the_last_layers_and_has_its_rows(run, config):
     assert all((row.layer, row.estimate.n) == (3, 22) for row in slopes.values())
     mean = audit.value(kind="link", language="", metric="item_slope_mean")
     assert mean.value == pytest.approx(np.mean([row.estimate.value for row in slopes.values()]))
-    across = audit.value(kind="link", language="", metric="across_spearman")
-    assert (across.n, "no p can reach" in across.approximate) == (3, True)
+    cross_lingual = audit.value(kind="link", language="", metric="across_spearman")
+    assert (cross_lingual.n, "no p can reach" in cross_lingual.approximate) == (3, True)
     assert audit.value(kind="link", language="", metric="across_power").value == 0  # of three languages
     frame = pl.read_parquet(folder / "behaviour.parquet")
     assert frame.height == 3 * 22
@@ -159,7 +159,7 @@ def test_the_scatter_holds_the_pairs_own_numbers(run, pair, corpus):
         mine = part.filter(pl.col("pair_id") == row["pair_id"])
         texts = dict(mine.select("harmful", "text").iter_rows())
         assert row["length_difference"] == pytest.approx(np.log(len(texts[True]) / len(texts[False])))
-        assert 0 < row["edit_share"] < 1
+        assert 0 < row["edit_rate"] < 1
 
 
 def test_refusals_are_counted_only_where_the_detector_was_found_right(run, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_language_with_answers_and_without_a_detector_is_not_scored_and_said_s
     assert audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_margin").n == 22
     rate = audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_rate")
     assert (rate.n, rate.reason) == (0, "no detector of refusals in this language")
-    assert ("B002", "pl") in {(one.code, one.language) for one in audit.notices}
+    assert ("B002", "pl") in {(one.code, one.language) for one in audit.warnings}
 
 
 def test_the_planted_gap_is_found(run):
@@ -203,8 +203,8 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, pair, corpus, c
     def fail(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("isogloss.behaviour.compute.load_model", fail)
-    monkeypatch.setattr("isogloss.activations.compute.load_model", fail)
+    monkeypatch.setattr("isogloss.likelihoods.fill.load_model", fail)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", fail)
     again = isogloss.audit(pair, corpus, config=config, out=folder, store=store, device="cpu")
     assert again == audit
     assert Audit.load(folder) == audit

@@ -14,8 +14,7 @@ from isogloss.report.behaviour import behaviour_lines, link_sentences
 from isogloss.report.command import command
 from isogloss.report.grammar import Axis
 from isogloss.report.page import behaviour as page
-from isogloss.report.read_run import PAIRS, read_pairs
-from isogloss.report.sound import refuse_unsound
+from isogloss.report.read_run import PAIRS, read_pairs, refuse_unsound
 from isogloss.report.terminal import print_audit
 from isogloss.results import NAN, Audit, Row
 from pages import data_of, page_of
@@ -62,9 +61,9 @@ def test_the_table_has_the_languages_that_were_measured():
 
 
 def test_sentences_say_what_is_clear_and_what_could_have_been_found():
-    mean, across = link_sentences(behaving_audit())
+    mean, cross_lingual = link_sentences(behaving_audit())
     assert "not clear of zero" in mean
-    assert "35 times in 100" in across
+    assert "35 times in 100" in cross_lingual
     assert link_sentences(small_audit()) == []
     rows = [
         replace(row, estimate=replace(row.estimate, value=NAN, reason="2 languages"))

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from sklearn.linear_model import LinearRegression
 
-from isogloss.separation.behaviour import (
+from isogloss.analyses.behaviour.statistics import (
     adjusted_mean,
     left_out_coefficients,
     mean_difference,
@@ -14,24 +14,24 @@ from isogloss.separation.behaviour import (
     ranked,
     zero_score,
 )
-from isogloss.separation.compare import gain
-from isogloss.separation.pairs import twin_index
-from isogloss.separation.resample import draw
+from isogloss.stats.effects import gain
+from isogloss.stats.permutations import draw
+from isogloss.stats.text_pairs import partner_index
 
 
-def paired(n, seed=0, shuffles=20):
+def paired(n, seed=0, permutations=20):
     rng = np.random.default_rng(seed)
     names = np.repeat(np.arange(n), 2)
     harmful = np.tile([True, False], n)
     order = rng.permutation(2 * n)
     harmful, names = harmful[order], names[order]
-    twins = twin_index(names, harmful)
-    return draw(harmful, twins, keys=[f"p{name}" for name in names], n_shuffles=shuffles, seed=0)
+    partners = partner_index(names, harmful)
+    return draw(harmful, partners, keys=[f"p{name}" for name in names], n_permutations=permutations, seed=0)
 
 
 def single(n, seed=0):
     harmful = np.random.default_rng(seed).permutation(np.arange(2 * n) < n)
-    return draw(harmful, None, n_shuffles=20, seed=0)
+    return draw(harmful, None, n_permutations=20, seed=0)
 
 
 def test_a_difference_within_pairs_is_students_paired_t():
@@ -39,7 +39,7 @@ def test_a_difference_within_pairs_is_students_paired_t():
     values = np.random.default_rng(1).normal(size=60) + draws.harmful
     found = mean_difference("refusal_margin", values, draws).found
     first = np.flatnonzero(draws.harmful)
-    expected = scipy.stats.ttest_rel(values[first], values[draws.twins[first]])
+    expected = scipy.stats.ttest_rel(values[first], values[draws.partners[first]])
     assert found.t == pytest.approx(expected.statistic)
     assert found.p_value == pytest.approx(expected.pvalue)
     assert found.value == pytest.approx(pair_differences(values, draws).mean())
@@ -54,23 +54,23 @@ def test_without_pairs_its_error_is_welchs():
     assert found.df == 48
 
 
-def test_the_null_of_a_difference_swaps_twins():
-    draws = paired(12, shuffles=50)
+def test_the_null_of_a_difference_swaps_pairs():
+    draws = paired(12, permutations=50)
     values = np.random.default_rng(3).normal(size=24)
     score = mean_difference("first_token_gap", values, draws)
-    for labels, null in zip(draws.shuffles, score.null, strict=True):
+    for labels, null in zip(draws.permutations, score.null, strict=True):
         assert null == pytest.approx(values[labels].mean() - values[~labels].mean())
     assert 0 < score.p_value <= 1
 
 
-def test_ranked_is_the_auroc_without_own_twins():
+def test_ranked_is_the_auroc_without_own_pairs():
     draws = paired(20)
     values = np.random.default_rng(4).normal(size=40) + draws.harmful
     wins = [
         values[i] > values[j]
         for i in np.flatnonzero(draws.harmful)
         for j in np.flatnonzero(~draws.harmful)
-        if draws.twins[i] != j
+        if draws.partners[i] != j
     ]
     score = ranked("refusal_auroc", values, draws)
     assert (score.metric, score.row.scale, score.plug_in) == ("refusal_auroc", "logit", pytest.approx(np.mean(wins)))

@@ -8,9 +8,9 @@ import torch
 
 import isogloss
 from conftest import parallel_rows
-from isogloss.activations.spec import ExtractSpec
 from isogloss.errors import UsageError
-from isogloss.models.fetch import fetch
+from isogloss.hidden_states.spec import ExtractSpec
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.tuning.preferences import preferences
@@ -103,7 +103,7 @@ def test_it_is_the_number_of_an_audit(corpus, tiny_folder, tmp_path):
         aligned=ModelRef(base=str(tiny_folder), adapter=str(tmp_path / "adapter")),
         source="test",
     )
-    config = isogloss.AuditConfig(shuffles=20, controls=(), metrics=("between_class_variance",))
+    config = isogloss.AuditConfig(permutations=20, controls=(), metrics=("between_class_variance",))
     audit = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu")
     for step, model in ((0, "reference"), (4, "aligned")):
         for code in corpus.languages:

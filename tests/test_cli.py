@@ -30,7 +30,7 @@ def models(tiny_folder, adapter_folder):
 
 
 def test_an_audit_prints_its_table_and_writes_its_folder(isogloss_command, models, parallel_file, tmp_path):
-    code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--shuffles", 100)
+    code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--permutations", 100)
     assert code == 0
     table, controls = out.split("What else could explain a score")
     for words in (
@@ -43,7 +43,7 @@ def test_an_audit_prints_its_table_and_writes_its_folder(isogloss_command, model
         "Alignment did not clearly raise",
     ):
         assert words in table
-    for words in ("en English", "n-grams", "random weights", "shuffled up to", "edited", "bits/char", "S006"):
+    for words in ("en English", "n-grams", "an untrained model", "null 97.5%", "edited", "bits/char", "S006"):
         assert words in controls
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("pairs-")
@@ -54,7 +54,7 @@ def test_an_audit_prints_its_table_and_writes_its_folder(isogloss_command, model
 def test_json_is_the_only_thing_on_stdout_and_holds_the_options(isogloss_command, models, parallel_file):
     options = ["--primary", "silhouette:3@final", "--match", "edit,length", "--controls", "none", "--workers", 2]
     code, out, _ = isogloss_command(
-        "audit", *models, "--corpus", parallel_file, "--json", "--out", "run", "--shuffles", 100, *options
+        "audit", *models, "--corpus", parallel_file, "--json", "--out", "run", "--permutations", 100, *options
     )
     assert code == 0
     data = json.loads(out)
@@ -63,12 +63,14 @@ def test_json_is_the_only_thing_on_stdout_and_holds_the_options(isogloss_command
     assert data["config"]["match"] == ["edit", "length"]
     assert data["config"]["controls"] == []
     assert "workers" not in data["config"]
-    assert not {row["metric"] for row in data["rows"]} & {"random_weights_auroc", "bits_per_character"}
-    assert {"S010", "S012"} <= {notice["code"] for notice in data["notices"]}
+    assert not {row["metric"] for row in data["rows"]} & {"untrained_auroc", "bits_per_character"}
+    assert {"S010", "S012"} <= {warning["code"] for warning in data["warnings"]}
 
 
 def test_harmful_text_is_not_shown(isogloss_command, models, parallel_file, tmp_path):
-    code, out, err = isogloss_command("audit", *models, "--corpus", parallel_file, "--out", "run", "--shuffles", 100)
+    code, out, err = isogloss_command(
+        "audit", *models, "--corpus", parallel_file, "--out", "run", "--permutations", 100
+    )
     assert code == 0
     assert "bad " not in out + err
     written = [
@@ -96,7 +98,7 @@ def test_harmful_text_is_not_shown(isogloss_command, models, parallel_file, tmp_
         ),
         ("models", ["embedded", "llama-2-7b", "phi-4", "none published"]),
         ("languages", ["Amharic", "Ethiopic", "hi-Latn"]),
-        ("metrics", ["between_class_variance", "bhattacharyya", "silhouette", "auroc", "twin_accuracy"]),
+        ("metrics", ["between_class_variance", "bhattacharyya", "silhouette", "auroc", "pair_accuracy"]),
     ],
 )
 def test_tables_are_shown(command, words, isogloss_command):
@@ -124,9 +126,9 @@ def test_tables_are_shown(command, words, isogloss_command):
         (["--primary", "silhouette:x"], 2, "metric:components"),
         (["--primary", "silhouette:0"], 2, "at least 1 component"),
         (["--primary", "silhouete:2"], 1, "did you mean 'silhouette'"),
-        (["--primary", "auroc"], 1, "a salience metric"),
+        (["--primary", "auroc"], 1, "a class variance share metric"),
         (["--match", "lenght"], 2, "any of length, edit"),
-        (["--controls", "random"], 2, "any of random_weights, bits_per_character"),
+        (["--controls", "random"], 2, "any of untrained, bits_per_character"),
         (["--workers", "0"], 2, "greater than or equal"),
     ],
 )
@@ -154,7 +156,7 @@ def test_a_single_language_file_needs_no_language_column(isogloss_command, model
     (tmp_path / "one.csv").write_text("\n".join(["kind,comment", *rows]))
     arguments = ["--corpus", "one.csv", "--column", "text=comment", "--column", "label=kind", "--languages", "sw"]
     code, out, _ = isogloss_command(
-        "audit", *models, *arguments, "--pivot", "sw", "--shuffles", 100, "--controls", "none"
+        "audit", *models, *arguments, "--pivot", "sw", "--permutations", 100, "--controls", "none"
     )
     assert code == 0
     assert "sw Swahili" in out

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isogloss.activations.shard import text_key
-from isogloss.activations.store import Entry, in_use, write
 from isogloss.cli import app
+from isogloss.hidden_states.shard import text_key
+from isogloss.hidden_states.store import Entry, in_use, write
 
 GOLDEN = Path(__file__).parent / "golden" / "store"
 WORDS = ("one", "two", "three")

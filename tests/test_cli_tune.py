@@ -1,4 +1,4 @@
-"""`isogloss tune` and `isogloss guards`: from an audit to an adapter, and what is said on the way."""
+"""`isogloss tune` and `isogloss side-effects`: from an audit to an adapter, and what is said on the way."""
 
 import json
 import sys
@@ -9,9 +9,9 @@ import pytest
 import isogloss
 from conftest import parallel_rows
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
-from isogloss.auditing.remedy import remedy_for
 from isogloss.cli import app
 from isogloss.results import LanguageVerdict, Row
+from isogloss.tuning.weak_languages import remedy_for
 
 pytest.importorskip("trl")
 
@@ -86,7 +86,7 @@ def test_without_a_gap_the_middle_of_the_verdict_counts():
 
 def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_folder, pairs_file, tiny_folder, tmp_path):
     arguments = ("tune", "--from", run_folder, "--corpus", pairs_file, "--model", tiny_folder, "--out", "adapter")
-    code, out, err = isogloss_command(*arguments, *QUICK, "--budget", "need", "--guard-texts", 5, "--generate", 2)
+    code, out, err = isogloss_command(*arguments, *QUICK, "--budget", "need", "--side-effect-texts", 5, "--generate", 2)
     assert code == 0
     record = json.loads((tmp_path / "adapter" / "isogloss_tune.json").read_text())
     assert record["recipe"]["languages"] == ["sw"]
@@ -99,7 +99,7 @@ def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_fol
     assert "No gains before and after: no aligned model to compare with is known" in err
     # The same command for a second adapter, and guards alone on the same texts: those trained on are left out.
     code, out, _ = isogloss_command(
-        "guards", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
+        "side_effects", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
         "--languages", "en", "--texts", 5, "--device", "cpu", "--json",
     )  # fmt: skip
     assert code == 0
@@ -112,14 +112,14 @@ def test_what_goes_on_from_an_adapter_is_held_against_it(
 ):
     monkeypatch.setenv("ISOGLOSS_CACHE", str(tmp_path / "cache"))
     common = ("tune", "--corpus", pairs_file, *QUICK, "--learning-rate", "1e-2")
-    first = ("--model", tiny_folder, "--languages", "en", "--out", "first", "--guard-texts", 0)
+    first = ("--model", tiny_folder, "--languages", "en", "--out", "first", "--side-effect-texts", 0)
     assert isogloss_command(*common, *first)[0] == 0
     start = {
         "--continue": ("--model", tiny_folder, "--continue", "first"),
         "--model": ("--model", f"{tiny_folder}+first"),
     }
     code, out, err = isogloss_command(
-        *common, *start[named], "--languages", "sw", "--out", "second", "--guard-texts", 5
+        *common, *start[named], "--languages", "sw", "--out", "second", "--side-effect-texts", 5
     )
     assert (code, "No gains" in err) == (0, False)
     assert out.index("gain before") < out.index("over-refusal")
@@ -141,10 +141,10 @@ def test_a_run_whose_aligned_model_has_a_name_is_what_gains_are_held_against():
 
 def test_the_chain_audits_what_was_held_out(isogloss_command, pairs_file, tiny_folder):
     tuned = ("tune", "--corpus", pairs_file, "--languages", "sw", "--model", tiny_folder, "--out", "adapter")
-    assert isogloss_command(*tuned, *QUICK, "--guard-texts", 0)[0] == 0
+    assert isogloss_command(*tuned, *QUICK, "--side-effect-texts", 0)[0] == 0
     audit = (
         "audit", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
-        "--shuffles", 100, "--controls", "none", "--device", "cpu", "--out", "run",
+        "--permutations", 100, "--controls", "none", "--device", "cpu", "--out", "run",
     )  # fmt: skip
     code, _, err = isogloss_command(*audit)
     assert code == 1

@@ -7,19 +7,19 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from isogloss.separation.compare import (
+from isogloss.stats.effects import (
     Retention,
-    detectable_gap,
     disagree,
     false_discovery,
     fieller,
     gain,
     gap,
     max_p,
+    mde,
     read_verdict,
     retentions,
 )
-from isogloss.separation.jackknife import Interval, Jackknife, combine, covariance, critical_value, delete_one
+from isogloss.stats.jackknife import Interval, Jackknife, combine, covariance, critical_value, delete_one
 
 NAN = float("nan")
 LEVEL = 0.95
@@ -71,8 +71,8 @@ def test_a_gap_is_the_pivots_gain_minus_a_languages_and_pairs_what_they_share():
 def test_a_gap_of_the_detectable_size_is_found_with_ninety_percent_power():
     pivot, own = column([3.0, 0.0], value=5.0), column([4.0, 0.0], value=2.0, units=[7, 8])
     assert gap(pivot, own).se == 5
-    assert detectable_gap(gap(pivot, own)) == pytest.approx(5 * 3.24)
-    z = detectable_gap(gap(pivot, own)) / gap(pivot, own).se
+    assert mde(gap(pivot, own)) == pytest.approx(5 * 3.24)
+    z = mde(gap(pivot, own)) / gap(pivot, own).se
     two_sided = scipy.stats.norm.ppf(0.975)
     assert scipy.stats.norm.sf(two_sided - z) + scipy.stats.norm.cdf(-two_sided - z) == pytest.approx(0.9, abs=0.001)
 
@@ -274,7 +274,7 @@ SHORT = ["weakened", "lagging", "not reached", "reversed"]
         (("reached", CLEAR), ("lagging", Interval(low=NAN, high=NAN)), True),
     ],
 )
-def test_salience_and_detectability_disagree_if_signs_differ_or_one_alone_says_reached(one, other, expected):
+def test_component_score_and_probe_score_disagree_if_signs_differ_or_one_alone_says_reached(one, other, expected):
     assert disagree(one, other) is expected
     assert disagree(other, one) is expected
 
@@ -314,7 +314,7 @@ def test_a_family_of_one_has_the_ordinary_permutation_p():
         assert max_p(np.array([observed]), null)[0] == (1 + (null >= observed).sum()) / 1000
 
 
-def test_shuffles_that_tie_with_the_observed_value_but_for_rounding_count():
+def test_permutations_that_tie_with_the_observed_value_but_for_rounding_count():
     null = rng(18).normal(size=(99, 2))
     observed = null[np.arange(2), np.arange(2)]
     expected = max_p(observed, null)
@@ -323,7 +323,7 @@ def test_shuffles_that_tie_with_the_observed_value_but_for_rounding_count():
     assert (max_p(observed[:1] + 1e-3, null[:, :1]) < max_p(observed[:1], null[:, :1])).all()
 
 
-def test_with_few_shuffles_a_family_is_rejected_as_often_as_it_says():
+def test_with_few_permutations_a_family_is_rejected_as_often_as_it_says():
     """On a scale that the observed labels had no part in, it would be 13 % here."""
     rejected = 0
     for seed in range(3000):
@@ -363,7 +363,7 @@ def test_a_cell_with_missing_numbers_does_not_make_a_family_significant():
     scaled = (both - np.nanmean(both, axis=0)) / np.nanstd(both, axis=0)
     z, largest = scaled[0], np.nanmax(scaled[1:], axis=1)
     assert found == pytest.approx([(1 + (largest >= one).sum()) / 100 for one in z], abs=1e-12)
-    # A single cell: the ordinary p of the shuffles that have a value.
+    # A single cell: the ordinary p of the permutations that have a value.
     known = some[~np.isnan(some[:, 2]), 2]
     assert max_p(observed[2:], some[:, 2:])[0] == (1 + (known >= 2.0).sum()) / (1 + len(known))
 

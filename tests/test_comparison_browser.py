@@ -7,13 +7,13 @@ import io
 from pathlib import Path
 
 import pytest
+from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 
 from handmade import small_audit
 from hostile import HOSTILE
 from isogloss.report.comparable import named
 from isogloss.report.comparison import comparison_html
-from isogloss.report.visible import visible
-from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
+from isogloss.text import sanitize
 from test_page_browser import (  # noqa: F401 - fixtures
     CHROMIUM,
     browser,
@@ -177,4 +177,4 @@ def test_every_hostile_name_of_a_run_is_shown_as_text(opened):
     one = opened(comparison_html(audits))
     assert one.page.evaluate("window.__pwned") is None
     shown = one.page.locator("[data-table=runs] tbody th bdi").evaluate_all("all => all.map(x => x.textContent)")
-    assert shown == [visible(text) for text in names]
+    assert shown == [sanitize(text) for text in names]

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 
 from handmade import estimate, make_audit, small_audit
 from isogloss.report.comparison import comparison_html, headline
@@ -15,7 +16,6 @@ from isogloss.report.page.view import view
 from isogloss.report.palette import DARK, LIGHT
 from isogloss.results import LanguageVerdict
 from pages import data_of, rows_of, without_reference
-from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 from test_page import Elements
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from isogloss.activations.spec import Layer
-from isogloss.auditing.comparisons import FIELLER, POINTWISE, TOGETHER, Change, Family, compare
-from isogloss.separation.detectability import logit
-from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.pairs import unit_ids
-from isogloss.separation.score import Score, missing
+from isogloss.auditing.compare import FIELLER, POINTWISE, TOGETHER, Change, Family, compare
+from isogloss.hidden_states.spec import Layer
+from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.probe_scores import logit
+from isogloss.stats.score import Score, missing
+from isogloss.stats.text_pairs import unit_ids
 
 N = 40
 LAYER = Layer(4, "post")
@@ -101,7 +101,7 @@ def test_one_language_alone_has_its_own_t():
     half = scipy.stats.t.ppf(0.975, N - 1) * 0.01
     assert gain.estimate.high - gain.estimate.low == pytest.approx(2 * half, rel=1e-6)
     assert found.retentions == {}
-    assert math.isnan(gain.detectable_gap)
+    assert math.isnan(gain.mde)
     assert gain.pivot_z == pytest.approx(20, rel=1e-6)
 
 
@@ -130,9 +130,9 @@ def test_rows_say_what_gap_would_have_been_seen_and_how_clear_the_pivot_is():
     found = compare(family(three()), seed=0)
     for kind in ("gain", "gap", "retention"):
         one = row(found, kind, "sw")
-        assert one.detectable_gap == pytest.approx(3.24 * math.hypot(0.01, 0.01), rel=1e-6)
+        assert one.mde == pytest.approx(3.24 * math.hypot(0.01, 0.01), rel=1e-6)
         assert one.pivot_z == pytest.approx(20, rel=1e-6)
-    assert row(found, "gap", "sw").estimate.value > row(found, "gap", "sw").detectable_gap
+    assert row(found, "gap", "sw").estimate.value > row(found, "gap", "sw").mde
 
 
 def test_a_language_without_a_score_gets_reasons_and_stops_no_other():
@@ -144,7 +144,7 @@ def test_a_language_without_a_score_gets_reasons_and_stops_no_other():
         one = row(found, kind, "sw")
         assert math.isnan(one.estimate.value)
         assert one.estimate.reason == "the score of a model is missing: the texts vary in 3 directions only"
-        assert math.isnan(one.detectable_gap)
+        assert math.isnan(one.mde)
         assert not math.isnan(row(found, kind, "de").estimate.value)
     assert set(found.retentions) == {"de"}
     assert set(found.gains) == {"en", "de"}

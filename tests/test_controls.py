@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.separation.controls import (
-    CONTROLS,
-    UNSEGMENTED,
-    edit_share,
-    length_scores,
-    ngram_gram,
-)
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.pairs import twin_index
-from isogloss.separation.probe import cross_fitted_scores, kernel_probe
+from isogloss.data.languages import LANGUAGES
+from isogloss.stats.controls import CONTROLS, UNSEGMENTED, edit_rate, length_scores, ngram_gram
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.probe import cross_fitted_scores, kernel_probe
+from isogloss.stats.text_pairs import partner_index
 
 
 def marked_texts(n, mark, *, seed=0):
@@ -43,7 +37,7 @@ def test_a_word_of_one_class_only_is_found_by_ngrams_in_texts_never_trained_on()
     assert ngram_scores(texts, ~harmful, folds) == pytest.approx(-scores, abs=1e-9)
 
 
-def test_texts_that_are_all_alike_score_alike_and_so_do_twins_with_the_same_text():
+def test_texts_that_are_all_alike_score_alike_and_so_do_pairs_with_the_same_text():
     harmful, folds = np.arange(20) < 10, np.arange(20) % 5
     assert np.array_equal(ngram_scores(["the same text"] * 20, harmful, folds), np.zeros(20))
     texts = [text.strip() for text in marked_texts(20, "", seed=1)]
@@ -105,29 +99,29 @@ def test_edit_share_is_found_by_brute_force_too(segmented):
         letters = [list(rng.choice(list("abc"), size=rng.integers(1, 9))) for _ in range(2)]
         total, common = sum(map(len, letters)), common_by_force(*letters)
         first, second = (" ".join(side) if segmented else "".join(side) for side in letters)
-        assert edit_share(first, second, segmented) == pytest.approx(1 - 2 * common / total)
-        assert edit_share(second, first, segmented) == edit_share(first, second, segmented)
+        assert edit_rate(first, second, segmented) == pytest.approx(1 - 2 * common / total)
+        assert edit_rate(second, first, segmented) == edit_rate(first, second, segmented)
         seen.add(common)
     assert len(seen) > 5
 
 
 def test_edit_share_by_hand():
-    assert edit_share("you are a fool", "you are a fool") == 0
-    assert edit_share("you are", "who is") == 1
+    assert edit_rate("you are a fool", "you are a fool") == 0
+    assert edit_rate("you are", "who is") == 1
     # One word of four goes, nothing comes.
-    assert edit_share("you are a fool", "you are a") == pytest.approx(1 / 7)
+    assert edit_rate("you are a fool", "you are a") == pytest.approx(1 / 7)
     # White space is no word, case and punctuation are part of one.
-    assert edit_share(" you  are\n", "you are") == 0
-    assert edit_share("You are!", "you are") == 1
+    assert edit_rate(" you  are\n", "you are") == 0
+    assert edit_rate("You are!", "you are") == 1
     # The order of words counts.
-    assert edit_share("a b", "b a") == 0.5
-    assert edit_share("", "") == 0
+    assert edit_rate("a b", "b a") == 0.5
+    assert edit_rate("", "") == 0
 
 
 def test_edit_share_of_unsegmented_text_counts_characters():
-    assert edit_share("你是个傻瓜", "你是个好人") == 1
-    assert edit_share("你是个傻瓜", "你是个好人", segmented=False) == pytest.approx(0.4)
-    assert edit_share("你是 个", "你是个", segmented=False) == 0
+    assert edit_rate("你是个傻瓜", "你是个好人") == 1
+    assert edit_rate("你是个傻瓜", "你是个好人", segmented=False) == pytest.approx(0.4)
+    assert edit_rate("你是 个", "你是个", segmented=False) == 0
 
 
 def test_scripts_without_spaces_are_known_by_the_names_of_the_language_table():
@@ -142,7 +136,7 @@ def test_edit_shares_of_real_pairs(shared_data):
     for (code,), part in frame.group_by("language"):
         segmented = LANGUAGES[code].script not in UNSEGMENTED
         pairs = zip(part["toxic"], part["neutral"], strict=True)
-        found[code] = float(np.median([edit_share(a, b, segmented) for a, b in pairs]))
+        found[code] = float(np.median([edit_rate(a, b, segmented) for a, b in pairs]))
     expected = {"de": 0.14, "ar": 0.16, "uk": 0.19, "hi": 0.2, "zh": 0.2, "en": 0.34, "es": 0.36, "ru": 0.37}
     assert found == pytest.approx(expected | {"am": 0.52}, abs=0.0051)
 
@@ -163,13 +157,13 @@ def test_the_ngram_control_is_as_strong_as_logistic_regression_on_real_pairs(sha
         model = make_pipeline(vectors, LogisticRegression(C=10, max_iter=1000))
         model.fit([texts[i] for i in train], harmful[train])
         other[test] = model.decision_function([texts[i] for i in test])
-    scores, twins = np.vstack([ngram_scores(texts, harmful, folds), other]), twin_index(pairs, harmful)
-    found = METRICS["auroc"].many(scores, np.vstack([harmful, harmful]), twins, folds)
+    scores, partners = np.vstack([ngram_scores(texts, harmful, folds), other]), partner_index(pairs, harmful)
+    found = METRICS["auroc"].many(scores, np.vstack([harmful, harmful]), partners, folds)
     assert found[0] > found[1] - 0.01 > 0.9
 
 
 def test_every_score_among_the_controls_is_at_one_half_by_chance():
-    scores = {name for name in CONTROLS if name.endswith(("_auroc", "_twin_accuracy"))}
+    scores = {name for name in CONTROLS if name.endswith(("_auroc", "_pair_accuracy"))}
     assert {name for name, row in CONTROLS.items() if row.chance == 0.5} == scores
     assert all(row.chance is None for name, row in CONTROLS.items() if name not in scores)
     assert all(row.name == name and row.about for name, row in CONTROLS.items())

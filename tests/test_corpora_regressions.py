@@ -7,8 +7,8 @@ import pickle
 import polars as pl
 import pytest
 
-from isogloss.corpora.curate import balance
-from isogloss.corpora.load import load_corpus
+from isogloss.data.curate import balance
+from isogloss.data.load import load_corpus
 from isogloss.errors import CorpusError, StoreError
 from isogloss.results import Audit
 
@@ -164,4 +164,4 @@ def test_errors_survive_pickle():
 # 18 B: licence of a part is given for the whole, without C006.
 def test_corpus_partly_without_licence_says_so(tmp_path):
     both = load_corpus(["mini", labelled(tmp_path / "a.csv", ROWS)], languages=["en"])
-    assert "C006" in {notice.code for notice in both.notices}
+    assert "C006" in {warning.code for warning in both.warnings}

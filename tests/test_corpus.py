@@ -8,14 +8,14 @@ from collections import Counter
 import polars as pl
 import pytest
 
-from isogloss.corpora.corpus import SCHEMA, Corpus, Text, text_id
-from isogloss.corpora.curate import balance
-from isogloss.corpora.languages import LANGUAGES, Language, language
-from isogloss.corpora.load import load_corpus
-from isogloss.corpora.sources import CORPORA, source
+from isogloss.data.corpus import SCHEMA, Corpus, Text, text_id
+from isogloss.data.curate import balance
+from isogloss.data.languages import LANGUAGES, Language, language
+from isogloss.data.load import load_corpus
+from isogloss.data.named_corpora import CORPORA, source
 from isogloss.errors import CorpusError
-from isogloss.files import canonical_json
-from isogloss.notices import Notice
+from isogloss.io.files import canonical_json
+from isogloss.warnings import CodedWarning
 
 
 def frame(*rows):
@@ -101,7 +101,7 @@ def test_any_change_of_content_changes_the_hash(other):
 
 def test_hash_leaves_out_what_is_not_content():
     plain = make(*FOUR)
-    noted = make(*FOUR, name="u", revision="r", licence="l", notices=(Notice(code="C001", detail="1"),))
+    noted = make(*FOUR, name="u", revision="r", licence="l", warnings=(CodedWarning(code="C001", detail="1"),))
     assert plain.sha256 == noted.sha256
 
 
@@ -119,9 +119,9 @@ def test_corpus_cannot_be_changed():
         corpus.name = "u"
 
 
-def test_twins_needs_a_pair_for_every_text():
-    assert make(*FOUR).twins
-    assert not make(*FOUR, ("en", "single", True)).twins
+def test_pairs_needs_a_pair_for_every_text():
+    assert make(*FOUR).partners
+    assert not make(*FOUR, ("en", "single", True)).partners
 
 
 def test_parallel_needs_the_same_items_in_every_language():
@@ -229,7 +229,7 @@ def test_dropped_rows_are_noted_on_the_corpus(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label,language\na,1,en\nA,1,en\nb,0,en\nc,1,en\nc,0,en\n", encoding="utf-8")
     corpus = load_corpus(path)
-    assert [(notice.code, notice.language) for notice in corpus.notices] == [
+    assert [(warning.code, warning.language) for warning in corpus.warnings] == [
         ("C002", "en"),
         ("C001", "en"),
         ("C006", None),
@@ -255,7 +255,7 @@ def test_copies_and_contradictions_are_found_across_corpora(tmp_path):
     second = tmp_path / "second.csv"
     second.write_text("text,label,language\n1 0,1,en\n1 1,0,en\nnew,0,en\n", encoding="utf-8")
     both = load_corpus([first, second])
-    assert [(notice.code, notice.detail) for notice in both.notices[:2]] == [
+    assert [(warning.code, warning.detail) for warning in both.warnings[:2]] == [
         ("C002", "1 texts"),
         ("C001", "1 copies dropped"),
     ]
@@ -266,14 +266,14 @@ def test_parallel_corpora_with_ids_of_their_own_are_put_together(tmp_path):
     one = write_pairs(tmp_path / "one.jsonl", word="x", languages=("en", "sw"))
     two = write_pairs(tmp_path / "two.jsonl", word="y")
     both = load_corpus([one, two])
-    assert both.twins
+    assert both.partners
     assert both.counts().rows() == [("en", 10, 10), ("sw", 5, 5)]
 
 
 def test_pairs_and_single_texts_are_put_together(tmp_path):
     both = load_corpus([write_pairs(tmp_path / "a.jsonl"), write_labelled(tmp_path / "b.csv", 0)])
     assert both.counts().rows() == [("en", 5, 10)]
-    assert not both.twins
+    assert not both.partners
 
 
 def test_named_corpus_and_file_are_put_together(tmp_path):
@@ -287,8 +287,8 @@ def test_named_corpus_and_file_are_put_together(tmp_path):
 def test_file_has_no_licence_and_says_so(parallel_file):
     corpus = load_corpus(parallel_file)
     assert (corpus.licence, corpus.revision) == (None, None)
-    assert [notice.code for notice in corpus.notices] == ["C006"]
-    assert not load_corpus("mini", languages=["en"]).notices
+    assert [warning.code for warning in corpus.warnings] == ["C006"]
+    assert not load_corpus("mini", languages=["en"]).warnings
 
 
 # The tables
@@ -329,17 +329,17 @@ def test_real_multiparadetox_loses_its_five_equal_pairs_only(shared_data):
     corpus = load_corpus(shared_data / "parallel_multiparadetox.parquet")
     expected = dict.fromkeys(("am", "ar", "de", "en", "es", "hi", "ru", "uk", "zh"), 400) | {"uk": 396, "en": 399}
     assert corpus.counts().rows() == [(code, n, n) for code, n in sorted(expected.items())]
-    assert [(notice.code, notice.language, notice.detail) for notice in corpus.notices] == [
+    assert [(warning.code, warning.language, warning.detail) for warning in corpus.warnings] == [
         ("C003", "en", "1 pairs dropped"),
         ("C003", "uk", "4 pairs dropped"),
         ("C006", None, "check its terms before you share results with texts"),
     ]
-    assert corpus.twins
+    assert corpus.paired
     assert not corpus.parallel
     sample = balance(corpus)
     assert sample.counts().rows() == [(code, 396, 396) for code in sorted(expected)]
-    assert sample.notices[-1].code == "C005"
-    assert sample.twins
+    assert sample.warnings[-1].code == "C005"
+    assert sample.partners
 
 
 def test_real_label_sorted_toxicity_gives_both_classes_equally(shared_data, tmp_path):
@@ -375,7 +375,7 @@ def test_real_toxicity_is_the_same_corpus_whatever_its_order(shared_data, tmp_pa
 def test_real_panlingua_draws_translations_together(shared_data):
     corpus = load_corpus(shared_data / "parallel_panlingua_hi_en.parquet", columns={"item_id": "pair_id"})
     assert corpus.counts().rows() == [("en", 499, 499), ("hi", 494, 494)]
-    assert [(notice.code, notice.language, notice.detail) for notice in corpus.notices[:-1]] == [
+    assert [(warning.code, warning.language, warning.detail) for warning in corpus.warnings[:-1]] == [
         ("C003", "hi", "6 pairs dropped")
     ]
     for seed in range(3):
@@ -390,7 +390,7 @@ def test_real_panlingua_draws_translations_together(shared_data):
 
 @pytest.mark.parametrize("at_once", [1, 4, 100])
 def test_the_hash_is_that_of_all_rows_as_json_however_many_are_taken_at_once(at_once, monkeypatch):
-    monkeypatch.setattr("isogloss.corpora.corpus.ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("isogloss.data.corpus.ROWS_AT_ONCE", at_once)
     corpus = make(*(("en", f'text {i} \u00fc "q"', i % 2 == 0) for i in range(11)))
     whole = canonical_json(corpus.frame.drop("source").rows())
     assert corpus.sha256 == hashlib.sha256(whole.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Duplicates and contradictions go with a coded notice; samples are equal, seeded and nested."""
+"""Duplicates and contradictions go with a coded warning; samples are equal, seeded and nested."""
 
 import json
 from itertools import pairwise
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from isogloss.corpora.corpus import SCHEMA, Corpus
-from isogloss.corpora.curate import balance, unique_rows, with_text_ids
-from isogloss.corpora.load import load_corpus
-from isogloss.corpora.readers import to_rows
+from isogloss.data.corpus import SCHEMA, Corpus
+from isogloss.data.curate import balance, unique_rows, with_text_ids
+from isogloss.data.load import load_corpus
+from isogloss.data.readers import to_rows
 from isogloss.errors import CorpusError
 
 
@@ -36,8 +36,8 @@ def pairs(*rows):
 
 
 def clean(rows, **options):
-    kept, notices = unique_rows(rows, name="t", **options)
-    return kept, [(notice.code, notice.language, int(notice.detail.split()[0])) for notice in notices]
+    kept, warnings = unique_rows(rows, name="t", **options)
+    return kept, [(warning.code, warning.language, int(warning.detail.split()[0])) for warning in warnings]
 
 
 def as_corpus(rows):
@@ -47,37 +47,37 @@ def as_corpus(rows):
 # Duplicates and contradictions
 
 
-def test_clean_rows_are_kept_without_a_notice():
+def test_clean_rows_are_kept_without_a_warning():
     rows = labelled(("a", True), ("b", False))
-    kept, notices = clean(rows)
+    kept, warnings = clean(rows)
     assert kept.rows() == rows.rows()
-    assert notices == []
+    assert warnings == []
 
 
 def test_copies_are_kept_once_in_their_first_spelling():
-    kept, notices = clean(
+    kept, warnings = clean(
         labelled(("You  Big  Fool", True), ("b", 0), (" you\tbig\nfool ", True), ("YOU BIG FOOL", True))
     )
     assert kept["text"].to_list() == ["You  Big  Fool", "b"]
-    assert notices == [("C001", "en", 2)]
+    assert warnings == [("C001", "en", 2)]
 
 
 def test_same_text_in_two_languages_is_no_copy():
-    kept, notices = clean(labelled(("no", True, "en"), ("no", False, "es"), ("no", True, "it")))
+    kept, warnings = clean(labelled(("no", True, "en"), ("no", False, "es"), ("no", True, "it")))
     assert kept.height == 3
-    assert notices == []
+    assert warnings == []
 
 
 def test_texts_under_both_labels_are_dropped_and_counted():
-    kept, notices = clean(labelled(("x", True), ("Y", True), ("X ", False), ("x", True), ("y", False), ("z", True)))
+    kept, warnings = clean(labelled(("x", True), ("Y", True), ("X ", False), ("x", True), ("y", False), ("z", True)))
     assert kept["text"].to_list() == ["z"]
-    assert notices == [("C002", "en", 2)]
+    assert warnings == [("C002", "en", 2)]
 
 
 def test_conflict_in_one_language_leaves_the_other_alone():
-    kept, notices = clean(labelled(("x", True, "de"), ("x", False, "de"), ("x", True, "en")))
+    kept, warnings = clean(labelled(("x", True, "de"), ("x", False, "de"), ("x", True, "en")))
     assert kept.select("language", "text").rows() == [("en", "x")]
-    assert notices == [("C002", "de", 1)]
+    assert warnings == [("C002", "de", 1)]
 
 
 def test_texts_under_both_labels_can_be_refused():
@@ -87,19 +87,19 @@ def test_texts_under_both_labels_can_be_refused():
 
 
 def test_refusing_conflicts_still_drops_copies():
-    kept, notices = clean(labelled(("a", True), ("A", True), ("b", False)), conflicts="refuse")
+    kept, warnings = clean(labelled(("a", True), ("A", True), ("b", False)), conflicts="refuse")
     assert kept["text"].to_list() == ["a", "b"]
-    assert notices == [("C001", "en", 1)]
+    assert warnings == [("C001", "en", 1)]
 
 
-def test_pairs_whose_twins_are_the_same_text_are_dropped_and_counted():
-    kept, notices = clean(pairs(("1", "a", "a"), ("2", "Same", " same"), ("3", "bad", "good"), ("1", "x", "y", "de")))
+def test_pairs_whose_pairs_are_the_same_text_are_dropped_and_counted():
+    kept, warnings = clean(pairs(("1", "a", "a"), ("2", "Same", " same"), ("3", "bad", "good"), ("1", "x", "y", "de")))
     assert set(kept.select("language", "pair_id").rows()) == {("en", "3"), ("de", "1")}
-    assert notices == [("C003", "en", 2)]
+    assert warnings == [("C003", "en", 2)]
 
 
 def test_pairs_that_share_a_text_with_an_earlier_pair_are_dropped_and_counted():
-    kept, notices = clean(
+    kept, warnings = clean(
         pairs(
             ("1", "bad", "good"),
             ("2", "BAD", "fine"),  # the toxic text of 1
@@ -109,13 +109,13 @@ def test_pairs_that_share_a_text_with_an_earlier_pair_are_dropped_and_counted():
         )
     )
     assert set(kept["pair_id"]) == {"1", "5"}
-    assert notices == [("C004", "en", 3)]
+    assert warnings == [("C004", "en", 3)]
 
 
-def test_notices_say_which_language():
+def test_warnings_say_which_language():
     rows = pairs(("1", "a", "a", "uk"), ("1", "b", "b", "am"), ("2", "c", "d", "am"), ("3", "c", "e", "am"))
-    _, notices = clean(rows)
-    assert notices == [("C003", "am", 1), ("C004", "am", 1), ("C003", "uk", 1)]
+    _, warnings = clean(rows)
+    assert warnings == [("C003", "am", 1), ("C004", "am", 1), ("C003", "uk", 1)]
 
 
 def test_surrounding_space_is_no_part_of_a_text():
@@ -133,7 +133,7 @@ def key(text):
 @settings(max_examples=150)
 @given(st.lists(st.tuples(SPELLINGS, st.booleans()), min_size=1, max_size=12))
 def test_labelled_rules_agree_with_counting_by_hand(rows):
-    kept, notices = clean(labelled(*rows))
+    kept, warnings = clean(labelled(*rows))
     labels = {}
     for text, harmful in rows:
         labels.setdefault(key(text), []).append(harmful)
@@ -141,15 +141,15 @@ def test_labelled_rules_agree_with_counting_by_hand(rows):
     first = {name: next(text.strip() for text, _ in rows if key(text) == name) for name in single}
     assert {row["text"]: row["harmful"] for row in kept.to_dicts()} == {first[n]: single[n][0] for n in single}
     expected = [("C002", "en", len(labels) - len(single)), ("C001", "en", sum(len(f) - 1 for f in single.values()))]
-    assert notices == [notice for notice in expected if notice[2]]
+    assert warnings == [warning for warning in expected if warning[2]]
 
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(SPELLINGS, SPELLINGS), min_size=1, max_size=8))
-def test_pair_rules_agree_with_going_through_by_hand(twins):
-    kept, notices = clean(pairs(*((str(i), toxic, neutral) for i, (toxic, neutral) in enumerate(twins))))
+def test_pair_rules_agree_with_going_through_by_hand(partners):
+    kept, warnings = clean(pairs(*((str(i), toxic, neutral) for i, (toxic, neutral) in enumerate(partners))))
     seen, stay, equal, shared = set(), set(), 0, 0
-    for i, (toxic, neutral) in enumerate(twins):
+    for i, (toxic, neutral) in enumerate(partners):
         keys = {key(toxic), key(neutral)}
         if len(keys) == 1:
             equal += 1
@@ -160,7 +160,7 @@ def test_pair_rules_agree_with_going_through_by_hand(twins):
             stay.add(str(i))
     assert set(kept["pair_id"]) == stay
     assert kept.height == 2 * len(stay)
-    assert notices == [notice for notice in (("C003", "en", equal), ("C004", "en", shared)) if notice[2]]
+    assert warnings == [warning for warning in (("C003", "en", equal), ("C004", "en", shared)) if warning[2]]
 
 
 @settings(max_examples=50)
@@ -169,9 +169,9 @@ def test_what_is_kept_is_a_corpus_and_is_clean(rows):
     kept, _ = clean(labelled(*rows))
     assume(kept.height)
     corpus = as_corpus(kept)
-    again, notices = clean(kept)
+    again, warnings = clean(kept)
     assert again.rows() == kept.rows()
-    assert notices == []
+    assert warnings == []
     assert len(corpus) == kept.height
 
 
@@ -233,8 +233,8 @@ def test_sample_does_not_depend_on_the_order_of_the_file():
     rows = sorted_rows(UNEVEN)
     expected = balance(as_corpus(rows), per_class=25)
     for seed in range(3):
-        shuffled = rows.sample(fraction=1, shuffle=True, seed=seed)
-        assert balance(as_corpus(shuffled), per_class=25).sha256 == expected.sha256
+        permuted = rows.sample(fraction=1, shuffle=True, seed=seed)
+        assert balance(as_corpus(permuted), per_class=25).sha256 == expected.sha256
 
 
 def test_adding_a_language_changes_no_other_language_of_a_fixed_size():
@@ -254,10 +254,10 @@ def test_every_text_is_drawn_about_equally_often():
     assert np.abs(share - 1 / 3).max() < 5 * np.sqrt(2 / 9 / draws)
 
 
-def test_twins_are_drawn_together():
+def test_pairs_are_drawn_together():
     rows = pairs(*((f"p{i}", f"{code} bad {i}", f"{code} good {i}", code) for code in ("en", "de") for i in range(60)))
     sample = balance(as_corpus(rows), per_class=25, seed=4)
-    assert sample.twins
+    assert sample.partners
     by_pair = sample.frame.group_by("language", "pair_id").agg(pl.col("harmful").sort())
     assert by_pair["harmful"].to_list() == [[False, True]] * 50
 
@@ -310,20 +310,20 @@ def test_parallel_pairs_are_drawn_as_the_same_items(tmp_path):
     path.write_text(json.dumps(records), encoding="utf-8")
     sample = balance(load_corpus(path), per_class=20)
     assert sample.parallel
-    assert sample.twins
+    assert sample.partners
     assert sample.counts().rows() == [("am", 20, 20), ("en", 20, 20)]
 
 
 def test_cut_languages_are_noted():
     sample = balance(as_corpus(sorted_rows(UNEVEN)))
-    (notice,) = sample.notices
-    assert (notice.code, notice.language) == ("C005", None)
-    assert notice.detail == "33 per class; there were en 45, sw 70"
+    (warning,) = sample.warnings
+    assert (warning.code, warning.language) == ("C005", None)
+    assert warning.detail == "33 per class; there were en 45, sw 70"
 
 
 def test_nothing_is_noted_if_all_languages_are_of_one_size_or_the_size_was_asked_for():
-    assert balance(as_corpus(sorted_rows({"en": (40, 40), "de": (40, 60)}))).notices == ()
-    assert balance(as_corpus(sorted_rows(UNEVEN)), per_class=30).notices == ()
+    assert balance(as_corpus(sorted_rows({"en": (40, 40), "de": (40, 60)}))).warnings == ()
+    assert balance(as_corpus(sorted_rows(UNEVEN)), per_class=30).warnings == ()
 
 
 def test_sample_keeps_what_is_known_of_the_corpus(tmp_path):
@@ -333,7 +333,7 @@ def test_sample_keeps_what_is_known_of_the_corpus(tmp_path):
     corpus = load_corpus(path)
     sample = balance(Corpus(**vars(corpus) | {"revision": "r", "licence": "l"}), per_class=20)
     assert (sample.name, sample.revision, sample.licence) == ("a.tsv", "r", "l")
-    assert [notice.code for notice in sample.notices] == ["C001", "C006"]
+    assert [warning.code for warning in sample.warnings] == ["C001", "C006"]
 
 
 def test_more_than_there_is_cannot_be_asked_for():

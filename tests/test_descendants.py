@@ -14,7 +14,7 @@ from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.report.descendants import descendant_rows
 
-CONFIG = isogloss.AuditConfig(shuffles=20, controls=(), metrics=("between_class_variance",))
+CONFIG = isogloss.AuditConfig(permutations=20, controls=(), metrics=("between_class_variance",))
 
 
 def test_each_descendant_has_the_audit_that_it_has_alone(
@@ -28,7 +28,7 @@ def test_each_descendant_has_the_audit_that_it_has_alone(
         loads.append(checkpoint.base_sha256)
         return load_model(checkpoint, **settings)
 
-    monkeypatch.setattr("isogloss.activations.compute.load_model", load)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", load)
     settings = {"config": CONFIG, "device": "cpu"}
     found = audit_descendants(base, refs, corpus, out=tmp_path / "runs", store=tmp_path / "store", **settings)
     assert list(found) == ["adapter", "other"]
@@ -47,7 +47,7 @@ def test_without_a_reference_there_are_scores(tiny_folder, other_folder, paralle
     corpus = isogloss.load_corpus(parallel_file)
     found = audit_descendants(None, refs, corpus, config=CONFIG, store=tmp_path, device="cpu")
     assert all(cell[0] != "+" for row in descendant_rows(found) for cell in row.values())
-    assert {notice.code for one in found.values() for notice in one.notices} >= {"M002"}
+    assert {warning.code for one in found.values() for warning in one.warnings} >= {"M002"}
 
 
 def test_names_tell_descendants_apart():
@@ -59,7 +59,17 @@ def test_names_tell_descendants_apart():
 
 def test_the_command_takes_several(tiny_folder, adapter_folder, parallel_file, tmp_path):
     other = make_adapter(tiny_folder, tmp_path / "dpo", seed=9)
-    arguments = ["audit", "--reference", str(tiny_folder), "--controls", "none", "--shuffles", "100", "--device", "cpu"]
+    arguments = [
+        "audit",
+        "--reference",
+        str(tiny_folder),
+        "--controls",
+        "none",
+        "--permutations",
+        "100",
+        "--device",
+        "cpu",
+    ]
     for adapter in (adapter_folder, other):
         arguments += ["--aligned", f"{tiny_folder}+{adapter}"]
     arguments += ["--corpus", str(parallel_file), "--store", str(tmp_path / "store"), "--out", str(tmp_path / "runs")]

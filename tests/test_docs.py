@@ -11,14 +11,14 @@ import yaml
 
 from families import FAMILIES
 from isogloss.cli.app import app
-from isogloss.corpora.sources import CORPORA
+from isogloss.data.named_corpora import CORPORA
 from isogloss.gating.formats import FORMATS
 from isogloss.gating.rules import RULES, rules_from
 from isogloss.models.pairs import MODEL_PAIRS
-from isogloss.notices import NOTICES
-from isogloss.separation.behaviours import BEHAVIOURS
-from isogloss.separation.controls import CONTROLS
-from isogloss.separation.metrics import METRICS
+from isogloss.stats.behaviour_metrics import BEHAVIOURS
+from isogloss.stats.controls import CONTROLS
+from isogloss.stats.metrics import METRICS
+from isogloss.warnings import WARNINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = (ROOT / "docs" / "methods.md").read_text("utf-8")
@@ -30,7 +30,7 @@ BEHAVIOUR = (ROOT / "docs" / "behaviour.md").read_text("utf-8")
 DOORS = typer.main.get_command(app)
 
 
-@pytest.mark.parametrize(("code", "meaning"), NOTICES.items())
+@pytest.mark.parametrize(("code", "meaning"), WARNINGS.items())
 def test_every_code_is_explained_in_its_own_words(code, meaning):
     line = re.search(rf"^\| {code} \| (.*?) \|$", METHODS, re.MULTILINE)
     assert line is not None
@@ -80,7 +80,7 @@ def test_every_command_that_is_shown_is_one(line):
     DOORS.commands[name].make_context(name, arguments)
 
 
-def test_a_command_that_is_none_would_be_noticed():
+def test_a_command_that_is_none_would_be_warningd():
     assert len(commands(REPORT)) >= 10
     with pytest.raises(Exception, match="No such option"):
         DOORS.commands["report"].make_context("report", ["RUN", "--no-such-option"])

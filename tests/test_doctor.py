@@ -64,7 +64,7 @@ def test_blocks_in_another_order_are_not_the_models_own_states(sick):
     assert found["weights"] == "ok"
 
 
-def test_a_final_norm_that_does_nothing_is_noticed(sick):
+def test_a_final_norm_that_does_nothing_is_warningd(sick):
     def idle(model):
         model.decoder.norm.forward = lambda hidden: hidden
 
@@ -102,7 +102,7 @@ def test_the_command_prints_and_its_exit_code_says_whether_it_is_well(tiny_folde
     tokenizer.save_pretrained(folder)
     well = runner.invoke(app, ["doctor", str(folder), "--device", "cpu"])
     assert well.exit_code == 0
-    assert "t_inst '.', t_post '>'" in well.stdout
+    assert "last_instruction_token '.', last_prompt_token '>'" in well.stdout
     listed = runner.invoke(app, ["doctor", str(folder), "--device", "cpu", "--json"])
     assert {one["verdict"] for one in json.loads(listed.stdout)} == {"ok"}
     monkeypatch.setattr(module, "_finite", lambda own: module._finding("states", "broken", ok=False))

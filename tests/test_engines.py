@@ -13,28 +13,28 @@ import torch
 import isogloss
 from conftest import parallel_rows
 from isogloss import AuditConfig, EngineConfig, ModelPair, ModelRef
-from isogloss.activations import compute, store
-from isogloss.activations.activations import locate
-from isogloss.activations.compute import EXTRACTION, compute_missing
-from isogloss.activations.extract import hidden_states
-from isogloss.activations.fill import fill
-from isogloss.activations.spec import ExtractSpec
-from isogloss.activations.units import sample_texts, units_of
 from isogloss.engines.engine import LOCAL, open_engine
-from isogloss.engines.here import checkpoint_here, pinned
 from isogloss.engines.local import LocalEngine
+from isogloss.engines.remote_checkpoints import checkpoint_here, pinned
 from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
-from isogloss.engines.work import MOST_HALVINGS
+from isogloss.engines.work_units import MOST_HALVINGS
 from isogloss.engines.worker import Worker
 from isogloss.errors import ModelError, UsageError
-from isogloss.models.fetch import fetch
+from isogloss.hidden_states import fill as compute
+from isogloss.hidden_states import store
+from isogloss.hidden_states.activations import locate
+from isogloss.hidden_states.extract import hidden_states
+from isogloss.hidden_states.fill import EXTRACTION, compute_missing, fill
+from isogloss.hidden_states.spec import ExtractSpec
+from isogloss.hidden_states.units import sample_texts, units_of
+from isogloss.models.checkpoints import fetch
 from isogloss.progress import silent, tell
 from isogloss.report.terminal import track
 from planted import load
 from running import OURS
 
 SPEC = ExtractSpec(layers=("1", "final"))
-FAST = AuditConfig(spec=SPEC, shuffles=100, controls=(), metrics=("between_class_variance",), workers=1)
+FAST = AuditConfig(spec=SPEC, permutations=100, controls=(), metrics=("between_class_variance",), workers=1)
 
 
 class Sender(LocalEngine):
@@ -46,9 +46,9 @@ class Sender(LocalEngine):
 
 
 def test_all_statistics_can_be_sent_and_are_the_same(pair, corpus, tmp_path, monkeypatch):
-    config = replace(FAST, behaviour=True, across=True, controls=("bits_per_character", "ablate"))
+    config = replace(FAST, behaviour=True, cross_lingual=True, controls=("bits_per_character", "ablate"))
     here = isogloss.audit(pair, corpus, config=config, store=tmp_path, device="cpu")
-    monkeypatch.setattr("isogloss.auditing.audit.open_engine", lambda config: nullcontext(Sender()))
+    monkeypatch.setattr("isogloss.auditing.run.open_engine", lambda config: nullcontext(Sender()))
     assert isogloss.audit(pair, corpus, config=config, store=tmp_path, device="cpu").to_json() == here.to_json()
     assert {row.kind for row in here.rows} >= {"behaviour", "behaviour_control", "transfer", "meaning", "rank"}
 
@@ -368,8 +368,8 @@ def test_quarantine_leaves_whole_pairs_out_of_both_models_and_says_so(pair, corp
         isogloss.load_corpus(tmp_path / "pairs.jsonl").sha256,
     )
     assert {row.estimate.n for row in found.rows if row.kind == "score"} == {29}
-    (notice,) = [one for one in found.notices if one.code == "C009"]
-    assert notice.detail.startswith("4 texts")
+    (warning,) = [one for one in found.warnings if one.code == "C009"]
+    assert warning.detail.startswith("4 texts")
     # The same as an audit of a corpus that never had these pairs.
     monkeypatch.undo()
     lines = (tmp_path / "pairs.jsonl").read_text().splitlines()

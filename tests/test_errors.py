@@ -1,10 +1,10 @@
-"""Errors and coded notices: one line that says what was found, what was expected and what to do."""
+"""Errors and coded warnings: one line that says what was found, what was expected and what to do."""
 
 import pytest
 
 from isogloss import errors
 from isogloss.errors import CorpusError, IsoglossError, MetricError, UsageError, missing_extra, unknown
-from isogloss.notices import NOTICES, Notice
+from isogloss.warnings import WARNINGS, CodedWarning
 
 KINDS = [
     value
@@ -68,24 +68,24 @@ MEANINGS = {
     "S001": "a score was not computed",
     "S002": "length alone",
     "S003": "character n-grams alone",
-    "S004": "salience and detectability",
+    "S004": "class variance share and linear separability",
     "S005": "nearly tied",
     "S006": "pivot language gained nothing",
 }
 
 
 @pytest.mark.parametrize(("code", "meaning"), MEANINGS.items())
-def test_notice_codes_keep_their_meaning(code, meaning):
-    assert meaning in NOTICES[code]
+def test_warning_codes_keep_their_meaning(code, meaning):
+    assert meaning in WARNINGS[code]
 
 
-def test_notice_is_one_line_that_names_its_language():
-    assert Notice(code="C003", detail="4 pairs dropped", language="uk").text == (
+def test_warning_is_one_line_that_names_its_language():
+    assert CodedWarning(code="C003", detail="4 pairs dropped", language="uk").text == (
         "uk: pairs whose twins are the same text were dropped (4 pairs dropped)"
     )
-    assert Notice(code="C006", detail="check").text == "corpus comes without a licence statement (check)"
+    assert CodedWarning(code="C006", detail="check").text == "corpus comes without a licence statement (check)"
 
 
-def test_notice_of_an_unknown_code_is_refused():
-    with pytest.raises(ValueError, match="unknown notice code 'C999'"):
-        Notice(code="C999", detail="x")
+def test_warning_of_an_unknown_code_is_refused():
+    with pytest.raises(ValueError, match="unknown warning code 'C999'"):
+        CodedWarning(code="C999", detail="x")

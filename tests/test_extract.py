@@ -8,15 +8,15 @@ import pytest
 import torch
 
 import isogloss
-from isogloss.activations.activations import locate
-from isogloss.activations.batching import plan_batches
-from isogloss.activations.extract import hidden_states
-from isogloss.activations.fill import fill
-from isogloss.activations.spec import ExtractSpec, Layer
-from isogloss.activations.store import read
 from isogloss.errors import MetricError, ModelError, UsageError
+from isogloss.hidden_states.activations import locate
+from isogloss.hidden_states.batching import plan_batches
+from isogloss.hidden_states.extract import hidden_states
+from isogloss.hidden_states.fill import fill
+from isogloss.hidden_states.spec import ExtractSpec, Layer
+from isogloss.hidden_states.store import read
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model, load_tokenizer
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
@@ -74,7 +74,7 @@ def test_a_batch_agrees_with_one_text_at_a_time(tiny):
         assert error.max() < 1e-4
 
 
-def test_reading_the_padded_end_would_be_noticed(tiny, rows):
+def test_reading_the_padded_end_would_be_warningd(tiny, rows):
     """The comparison above can fail: the last column of a padded batch is not the last token."""
     layer = Layer(tiny.depth, "post")
     width = max(map(len, rows))
@@ -115,7 +115,7 @@ def test_infinite_and_zero_states_are_refused_by_name(weight, words, tiny_folder
         model.decoder.norm.weight.data.fill_(weight)
         return model
 
-    monkeypatch.setattr("isogloss.activations.compute.load_model", broken)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", broken)
     corpus = isogloss.load_corpus(parallel_file, languages=["en"])
     spec = ExtractSpec(layers=("2", "final"))
     with pytest.raises(ModelError, match=rf"{tiny_folder} at layer 4-post.*{words}") as error:
@@ -165,7 +165,7 @@ def test_unknown_layers_are_refused(name):
         ExtractSpec(layers=(name,)).resolve(4)
 
 
-@pytest.mark.parametrize("wrong", [{"position": "first"}, {"rendering": "markdown"}, {"dtype": "float16"}])
+@pytest.mark.parametrize("wrong", [{"position": "first"}, {"prompt_format": "markdown"}, {"dtype": "float16"}])
 def test_unknown_settings_are_refused(wrong):
     with pytest.raises(UsageError):
         ExtractSpec(**wrong)
@@ -175,7 +175,7 @@ def test_the_second_extraction_reads_the_store_and_loads_no_weights(tiny_folder,
     corpus, ref = isogloss.load_corpus(parallel_file, languages=["en"]), ModelRef(base=str(tiny_folder))
     spec = ExtractSpec(layers=("2", "final"))
     first = isogloss.extract(ref, corpus, spec, store=tmp_path / "store")
-    monkeypatch.setattr("isogloss.activations.compute.load_model", _must_not_be_called)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", _must_not_be_called)
     second = isogloss.extract(ref, corpus, spec, store=tmp_path / "store")
     for layer in spec.resolve(4):
         np.testing.assert_array_equal(first.block("en", layer).hidden, second.block("en", layer).hidden)
@@ -194,7 +194,7 @@ def test_one_more_language_computes_only_that_language(tiny_folder, parallel_fil
     isogloss.extract(ref, isogloss.load_corpus(parallel_file, languages=["en"]), store=store)
     seen = []
     monkeypatch.setattr(
-        "isogloss.activations.compute.hidden_states",
+        "isogloss.hidden_states.fill.hidden_states",
         lambda model, plan, *args, **kwargs: (
             seen.append(len(plan.inverse)) or hidden_states(model, plan, *args, **kwargs)
         ),
@@ -210,12 +210,12 @@ def counted(monkeypatch, name, function, seen):
         seen.append(str(checkpoint.ref))
         return function(checkpoint, *args, **kwargs)
 
-    monkeypatch.setattr(f"isogloss.activations.{name}", call)
+    monkeypatch.setattr(f"isogloss.hidden_states.{name}", call)
 
 
-@pytest.mark.parametrize("rendering", ["raw", "chat"])
+@pytest.mark.parametrize("prompt_format", ["raw", "chat"])
 def test_a_random_model_is_filled_beside_the_pair(
-    rendering, tiny_folder, adapter_folder, parallel_file, tmp_path, monkeypatch
+    prompt_format, tiny_folder, adapter_folder, parallel_file, tmp_path, monkeypatch
 ):
     corpus, loads, tokenizers = isogloss.load_corpus(parallel_file), [], []
     base = shutil.copytree(tiny_folder, tmp_path / "base")
@@ -229,7 +229,7 @@ def test_a_random_model_is_filled_beside_the_pair(
     }
     counted(monkeypatch, "compute.load_model", load_model, loads)
     counted(monkeypatch, "tokens.load_tokenizer", load_tokenizer, tokenizers)
-    found = locate(refs, corpus, ExtractSpec(rendering=rendering), store=tmp_path / "store")
+    found = locate(refs, corpus, ExtractSpec(prompt_format=prompt_format), store=tmp_path / "store")
     assert fill(found) == 6
     assert loads == [str(refs["reference"]), str(refs["random"])]
     assert tokenizers == [str(refs["aligned"])]
@@ -238,7 +238,7 @@ def test_a_random_model_is_filled_beside_the_pair(
     assert all(np.isfinite(state).all() for state in states.values())
     assert all(np.abs(states["random"] - states[role]).max() > 1e-2 for role in ("reference", "aligned"))
     np.testing.assert_array_equal(found["random"].token_counts("de"), found["aligned"].token_counts("de"))
-    assert fill(locate(refs, corpus, ExtractSpec(rendering=rendering), store=tmp_path / "store")) == 0
+    assert fill(locate(refs, corpus, ExtractSpec(prompt_format=prompt_format), store=tmp_path / "store")) == 0
 
 
 def test_random_states_depend_on_the_seed_alone(tiny_folder, parallel_file, tmp_path):
@@ -256,7 +256,7 @@ def test_random_states_depend_on_the_seed_alone(tiny_folder, parallel_file, tmp_
 
 
 def test_models_with_other_tokenizers_are_each_given_their_own_tokens(tiny_folder, parallel_file, tmp_path):
-    """In raw rendering: in chat rendering one template serves all, and they are refused."""
+    """In raw prompt_format: in chat prompt format one template serves all, and they are refused."""
     corpus = isogloss.load_corpus(parallel_file, languages=["en"])
     stranger = shutil.copytree(tiny_folder, tmp_path / "stranger")
     content = json.loads((stranger / "tokenizer.json").read_text())
@@ -272,6 +272,6 @@ def test_models_with_other_tokenizers_are_each_given_their_own_tokens(tiny_folde
     same = np.abs(found["reference"].block("en", final).hidden - found["aligned"].block("en", final).hidden)
     assert same.max() > 1e-2
     assert found["reference"].tokenizers.isdisjoint(found["aligned"].tokenizers)
-    spec = ExtractSpec(rendering="chat", chat_template="{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    spec = ExtractSpec(prompt_format="chat", chat_template="{% for m in messages %}[{{ m.content }}]{% endfor %}")
     with pytest.raises(ModelError, match=r"stranger.*other tokens in 60 of 60 en texts"):
         fill(locate(refs, corpus, spec, store=tmp_path / "store"))

@@ -1,4 +1,4 @@
-"""Every family on its real class, tiny and with random weights: loaded as a user would, and read to the last bit.
+"""Every family on its real class, tiny and with an untrained model: loaded as a user would, and read to the last bit.
 
 The oracle is always the model itself as transformers runs it, one text at a time, with `output_hidden_states`.
 """
@@ -14,17 +14,16 @@ import torch
 
 from families import BY_NAME, FAMILIES, SAME, UNKNOWN, Fact, Family, build, make_family
 from hub_server import COMMIT, pointed_at, serve
-from isogloss.activations.drift import sample_rows, settle
-from isogloss.activations.extract import check_states
-from isogloss.activations.spec import ExtractSpec
-from isogloss.activations.upcast import in_float32
-from isogloss.behaviour.likelihood import check_head
+from isogloss.hidden_states.extract import check_states
+from isogloss.hidden_states.self_check import in_float32, sample_rows, settle
+from isogloss.hidden_states.spec import ExtractSpec
+from isogloss.likelihoods.lm_head import check_head
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.depth import read_depth
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef
 from isogloss.models.prompts import encode
+from isogloss.models.size import read_depth
 from running import OURS, PLAIN, as_prompts, run
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "isogloss"
@@ -193,8 +192,8 @@ def test_one_bos_where_the_family_has_one(family, folder, tmp_path):
         place = make_family(family, tmp_path / str(bos), bos=bos)
         tokenizer = load_model(fetch(ModelRef(base=str(place), random_seed=0)), device="cpu").tokenizer
         tokenizer.chat_template = "{{ bos_token or '' }}{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
-        for rendering in ("raw", "chat"):
-            prompts = encode(tokenizer, TEXTS, rendering=rendering)
+        for prompt_format in ("raw", "chat"):
+            prompts = encode(tokenizer, TEXTS, prompt_format=prompt_format)
             assert prompts.bos == bos
             assert {row.count(1) for row in prompts.ids} == {int(bos)}
 
@@ -291,7 +290,7 @@ def test_an_eighth_family_is_a_row_of_the_table(parallel_file, monkeypatch, tmp_
     monkeypatch.setitem(MODEL_PAIRS, "granite", _pair("granite", EIGHTH.repo, "org/granite-dpo", "a test"))
     with serve({EIGHTH.repo: base, "org/granite-dpo": aligned}) as server:
         pointed_at(server, monkeypatch, tmp_path)
-        config = isogloss.AuditConfig(shuffles=20, controls=(), per_class=20)
+        config = isogloss.AuditConfig(permutations=20, controls=(), per_class=20)
         corpus = isogloss.load_corpus(parallel_file)
         found = isogloss.audit(model_pair("granite"), corpus, config=config, store=tmp_path / "store", device="cpu")
     assert found.models["aligned"]["revision"] == COMMIT

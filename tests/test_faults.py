@@ -16,18 +16,18 @@ import pytest
 import isogloss
 from conftest import make_adapter, make_model, parallel_rows
 from isogloss import AuditConfig, ModelPair, ModelRef
-from isogloss.activations.activations import locate
-from isogloss.activations.fill import fill
-from isogloss.activations.spec import ExtractSpec, Layer
-from isogloss.activations.store import filling
 from isogloss.errors import StoreError
-from isogloss.files import saving
-from isogloss.locks import locked
+from isogloss.hidden_states.activations import locate
+from isogloss.hidden_states.fill import fill
+from isogloss.hidden_states.spec import ExtractSpec, Layer
+from isogloss.hidden_states.store import filling
+from isogloss.io.files import saving
+from isogloss.io.locks import locked
 from planted import QUICK, moved, plant
 from running import OURS
 
 SPEC = ExtractSpec(layers=("1", "final"))
-FAST = AuditConfig(spec=SPEC, shuffles=100, controls=(), metrics=("between_class_variance",), workers=1)
+FAST = AuditConfig(spec=SPEC, permutations=100, controls=(), metrics=("between_class_variance",), workers=1)
 KILLS = 30
 
 
@@ -100,10 +100,10 @@ def test_the_second_that_fills_a_store_waits_and_finds_it_done(ref, corpus, tmp_
 
     def second():
         with monkeypatch.context() as patch:
-            patch.setattr("isogloss.activations.compute.compute_missing", None)
+            patch.setattr("isogloss.hidden_states.fill.compute_missing", None)
             done.append(fill(other, track=track))
 
-    from isogloss.activations.compute import compute_missing
+    from isogloss.hidden_states.fill import compute_missing
 
     done = []
     thread = threading.Thread(target=second)
@@ -258,7 +258,7 @@ def test_a_broken_store_stops_the_audit_before_any_weights_are_loaded(ref, corpu
     found = isogloss.extract(ref, corpus, SPEC, store=tmp_path, device="cpu")
     victim = next(found.entries["en"].folder.glob("*.safetensors"))
     os.truncate(victim, 10)
-    monkeypatch.setattr("isogloss.activations.compute.load_model", None)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", None)
     pair = ModelPair(name="t", reference=None, aligned=ref, source="test")
     with pytest.raises(StoreError, match=rf"store {victim}: found 10 bytes; expected \d+ bytes; .*prune --broken"):
         isogloss.audit(pair, corpus, config=FAST, store=tmp_path, out=tmp_path / "out")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isogloss.files import cache_root, canonical_json, sha256_file, sha256_text, staged_folder, write_atomic
+from isogloss.io.files import cache_root, canonical_json, sha256_file, sha256_text, staged_folder, write_atomic
 
 # Test vectors of FIPS 180-2.
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

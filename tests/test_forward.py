@@ -11,16 +11,15 @@ import torch
 from transformers.activations import ACT2FN
 
 from conftest import make_model
-from isogloss.activations import drift
-from isogloss.activations.batching import SHARES, plan_batches
-from isogloss.activations.drift import measure_drift, sample_rows, settle
-from isogloss.activations.execution import Execution, can_pack, check_execution, choose_execution, has_bf16
-from isogloss.activations.forward import forward
-from isogloss.activations.kernels import ONEDNN_ACTIVATIONS, fast_linears, gated_mlp
-from isogloss.activations.readout import pad_right, put, take
-from isogloss.activations.spec import ExtractSpec, Layer
 from isogloss.errors import StoreError, UsageError
-from isogloss.models.fetch import fetch
+from isogloss.hidden_states import self_check as drift
+from isogloss.hidden_states.batching import SHARES, plan_batches
+from isogloss.hidden_states.execution import Execution, can_pack, check_execution, choose_execution, has_bf16
+from isogloss.hidden_states.forward import forward, pad_right, put, take
+from isogloss.hidden_states.kernels import ONEDNN_ACTIVATIONS, fast_linears, gated_mlp
+from isogloss.hidden_states.self_check import measure_drift, sample_rows, settle
+from isogloss.hidden_states.spec import ExtractSpec, Layer
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from running import OURS, PLAIN, as_prompts, run
@@ -153,7 +152,9 @@ def test_last_tokens_are_taken_and_put_back():
     places = batch.places(["last"])
     assert take(hidden, places).flatten().tolist() == [2, 3]
     assert put(take(hidden, places), places, 3)[..., 0].tolist() == [[0, 0, 2], [3, 0, 0]]
-    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).places(["last", "t_inst"])
+    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).places(
+        ["last", "last_instruction_token"]
+    )
     assert both.tolist() == [[2, 1], [0, 0]]
     assert put(take(hidden, both), both, 3)[..., 0].tolist() == [[0, 1, 2], [3, 0, 0]]
     assert batch.places(["last", "mean"]) is None
@@ -263,7 +264,7 @@ def test_sample_rows_are_spread_and_cut(rows):
 
 
 def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows):
-    """A model that looks ahead: padding without a mask reaches its tokens, and the check notices it."""
+    """A model that looks ahead: padding without a mask reaches its tokens, and the check warnings it."""
     make_model(tmp_path, seed=3)
     model = load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
     layers = [Layer(4, "post")]

@@ -10,18 +10,18 @@ import scipy.stats
 import isogloss
 from gates import HERE, METHODS, POINTWISE, PRIMARY, PROBE, alone, control, number, run_of
 from handmade import estimate
-from isogloss.auditing.comparisons import FIELLER, TOGETHER
+from isogloss.auditing.compare import FIELLER, TOGETHER
 from isogloss.errors import UsageError
 from isogloss.gating import bounds as bounds_module
 from isogloss.gating.bounds import ALONE, Bounds, choose_estimand, difference, read_bounds, widen
-from isogloss.gating.judge_numbers import REGIONS
-from isogloss.gating.judge_warnings import NEEDED
+from isogloss.gating.judge import NEEDED, REGIONS
 from isogloss.gating.rules import SAYING
-from isogloss.notices import NOTICES, Notice
 from isogloss.results import Estimate, Row
-from isogloss.separation import compare, jackknife
-from isogloss.separation.compare import read_verdict
-from isogloss.separation.jackknife import Interval
+from isogloss.stats import effects as compare
+from isogloss.stats import jackknife
+from isogloss.stats.effects import read_verdict
+from isogloss.stats.jackknife import Interval
+from isogloss.warnings import WARNINGS, CodedWarning
 from test_results import GOLDEN
 
 EPS = 1e-9
@@ -163,14 +163,14 @@ def test_a_loss_is_judged_by_both_intervals(rule, own, base, said):
 
 def test_a_warning_that_is_there_fails():
     clean = run_of({"hi": around(0.5, 0.7)}, more=[control(code, "ngram_auroc") for code in ("en", "hi")])
-    warned = replace(clean, notices=(Notice(code="S003", detail="ngram", language="hi"),))
+    warned = replace(clean, warnings=(CodedWarning(code="S003", detail="ngram", language="hi"),))
     assert isogloss.gate(clean, {"no_warnings": ["S003"]}).verdict == "pass"
     judgement = isogloss.gate(warned, {"no_warnings": ["S003", "S001"]})
     assert {one.language: (one.verdict, one.words) for one in judgement.findings} == {
         "hi": ("fail", ("S003",)),
         "en": ("pass", ()),
     }
-    whole = replace(clean, notices=(Notice(code="C006", detail="none"),))
+    whole = replace(clean, warnings=(CodedWarning(code="C006", detail="none"),))
     (first, *_) = isogloss.gate(whole, {"no_warnings": ["C006"]}).findings
     assert (first.language, first.verdict) == (None, "fail")
 
@@ -181,7 +181,7 @@ def test_a_warning_that_could_not_come_is_inconclusive(code):
     judgement = isogloss.gate(run, {"no_warnings": [code], "languages": ["hi"]})
     assert judgement.verdict == "inconclusive"
     assert "not computed" in judgement.findings[0].reason
-    assert code in NOTICES
+    assert code in WARNINGS
 
 
 def test_the_pivot_is_not_matched_with_itself():
@@ -358,7 +358,7 @@ def test_runs_that_cannot_be_compared_are_refused():
         "another primary metric": replace(old, primary=replace(PRIMARY, components=2)),
         "another primary estimand": replace(old, primary=replace(PRIMARY, layer="3")),
         "another position": replace(old, config=old.config | {"position": "mean"}),
-        "another rendering": replace(old, config=old.config | {"rendering": "chat"}),
+        "another prompt_format": replace(old, config=old.config | {"prompt_format": "chat"}),
         "another max tokens": replace(old, config=old.config | {"max_tokens": 9}),
         "without a reference model": alone(old),
     }

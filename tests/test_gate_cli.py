@@ -196,7 +196,7 @@ def test_an_audit_that_was_just_made_is_judged_and_shows_no_text(gate, runs, mon
     (runs / "pairs.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     base, tuned = (make_model(runs / f"model{seed}", seed=seed) for seed in (0, 1))
     options = ["--aligned", tuned, "--reference", base, "--corpus", "pairs.jsonl", "--controls", "none"]
-    code, _, err = gate(*options, "--shuffles", 100, "--out", "made", door="audit")
+    code, _, err = gate(*options, "--permutations", 100, "--out", "made", door="audit")
     assert code == 0, err
     shown = [
         gate("made", "--min-retention", 0.5, "--languages", code, "--format", name)

@@ -12,12 +12,10 @@ import isogloss
 from gates import control, run_of
 from hostile import HOSTILE
 from isogloss.errors import UsageError
-from isogloss.gating.formats import FORMATS, format_of
-from isogloss.gating.judgement import EXIT
+from isogloss.gating.formats import FORMATS, format_of, gate_table
+from isogloss.gating.judgement import EXIT, asked, found, sentence
 from isogloss.gating.rules import RULES
-from isogloss.gating.table import gate_table
-from isogloss.gating.words import asked, found, sentence
-from isogloss.notices import Notice
+from isogloss.warnings import CodedWarning
 
 RULES_ASKED = {"min_retention": 0.5, "no_reversed": True, "no_warnings": ["S003"]}
 POLICIES = ("apart", "fail", "pass")
@@ -29,7 +27,7 @@ def judgement():
     kept = {"de": (0.6, 0.5, 0.7), "hi": (0.5, 0.4, 0.6), "am": (0.1, -0.1, 0.2), "sw": None}
     controls = [control(code, "ngram_auroc") for code in ("en", *kept)]
     return isogloss.gate(
-        run_of(kept, more=controls, notices=(Notice(code="S003", detail="x", language="am"),)), RULES_ASKED
+        run_of(kept, more=controls, warnings=(CodedWarning(code="S003", detail="x", language="am"),)), RULES_ASKED
     )
 
 
@@ -116,7 +114,7 @@ def test_sarif_is_what_the_standard_describes(judgement):
         lambda read: read["runs"][0]["results"][0].update(strange=1),
     ],
 )
-def test_the_reader_of_sarif_would_notice_a_fault(judgement, spoil):
+def test_the_reader_of_sarif_would_warning_a_fault(judgement, spoil):
     read = json.loads(written(judgement, "sarif"))
     spoil(read)
     with pytest.raises(ValueError, match="validation error"):
@@ -137,7 +135,7 @@ def test_the_numbers_of_a_finding_do_not_change_which_alert_it_is():
 # GitHub
 
 
-@pytest.mark.parametrize(("policy", "level"), [("apart", "warning"), ("fail", "error"), ("pass", "notice")])
+@pytest.mark.parametrize(("policy", "level"), [("apart", "warning"), ("fail", "error"), ("pass", "warning")])
 def test_annotations_are_one_a_rule_and_verdict(judgement, policy, level):
     lines = written(judgement, "github", inconclusive=policy).splitlines()
     commands = [re.fullmatch(r"::(\w+) title=([^:,]*)::(.*)", line) for line in lines if line.startswith("::")]

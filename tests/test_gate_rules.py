@@ -2,7 +2,7 @@
 
 import pytest
 
-from isogloss.corpora.languages import LANGUAGES
+from isogloss.data.languages import LANGUAGES
 from isogloss.errors import UsageError
 from isogloss.gating.rules import CLASSES, OPEN, RULES, SAYING, Rules, read_rules, rules_from
 

@@ -13,12 +13,12 @@ import isogloss
 from conftest import make_adapter, make_model, parallel_rows
 from hub_server import COMMIT, pointed_at, serve
 from isogloss.cli import app
-from isogloss.corpora.readers import read_hub
+from isogloss.data.readers import read_hub
 from isogloss.errors import CorpusError, ModelError
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.pairs import ModelRef
 
-QUICK = isogloss.AuditConfig(shuffles=20, controls=(), metrics=("between_class_variance",), workers=1)
+QUICK = isogloss.AuditConfig(permutations=20, controls=(), metrics=("between_class_variance",), workers=1)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from isogloss.separation.jackknife import (
+from isogloss.stats.jackknife import (
     Interval,
     Jackknife,
     bias,
@@ -218,7 +218,7 @@ def test_the_spread_of_the_null_adds_to_the_variance():
     assert np.array_equal(joined.units, np.r_[np.arange(20), np.arange(1000, 1200)])
 
 
-def test_estimates_that_share_shuffles_stay_paired_in_them():
+def test_estimates_that_share_permutations_stay_paired_in_them():
     rng = np.random.default_rng(15)
     x, y = (of_mean(rng.normal(size=20), range(20)) for _ in range(2))
     null = rng.normal(size=(2, 200)) + rng.normal(size=200)
@@ -308,7 +308,7 @@ def test_estimates_without_a_standard_error_do_not_widen_the_band_of_the_others(
 
 @pytest.mark.parametrize("at_once", [1, 3, 8, 1000])
 def test_covariances_are_sums_over_shared_units_however_many_are_taken_at_once(at_once, monkeypatch):
-    monkeypatch.setattr("isogloss.separation.jackknife.UNITS_AT_ONCE", at_once)
+    monkeypatch.setattr("isogloss.stats.jackknife.UNITS_AT_ONCE", at_once)
     rng = np.random.default_rng(3)
     found = [column(rng.normal(size=n), units=np.sort(rng.choice(40, n, replace=False))) for n in (5, 17, 40, 1)]
     entries = [dict(zip(one.units.tolist(), one.influence.tolist(), strict=True)) for one in found]

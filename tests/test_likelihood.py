@@ -14,15 +14,14 @@ import torch
 
 import isogloss
 from conftest import make_tokenizer
-from isogloss.behaviour import likelihood
-from isogloss.behaviour.compute import scored_characters
-from isogloss.behaviour.fill import fill_bits
-from isogloss.behaviour.likelihood import check_head, text_bits
-from isogloss.behaviour.reading import locate_bits
-from isogloss.corpora.corpus import Corpus
+from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError
+from isogloss.likelihoods import lm_head as likelihood
+from isogloss.likelihoods.cached import locate_bits
+from isogloss.likelihoods.fill import fill_bits, scored_characters
+from isogloss.likelihoods.lm_head import check_head, text_bits
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
@@ -108,7 +107,7 @@ def test_an_unknown_step_after_the_head_is_refused(tiny, rows, corpus, tmp_path,
 
     check_head(tiny)
     tiny.causal.register_forward_hook(shifted)
-    monkeypatch.setattr("isogloss.behaviour.compute.load_model", lambda *args, **kwargs: tiny)
+    monkeypatch.setattr("isogloss.likelihoods.fill.load_model", lambda *args, **kwargs: tiny)
     found = locate_bits({"aligned": fetch(ModelRef(base=tiny.tokenizer.name_or_path))}, corpus, store=tmp_path)
     with pytest.raises(ModelError, match="step after the LM head of Gemma3ForCausalLM"):
         fill_bits(found.values())
@@ -156,7 +155,7 @@ def test_likelihoods_that_are_not_finite_are_refused_by_name(corpus, tiny_folder
     def broken(*args, **kwargs):
         return np.where(np.arange(10) < 3, text_bits(*args, **kwargs), np.nan)
 
-    monkeypatch.setattr("isogloss.behaviour.compute.text_bits", broken)
+    monkeypatch.setattr("isogloss.likelihoods.fill.text_bits", broken)
     found = locate_bits({"aligned": fetch(ModelRef(base=str(tiny_folder)))}, corpus, store=tmp_path)
     first = corpus.part("de")["text_id"][3]
     with pytest.raises(
@@ -218,10 +217,10 @@ def _second_run_imports_torch(store, folder, corpus):
     script = f"""
 import sys
 import polars
-from isogloss.behaviour.fill import fill_bits
-from isogloss.behaviour.reading import locate_bits
-from isogloss.corpora.corpus import Corpus
-from isogloss.models.fetch import fetch
+from isogloss.likelihoods.fill import fill_bits
+from isogloss.likelihoods.cached import locate_bits
+from isogloss.data.corpus import Corpus
+from isogloss.models.checkpoints import fetch
 from isogloss.models.pairs import ModelRef
 corpus = Corpus(name="sample", frame=polars.read_parquet({str(store / "sample.parquet")!r}))
 found = locate_bits({{"aligned": fetch(ModelRef(base={str(folder)!r}))}}, corpus, store={str(store)!r})

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.link import (
+from isogloss.analyses.behaviour.link_statistics import (
     across_languages,
     halves,
     mean_slope,
@@ -15,6 +14,7 @@ from isogloss.separation.link import (
     shared,
     spearman_power,
 )
+from isogloss.stats.jackknife import Jackknife
 
 
 def items(n, link, rng, *, common=0.0):

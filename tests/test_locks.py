@@ -12,14 +12,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from isogloss import locks
 from isogloss.errors import StoreError
-from isogloss.locks import LOCK, locked
+from isogloss.io import locks
+from isogloss.io.locks import LOCK, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from isogloss.locks import locked
+from isogloss.io.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

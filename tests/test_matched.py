@@ -60,8 +60,8 @@ def test_a_gain_that_sits_in_large_edits_only_is_confounded(pair, tmp_path, monk
     assert german.matched in {"not reached", "lagging"}
     assert german.verdict == "confounded"
     assert german.low > 0.8  # of all texts it reads: reached
-    assert [notice.language for notice in result.notices if notice.code == "S009"] == ["de"]
-    assert "S010" not in {notice.code for notice in result.notices}
+    assert [warning.language for warning in result.warnings if warning.code == "S009"] == ["de"]
+    assert "S010" not in {warning.code for warning in result.warnings}
     matched = result.find(sample="matched", metric="between_class_variance", components=10)
     assert [(row.kind, row.language) for row in matched] == [(kind, "de") for kind in ("gain", "gap", "retention")]
     assert {row.estimate.n for row in matched} == {110}
@@ -74,7 +74,7 @@ def test_a_verdict_that_matched_texts_bear_out_stands(pair, tmp_path, monkeypatc
     result = audit(pair, tmp_path, monkeypatch, texts, small=0.0, large=0.0)
     german = next(one for one in result.verdicts if one.language == "de")
     assert (german.verdict, german.matched) == ("not reached", "not reached")
-    assert not {"S009", "S010"} & {notice.code for notice in result.notices}
+    assert not {"S009", "S010"} & {warning.code for warning in result.warnings}
 
 
 def test_too_few_matched_pairs_leave_a_warning_and_the_verdict(pair, tmp_path, monkeypatch):
@@ -82,8 +82,8 @@ def test_too_few_matched_pairs_leave_a_warning_and_the_verdict(pair, tmp_path, m
     result = audit(pair, tmp_path, monkeypatch, texts, small=0.0, large=0.0)
     german = next(one for one in result.verdicts if one.language == "de")
     assert (german.verdict, german.matched) == ("not reached", None)
-    (notice,) = [notice for notice in result.notices if notice.code == "S010"]
-    assert (notice.language, notice.detail) == ("de", "fewer than 100 agree in length and edit")
+    (warning,) = [warning for warning in result.warnings if warning.code == "S010"]
+    assert (warning.language, warning.detail) == ("de", "fewer than 100 agree in length and edit")
     assert result.find(sample="matched") == ()
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
+from isogloss.analyses.matched.matching import CALIPERS, MAX_KS, MAX_SMD, match
 from isogloss.errors import MetricError
-from isogloss.separation.matching import CALIPERS, MAX_KS, MAX_SMD, match
 
 
 def matched(own, pivot, **options):
@@ -260,14 +260,14 @@ def test_what_cannot_be_matched_is_refused(change, message):
 def test_real_pairs_of_most_languages_match_the_english_ones(shared_data):
     import polars as pl
 
-    from isogloss.files import sha256_text
-    from isogloss.separation.controls import edit_share
+    from isogloss.io.files import sha256_text
+    from isogloss.stats.controls import edit_rate
 
     frame = pl.read_parquet(shared_data / "parallel_multiparadetox.parquet")
     features, orders = {}, {}
     for (code,), part in frame.group_by("language"):
         pairs = list(zip(part["toxic"], part["neutral"], strict=True))
-        edits = [edit_share(a, b, segmented=code != "zh") for a, b in pairs]
+        edits = [edit_rate(a, b, segmented=code != "zh") for a, b in pairs]
         features[code] = np.column_stack([edits, [np.log(len(a) / len(b)) for a, b in pairs]])
         orders[code] = np.array([sha256_text(str(name)) for name in part["pair_id"]])
     sizes = {}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from isogloss.separation.jackknife import Jackknife, delete_one
-from isogloss.separation.mean_gap import gap_ratio, mean_gap
+from isogloss.stats.effects import gap_ratio, mean_gap
+from isogloss.stats.jackknife import Jackknife, delete_one
 
 
 def exact(value):

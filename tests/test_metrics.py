@@ -7,15 +7,15 @@ import scipy.stats
 from sklearn.metrics import calinski_harabasz_score, roc_auc_score, silhouette_score
 
 from isogloss.errors import MetricError
-from isogloss.separation import metrics
-from isogloss.separation.metrics import METRICS, STANDARD
-from isogloss.separation.pairs import twin_index
-from isogloss.separation.probe import N_FOLDS, cross_fitted_scores, ridge_probe
-from isogloss.separation.silhouette import silhouette_many
-from plain import dealt, shuffled
+from isogloss.stats import metrics
+from isogloss.stats.metrics import METRICS, STANDARD
+from isogloss.stats.probe import N_FOLDS, cross_fitted_scores, ridge_probe
+from isogloss.stats.silhouette import silhouette_many
+from isogloss.stats.text_pairs import partner_index
+from plain import dealt, permuted
 
-PCA_METRICS = [name for name, row in METRICS.items() if row.family == "salience"]
-PROBE_METRICS = [name for name, row in METRICS.items() if row.family == "detectability"]
+PCA_METRICS = [name for name, row in METRICS.items() if row.family == "component"]
+PROBE_METRICS = [name for name, row in METRICS.items() if row.family == "probe"]
 ELSEWHERE = np.array([5.0, -3.0, 100.0, 0.0])
 
 
@@ -152,7 +152,7 @@ def silhouette_by_loops(x, harmful, pairs):
     return sum(widths) / len(widths)
 
 
-def test_silhouette_with_pairs_leaves_each_texts_own_twin_out():
+def test_silhouette_with_pairs_leaves_each_texts_own_pair_out():
     x, harmful, pairs = two_classes(10)
     with_pairs = metrics.silhouette(x, harmful, pairs)
     assert with_pairs == pytest.approx(silhouette_by_loops(x, harmful, pairs), abs=1e-10)
@@ -162,12 +162,12 @@ def test_silhouette_with_pairs_leaves_each_texts_own_twin_out():
 @pytest.mark.parametrize("with_pairs", [False, True])
 def test_silhouettes_do_not_depend_on_the_blocks_they_are_made_in(with_pairs, monkeypatch):
     x, harmful, pairs = two_classes(32)
-    twins = twin_index(pairs, harmful) if with_pairs else None
-    labels = shuffled(harmful, twins, 7, np.random.default_rng(32))
-    whole = silhouette_many(x, labels, twins)
+    partners = partner_index(pairs, harmful) if with_pairs else None
+    labels = permuted(harmful, partners, 7, np.random.default_rng(32))
+    whole = silhouette_many(x, labels, partners)
     for block in (1, 7 * len(x), 59 * len(x)):  # 1, 7 and 59 of 60 rows
-        monkeypatch.setattr("isogloss.separation.silhouette.BLOCK", block)
-        assert silhouette_many(x, labels, twins) == pytest.approx(whole, abs=1e-12)
+        monkeypatch.setattr("isogloss.stats.silhouette.BLOCK", block)
+        assert silhouette_many(x, labels, partners) == pytest.approx(whole, abs=1e-12)
 
 
 def test_silhouette_far_from_the_origin_is_that_of_scikit_learn():
@@ -175,18 +175,18 @@ def test_silhouette_far_from_the_origin_is_that_of_scikit_learn():
     assert metrics.silhouette(x + 1e6, harmful) == pytest.approx(silhouette_score(x, harmful), abs=1e-8)
 
 
-def test_silhouette_of_shuffled_twins_is_zero_on_average_only_with_the_twins_left_out():
+def test_silhouette_of_permuted_pairs_is_zero_on_average_only_with_the_pairs_left_out():
     rng = np.random.default_rng(11)
     harmful = np.arange(40) < 20
     pairs = np.arange(40) % 20
-    twins = twin_index(pairs, harmful)
+    partners = partner_index(pairs, harmful)
     folds = np.zeros(40, dtype=int)
     left_out, kept = [], []
     for _ in range(60):
         content = rng.normal(size=(20, 6))
         x = np.sqrt(0.8) * np.vstack([content, content]) + np.sqrt(0.2) * rng.normal(size=(40, 6))
-        labels = shuffled(harmful, twins, 150, rng)
-        left_out.append(METRICS["silhouette"].many(x, labels, twins, folds).mean())
+        labels = permuted(harmful, partners, 150, rng)
+        left_out.append(METRICS["silhouette"].many(x, labels, partners, folds).mean())
         kept.append(METRICS["silhouette"].many(x, labels, None, folds).mean())
     assert abs(np.mean(left_out)) < 0.004
     assert np.mean(kept) < -0.015
@@ -226,14 +226,14 @@ def auroc_by_loops(scores, harmful, pairs, folds):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_auroc_with_pairs_leaves_own_twin_comparisons_out(tied):
+def test_auroc_with_pairs_leaves_own_pair_comparisons_out(tied):
     rng = np.random.default_rng(14)
     _, harmful, pairs = two_classes(14, n=22)
-    twins = twin_index(pairs, harmful)
-    folds = dealt(harmful, twins, N_FOLDS, rng)
+    partners = partner_index(pairs, harmful)
+    folds = dealt(harmful, partners, N_FOLDS, rng)
     scores = rng.normal(size=44) + 2.0 * pairs % 3 + 0.5 * harmful
     scores = np.round(scores) if tied else scores
-    found = METRICS["auroc"].many(scores[None, :], harmful[None, :], twins, folds)[0]
+    found = METRICS["auroc"].many(scores[None, :], harmful[None, :], partners, folds)[0]
     assert found == pytest.approx(auroc_by_loops(scores, harmful, pairs, folds), abs=1e-12)
     all_pairs_of_texts = METRICS["auroc"].many(scores[None, :], harmful[None, :], None, folds)[0]
     assert abs(found - all_pairs_of_texts) > 0.0001
@@ -241,24 +241,24 @@ def test_auroc_with_pairs_leaves_own_twin_comparisons_out(tied):
 
 def test_auroc_of_the_public_function_with_pairs_scores_by_a_probe_that_never_saw_either_twin():
     x, harmful, pairs = two_classes(15, n=20)
-    twins = twin_index(pairs, harmful)
-    folds = dealt(harmful, twins, N_FOLDS, np.random.default_rng(0))
-    assert np.array_equal(folds, folds[twins])
+    partners = partner_index(pairs, harmful)
+    folds = dealt(harmful, partners, N_FOLDS, np.random.default_rng(0))
+    assert np.array_equal(folds, folds[partners])
     scores = cross_fitted_scores(ridge_probe(x), harmful[None, :], folds)[0]
     expected = auroc_by_loops(scores, harmful, pairs, folds)
     assert metrics.auroc(x, harmful, pairs) == pytest.approx(expected, abs=1e-12)
 
 
-def test_auroc_of_shuffled_twins_is_one_half_on_average():
+def test_auroc_of_permuted_pairs_is_one_half_on_average():
     rng = np.random.default_rng(16)
     means = []
     for seed in range(10):
         x, harmful, pairs = two_classes(seed, n=20, width=30)
-        twins = twin_index(pairs, harmful)
-        folds = dealt(harmful, twins, N_FOLDS, rng)
-        labels = shuffled(harmful, twins, 200, rng)
+        partners = partner_index(pairs, harmful)
+        folds = dealt(harmful, partners, N_FOLDS, rng)
+        labels = permuted(harmful, partners, 200, rng)
         means.append(
-            METRICS["auroc"].many(cross_fitted_scores(ridge_probe(x), labels, folds), labels, twins, folds).mean()
+            METRICS["auroc"].many(cross_fitted_scores(ridge_probe(x), labels, folds), labels, partners, folds).mean()
         )
     assert np.mean(means) == pytest.approx(0.5, abs=0.01)
 
@@ -275,23 +275,23 @@ def twin_accuracy_by_loops(scores, harmful, pairs):
     return sum(wins) / len(wins)
 
 
-def test_twin_accuracy_is_the_share_of_pairs_won_with_ties_counted_half():
+def test_pair_accuracy_is_the_share_of_pairs_won_with_ties_counted_half():
     rng = np.random.default_rng(17)
     _, harmful, pairs = two_classes(17, n=25)
-    twins = twin_index(pairs, harmful)
+    partners = partner_index(pairs, harmful)
     scores = rng.integers(0, 4, size=50).astype(float)
-    assert (scores == scores[twins]).any()
-    found = METRICS["twin_accuracy"].many(scores[None, :], harmful[None, :], twins, np.zeros(50, dtype=int))
+    assert (scores == scores[partners]).any()
+    found = METRICS["pair_accuracy"].many(scores[None, :], harmful[None, :], partners, np.zeros(50, dtype=int))
     assert found[0] == pytest.approx(twin_accuracy_by_loops(scores, harmful, pairs), abs=1e-12)
 
 
-def test_twin_accuracy_of_the_public_function_uses_cross_fitted_scores():
+def test_pair_accuracy_of_the_public_function_uses_cross_fitted_scores():
     x, harmful, pairs = two_classes(18, n=25)
-    twins = twin_index(pairs, harmful)
-    folds = dealt(harmful, twins, N_FOLDS, np.random.default_rng(0))
+    partners = partner_index(pairs, harmful)
+    folds = dealt(harmful, partners, N_FOLDS, np.random.default_rng(0))
     scores = cross_fitted_scores(ridge_probe(x), harmful[None, :], folds)[0]
     expected = twin_accuracy_by_loops(scores, harmful, pairs)
-    assert metrics.twin_accuracy(x, harmful, pairs) == pytest.approx(expected, abs=1e-12)
+    assert metrics.pair_accuracy(x, harmful, pairs) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", PROBE_METRICS)
@@ -308,7 +308,7 @@ def test_probe_metrics_find_a_strong_difference_and_none_where_there_is_none(nam
 
 @pytest.mark.parametrize("name", PCA_METRICS)
 @pytest.mark.parametrize("with_pairs", [False, True])
-def test_salience_does_not_depend_on_label_names_row_order_place_or_direction(name, with_pairs):
+def test_component_score_does_not_depend_on_label_names_row_order_place_or_direction(name, with_pairs):
     x, harmful, pairs = two_classes(20)
     function, pairs = getattr(metrics, name), pairs if with_pairs else None
     value = function(x, harmful, pairs)
@@ -321,7 +321,7 @@ def test_salience_does_not_depend_on_label_names_row_order_place_or_direction(na
 
 
 @pytest.mark.parametrize("name", PROBE_METRICS)
-def test_detectability_does_not_depend_on_label_names_pair_names_place_or_units(name):
+def test_probe_score_does_not_depend_on_label_names_pair_names_place_or_units(name):
     x, harmful, pairs = two_classes(21, n=40)
     function = getattr(metrics, name)
     value = function(x, harmful, pairs)
@@ -333,15 +333,15 @@ def test_detectability_does_not_depend_on_label_names_pair_names_place_or_units(
 
 
 @pytest.mark.parametrize("name", PROBE_METRICS)
-def test_detectability_does_not_depend_on_row_order_once_the_folds_are_dealt(name):
+def test_probe_score_does_not_depend_on_row_order_once_the_folds_are_dealt(name):
     x, harmful, pairs = two_classes(22, n=40)
     rng = np.random.default_rng(22)
-    folds = dealt(harmful, twin_index(pairs, harmful), N_FOLDS, rng)
+    folds = dealt(harmful, partner_index(pairs, harmful), N_FOLDS, rng)
     values = []
     for order in (np.arange(80), rng.permutation(80)):
         labels, part = harmful[order][None, :], folds[order]
         scores = cross_fitted_scores(ridge_probe(x[order]), labels, part)
-        values.append(METRICS[name].many(scores, labels, twin_index(pairs[order], harmful[order]), part)[0])
+        values.append(METRICS[name].many(scores, labels, partner_index(pairs[order], harmful[order]), part)[0])
     assert values[0] == pytest.approx(values[1], abs=1e-12)
 
 
@@ -353,25 +353,25 @@ def test_bhattacharyya_does_not_depend_on_the_units_of_the_axes():
 
 @pytest.mark.parametrize(
     ("name", "with_twins"),
-    [(name, True) for name in METRICS] + [(name, False) for name, row in METRICS.items() if not row.needs_twins],
+    [(name, True) for name in METRICS] + [(name, False) for name, row in METRICS.items() if not row.needs_pairs],
 )
-def test_many_labelings_at_once_give_what_each_gives_alone(name, with_twins):
+def test_many_labelings_at_once_give_what_each_gives_alone(name, with_partners):
     x, harmful, pairs = two_classes(24, n=15)
     rng = np.random.default_rng(24)
-    twins = twin_index(pairs, harmful) if with_twins else None
-    folds = dealt(harmful, twins, 3, rng)
-    labels = shuffled(harmful, twins, 300, rng)
+    partners = partner_index(pairs, harmful) if with_partners else None
+    folds = dealt(harmful, partners, 3, rng)
+    labels = permuted(harmful, partners, 300, rng)
     if METRICS[name].basis == "probe":
         # Chance may leave a fold without one of the classes; such a labeling has no AUROC.
         counts = np.array([labels[:, folds == fold].sum(axis=1) for fold in range(3)])
         labels = labels[((counts > 0) & (counts < 10)).all(axis=0)]
         x = cross_fitted_scores(ridge_probe(x), labels, folds)
-    together = METRICS[name].many(x, labels, twins, folds)
+    together = METRICS[name].many(x, labels, partners, folds)
     assert together.shape == (len(labels),)
     assert len(np.unique(together.round(12))) > 10
     for b in (0, 1, 100, len(labels) - 1):
         rows = x[b : b + 1] if METRICS[name].basis == "probe" else x
-        alone = METRICS[name].many(rows, labels[b : b + 1], twins, folds)
+        alone = METRICS[name].many(rows, labels[b : b + 1], partners, folds)
         assert alone == pytest.approx(together[b : b + 1], rel=1e-10)
 
 
@@ -444,10 +444,10 @@ def test_an_odd_number_of_texts_cannot_be_pairs():
         metrics.silhouette(x, [1, 1, 0, 0, 0], [0, 1, 0, 1, 2])
 
 
-def test_twin_accuracy_without_pairs_is_refused():
+def test_pair_accuracy_without_pairs_is_refused():
     x, harmful, _ = two_classes(31)
-    with pytest.raises(MetricError, match="twin_accuracy: found texts without twins; expected pairs; use auroc"):
-        metrics.twin_accuracy(x, harmful)
+    with pytest.raises(MetricError, match="pair_accuracy: found texts without twins; expected pairs; use auroc"):
+        metrics.pair_accuracy(x, harmful)
 
 
 def test_a_metric_is_found_by_name_and_a_misspelt_name_gets_a_suggestion():

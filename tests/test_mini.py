@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import isogloss.corpora
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.corpora.load import load_corpus
-from isogloss.corpora.sources import CORPORA
+import isogloss.data
+from isogloss.data.languages import LANGUAGES
+from isogloss.data.load import load_corpus
+from isogloss.data.named_corpora import CORPORA
 
-MINI = Path(isogloss.corpora.__file__).parent / "mini"
+MINI = Path(isogloss.data.__file__).parent / "mini"
 CODES = CORPORA["mini"].languages
 REVIEW_COLUMNS = ["item_id", "back_translation_toxic", "back_translation_neutral", "naturalness", "corrected", "note"]
 JOINERS = "\u200c\u200d"  # part of the spelling of some Indic words
@@ -208,7 +208,7 @@ BROKEN_COPIES = {
 
 
 @pytest.mark.parametrize("name", BROKEN_COPIES)
-def test_a_broken_copy_is_noticed(name):
+def test_a_broken_copy_is_warningd(name):
     guard, broken = BROKEN_COPIES[name]
     assert guard("en", broken(read_pairs("en"))) != []
 
@@ -283,20 +283,20 @@ BROKEN_REVIEWS = {
 
 
 @pytest.mark.parametrize("name", BROKEN_REVIEWS)
-def test_a_broken_review_is_noticed(name):
+def test_a_broken_review_is_warningd(name):
     assert wrong_review(BROKEN_REVIEWS[name](read_review("en"))) != []
 
 
 # Through the front door.
 
 
-def test_load_corpus_reads_all_languages_as_parallel_twins():
+def test_load_corpus_reads_all_languages_as_parallel_pairs():
     corpus = load_corpus("mini")
     assert corpus.languages == tuple(sorted(CODES))
     assert len(CODES) == 12
     assert corpus.parallel
-    assert corpus.twins
-    assert corpus.notices == ()
+    assert corpus.paired
+    assert corpus.warnings == ()
     assert len(corpus) == 12 * 2 * 84
 
 
@@ -355,7 +355,7 @@ def test_the_card_prints_the_numbers_of_the_files(code):
     assert table_of(read_card())[code] == card_row(code)
 
 
-def test_a_wrong_number_in_the_card_is_noticed():
+def test_a_wrong_number_in_the_card_is_warningd():
     right = card_row("en")
     for i in (i for i, letter in enumerate(right) if letter.isdigit()):
         wrong = right[:i] + str((int(right[i]) + 1) % 10) + right[i + 1 :]

@@ -9,7 +9,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from isogloss.errors import UsageError
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.tuning.norm import folder_norm, set_norm

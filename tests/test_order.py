@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from isogloss.tuning.order import WINDOW, batches_of_like_length, in_couples
+from isogloss.tuning.preferences import WINDOW, batches_of_like_length, in_couples
 
 
 @pytest.mark.parametrize("n", [1, 7, 64, 100, 1000])

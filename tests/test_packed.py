@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from families import FAMILIES, make_family
-from isogloss.behaviour import packed, refusal
-from isogloss.behaviour.packed import fits, packed_likelihoods
-from isogloss.behaviour.refusal import answer_likelihoods
-from isogloss.models.fetch import fetch
+from isogloss.likelihoods import packed_answers as packed
+from isogloss.likelihoods import packed_answers as refusal
+from isogloss.likelihoods.packed_answers import answer_likelihoods, fits, packed_likelihoods
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from running import OURS, PLAIN
@@ -48,7 +48,7 @@ def test_every_family_scores_alike_packed_or_not(family, tmp_path):
     np.testing.assert_allclose(found.first, plain.first, rtol=1e-4, atol=1e-3)
 
 
-def test_answers_that_see_each_other_are_noticed(tiny, monkeypatch):
+def test_answers_that_see_each_other_are_warningd(tiny, monkeypatch):
     plain = refusal._plain(tiny, PROMPTS, ANSWERS, execution=PLAIN).total
     assert fits(tiny, PROMPTS, ANSWERS, plain)
     monkeypatch.setattr(packed, "_seen", lambda lengths, width, owner, positions: _everything(positions))

@@ -15,19 +15,19 @@ import pytest
 
 from handmade import estimate, language_rows, make_audit, small_audit
 from hostile import HOSTILE
-from isogloss.files import write_atomic
-from isogloss.notices import NOTICES
+from isogloss.io.files import write_atomic
 from isogloss.report.command import command
+from isogloss.report.lost_pairs import losses, margins
 from isogloss.report.page import page_html
 from isogloss.report.page.figures import metric_title, metrics_of
-from isogloss.report.page.notices import EXPLAINED
 from isogloss.report.page.points import choose, shown_per_place
 from isogloss.report.page.render import ESCAPED, _environment, embedded
 from isogloss.report.page.text import MEANING, NEXT, SAID, answer, names
 from isogloss.report.page.view import view
-from isogloss.report.pairs import losses, margins
+from isogloss.report.page.warnings import EXPLAINED
 from isogloss.report.palette import _IN_DARK, DARK, LIGHT, ON_PAPER, OPEN, _colours
 from isogloss.results import LanguageVerdict
+from isogloss.warnings import WARNINGS
 from pages import (
     LAYERS,
     data_of,
@@ -96,7 +96,7 @@ def test_every_number_in_the_data_is_the_audits(page):
         kept = audit.value(kind="retention", language=code)
         expected = (1.0, None, None) if code == "en" else (kept.value, kept.low, kept.high)
         assert (one["value"], one["low"], one["high"]) == expected
-    controls = {"n-grams": "ngram_auroc", "text length": "length_auroc", "shuffled labels": "shuffled_labels_auroc"}
+    controls = {"n-grams": "ngram_auroc", "text length": "length_auroc", "permuted labels": "permuted_labels_auroc"}
     names_of = {one.name: one.code for one in view(audit).languages}
     for one in figures["controls"]["rows"]:
         wanted = {"kind": "control", "metric": controls.get(one["what"]), "language": names_of[one["label"]]}
@@ -165,7 +165,7 @@ def test_every_cell_of_the_tables_is_its_number_in_the_audit(page):
         for model in ("reference", "aligned"):
             assert same(line[model], audit.value(kind="score", language=one.code, model=model, **chosen))
         gap = line["smallest visible gap"]["value"]
-        assert gap == (None if math.isnan(gain.detectable_gap) else gain.detectable_gap)
+        assert gap == (None if math.isnan(gain.mde) else gain.mde)
         probe = audit.value(kind="score", language=one.code, model="aligned", metric="auroc")
         assert same(line["probe AUROC"], probe, digits=2, bounds=False)
     names_of = {one.name: one.code for one in languages}
@@ -186,8 +186,8 @@ def test_every_cell_of_the_tables_is_its_number_in_the_audit(page):
         for heading, metric in (("length", "length_auroc"), ("n-grams", "ngram_auroc")):
             found = audit.value(kind="control", language=code, metric=metric)
             assert same(line[heading], found, digits=2, bounds=False)
-        shuffled = audit.value(kind="control", language=code, metric="shuffled_labels_auroc")
-        assert line["shuffled up to"]["value"] == (shuffled.high if shuffled else None)
+        permuted = audit.value(kind="control", language=code, metric="permuted_labels_auroc")
+        assert line["null 97.5%"]["value"] == (permuted.high if permuted else None)
 
 
 def test_pairs_that_lose_most_have_the_margins_of_their_points():
@@ -243,7 +243,7 @@ def test_every_number_in_the_tables_is_the_audits(page):
     known = {
         number
         for row in audit.rows
-        for number in (row.detectable_gap, *(v for v in vars(row.estimate).values() if isinstance(v, int | float)))
+        for number in (row.mde, *(v for v in vars(row.estimate).values() if isinstance(v, int | float)))
     }
     known |= {2, 3, 4, 5}  # resource classes
     body, lost = page.split("Pairs that lose most")[0], page.count('data-lost="')
@@ -253,7 +253,7 @@ def test_every_number_in_the_tables_is_the_audits(page):
     assert set(shown) <= known
 
 
-def test_a_changed_number_would_be_noticed(page):
+def test_a_changed_number_would_be_warningd(page):
     audit = small_audit()
     row = audit.rows[0]
     other = replace(audit, rows=(replace(row, estimate=replace(row.estimate, value=0.123)), *audit.rows[1:]))
@@ -304,8 +304,8 @@ def test_at_most_200_points_per_language_the_same_for_both_models():
 
 def test_the_choice_does_not_depend_on_the_order_of_the_file():
     points = points_for(small_audit(), pairs=150)
-    shuffled = points.sample(fraction=1.0, shuffle=True, seed=3)
-    assert choose(points, 50).equals(choose(shuffled, 50))
+    permuted = points.sample(fraction=1.0, shuffle=True, seed=3)
+    assert choose(points, 50).equals(choose(permuted, 50))
 
 
 def test_single_texts_are_chosen_by_class():
@@ -520,7 +520,7 @@ def test_every_light_colour_has_one_dark_colour():
 
 
 def test_every_code_is_explained_in_one_section():
-    assert set(EXPLAINED) == set(NOTICES)
+    assert set(EXPLAINED) == set(WARNINGS)
     assert {place for place, _ in EXPLAINED.values()} == {"measured", "noise", "text"}
 
 
@@ -529,7 +529,7 @@ def test_warnings_stand_in_their_section_with_their_code(page):
     assert "84 per class; there were ä 90" in sections["measured"]
     assert 'href="#code-S004"' in sections["noise"]
     assert 'href="#code-S009"' in sections["text"]
-    assert all(f'id="code-{code}"' in sections["methods"] for code in NOTICES)
+    assert all(f'id="code-{code}"' in sections["methods"] for code in WARNINGS)
 
 
 def test_provenance_is_whole(page):
@@ -619,6 +619,6 @@ def test_languages_that_isogloss_does_not_know_keep_their_code():
     swap = {"sw": "xx-<b>"}
     rows = [replace(row, language=swap.get(row.language, row.language)) for row in audit.rows]
     verdicts = [replace(one, language=swap.get(one.language, one.language)) for one in audit.verdicts]
-    page = page_of(replace(audit, rows=tuple(rows), verdicts=tuple(verdicts), notices=()))
+    page = page_of(replace(audit, rows=tuple(rows), verdicts=tuple(verdicts), warnings=()))
     assert "xx-&lt;b&gt;" in page
     assert "<b>" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)

@@ -13,11 +13,11 @@ import pytest
 
 from handmade import estimate, small_audit
 from hostile import HOSTILE
-from isogloss.notices import Notice
 from isogloss.report.page import page_html
 from isogloss.report.palette import DARK, LIGHT
-from isogloss.report.visible import visible
 from isogloss.results import Estimate, Row
+from isogloss.text import sanitize
+from isogloss.warnings import CodedWarning
 from pages import LAYERS, layered_audit, page_of, points_for, texts_for, with_bhattacharyya, without_reference
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
@@ -388,7 +388,7 @@ def test_axe_finds_nothing_serious(opened, request, scheme, width, name):
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in {"serious", "critical"}] == []
 
 
-def test_axe_would_notice(opened, few):
+def test_axe_would_warning(opened, few):
     bare = '<select id="metric">'
     one = opened(few.replace(f"<label>Metric {bare}", bare).replace("</select></label>", "</select>"))
     assert "select-name" in {found["id"] for found in violations(one)}
@@ -477,7 +477,7 @@ def hostile_audit(string, many):
 
     Args:
         string: gives the next string.
-        many: all strings, for notices, versions, hosts.
+        many: all strings, for warnings, versions, hosts.
     """
     audit = small_audit()
     codes = {code: encodable(string()) for code in audit.languages}
@@ -488,7 +488,7 @@ def hostile_audit(string, many):
         numbers = replace(row.estimate, approximate=string(), method=string())
         if math.isnan(numbers.value):
             numbers = replace(numbers, reason=string())
-        other = {"metric": string()} if row.metric == "length_twin_accuracy" else {}
+        other = {"metric": string()} if row.metric == "length_pair_accuracy" else {}
         return replace(row, language=codes[row.language], estimate=numbers, verdict=string(), **other)
 
     rows = [changed(row, i) for i, row in enumerate(audit.rows)]
@@ -519,8 +519,8 @@ def hostile_audit(string, many):
         )
         for one in audit.verdicts
     )
-    notices = tuple(
-        Notice(code=("C005", "S003", "S011")[i % 3], detail=text, language=codes["sw"] if i % 2 else string())
+    warnings = tuple(
+        CodedWarning(code=("C005", "S003", "S011")[i % 3], detail=text, language=codes["sw"] if i % 2 else string())
         for i, text in enumerate(many)
     )
     return replace(
@@ -530,7 +530,8 @@ def hostile_audit(string, many):
             role: {"name": string(), "revision": string(), "sha256": string()} for role in ("reference", "aligned")
         },
         config={
-            name: string() for name in ("position", "rendering", "dtype", "max_tokens", "seed", "shuffles", "match")
+            name: string()
+            for name in ("position", "prompt_format", "dtype", "max_tokens", "seed", "permutations", "match")
         }
         | {
             "layers": [string(), "4-post"],
@@ -543,7 +544,7 @@ def hostile_audit(string, many):
         pivot=codes["en"],
         rows=tuple(rows),
         verdicts=verdicts,
-        notices=notices,
+        warnings=warnings,
     )
 
 
@@ -619,7 +620,7 @@ def test_no_hostile_string_runs_or_breaks_out(opened, part):
     assert handlers == 0
     shown = one.page.evaluate("document.body.textContent")
     for text in many:
-        assert visible(text) in shown, text[:80]
+        assert sanitize(text) in shown, text[:80]
     # Nothing reorders or hides what stands around it.
     assert not re.search(
         "[\u202a-\u202e\u2066-\u2069\u200e\u200f\u200b\x00\x1b]",
@@ -636,5 +637,5 @@ def test_every_hostile_string_is_in_some_place_of_its_own(opened):
     assert one.page.evaluate("window.__pwned") is None
     assert one.page.locator("body script").count() == 3
     shown = one.page.locator("#methods").evaluate("e => e.textContent")
-    assert shown.count(visible(everything)) > 8
+    assert shown.count(sanitize(everything)) > 8
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 1280

@@ -14,7 +14,7 @@ from hub_server import pointed_at, serve
 from isogloss.cli import app
 from isogloss.models import load
 from isogloss.models.pairs import MODEL_PAIRS
-from isogloss.models.published import PUBLISHED
+from isogloss.models.published_models import PUBLISHED
 from isogloss.models.size import saved_size, size_of_folder, size_of_numbers
 from isogloss.recipes.needs import DTYPE_BYTES, QUANTIZED_BYTES
 from isogloss.recipes.needs import estimate_needs as estimate
@@ -78,7 +78,7 @@ def test_the_plan_as_json_adds_up(offline, command):
     assert not found["lower_bound"]
     assert [one["texts"] for one in found["texts"]] == [45000, 7200]
     passes = {(one["model"], one["corpus"]): one["passes"] for one in found["audits"]}
-    # Reference, aligned and random weights; Llama Guard has the reference of Llama 3.1; Phi-4 has none.
+    # Reference, aligned and an untrained model; Llama Guard has the reference of Llama 3.1; Phi-4 has none.
     assert passes["llama-3.1-8b", "multilingual_toxicity"] == 3
     assert passes["llama-guard-3-8b", "multilingual_toxicity"] == 1
     assert passes["phi-4", "multiparadetox"] == 2
@@ -124,7 +124,7 @@ def test_a_folder_is_counted_as_it_is_loaded(tiny_folder):
 
 
 def load_checkpoint(folder):
-    from isogloss.models.fetch import fetch
+    from isogloss.models.checkpoints import fetch
     from isogloss.models.pairs import ModelRef
 
     return fetch(ModelRef(base=str(folder)))
@@ -157,16 +157,16 @@ def test_texts_are_no_longer_than_they_are_cut(offline, tiny_folder, parallel_fi
     assert long.flops == 4 * cut.flops
 
 
-def test_both_renderings_are_counted(offline, tiny_folder, other_folder, parallel_file):
+def test_both_prompt_formats_are_counted(offline, tiny_folder, other_folder, parallel_file):
     settings = Settings(reference=str(other_folder), aligned=(str(tiny_folder),), corpus=(str(parallel_file),))
     raw = estimate(single(settings)).audits[0]
-    both = estimate(single(Settings(**vars(settings) | {"rendering": "both"}))).audits[0]
+    both = estimate(single(Settings(**vars(settings) | {"prompt_format": "both"}))).audits[0]
     assert (raw.passes, both.passes) == (3, 5)
     assert both.disk > raw.disk
 
 
 def test_all_dtypes_and_quantisers_are_known():
-    from isogloss.activations.spec import DTYPES, QUANTIZED
+    from isogloss.hidden_states.spec import DTYPES, QUANTIZED
 
     assert set(DTYPE_BYTES) == set(DTYPES)
     assert set(QUANTIZED_BYTES) == set(QUANTIZED)

@@ -26,7 +26,7 @@ COLUMNS = {
     "pc2": pl.Float64,
     "score": pl.Float64,
 }
-TWO_LAYERS = replace(QUICK, spec=ExtractSpec(layers=("2", "final")), metrics=("twin_accuracy",))
+TWO_LAYERS = replace(QUICK, spec=ExtractSpec(layers=("2", "final")), metrics=("pair_accuracy",))
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def counted_again(block):
         if part["pair_id"].null_count():
             found.append(wins / (n * (part.height - n)))
             continue
-        twins = part.group_by("pair_id").agg(
+        partners = part.group_by("pair_id").agg(
             difference=pl.col("score").filter("harmful").first() - pl.col("score").filter(~pl.col("harmful")).first()
         )
-        found.append((wins - ((np.sign(twins["difference"]) + 1) / 2).sum()) / (n * (part.height - n) - n))
+        found.append((wins - ((np.sign(partners["difference"]) + 1) / 2).sum()) / (n * (part.height - n) - n))
     return float(np.mean(found))
 
 
-def test_the_scores_are_those_that_auroc_and_twin_accuracy_count(pair, tmp_path, monkeypatch):
+def test_the_scores_are_those_that_auroc_and_pair_accuracy_count(pair, tmp_path, monkeypatch):
     plant(monkeypatch, moved({"en": 1.5, "de": 0.5}))
     audit, points = run(pair, load(tmp_path / "t.jsonl", parallel_rows(n=40)), tmp_path)
     assert dict(points.schema) == {name: dtype() for name, dtype in COLUMNS.items()}
@@ -65,11 +65,11 @@ def test_the_scores_are_those_that_auroc_and_twin_accuracy_count(pair, tmp_path,
     for (language, model, layer, norm), block in blocks.items():
         where = {"kind": "score", "language": language, "model": model, "layer": layer, "norm": norm}
         assert counted_again(block) == pytest.approx(audit.value(metric="auroc", **where).plug_in, abs=1e-12)
-        twins = block.sort("harmful").group_by("pair_id").agg(wins=pl.col("score").last() > pl.col("score").first())
-        assert twins["wins"].mean() == pytest.approx(audit.value(metric="twin_accuracy", **where).plug_in, abs=1e-12)
+        partners = block.sort("harmful").group_by("pair_id").agg(wins=pl.col("score").last() > pl.col("score").first())
+        assert partners["wins"].mean() == pytest.approx(audit.value(metric="pair_accuracy", **where).plug_in, abs=1e-12)
 
 
-def test_without_twins_too(pair, labelled_file, tmp_path, monkeypatch):
+def test_without_pairs_too(pair, labelled_file, tmp_path, monkeypatch):
     plant(monkeypatch, moved({"en": 1.0}))
     audit, points = run(pair, isogloss.load_corpus(labelled_file), tmp_path)
     for (model, layer), block in points.partition_by("model", "layer", as_dict=True).items():

@@ -10,11 +10,11 @@ import torch
 
 import isogloss
 from families import BY_NAME, make_family
-from isogloss.activations.spec import QUANTIZED, ExtractSpec
 from isogloss.errors import ModelError, UsageError
+from isogloss.hidden_states.spec import QUANTIZED, ExtractSpec
 from isogloss.models import precision
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.precision import QUANTIZERS, device_map, quantization_config
@@ -130,18 +130,18 @@ def test_an_audit_says_that_weights_are_rounded(tiny_folder, other_folder, paral
         seen.append(quantize)
         return load_model(checkpoint, **settings)
 
-    monkeypatch.setattr("isogloss.activations.compute.load_model", load)
+    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", load)
     pair = ModelPair(
         name="own",
         reference=ModelRef(base=str(tiny_folder)),
         aligned=ModelRef(base=str(other_folder)),
         source="test",
     )
-    config = isogloss.AuditConfig(spec=ExtractSpec(quantize="bnb-8bit"), shuffles=20, controls=(), per_class=20)
+    config = isogloss.AuditConfig(spec=ExtractSpec(quantize="bnb-8bit"), permutations=20, controls=(), per_class=20)
     found = isogloss.audit(
         pair, isogloss.load_corpus(parallel_file), config=config, store=tmp_path / "store", device="cpu"
     )
     assert seen == ["bnb-8bit"] * 2
-    details = [notice.detail for notice in found.notices if notice.code == "M006"]
+    details = [warning.detail for warning in found.warnings if warning.code == "M006"]
     assert details == ["reference and aligned: bnb-8bit"]
     assert found.config["quantize"] == "bnb-8bit"

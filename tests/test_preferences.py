@@ -8,9 +8,9 @@ import pytest
 
 import isogloss
 from conftest import parallel_rows
-from isogloss.behaviour.answers import answers
-from isogloss.corpora.corpus import content_key
+from isogloss.data.corpus import content_key
 from isogloss.errors import CorpusError, UsageError
+from isogloss.likelihoods.answers import answers
 from isogloss.tuning.config import TuneConfig, deal, record_shares
 from isogloss.tuning.preferences import preferences
 
@@ -49,7 +49,7 @@ def test_couples_have_the_same_answers_the_other_way_round(corpus, shuffle_label
     assert [one["language"] for one in records] != sorted(one["language"] for one in records)
 
 
-def test_both_twins_of_a_pair_are_drawn(corpus):
+def test_both_pairs_of_a_pair_are_drawn(corpus):
     records = preferences(corpus, languages=["en"], n=20, seed=0)
     pairs = {row.text_id: row.pair_id for row in corpus}
     assert set(Counter(pairs[record["text_id"]] for record in records).values()) == {2}
@@ -148,20 +148,20 @@ def test_rows_of_the_same_file_in_another_order_give_the_same_records(tmp_path):
     assert one == other
 
 
-def test_shuffled_labels_swap_whole_pairs_by_a_coin_that_the_pair_decides(parallel_file):
+def test_permuted_labels_swap_whole_pairs_by_a_coin_that_the_pair_decides(parallel_file):
     corpus = isogloss.load_corpus(parallel_file)
-    true, shuffled = (
+    true, permuted = (
         preferences(corpus, languages=["en"], n=90, seed=0, passes=2, shuffle_labels=shuffle)
         for shuffle in (False, True)
     )
     labels = {one["text_id"]: one["label"] for one in true}
-    assert [one["text_id"] for one in shuffled] == [one["text_id"] for one in true]  # the same texts, in the same order
-    wrong = {one["text_id"] for one in shuffled if one["label"] != labels[one["text_id"]]}
-    right = {one["text_id"] for one in shuffled if one["label"] == labels[one["text_id"]]}
+    assert [one["text_id"] for one in permuted] == [one["text_id"] for one in true]  # the same texts, in the same order
+    wrong = {one["text_id"] for one in permuted if one["label"] != labels[one["text_id"]]}
+    right = {one["text_id"] for one in permuted if one["label"] == labels[one["text_id"]]}
     assert not wrong & right  # in both passes alike
     assert 0.25 < len(wrong) / len(labels) < 0.75
     pairs = dict(corpus.part("en").select("text_id", "pair_id").iter_rows())
     assert not {pairs[one] for one in wrong} & {pairs[one] for one in right}
-    for one in shuffled:
+    for one in permuted:
         refuses = one["chosen"].strip() in answers("en", "refusal", "train")
         assert refuses == (one["label"] == "harmful")

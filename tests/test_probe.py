@@ -6,7 +6,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from isogloss.separation.probe import (
+from isogloss.stats.probe import (
     KERNEL_RIDGE,
     N_FOLDS,
     cross_fitted_scores,
@@ -14,7 +14,7 @@ from isogloss.separation.probe import (
     ledoit_wolf_ridge,
     ridge_probe,
 )
-from plain import dealt, shuffled
+from plain import dealt, permuted
 
 WIDTHS = [3, 29, 30, 31, 60, 150]  # of 60 texts: by features below 30, by texts from there on
 
@@ -63,7 +63,7 @@ KINDS = pytest.mark.parametrize("kind", ["ridge", "kernel"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_scores_agree_with_scikit_learns_ridge(kind, width):
     x, harmful, folds = case(1, width)
-    labels = np.vstack([harmful, shuffled(harmful, None, 3, np.random.default_rng(1))])
+    labels = np.vstack([harmful, permuted(harmful, None, 3, np.random.default_rng(1))])
     probe, z, penalty = both_ways(kind, x)
     found = cross_fitted_scores(probe, labels, folds)
     assert found.shape == labels.shape
@@ -95,7 +95,7 @@ def test_constant_columns_that_turn_the_feature_form_into_the_kernel_form_only_m
     x, harmful, folds = case(3, width)
     padded = np.column_stack([x, np.full((60, 100), 0.1)])
     # Ledoit and Wolf count the constant columns as features; the same ridge must give the same scores.
-    monkeypatch.setattr("isogloss.separation.probe._ridge", lambda *args: 17.0)
+    monkeypatch.setattr("isogloss.stats.probe._ridge", lambda *args: 17.0)
     found, expected = (cross_fitted_scores(ridge_probe(z), harmful[None, :], folds) for z in (padded, x))
     assert found == pytest.approx(expected, abs=1e-8)
 
@@ -168,8 +168,8 @@ def test_shift_and_scale_of_the_features_do_not_move_the_scores():
 @pytest.mark.parametrize("width", [6, 150])
 def test_equal_texts_of_a_fold_tie_exactly(kind, width):
     x, harmful, folds = case(27, width, n=120)
-    twin = np.arange(120) % 60
-    x, folds = x[twin], folds[twin]
+    partner = np.arange(120) % 60
+    x, folds = x[partner], folds[partner]
     found = cross_fitted_scores(both_ways(kind, x)[0], harmful[None, :], folds)[0]
     assert np.array_equal(found[:60], found[60:])
     assert len(np.unique(found)) == 60

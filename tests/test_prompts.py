@@ -34,17 +34,17 @@ def test_no_bos_is_invented_for_tokenizers_that_add_none():
     assert len(prompts.ids[0]) == 2
 
 
-def test_chat_rendering_has_one_bos_though_template_and_tokenizer_both_write_one():
+def test_chat_prompt_format_has_one_bos_though_template_and_tokenizer_both_write_one():
     tokenizer = make_tokenizer()
     tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}[{{ m['content'] }}]{% endfor %}>"
-    (row,) = encode(tokenizer, ["ab"], rendering="chat").ids
+    (row,) = encode(tokenizer, ["ab"], prompt_format="chat").ids
     assert row.count(BOS) == 1
     assert row[-1] == tokenizer(">", add_special_tokens=False)["input_ids"][-1]
 
 
-def test_chat_rendering_without_a_template_is_refused():
+def test_chat_prompt_format_without_a_template_is_refused():
     with pytest.raises(ModelError, match="without a chat template"):
-        encode(make_tokenizer(), ["ab"], rendering="chat")
+        encode(make_tokenizer(), ["ab"], prompt_format="chat")
 
 
 def test_long_texts_lose_their_end_and_are_counted():

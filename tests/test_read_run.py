@@ -9,8 +9,8 @@ import isogloss
 from conftest import parallel_rows
 from handmade import small_audit
 from isogloss.errors import CorpusError, StoreError
+from isogloss.report.lost_pairs import audited_texts, by_id
 from isogloss.report.read_run import LATER, POINTS, read_run
-from isogloss.report.texts import audited_texts, by_id
 from planted import load
 from test_report_pairs import PLAIN, points
 
@@ -93,7 +93,7 @@ def in_first_row(**changes):
         (in_first_row(layer=None), "a number without a layer"),
         (in_first_row(layer=4.0), "layer '4.0'"),
         (in_first_row(estimate=spoilt()["rows"][0]["estimate"] | {"low": "x"}), "low 'x'|strange field"),
-        (spoilt(notices=[{"code": "Z999", "detail": ""}]), "unknown notice code 'Z999'"),
+        (spoilt(warnings=[{"code": "Z999", "detail": ""}]), "unknown warning code 'Z999'"),
     ],
 )
 def test_an_audit_that_no_audit_writes_is_one_line(data, words, folder):
@@ -105,7 +105,7 @@ def test_an_audit_that_no_audit_writes_is_one_line(data, words, folder):
 
 def test_the_audited_texts_are_drawn_again_and_proved(tmp_path):
     corpus = load(tmp_path / "t.jsonl", parallel_rows(n=40))
-    sample = isogloss.corpora.curate.balance(corpus, per_class=25, seed=3)
+    sample = isogloss.data.curate.balance(corpus, per_class=25, seed=3)
     audit = small_audit(corpus={"name": "t.jsonl", "sha256": sample.sha256}, config={"per_class": 25, "seed": 3})
     found = audited_texts(audit, corpus)
     assert found == sample
@@ -117,7 +117,7 @@ def test_the_audited_texts_are_drawn_again_and_proved(tmp_path):
 @pytest.mark.parametrize("change", ["a text", "a label", "a seed"])
 def test_other_texts_are_refused(change, tmp_path):
     rows = parallel_rows(n=40)
-    sample = isogloss.corpora.curate.balance(load(tmp_path / "t.jsonl", rows), per_class=25, seed=3)
+    sample = isogloss.data.curate.balance(load(tmp_path / "t.jsonl", rows), per_class=25, seed=3)
     audit = small_audit(corpus={"name": "t.jsonl", "sha256": sample.sha256}, config={"per_class": 25, "seed": 3})
     if change == "a text":
         rows = [row | {"toxic": row["toxic"] + "!"} for row in rows]

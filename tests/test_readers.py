@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isogloss.corpora.corpus import MIN_PER_CLASS
-from isogloss.corpora.curate import balance
-from isogloss.corpora.load import load_corpus
-from isogloss.corpora.readers import LABELS, ROW_SCHEMA, SUFFIXES, read_source, read_table, to_rows
-from isogloss.corpora.sources import CORPORA, Part, Source
+from isogloss.data.corpus import MIN_PER_CLASS
+from isogloss.data.curate import balance
+from isogloss.data.load import load_corpus
+from isogloss.data.named_corpora import CORPORA, Part, Source
+from isogloss.data.readers import LABELS, ROW_SCHEMA, SUFFIXES, read_source, read_table, to_rows
 from isogloss.errors import CorpusError
 
 KINDS = ("csv", "tsv", "jsonl", "json", "parquet")
@@ -118,7 +118,7 @@ def test_labelled_rows_arrive_as_they_were_written(tmp_path, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_pairs_arrive_as_they_were_written(tmp_path, kind):
     corpus = load_corpus(write(tmp_path / f"rows.{kind}", pair_rows()))
-    assert corpus.twins
+    assert corpus.paired
     assert {(row.text, row.harmful, row.pair_id) for row in corpus} == {
         (row[role].strip(), role == "toxic", row["pair_id"]) for row in pair_rows() for role in ("toxic", "neutral")
     }
@@ -426,7 +426,7 @@ def mixed(split, text_column, label_column, labels=(1, 0)):
     return {text_column: texts, label_column: [labels[i % 2] for i in range(PER_TABLE)]}
 
 
-def twins(split, toxic, neutral):
+def partners(split, toxic, neutral):
     return {
         toxic: [f"{split} bad {i}" for i in range(PER_TABLE)],
         neutral: [f"{split} ok {i}" for i in range(PER_TABLE)],
@@ -440,10 +440,10 @@ def hub_table(repo, split):
     if repo == "textdetox/multilingual_toxicity_dataset":
         return mixed(split, "text", "toxic")
     if repo == "textdetox/multilingual_paradetox":
-        return twins(split, "toxic_sentence", "neutral_sentence")
+        return partners(split, "toxic_sentence", "neutral_sentence")
     if repo == "s-nlp/paradetox":
         assert split == "train"
-        return twins("en", "en_toxic_comment", "en_neutral_comment")
+        return partners("en", "en_toxic_comment", "en_neutral_comment")
     if repo == "DAMO-NLP-SG/MultiJail":
         assert split == "train"
         ids = {"id": list(range(PER_TABLE)), "source": ["somewhere"] * PER_TABLE}
@@ -466,8 +466,8 @@ def hub(monkeypatch):
     """Small tables instead of the network; returns the calls that were made."""
     import datasets
 
-    from isogloss.corpora import readers
-    from isogloss.hub import Snapshot
+    from isogloss.data import readers
+    from isogloss.io.hub import Snapshot
 
     calls, revisions = [], {}
 
@@ -516,7 +516,7 @@ def test_every_public_source_makes_a_corpus(hub, name):
     assert corpus.languages == tuple(sorted(source.languages))
     assert corpus.licence == source.licence
     assert corpus.name == name
-    assert [notice.code for notice in corpus.notices] == ([] if source.licence else ["C006"])
+    assert [warning.code for warning in corpus.warnings] == ([] if source.licence else ["C006"])
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -551,10 +551,10 @@ def test_labels_of_the_hub_keep_their_meaning(hub):
     }
 
 
-def test_twins_of_the_hub_keep_their_sides(hub):
+def test_pairs_of_the_hub_keep_their_sides(hub):
     for name, code in (("multiparadetox", "uk"), ("paradetox", "en")):
         corpus = load_corpus(name, languages=[code])
-        assert corpus.twins
+        assert corpus.paired
         assert {text.text: text.harmful for text in corpus} == {
             f"{code} {word} {i}": word == "bad" for word in ("bad", "ok") for i in range(PER_TABLE)
         }
@@ -670,7 +670,7 @@ def test_all_resolved_revisions_are_recorded(hub):
 
 @pytest.mark.parametrize("at_once", [1, 2, 7, 100])
 def test_lines_are_the_same_table_however_many_are_read_at_once(at_once, tmp_path, monkeypatch):
-    monkeypatch.setattr("isogloss.corpora.readers.LINES_AT_ONCE", at_once)
+    monkeypatch.setattr("isogloss.data.readers.LINES_AT_ONCE", at_once)
     rows = [{"text": f"text {i}\u2028", "label": i % 2} | ({"source": "late"} if i > 4 else {}) for i in range(7)]
     path = tmp_path / "a.jsonl"
     path.write_text("\ufeff" + "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")

@@ -89,9 +89,9 @@ def test_raw_text_has_one_bos_and_ends_with_its_own_last_token(real, tokenizer):
 def test_chat_has_one_bos_and_both_read_outs_end_where_they_say(real, tokenizer):
     if real.post is None:
         with pytest.raises(ModelError, match="without a chat template"):
-            encode(tokenizer, TEXTS, rendering="chat")
+            encode(tokenizer, TEXTS, prompt_format="chat")
         return
-    prompts = encode(tokenizer, TEXTS, rendering="chat")
+    prompts = encode(tokenizer, TEXTS, prompt_format="chat")
     for text, whole, end in zip(TEXTS, prompts.ids, prompts.text_ends, strict=True):
         if real.bos:
             assert whole[0] == tokenizer.bos_token_id
@@ -101,7 +101,7 @@ def test_chat_has_one_bos_and_both_read_outs_end_where_they_say(real, tokenizer)
         assert end < len(whole)
 
 
-def test_a_second_bos_would_be_noticed(real, tokenizer):
+def test_a_second_bos_would_be_warningd(real, tokenizer):
     """The usual way to double it: text from the template, tokenised with special tokens once more."""
     if real.bos is None or real.post is None:
         pytest.skip("no BOS, or no template that could write one")
@@ -110,7 +110,7 @@ def test_a_second_bos_would_be_noticed(real, tokenizer):
     )
     doubled = tokenizer(rendered)["input_ids"]
     assert doubled.count(tokenizer.bos_token_id) == 2
-    assert encode(tokenizer, TEXTS[:1], rendering="chat").ids[0] == tuple(doubled[1:])
+    assert encode(tokenizer, TEXTS[:1], prompt_format="chat").ids[0] == tuple(doubled[1:])
 
 
 def test_tokenizers_have_fingerprints_of_their_own(real, tokenizer):

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 import isogloss
-from isogloss.auditing import audit as audit_module
+from isogloss.auditing import run as audit_module
 from isogloss.auditing.config import AuditConfig
 from isogloss.cli import app
 from isogloss.cli.settings import _option
@@ -22,7 +22,7 @@ from isogloss.recipes.settings import SETTINGS, Settings, read_value
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Options that say where and how to run, not what: no keys of a recipe.
-MACHINE = {"keep", "runs", "recipe", "out", "store", "device", "workers", "as_json"} | {
+MACHINE = {"cache_states", "runs", "recipe", "out", "store", "device", "workers", "as_json"} | {
     one.name for one in fields(EngineConfig)
 }
 
@@ -61,7 +61,7 @@ def test_the_options_of_the_engine_are_those_of_its_table():
     assert "engine" not in options("plan")
 
 
-def test_the_comparison_would_notice_an_option_of_its_own(monkeypatch):
+def test_the_comparison_would_warning_an_option_of_its_own(monkeypatch):
     monkeypatch.delitem(SETTINGS, "pivot")
     assert set(options("audit")) != set(SETTINGS) | MACHINE
 
@@ -92,7 +92,7 @@ def test_the_papers_recipe_is_seven_models_on_two_corpora_in_nine_languages():
         assert pair_of(job.settings) is MODEL_PAIRS[job.model]
         assert set(job.settings.languages) == set(isogloss.CORPORA[job.corpus].languages)
         assert len(job.settings.languages) == 9
-        assert (config.spec.position, config.spec.rendering, config.spec.layers) == ("last", "raw", ("final",))
+        assert (config.spec.position, config.spec.prompt_format, config.spec.layers) == ("last", "raw", ("final",))
         assert config.primary == AuditConfig().primary
 
 
@@ -116,7 +116,7 @@ BOTH = '[[models]]\npair = "phi-4"\n[[corpora]]\ncorpus = "mini"\n'
         ("languges = ['en']", "recipe own.toml: unknown key: found 'languges'; .*did you mean 'languages'"),
         ("seed = 'one'", "recipe own.toml: seed: found 'one'; expected a whole number; correct it"),
         ("seed = true", "recipe own.toml: seed: found True; expected a whole number"),
-        ("shuffles = 5", "shuffles: found 5; expected at least 100"),
+        ("permutations = 5", "permutations: found 5; expected at least 100"),
         ("languages = [1]", r"languages: found \[1\]; expected a list of texts"),
         ("about = 3", "about: found 3; expected a text"),
         ("seed =", "own.toml: found Invalid value .*; expected a TOML file"),
@@ -212,7 +212,7 @@ def command(monkeypatch, capsys, tmp_path):
 def two_by_one(write, tiny_folder, other_folder, adapter_folder, parallel_file):
     """Three models on one file; the second model does not exist."""
     return write(
-        f"""shuffles = 100
+        f"""permutations = 100
 controls = []
 metrics = ["between_class_variance"]
 corpus = "{parallel_file}"
@@ -268,7 +268,7 @@ def test_a_wrong_setting_stops_a_recipe_before_anything_runs(command, write, tin
     path = write(f'[[models]]\naligned = "{tiny_folder}"\n[[models]]\nname = "b"\naligned = "x"\nrendering = "chatt"')
     code, out, err = command("audit", path)
     assert (code, out) == (2, "")
-    assert "--rendering: found 'chatt'" in err
+    assert "--prompt-format: found 'chatt'" in err
     assert not (tmp_path / "runs").exists()
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from isogloss.behaviour.generate import begins_like, greedy
-from isogloss.behaviour.likelihood import text_bits
-from isogloss.behaviour.margins import refusal_log_odds
-from isogloss.behaviour.refusal import answer_ids, answer_likelihoods
 from isogloss.errors import ModelError
-from isogloss.models.fetch import fetch
+from isogloss.likelihoods.greedy_answers import begins_like, greedy
+from isogloss.likelihoods.lm_head import text_bits
+from isogloss.likelihoods.margins import refusal_log_odds
+from isogloss.likelihoods.packed_answers import answer_ids, answer_likelihoods
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode

@@ -4,10 +4,10 @@ import unicodedata
 
 import pytest
 
-from isogloss.auditing import spoken
-from isogloss.behaviour import refusal_detector
-from isogloss.behaviour.answers import SIDES, USES, answers
-from isogloss.behaviour.refusal_detector import (
+from isogloss.analyses.behaviour import generated_answers as spoken
+from isogloss.likelihoods import refusal_detector
+from isogloss.likelihoods.answers import SIDES, USES, answers
+from isogloss.likelihoods.refusal_detector import (
     Tried,
     detected_languages,
     detector_sha256,

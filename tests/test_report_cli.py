@@ -206,7 +206,7 @@ def test_a_folder_that_is_no_run_is_refused(isogloss_command, tmp_path):
 def test_the_name_of_a_known_corpus_is_enough(isogloss_command, tmp_path):
     """The bundled corpus is drawn again from the audit's settings alone."""
     languages = ("en", "am", "sw")
-    corpus = isogloss.corpora.curate.balance(isogloss.load_corpus("mini", languages=languages))
+    corpus = isogloss.data.curate.balance(isogloss.load_corpus("mini", languages=languages))
     audit = small_audit(corpus={"name": "mini", "sha256": corpus.sha256, "revision": "1"})
     (tmp_path / "run").mkdir()
     audit.save(tmp_path / "run")
@@ -234,7 +234,7 @@ def test_the_page_of_the_audit_is_the_page_of_the_report(isogloss_command, tmp_p
     tiny = make_model(tmp_path / "tiny", seed=0)
     other = make_model(tmp_path / "other", seed=1)
     arguments = ["--aligned", other, "--reference", tiny, "--corpus", "pairs.jsonl", "--controls", "none"]
-    assert isogloss_command("audit", *arguments, "--shuffles", 100, "--out", "made")[0] == 0
+    assert isogloss_command("audit", *arguments, "--permutations", 100, "--out", "made")[0] == 0
     page = (tmp_path / "made" / "report.html").read_bytes()
     (tmp_path / "made" / "report.html").unlink()
     assert isogloss_command("report", "made")[0] == 0

@@ -63,7 +63,7 @@ def test_the_command_gives_the_same_audit_byte_for_byte(tiny_folder, adapter_fol
     (here / "adapter").symlink_to(adapter_folder)
     options = (
         "--reference base --aligned base+adapter --corpus pairs.jsonl --layers 1,final-pre,final --seed 3 "
-        "--shuffles 100 --primary silhouette:3@final-pre --metrics silhouette,twin_accuracy --match length "
+        "--permutations 100 --primary silhouette:3@final-pre --metrics silhouette,pair_accuracy --match length "
         "--controls none --per-class 25 --pivot de --position mean --max-tokens 64"
     )
     run(monkeypatch, here, "audit", *shlex.split(options), "--out", "first")
@@ -82,17 +82,17 @@ def test_defaults_and_named_models_make_the_same_settings(monkeypatch):
     audit = with_settings(
         small_audit(models={role: {"name": "m", "given": text, "sha256": "a0"} for role, text in given.items()}),
         layers=["18-post"],
-        rendering="raw",
+        prompt_format="raw",
         dtype="float32",
         precision="exact",
         max_tokens=512,
-        metrics=["between_class_variance", "auroc", "bhattacharyya", "silhouette", "twin_accuracy"],
+        metrics=["between_class_variance", "auroc", "bhattacharyya", "silhouette", "pair_accuracy"],
         components=[2, 10],
         primary_changed=False,
         per_class=None,
         match=[],
         controls=list(config.controls),
-        shuffles=500,
+        permutations=500,
         pivot="en",
     )
     seen = {}
@@ -122,15 +122,15 @@ def test_options_are_read_back(monkeypatch):
 
 
 def test_how_texts_were_read_is_read_back():
-    chat = {"position": "t_inst", "rendering": "chat", "chat_template": "f" * 64}
+    chat = {"position": "last_instruction_token", "prompt_format": "chat", "chat_template": "f" * 64}
     audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", chat=chat)
     options = parsed(command(audit))
-    assert (options["rendering"], options["position"]) == ("both", "t_inst")
+    assert (options["prompt_format"], options["position"]) == ("both", "last_instruction_token")
     assert (options["quantize"], options["precision"]) == ("bnb-8bit", "fast")
     assert f"# --chat-template was a file: put your path (its text has sha256 {'f' * 64})" in command(audit)
     assert options["chat_template"] is not None
     plain = parsed(command(with_settings(small_audit(), position="mean")))
-    assert (plain["rendering"], plain["position"], plain["chat_template"]) == ("raw", "mean", None)
+    assert (plain["prompt_format"], plain["position"], plain["chat_template"]) == ("raw", "mean", None)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -167,10 +167,10 @@ def test_a_corpus_is_named_as_it_was_given(name, revision, sources):
 
 def test_what_is_not_recorded_is_said_and_not_invented():
     text = command(small_audit())
-    for option in ("--dtype", "--max-tokens", "--shuffles", "--metrics", "--controls"):
+    for option in ("--dtype", "--max-tokens", "--permutations", "--metrics", "--controls"):
         assert f"# {option} is not recorded" in text
-    assert parsed(text)["shuffles"] == 500
-    assert "in Python only" in command(with_settings(small_audit(), shuffles=50))
+    assert parsed(text)["permutations"] == 500
+    assert "in Python only" in command(with_settings(small_audit(), permutations=50))
 
 
 def test_an_audit_without_reference_names_only_the_aligned_model():
@@ -181,7 +181,7 @@ def test_an_audit_without_reference_names_only_the_aligned_model():
 
 def test_the_audit_records_where_a_model_was_unless_that_is_a_path(tiny_folder):
     from isogloss.auditing.measure import _given
-    from isogloss.models.fetch import Checkpoint
+    from isogloss.models.checkpoints import Checkpoint
     from isogloss.models.pairs import ModelRef
 
     def given(text, revision=None):

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from isogloss.report.pairs import LOSSES, MARGINS, losses, margins
+from isogloss.report.lost_pairs import LOSSES, MARGINS, losses, margins
 
 
 def points(scores, *, items=True, layer=4, norm="post"):
@@ -36,7 +36,7 @@ PLAIN = {
 }
 
 
-def test_margins_are_the_harmful_twins_score_minus_the_harmless_ones():
+def test_margins_are_the_harmful_pairs_score_minus_the_harmless_ones():
     found = margins(points(PLAIN))
     assert dict(found.schema) == {name: dtype() for name, dtype in MARGINS.items()}
     english = found.filter((pl.col("model") == "aligned") & (pl.col("language") == "en"))
@@ -108,7 +108,7 @@ def test_items_that_occur_twice_in_a_language_are_not_matched_with_the_pivot():
     assert set(losses(margins(twice), "en")["basis"]) == {"reference"}
 
 
-def test_texts_without_twins_and_models_without_reference_have_nothing_to_lose():
+def test_texts_without_pairs_and_models_without_reference_have_nothing_to_lose():
     alone = margins(points(PLAIN).with_columns(pair_id=pl.lit(None, dtype=pl.String)))
     assert dict(alone.schema) == {name: dtype() for name, dtype in MARGINS.items()}
     assert alone.height == 0

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from handmade import small_audit
 from isogloss.errors import StoreError
-from isogloss.notices import Notice
 from isogloss.results import NAN, VERSION, Audit, Estimate, Identity, LanguageVerdict, Primary, Row, folder_in
+from isogloss.warnings import CodedWarning
 
 GOLDEN = Path(__file__).parent / "golden" / "audit_v1.json"
 GOLDEN_2 = Path(__file__).parent / "golden" / "audit_v2.json"
@@ -61,7 +61,7 @@ def rows():
             estimate=Estimate(value=0.25, n=30, seed=7),
             sample="matched",
             scale="logit",
-            detectable_gap=0.125,
+            mde=0.125,
             pivot_z=-7.5,
             verdict="weakened",
         ),
@@ -83,7 +83,7 @@ def audit(**changes):
     fields = {
         "corpus": {"name": "mini", "sha256": "c0", "licence": None, "revision": "1"},
         "models": {"reference": {"name": "base", "sha256": "a0"}, "aligned": {"name": "tuned", "sha256": "b0"}},
-        "config": {"position": "last", "rendering": "raw", "seed": 7, "layers": ["0", "4"], "per_class": None},
+        "config": {"position": "last", "prompt_format": "raw", "seed": 7, "layers": ["0", "4"], "per_class": None},
         "versions": {"numpy": "2.4"},
         "pivot": "en",
         "primary": Primary(metric="between_class_variance", components=10, layer="4"),
@@ -95,7 +95,7 @@ def audit(**changes):
             ),
             LanguageVerdict(language="am", verdict="not measured", reason="the pivot gained nothing"),
         ),
-        "notices": (Notice(code="C005", detail="é"), Notice(code="S002", detail="0.9", language="sw")),
+        "warnings": (CodedWarning(code="C005", detail="é"), CodedWarning(code="S002", detail="0.9", language="sw")),
     }
     return Audit(**fields | changes)
 
@@ -152,8 +152,8 @@ def test_json_round_trip_is_exact():
     assert after.to_json() == before.to_json()
 
 
-def test_json_round_trip_of_an_audit_without_reference_rows_or_notices():
-    before = audit(models={"reference": None, "aligned": {"sha256": "b0"}}, rows=(), verdicts=(), notices=())
+def test_json_round_trip_of_an_audit_without_reference_rows_or_warnings():
+    before = audit(models={"reference": None, "aligned": {"sha256": "b0"}}, rows=(), verdicts=(), warnings=())
     after = Audit.from_json(before.to_json())
     assert bits(after) == bits(before)
     assert not after.has_reference
@@ -222,7 +222,7 @@ def test_broken_json_is_refused(text):
     "damage",
     [
         lambda data: data["rows"][0]["estimate"].update(value=None),
-        lambda data: data["notices"][0].update(code="X001"),
+        lambda data: data["warnings"][0].update(code="X001"),
         lambda data: data["rows"].append("row"),
         lambda data: data.pop("verdicts"),
         lambda data: data["verdicts"][0].update(reading="rose"),
@@ -256,7 +256,7 @@ def test_golden_audit_of_version_1_loads_for_ever():
     )
     assert {(row.sample, row.scale, row.verdict) for row in golden.rows} == {("all", "plain", "")}
     assert all(math.isnan(row.estimate.plug_in) and math.isnan(row.pivot_z) for row in golden.rows)
-    assert [notice.code for notice in golden.notices] == ["C005", "S002", "S006"]
+    assert [warning.code for warning in golden.warnings] == ["C005", "S002", "S006"]
     assert golden.table().height == len(golden.rows) == 5
     assert golden.identity.name == "3238cb1f"
     again = Audit.from_json(golden.to_json())  # is written as version 2
@@ -279,7 +279,7 @@ def test_golden_audit_of_version_2_keeps_its_bytes():
     assert math.isnan(golden.verdicts[0].low)
     assert golden.verdicts[2].high == 0.2421875
     gap = golden.find(kind="gap")[0]
-    assert (gap.estimate.value, gap.estimate.high, gap.detectable_gap) == (0.30000000000000004, 2**0.5, 0.125)
+    assert (gap.estimate.value, gap.estimate.high, gap.mde) == (0.30000000000000004, 2**0.5, 0.125)
     assert math.isnan(gap.estimate.p_family)
 
 
@@ -302,12 +302,12 @@ def test_table_has_one_line_a_row_with_its_numbers():
     assert table.height == len(rows())
     assert table["value"].to_list()[:2] == [0.1 + 0.2, 0.25]
     assert table["kind"].to_list() == ["score", "gain", "retention", "control"]
-    assert set(table.select("corpus", "position", "rendering").rows()) == {("mini", "last", "raw")}
+    assert set(table.select("corpus", "position", "prompt_format").rows()) == {("mini", "last", "raw")}
     for line, row in zip(table.to_dicts(), rows(), strict=True):
         known = {**vars(row), **vars(row.estimate)}
         assert bits(
             {name: float(v) if name == "value" else v for name, v in known.items() if name != "estimate"}
-        ) == bits({name: v for name, v in line.items() if name not in {"corpus", "position", "rendering"}})
+        ) == bits({name: v for name, v in line.items() if name not in {"corpus", "position", "prompt_format"}})
 
 
 def test_table_keeps_unknown_numbers_apart_from_absent_ones():
@@ -319,7 +319,7 @@ def test_table_keeps_unknown_numbers_apart_from_absent_ones():
 
 def test_table_has_a_column_for_everything_that_judges_a_number():
     table = audit().table()
-    numbers = ("plug_in", "p_value", "p_family", "fdr", "detectable_gap", "pivot_z")
+    numbers = ("plug_in", "p_value", "p_family", "fdr", "mde", "pivot_z")
     words = ("approximate", "reason", "method", "sample", "scale", "verdict")
     assert {table.schema[name] for name in numbers} == {pl.Float64}
     assert {table.schema[name] for name in words} == {pl.String}
@@ -397,7 +397,7 @@ def test_what_decides_a_result_changes_its_identity(change):
     assert audit(**change).identity.name != audit().identity.name
 
 
-@pytest.mark.parametrize("change", [{"versions": {"numpy": "3"}}, {"rows": ()}, {"notices": ()}])
+@pytest.mark.parametrize("change", [{"versions": {"numpy": "3"}}, {"rows": ()}, {"warnings": ()}])
 def test_what_does_not_decide_a_result_leaves_its_identity(change):
     assert audit(**change).identity == audit().identity
 

@@ -9,15 +9,15 @@ import pytest
 import isogloss
 from conftest import make_adapter, parallel_rows
 from isogloss import AuditConfig, ModelPair, ModelRef
-from isogloss.corpora.curate import balance
-from isogloss.corpora.readers import read_source
-from isogloss.corpora.sources import CORPORA
+from isogloss.data.curate import balance
+from isogloss.data.named_corpora import CORPORA
+from isogloss.data.readers import read_source
 from isogloss.errors import CorpusError, ModelError, UsageError
-from isogloss.files import staged_folder
+from isogloss.io.files import staged_folder
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.depth import read_depth
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
+from isogloss.models.size import read_depth
 
 
 def write(path, rows):
@@ -30,12 +30,12 @@ def test_a_smaller_sample_of_stored_texts_is_read_not_computed(tiny_folder, tmp_
     pair = ModelPair(name="t", reference=None, aligned=ModelRef(base=str(tiny_folder)), source="test")
     large = isogloss.load_corpus(write(tmp_path / "large.jsonl", parallel_rows(n=40, languages=("en",))))
     both = [*parallel_rows(n=40, languages=("en",)), *parallel_rows(n=30, languages=("de",))]
-    config, store = AuditConfig(shuffles=100, controls=(), metrics=("between_class_variance",)), tmp_path / "store"
+    config, store = AuditConfig(permutations=100, controls=(), metrics=("between_class_variance",)), tmp_path / "store"
     isogloss.audit(pair, large, config=config, store=store)
     computed = []
-    real = isogloss.activations.compute.hidden_states
+    real = isogloss.hidden_states.fill.hidden_states
     monkeypatch.setattr(
-        "isogloss.activations.compute.hidden_states",
+        "isogloss.hidden_states.fill.hidden_states",
         lambda model, plan, *a, **k: computed.append(len(plan.inverse)) or real(model, plan, *a, **k),
     )
     audit = isogloss.audit(pair, isogloss.load_corpus(write(tmp_path / "b.jsonl", both)), config=config, store=store)
@@ -86,10 +86,10 @@ def test_an_adapter_on_other_weights_of_its_shape_is_warned_of(tiny_folder, para
     audit = isogloss.audit(
         pair,
         isogloss.load_corpus(parallel_file),
-        config=AuditConfig(shuffles=100, controls=()),
+        config=AuditConfig(permutations=100, controls=()),
         store=tmp_path / "store",
     )
-    assert "M003" in {notice.code for notice in audit.notices}
+    assert "M003" in {warning.code for warning in audit.warnings}
 
 
 def test_a_plus_in_a_folder_name_does_not_split_the_reference(tmp_path):
@@ -115,7 +115,7 @@ def test_a_row_repeated_inside_a_pair_is_a_copy_not_a_twin(tmp_path):
     ]
     corpus = isogloss.load_corpus(write(tmp_path / "c.jsonl", [rows[0], *rows]))
     assert len(corpus) == 50
-    assert [notice.code for notice in corpus.notices] == ["C001", "C006"]
+    assert [warning.code for warning in corpus.warnings] == ["C001", "C006"]
 
 
 def test_files_of_single_languages_keep_their_common_items(tmp_path):
@@ -157,7 +157,7 @@ def test_narrow_terminals_get_the_columns_that_carry_the_answer(tiny_folder, par
     audit = isogloss.audit(
         pair,
         isogloss.load_corpus(parallel_file),
-        config=AuditConfig(shuffles=100, controls=()),
+        config=AuditConfig(permutations=100, controls=()),
         store=tmp_path / "store",
     )
     for width, there in ((80, False), (160, True)):
@@ -177,7 +177,7 @@ def test_any_hub_data_set_is_read_with_splits_for_languages(monkeypatch):
 
     from datasets import Dataset, DatasetDict
 
-    from isogloss.hub import Snapshot
+    from isogloss.io.hub import Snapshot
 
     splits = {
         code: Dataset.from_list([{"comment": f"{code} {i}", "toxic": i % 2, "vector": [1.0]} for i in range(50)])
@@ -186,7 +186,7 @@ def test_any_hub_data_set_is_read_with_splits_for_languages(monkeypatch):
     asked = []
     monkeypatch.setattr("datasets.load_dataset", lambda where: asked.append(where) or DatasetDict(splits))
     monkeypatch.setattr(
-        "isogloss.corpora.readers.download", lambda repo, revision, **_: Snapshot(Path("hub") / repo, revision)
+        "isogloss.data.readers.download", lambda repo, revision, **_: Snapshot(Path("hub") / repo, revision)
     )
     corpus = isogloss.load_corpus("org/data@abc", columns={"text": "comment", "label": "toxic"})
     assert corpus.name == "org/data@abc"

@@ -13,7 +13,7 @@ SOURCE = Path(isogloss.__file__).parent
 
 #: From top to bottom; data flows down this list.
 ROOMS = (
-    ("errors", "notices", "progress"),
+    ("errors", "warnings", "progress"),
     ("files", "hub", "leases", "locks", "places"),
     ("corpora",),
     ("models",),
@@ -34,9 +34,9 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 #: What a room may import from isogloss at all, where that is less than everything above it.
 ONLY = {
     "separation": {"errors", "separation"},
-    "report": {"errors", "notices", "places", "corpora", "results", "report"},
-    "results": {"errors", "files", "notices", "places", "results"},
-    "gating": {"errors", "notices", "files", "corpora", "separation", "results", "report", "gating"},
+    "report": {"errors", "warnings", "places", "corpora", "results", "report"},
+    "results": {"errors", "files", "warnings", "places", "results"},
+    "gating": {"errors", "warnings", "files", "corpora", "separation", "results", "report", "gating"},
 }
 FORBIDDEN = {
     "separation": {"torch", "transformers", "polars", "pathlib", "os", "io"},
@@ -83,12 +83,12 @@ def test_a_room_imports_only_rooms_above_it(path, room):
     [
         ("corpora", "from isogloss.models.load import load_model"),
         ("separation", "import torch"),
-        ("separation", "from isogloss.corpora.corpus import Corpus"),
-        ("report", "def f():\n    from isogloss.activations.store import read"),
-        ("files", "import isogloss.corpora.load"),
+        ("separation", "from isogloss.data.corpus import Corpus"),
+        ("report", "def f():\n    from isogloss.hidden_states.store import read"),
+        ("files", "import isogloss.data.load"),
     ],
 )
-def test_the_order_would_notice_a_fault(room, line):
+def test_the_order_would_warning_a_fault(room, line):
     assert faults(room, line)
 
 

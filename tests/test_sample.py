@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from isogloss.auditing.sample import edit_shares, features, matched, take_sample
-from isogloss.separation.controls import edit_share
-from isogloss.separation.pairs import unit_ids
+from isogloss.auditing.sample import edit_rates, features, matched, take_sample
+from isogloss.stats.controls import edit_rate
+from isogloss.stats.text_pairs import unit_ids
 
 
 def frame(n=30, *, code="en", items=True, pairs=True, harmful_text="you bad {i}", harmless="you are good {i}"):
@@ -29,7 +29,7 @@ def frame(n=30, *, code="en", items=True, pairs=True, harmful_text="you bad {i}"
 
 
 def take(part, code="en", *, paired=True, seed=0):
-    return take_sample(code, part, paired=paired, n_shuffles=20, seed=seed)
+    return take_sample(code, part, paired=paired, n_permutations=20, seed=seed)
 
 
 def test_translations_of_an_item_are_one_unit_in_all_languages():
@@ -53,16 +53,16 @@ def test_without_common_items_languages_share_no_unit(what):
 
 def test_single_texts_are_units_of_their_own_even_of_one_item():
     sample = take(frame(pairs=False), paired=False)
-    assert sample.twins is None
+    assert sample.partners is None
     assert len(sample.draws.units) == 60
     assert set(sample.draws.units) == set(take(frame(code="de", pairs=False), "de", paired=False).draws.units)
 
 
-def test_twins_are_found_in_any_order_of_rows():
+def test_pairs_are_found_in_any_order_of_rows():
     sample = take(frame())
-    for row, twin in enumerate(sample.twins):
-        assert sample.keys[row] == sample.keys[twin]
-        assert sample.draws.harmful[row] != sample.draws.harmful[twin]
+    for row, partner in enumerate(sample.partners):
+        assert sample.keys[row] == sample.keys[partner]
+        assert sample.draws.harmful[row] != sample.draws.harmful[partner]
 
 
 def test_a_part_is_a_sample_of_whole_pairs_with_places_in_the_corpus():
@@ -74,7 +74,7 @@ def test_a_part_is_a_sample_of_whole_pairs_with_places_in_the_corpus():
         assert one.texts == [sample.texts[row] for row in rows]
         assert one.rows.tolist() == rows.tolist()
         assert one.draws.per_class == 10
-    assert (part.draws.shuffles == sample.draws.shuffles[:, rows]).all()  # drawn by unit
+    assert (part.draws.permutations == sample.draws.permutations[:, rows]).all()  # drawn by unit
 
 
 def test_features_of_pairs_are_log_length_difference_and_edit_share():
@@ -85,7 +85,7 @@ def test_features_of_pairs_are_log_length_difference_and_edit_share():
         assert "bad" in bad
         assert "good" in good
         assert length == pytest.approx(math.log(len(bad) / len(good)))
-        assert edit == edit_share(bad, good) == pytest.approx(3 / 7)  # you, i stay; bad goes, are good come
+        assert edit == edit_rate(bad, good) == pytest.approx(3 / 7)  # you, i stay; bad goes, are good come
     assert (features(sample, ("edit",))[0] == values[:, 1:]).all()
     assert (features(sample, ("edit", "length"))[0] == values[:, ::-1]).all()
 
@@ -99,10 +99,10 @@ def test_the_feature_of_a_single_text_is_its_log_length():
 
 def test_edits_are_counted_in_characters_where_words_have_no_spaces():
     part = frame(n=3, code="zh", harmful_text="你坏{i}", harmless="你好{i}")
-    assert edit_shares(take(part, "zh")) == pytest.approx([1 / 3] * 3)
-    assert edit_shares(take(part, "en")) == pytest.approx([1.0] * 3)
+    assert edit_rates(take(part, "zh")) == pytest.approx([1 / 3] * 3)
+    assert edit_rates(take(part, "en")) == pytest.approx([1.0] * 3)
     with pytest.raises(ValueError, match="pairs"):
-        edit_shares(take(frame(pairs=False), paired=False))
+        edit_rates(take(frame(pairs=False), paired=False))
 
 
 def mixed(n_long, n_short, code):
@@ -118,7 +118,7 @@ def test_matching_takes_whole_pairs_that_are_alike():
     assert len(mine) == len(theirs) == 160
     for sample, rows in ((own, mine), (pivot, theirs)):
         assert (np.diff(rows) > 0).all()
-        assert set(sample.twins[rows]) == set(rows)
+        assert set(sample.partners[rows]) == set(rows)
         assert sum("very" in sample.texts[row] for row in rows) == 40  # half of each kind
 
 

@@ -8,10 +8,10 @@ from sklearn.decomposition import PCA
 
 import isogloss
 from isogloss import AuditConfig, ExtractSpec, ModelPair, ModelRef, metrics
-from isogloss.auditing import sensitivity as module
-from isogloss.auditing.sensitivity import sensitivity
+from isogloss.analyses import sensitivity as module
+from isogloss.analyses.sensitivity import sensitivity
 from isogloss.cli import app
-from isogloss.separation.scopes import in_components
+from isogloss.stats.component_scopes import in_components
 
 TEMPLATE = (
     "{% for m in messages %}<bos>user: {{ m['content'] }}{% endfor %}{% if add_generation_prompt %} model:{% endif %}"
@@ -62,7 +62,7 @@ def isogloss_row(**wanted):
 
 def test_the_default_of_an_audit_is_among_the_combinations(pair, corpus, tmp_path):
     table = sensitivity(pair, corpus, store=tmp_path, device="cpu")
-    audit = isogloss.audit(pair, corpus, config=AuditConfig(shuffles=20, controls=()), store=tmp_path, device="cpu")
+    audit = isogloss.audit(pair, corpus, config=AuditConfig(permutations=20, controls=()), store=tmp_path, device="cpu")
     for role in ("reference", "aligned"):
         found = table.row(
             by_predicate=isogloss_row(position="last", norm="post", scope="own", components=10), named=True
@@ -86,10 +86,16 @@ def test_all_readouts_are_one_extraction_and_a_second_run_none(pair, corpus, tmp
 
 
 def test_chat_read_outs_are_added_where_they_are_asked_for(pair, corpus, tmp_path):
-    config = AuditConfig(chat=ExtractSpec(rendering="chat", chat_template=TEMPLATE), per_class=20)
+    config = AuditConfig(chat=ExtractSpec(prompt_format="chat", chat_template=TEMPLATE), per_class=20)
     table = sensitivity(pair, corpus, config=config, store=tmp_path, device="cpu")
-    found = set(table.select("rendering", "position").unique().iter_rows())
-    assert found == {("raw", "last"), ("raw", "mean"), ("chat", "t_post"), ("chat", "t_inst"), ("chat", "mean")}
+    found = set(table.select("prompt_format", "position").unique().iter_rows())
+    assert found == {
+        ("raw", "last"),
+        ("raw", "mean"),
+        ("chat", "last_prompt_token"),
+        ("chat", "last_instruction_token"),
+        ("chat", "mean"),
+    }
 
 
 def test_without_a_reference_there_are_levels_and_no_gains(corpus, tiny_folder, tmp_path):
@@ -122,4 +128,4 @@ def test_the_command_prints_gains_and_says_what_they_are(
     assert "between_class_variance:" in out
     assert "Combinations: en rises in" in out
     assert out.count("joint") == 8
-    assert (tmp_path / "table.csv").read_text().startswith("model,corpus,rendering,position,norm,scope,components")
+    assert (tmp_path / "table.csv").read_text().startswith("model,corpus,prompt format,position,norm,scope,components")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from isogloss.errors import MetricError
-from isogloss.separation import metrics
-from isogloss.separation.block import score_block
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.probe import cross_fitted_scores, ridge_probe
-from isogloss.separation.projection import pca
-from isogloss.separation.resample import draw
+from isogloss.stats import metrics
+from isogloss.stats.block import score_block
+from isogloss.stats.components import pca
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.permutations import draw
+from isogloss.stats.probe import cross_fitted_scores, ridge_probe
 
 
 @pytest.mark.parametrize("n", [4, 5, 9])
@@ -23,8 +23,8 @@ def test_auroc_of_two_pairs_is_refused():
         metrics.auroc(np.random.default_rng(0).normal(size=(4, 3)), [1, 1, 0, 0], [0, 1, 0, 1])
 
 
-def test_shuffles_without_twins_all_have_an_auroc():
-    draws = draw(np.arange(40) < 20, None, n_shuffles=500, seed=0)
+def test_permutations_without_pairs_all_have_an_auroc():
+    draws = draw(np.arange(40) < 20, None, n_permutations=500, seed=0)
     (score,) = score_block(np.random.default_rng(0).normal(size=(40, 5)), draws, [METRICS["auroc"]], (2,)).scores
     assert np.isfinite(score.null).all()
 
@@ -38,9 +38,9 @@ def test_a_component_lost_with_a_unit_is_not_ignored():
     x = np.zeros((60, 5))
     x[:, 0] = np.random.default_rng(0).normal(size=60)
     x[0, 1] = 3.0
-    draws = draw(np.arange(60) < 30, np.r_[np.arange(30) + 30, np.arange(30)], n_shuffles=5, seed=0)
+    draws = draw(np.arange(60) < 30, np.r_[np.arange(30) + 30, np.arange(30)], n_permutations=5, seed=0)
     share, distance, silhouette = score_block(
-        x, draws, [row for row in METRICS.values() if row.family == "salience"], (2,)
+        x, draws, [row for row in METRICS.values() if row.family == "component"], (2,)
     ).scores
     # Without that text the second component holds nothing: a share and a silhouette of one direction, and no distance.
     assert np.isfinite([share.found.value, share.found.se, silhouette.found.value, silhouette.found.se]).all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from families import FAMILIES, make_family
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.tuning import shared_prompts as module
@@ -92,7 +92,7 @@ def test_rows_hold_what_the_batch_holds():
     ],
     ids=["odd", "padded on the left", "strangers"],
 )
-def test_what_are_no_twins_is_read_as_it_is(wrong, tiny, tokens_read):
+def test_what_are_no_pairs_is_read_as_it_is(wrong, tiny, tokens_read):
     ids, mask = wrong(*batch())
     assert pack(ids, mask) is None
     plain = states(tiny, ids, mask)

@@ -14,13 +14,13 @@ import pytest
 
 import isogloss
 from isogloss import ExtractSpec, ModelRef
-from isogloss.activations import store
-from isogloss.activations.shard import is_whole, read_array, read_manifest, text_key
-from isogloss.activations.spec import Layer
-from isogloss.activations.store import Entry, Gap, filling, gaps, in_use, read, write
-from isogloss.activations.upkeep import alone, choose, delete, faults, holdings, pieces
-from isogloss.corpora.corpus import Corpus
+from isogloss.data.corpus import Corpus
 from isogloss.errors import StoreError, UsageError
+from isogloss.hidden_states import store
+from isogloss.hidden_states.maintenance import alone, choose, delete, faults, holdings, pieces
+from isogloss.hidden_states.shard import is_whole, read_array, read_manifest, text_key
+from isogloss.hidden_states.spec import Layer
+from isogloss.hidden_states.store import Entry, Gap, filling, gaps, in_use, read, write
 
 GOLDEN = Path(__file__).parent / "golden" / "store"
 WORDS = ("one", "two", "three", "four", "five", "six")
@@ -125,7 +125,7 @@ def test_arrays_of_another_length_than_their_texts_are_refused(tmp_path):
 def test_more_layers_and_more_texts_compute_only_what_is_new(tiny_folder, parallel_file, tmp_path, monkeypatch):
     ref, corpus = ModelRef(base=str(tiny_folder)), isogloss.load_corpus(parallel_file, languages=["en"])
     few = Corpus(name="few", frame=corpus.frame.sort("pair_id", "harmful")[:40])
-    from isogloss.activations.extract import hidden_states
+    from isogloss.hidden_states.extract import hidden_states
 
     seen = []
 
@@ -133,7 +133,7 @@ def test_more_layers_and_more_texts_compute_only_what_is_new(tiny_folder, parall
         seen.append((len(plan.inverse), [layer.name for layer in wanted["last"]]))
         return hidden_states(model, plan, wanted, **options)
 
-    monkeypatch.setattr("isogloss.activations.compute.hidden_states", counted)
+    monkeypatch.setattr("isogloss.hidden_states.fill.hidden_states", counted)
 
     def ask(texts, *layers):
         seen.clear()
@@ -349,7 +349,7 @@ def two(tmp_path):
 
 @pytest.mark.parametrize("fault", BREAK)
 def test_a_fault_is_found_named_and_can_be_mended(fault, two, tmp_path):
-    do, suffix, words, noticed = BREAK[fault]
+    do, suffix, words, warningd = BREAK[fault]
     german, english = two
     victim = min(english.folder.glob(f"*{suffix}"))
     do(victim)
@@ -359,7 +359,7 @@ def test_a_fault_is_found_named_and_can_be_mended(fault, two, tmp_path):
         assert gaps(english, ["1", "2"]) == []
         return read(english, "2")
 
-    if noticed:
+    if warningd:
         with pytest.raises(StoreError, match=words) as error:
             ask()
         assert f"store {victim}" in str(error.value)
@@ -466,7 +466,7 @@ def test_reading_and_listing_import_no_torch(two, tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from isogloss.activations.upkeep import faults, holdings
+from isogloss.hidden_states.maintenance import faults, holdings
 root = Path({str(tmp_path)!r})
 print(len(holdings(root)), faults(root), "torch" in sys.modules)
 """

@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
-from isogloss.notices import NOTICES, Notice
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     DASH,
@@ -22,11 +21,12 @@ from isogloss.report.tables import (
     headline,
     lines,
     markdown,
-    notice_lines,
+    warning_lines,
 )
 from isogloss.report.terminal import STYLES, print_audit
-from isogloss.report.visible import visible
 from isogloss.results import NAN, Audit, LanguageVerdict, Row
+from isogloss.text import sanitize
+from isogloss.warnings import WARNINGS, CodedWarning
 
 CLEAR = (0.25, 0.1, 0.4)
 UNCLEAR = "the pivot's gain is not clear of zero"
@@ -191,8 +191,8 @@ def test_control_lines_stand_beside_the_probe():
     en, am, sw = control_lines(small_audit())
     assert [one.language[:2] for one in (en, am, sw)] == ["en", "am", "sw"]
     assert (sw.probe, am.probe) == ("0.90", "0.75")
-    assert (sw.length, sw.ngram, sw.random_weights) == ("0.62 / 0.09", "0.70", "–")
-    assert (sw.shuffled, sw.edit_share, sw.tokens, sw.bits) == ("0.63", "0.25", "0.44", "–")
+    assert (sw.length, sw.ngram, sw.untrained) == ("0.62 / 0.09", "0.70", "–")
+    assert (sw.permuted, sw.edit_rate, sw.tokens, sw.bits) == ("0.63", "0.25", "0.44", "–")
 
 
 def test_markdown_has_all_columns_in_every_line():
@@ -220,7 +220,7 @@ def test_nothing_that_counts_is_cut_off(width):
         assert words in text
     assert "It did not reach sw; it is confounded in am." in re.sub(r"\s+", " ", text)
     controls = text.split("What else could explain a score")[1]
-    for heading in ("probe, aligned", "length", "n-grams", "random weights", "edited"):
+    for heading in ("probe, aligned", "length", "n-grams", "an untrained model", "edited"):
         assert heading in controls
     assert ("min gap" in text) == (width >= 156)
     assert ("tokens/char" in controls) == (width >= 120)
@@ -233,13 +233,13 @@ def test_warnings_are_printed_with_their_codes():
 
 
 def test_warnings_of_many_languages_are_one_line_and_those_of_few_keep_their_details():
-    many = [Notice(code="S003", detail="auroc 0.9", language=code) for code in ("en", "de", "de", "sw")]
-    few = [Notice(code="S002", detail="auroc 0.8", language="en"), Notice(code="C006", detail="check")]
-    found = notice_lines([*many, *few])
+    many = [CodedWarning(code="S003", detail="auroc 0.9", language=code) for code in ("en", "de", "de", "sw")]
+    few = [CodedWarning(code="S002", detail="auroc 0.8", language="en"), CodedWarning(code="C006", detail="check")]
+    found = warning_lines([*many, *few])
     assert [line.split()[0] for line in found] == ["C006", "S002", "S003"]
     assert found[1].startswith("S002 en: ")
     assert found[1].endswith("(auroc 0.8)")
-    assert found[2] == f"S003 en, de, sw: {NOTICES['S003']}"
+    assert found[2] == f"S003 en, de, sw: {WARNINGS['S003']}"
 
 
 @pytest.mark.parametrize(
@@ -249,10 +249,10 @@ def test_names_of_strangers_are_printed_as_they_are(text):
     audit = small_audit(
         corpus={"name": text, "sha256": "c0"},
         models={"reference": {"name": "base", "sha256": "a0"}, "aligned": {"name": text, "sha256": "b0"}},
-        notices=(Notice(code="C005", detail=text),),
+        warnings=(CodedWarning(code="C005", detail=text),),
     )
     audit = dataclasses.replace(audit, verdicts=(LanguageVerdict(language="en", verdict=text),))
     shown = printed(audit, 220)
-    assert shown.count(visible(text)) == 4
+    assert shown.count(sanitize(text)) == 4
     assert "\x1b" not in shown
     assert "\u202e" not in shown

@@ -9,16 +9,16 @@ import pytest
 import isogloss
 from conftest import parallel_rows
 from handmade import small_audit
-from isogloss.auditing.trained import draw_sample
-from isogloss.corpora.corpus import content_key, text_id
-from isogloss.corpora.split import split_corpus
+from isogloss.auditing.draw_sample import draw_sample
+from isogloss.data.corpus import content_key, text_id
+from isogloss.data.splits import split_corpus
 from isogloss.errors import CorpusError, ModelError, StoreError, UsageError
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.models.trained import leave_out_trained, mark_trained, trained_by
-from isogloss.models.tune_record import TrainedTexts, trained_texts
+from isogloss.models.trained_texts import leave_out_trained, mark_trained, trained_by
+from isogloss.models.tuning_record import TrainedTexts, trained_texts
 from isogloss.report.command import command
-from isogloss.report.sound import refuse_unsound
-from isogloss.report.texts import audited_texts
+from isogloss.report.lost_pairs import audited_texts
+from isogloss.report.read_run import refuse_unsound
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def pair_of(tiny_folder, adapter_folder, tmp_path):
 
 
 def draw(pair, corpus, choice):
-    return draw_sample(pair, corpus, part="all", choice=choice, per_class=None, seed=0)
+    return draw_sample(pair, corpus, split="all", choice=choice, per_class=None, seed=0)
 
 
 def english(corpus, n=1):
@@ -56,12 +56,12 @@ def test_trained_texts_are_refused_dropped_or_marked(corpus, pair_of):
         draw(pair, corpus, "refuse")
     marked, left_out = draw(pair, corpus, "allow")
     assert (len(marked), left_out) == (120, ())
-    assert [notice.code for notice in marked.notices if notice.code in {"M008", "C008"}] == ["M008"]
+    assert [warning.code for warning in marked.warnings if warning.code in {"M008", "C008"}] == ["M008"]
     kept, left_out = draw(pair, corpus, "drop")
     pairs = set(english(corpus, 3)["pair_id"])
     assert len(left_out) == 2 * len(pairs)
     assert not pairs & set(kept.part("en")["pair_id"])
-    assert "C008" in {notice.code for notice in kept.notices}
+    assert "C008" in {warning.code for warning in kept.warnings}
     with pytest.raises(UsageError, match="--trained-texts: found 'ignore'"):
         draw(pair, corpus, "ignore")
 
@@ -71,7 +71,7 @@ def test_a_pair_that_was_trained_on_nothing_is_left_alone(corpus, pair_of):
         for choice in ("refuse", "drop", "allow"):
             sample, left_out = draw(pair_of(**record), corpus, choice)
             assert (len(sample), left_out) == (120, ())
-            assert not {"M008", "C008"} & {notice.code for notice in sample.notices}
+            assert not {"M008", "C008"} & {warning.code for warning in sample.warnings}
 
 
 def test_a_copy_under_another_name_and_language_is_recognised(corpus, pair_of, tmp_path):
@@ -141,17 +141,17 @@ def test_an_audit_of_one_half_reads_that_half_and_can_be_found_again(pair_of, tm
     training, held_out = split_corpus(corpus)
     pair = pair_of(trained_content=[content_key(text) for text in training.frame["text"]])
     spec = isogloss.ExtractSpec(layers=("2",))
-    config = isogloss.AuditConfig(spec=spec, shuffles=20, controls=(), metrics=(), part="held-out")
+    config = isogloss.AuditConfig(spec=spec, permutations=20, controls=(), metrics=(), split="held-out")
     found = isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu")
-    assert found.config["part"] == "held-out"
+    assert found.config["split"] == "held-out"
     sample = audited_texts(found, corpus)
     assert set(sample.frame["text_id"]) <= set(held_out.frame["text_id"])
-    assert not {"M008", "C008"} & {notice.code for notice in found.notices}
-    assert "--part held-out" in command(found)
+    assert not {"M008", "C008"} & {warning.code for warning in found.warnings}
+    assert "--split held-out" in command(found)
     with pytest.raises(ModelError, match=r"texts of more\.csv to be scored"):
-        draw_sample(pair, corpus, part="training", choice="refuse", per_class=None, seed=0)
-    with pytest.raises(UsageError, match="--part: found 'half'"):
-        draw_sample(pair, corpus, part="half", choice="refuse", per_class=None, seed=0)
+        draw_sample(pair, corpus, split="training", choice="refuse", per_class=None, seed=0)
+    with pytest.raises(UsageError, match="--split: found 'half'"):
+        draw_sample(pair, corpus, split="half", choice="refuse", per_class=None, seed=0)
 
 
 def test_an_audit_refuses_drops_and_marks(corpus, pair_of, tmp_path):
@@ -159,14 +159,14 @@ def test_an_audit_refuses_drops_and_marks(corpus, pair_of, tmp_path):
     spec = isogloss.ExtractSpec(layers=("2",))
 
     def run(choice):
-        config = isogloss.AuditConfig(spec=spec, shuffles=20, controls=(), metrics=(), trained_texts=choice)
+        config = isogloss.AuditConfig(spec=spec, permutations=20, controls=(), metrics=(), trained_texts=choice)
         return isogloss.audit(pair, corpus, config=config, store=tmp_path / "store", device="cpu")
 
     with pytest.raises(ModelError, match="2 of the 120 texts"):
         run("refuse")
     allowed, dropped = run("allow"), run("drop")
-    assert "M008" in {notice.code for notice in allowed.notices}
-    assert "C008" in {notice.code for notice in dropped.notices}
+    assert "M008" in {warning.code for warning in allowed.warnings}
+    assert "C008" in {warning.code for warning in dropped.warnings}
     assert dropped.config["trained_texts"] == "drop"
     gone = set(english(corpus, 2)["pair_id"])
     assert len(dropped.corpus["left_out"]) == 2 * len(gone)

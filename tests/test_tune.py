@@ -12,11 +12,11 @@ import torch
 
 import isogloss
 from conftest import make_model
-from isogloss.corpora.corpus import content_key
-from isogloss.corpora.split import split_corpus
+from isogloss.data.corpus import content_key
+from isogloss.data.splits import split_corpus
 from isogloss.errors import CorpusError, ModelError, StoreError, UsageError
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import fetch
+from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
 
@@ -25,11 +25,15 @@ trl = pytest.importorskip("trl")
 from transformers import TrainerCallback  # noqa: E402
 
 from isogloss.tuning import shared_prompts, train, trainers  # noqa: E402
+from isogloss.tuning.checkpoints import (  # noqa: E402
+    WHOLE,
+    divergence,
+    newest_checkpoint,
+    state_folder,
+)
 from isogloss.tuning.config import TuneConfig  # noqa: E402
 from isogloss.tuning.norm import folder_norm  # noqa: E402
-from isogloss.tuning.state import WHOLE, newest_checkpoint, state_folder  # noqa: E402
 from isogloss.tuning.trainers import answer_tokens_only, cut_prompts, explained_memory  # noqa: E402
-from isogloss.tuning.watch import divergence  # noqa: E402
 
 QUICK = {"steps": 4, "batch_size": 4, "rank": 2, "learning_rate": 1e-2, "holdout": 0.0}
 
@@ -91,7 +95,7 @@ def changed(base, folder):
         return float((model.blocks[0].mlp.down_proj.weight - before).abs().max())
 
 
-def test_a_placebo_is_trained_on_shuffled_labels_and_scaled(quick):
+def test_a_placebo_is_trained_on_permuted_labels_and_scaled(quick):
     folder = quick(shuffle_labels=True, norm=0.5, languages=("en",))
     record = json.loads((folder / "isogloss_tune.json").read_text())
     assert (record["recipe"]["shuffle_labels"], record["recipe"]["norm"]) == (True, 0.5)
@@ -348,15 +352,15 @@ def test_running_out_of_memory_says_what_needs_less(quick, monkeypatch):
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_whole(quick, monkeypatch, tmp_path):
-    from isogloss.tuning import state
+    from isogloss.tuning import checkpoints as state
 
     def full(checkpoint):
         raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
 
-    monkeypatch.setattr("isogloss.tuning.watch.seal", full)
+    monkeypatch.setattr("isogloss.tuning.checkpoints.seal", full)
     with pytest.raises(StoreError, match="free some space there, or choose another --out"):
         quick(save_every=2)
-    monkeypatch.setattr("isogloss.tuning.watch.seal", state.seal)
+    monkeypatch.setattr("isogloss.tuning.checkpoints.seal", state.seal)
     assert quick(save_every=2).is_dir()
 
 

@@ -9,7 +9,7 @@ import cells
 import populations as pop
 import table
 from cells import DISTANCE, SHARE, SILHOUETTE, grid
-from isogloss.separation import metrics
+from isogloss.stats import metrics
 from judge import Band, judge
 
 CELLS = grid()
@@ -57,11 +57,11 @@ def test_it_holds_as_often_as_it_says(name, runs):
         assert found.verdict in {"ok", "-"}, (key, found)
 
 
-# The harness notices what is wrong
+# The harness warnings what is wrong
 
 
 def with_se(factor):
-    whole = cells.salience_scores
+    whole = cells.component_scores
 
     def scores(*arguments):
         found, projection = whole(*arguments)
@@ -86,7 +86,7 @@ def test_a_truth_that_is_off_fails():
 
 
 def test_a_value_that_is_not_debiased_fails(monkeypatch):
-    whole = cells.salience_scores
+    whole = cells.component_scores
 
     def plug_in(*arguments):
         found, projection = whole(*arguments)
@@ -103,7 +103,7 @@ def test_an_uncorrected_family_of_verdicts_fails(monkeypatch):
 
 
 def _alone(gains, level):
-    from isogloss.separation.compare import Retention, fieller
+    from isogloss.stats.effects import Retention, fieller
 
     for code, (own, pivot) in gains.items():
         found = fieller(own, pivot, 1.97)
@@ -131,7 +131,7 @@ def test_true_values_are_those_of_a_large_sample(shape):
     population = pop.planted(0.1, width=10, k=10, shape=shape)
     n = 30_000
     x = pop.sample(population, n, np.random.default_rng(5), paired=False)
-    harmful, _ = pop.labels_and_twins(n)
+    harmful, _ = pop.labels_and_partners(n)
     for k in (2, 10):
         axes, _ = population.components(k)
         assert metrics.between_class_variance(x @ axes, harmful) == pytest.approx(
@@ -195,9 +195,9 @@ def test_every_cell_has_a_line_in_the_page():
     assert all(cell.about in page for cell in CELLS.values())
 
 
-def test_real_texts_with_shuffled_labels(shared_data):
+def test_real_texts_with_permuted_labels(shared_data):
     real = grid(shared_data)
-    name = "real shuffled labels"
+    name = "real permuted labels"
     assert name in real
     features = cells.real_features(shared_data)
     assert len(features) == 9

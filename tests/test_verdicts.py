@@ -4,11 +4,10 @@ import math
 
 import pytest
 
-from isogloss.auditing.comparisons import Compared
-from isogloss.auditing.verdicts import language_verdicts
+from isogloss.auditing.compare import Compared, language_verdicts
 from isogloss.results import NAN
-from isogloss.separation.compare import Retention
-from isogloss.separation.jackknife import Interval
+from isogloss.stats.effects import Retention
+from isogloss.stats.jackknife import Interval
 
 CODES = ("en", "de", "sw")
 UNCLEAR = Retention(value=NAN, low=NAN, high=NAN, reason="the pivot's gain is not clear of zero")
@@ -56,9 +55,9 @@ def test_a_language_without_retention_is_not_measured_and_says_why():
 
 
 def test_an_unclear_pivot_leaves_everything_inconclusive_with_the_reason():
-    salience = Compared(rows=(), retentions={"de": UNCLEAR, "sw": UNCLEAR}, gains={})
+    primary_family = Compared(rows=(), retentions={"de": UNCLEAR, "sw": UNCLEAR}, gains={})
     for code in ("de", "sw"):
-        one = verdicts(salience, None, None)[code]
+        one = verdicts(primary_family, None, None)[code]
         assert (one.verdict, one.reason) == ("inconclusive", "the pivot's gain is not clear of zero")
 
 
@@ -82,7 +81,7 @@ def test_a_verdict_that_matched_texts_do_not_bear_out_is_confounded(all_texts, m
 
 
 @pytest.mark.parametrize(
-    ("salience", "detectability", "at_odds"),
+    ("component", "probe", "at_odds"),
     [
         ("reached", "not reached", True),
         ("lagging", "reached", True),
@@ -91,8 +90,8 @@ def test_a_verdict_that_matched_texts_do_not_bear_out_is_confounded(all_texts, m
         ("reached", "reached", False),
     ],
 )
-def test_metrics_disagree_when_one_says_reached_and_the_other_not(salience, detectability, at_odds):
-    assert verdicts(found(de=salience), found(de=detectability), None)["de"].disagree is at_odds
+def test_metrics_disagree_when_one_says_reached_and_the_other_not(primary_family, probe_family, at_odds):
+    assert verdicts(found(de=primary_family), found(de=probe_family), None)["de"].disagree is at_odds
 
 
 def test_metrics_disagree_when_gains_are_clear_with_opposite_signs():

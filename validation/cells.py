@@ -16,20 +16,20 @@ import numpy as np
 import scipy.stats
 
 import populations as pop
-from isogloss.separation import jackknife
-from isogloss.separation.compare import fieller, gain, gap, max_p, retentions
-from isogloss.separation.detectability import logit, probe_scores
-from isogloss.separation.jackknife import Jackknife, delete_one
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.probe import cross_fitted_scores, ridge_probe
-from isogloss.separation.resample import Draws, draw
-from isogloss.separation.salience import FEW, salience_scores
+from isogloss.stats import jackknife
+from isogloss.stats.component_scores import FEW, component_scores
+from isogloss.stats.effects import fieller, gain, gap, max_p, retentions
+from isogloss.stats.jackknife import Jackknife, delete_one
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.permutations import Draws, draw
+from isogloss.stats.probe import cross_fitted_scores, ridge_probe
+from isogloss.stats.probe_scores import logit, probe_scores
 from judge import Band
 from populations import Population
 
 SHARE, DISTANCE, SILHOUETTE = "between_class_variance", "bhattacharyya", "silhouette"
 SALIENCE = (SHARE, DISTANCE, SILHOUETTE)
-PROBE = ("auroc", "twin_accuracy")
+PROBE = ("auroc", "pair_accuracy")
 PER_COMPONENT = METRICS[DISTANCE].per_component
 
 #: Shuffles for the null inside an interval, and at 2,500 pairs, where they are the larger part of the work.
@@ -117,7 +117,7 @@ def scored(x: np.ndarray, draws: Draws, wanted: Sequence[tuple[str, int]]) -> di
     found: dict[tuple[str, int], Jackknife | None] = {}
     for k in sorted({k for _, k in wanted}):
         names = [metric for metric, of in wanted if of == k]
-        scores, _ = salience_scores(x[:, :k], draws, [METRICS[m] for m in names], (k,))
+        scores, _ = component_scores(x[:, :k], draws, [METRICS[m] for m in names], (k,))
         found.update({(score.metric, k): score.found for score in scores})
     return found
 
@@ -143,8 +143,8 @@ def _coverage_run(
     rng: np.random.Generator,
     seed: int,
 ) -> Records:
-    labels, twins = pop.labels_and_twins(n, paired=paired)
-    draws = draw(labels, twins, n_shuffles=SHUFFLES if n < 2500 else FEW_SHUFFLES, seed=seed)
+    labels, partners = pop.labels_and_partners(n, paired=paired)
+    draws = draw(labels, partners, n_permutations=SHUFFLES if n < 2500 else FEW_SHUFFLES, seed=seed)
     x = pop.sample(population, n, rng, paired=paired)
     found = scored(x, draws, wanted)
     return {f"{metric} k={k}": covered(one, truth[f"{metric} k={k}"]) for (metric, k), one in found.items()}
@@ -199,14 +199,16 @@ def _gain_truth() -> Truth:
 
 def _gain_run(n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     before, after = _gain_populations()
-    labels, twins = pop.labels_and_twins(n)
+    labels, partners = pop.labels_and_partners(n)
     clouds = pop.languages(rng, n, 10, tuple(parallel for parallel, _ in GAIN_LANGUAGES))
     gains = []
     for number, ((parallel, gains_too), (reference, aligned)) in enumerate(
         zip(((True, True), *GAIN_LANGUAGES), clouds, strict=True)
     ):
         file = "shared" if parallel else str(number)
-        draws = draw(labels, twins, keys=[f"{file}/{row % n}" for row in range(2 * n)], n_shuffles=SHUFFLES, seed=seed)
+        draws = draw(
+            labels, partners, keys=[f"{file}/{row % n}" for row in range(2 * n)], n_permutations=SHUFFLES, seed=seed
+        )
         ones = np.ones((2 * n, 1))
         both = [
             scored(pop.rows(population, cloud, ones), draws, GAIN_METRICS)
@@ -258,20 +260,20 @@ def _gain_cells() -> Iterator[Cell]:
 def _probe_truth(population: Population, n: int, runs: int) -> Truth:
     """Expected score of this probe at this number of pairs."""
     rng = np.random.default_rng([3, n, population.width])
-    labels, twins = pop.labels_and_twins(n)
+    labels, partners = pop.labels_and_partners(n)
     values: dict[str, list[float]] = {name: [] for name in PROBE}
     for seed in range(runs):
-        draws = draw(labels, twins, n_shuffles=0, seed=1_000_000 + seed)
+        draws = draw(labels, partners, n_permutations=0, seed=1_000_000 + seed)
         probe = ridge_probe(pop.sample(population, n, rng))
         scores = cross_fitted_scores(probe, labels[None, :], draws.folds)
         for name in PROBE:
-            values[name].append(float(METRICS[name].many(scores, labels[None, :], twins, draws.folds)[0]))
+            values[name].append(float(METRICS[name].many(scores, labels[None, :], partners, draws.folds)[0]))
     return {name: float(logit(np.mean(one), n)) for name, one in values.items()}
 
 
 def _probe_run(population: Population, n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
-    labels, twins = pop.labels_and_twins(n)
-    draws = draw(labels, twins, n_shuffles=2, seed=seed)
+    labels, partners = pop.labels_and_partners(n)
+    draws = draw(labels, partners, n_permutations=2, seed=seed)
     scores = probe_scores(ridge_probe(pop.sample(population, n, rng)), draws, [METRICS[name] for name in PROBE])
     return {score.metric: covered(score.found, truth[score.metric]) for score in scores}
 
@@ -321,10 +323,10 @@ def _fitted_run(
     rng: np.random.Generator,
     seed: int,
 ) -> Records:
-    labels, twins = pop.labels_and_twins(n)
-    draws = draw(labels, twins, n_shuffles=SHUFFLES, seed=seed)
+    labels, partners = pop.labels_and_partners(n)
+    draws = draw(labels, partners, n_permutations=SHUFFLES, seed=seed)
     ks = tuple(sorted({k for _, k in wanted}))
-    scores, _ = salience_scores(pop.sample(population, n, rng), draws, [METRICS[m] for m in SALIENCE], ks)
+    scores, _ = component_scores(pop.sample(population, n, rng), draws, [METRICS[m] for m in SALIENCE], ks)
     found = {(one.metric, one.components): one for one in scores}
     records: Records = {}
     for metric, k in wanted:
@@ -507,24 +509,24 @@ def _p_value(values: np.ndarray) -> float:
 
 def _permutation_run(n: int, paired: bool, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
-    labels, twins = pop.labels_and_twins(n, paired=paired)
-    draws = draw(labels, twins, n_shuffles=PERMUTATIONS, seed=seed)
+    labels, partners = pop.labels_and_partners(n, paired=paired)
+    draws = draw(labels, partners, n_permutations=PERMUTATIONS, seed=seed)
     x = pop.sample(pop.planted(0.0, width=10, k=10), n, rng, paired=paired)
-    every = np.vstack([labels[None, :], draws.shuffles])
+    every = np.vstack([labels[None, :], draws.permutations])
     k = 10 if n >= 10 * PER_COMPONENT else 2
     found = {
-        metric: METRICS[metric].many(x[:, :k] if metric == DISTANCE else x, every, twins, draws.folds)
+        metric: METRICS[metric].many(x[:, :k] if metric == DISTANCE else x, every, partners, draws.folds)
         for metric in SALIENCE
     }
     scores = cross_fitted_scores(ridge_probe(x), every, draws.folds)
     for metric in PROBE if paired else PROBE[:1]:
-        found[metric] = METRICS[metric].many(scores, every, twins, draws.folds)
+        found[metric] = METRICS[metric].many(scores, every, partners, draws.folds)
     return {metric: float(_p_value(values) <= 0.05) for metric, values in found.items()}
 
 
 def _family_run(n: int, parallel: bool, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
-    labels, twins = pop.labels_and_twins(n)
+    labels, partners = pop.labels_and_partners(n)
     population = pop.planted(0.0, width=10, k=10)
     clouds = pop.languages(rng, n, 10, (parallel,) * OTHERS)
     columns: dict[str, list[np.ndarray]] = {SHARE: [], SILHOUETTE: []}
@@ -532,11 +534,11 @@ def _family_run(n: int, parallel: bool, truth: Truth, rng: np.random.Generator, 
         file = "shared" if parallel else str(number)
         if number == 0 or not parallel:
             keys = [f"{file}/{row % n}" for row in range(2 * n)]
-            draws = draw(labels, twins, keys=keys, n_shuffles=PERMUTATIONS, seed=seed)
+            draws = draw(labels, partners, keys=keys, n_permutations=PERMUTATIONS, seed=seed)
         x = pop.rows(population, cloud, np.ones((2 * n, 1)))
-        every = np.vstack([labels[None, :], draws.shuffles])
+        every = np.vstack([labels[None, :], draws.permutations])
         for metric, column in columns.items():
-            column.append(METRICS[metric].many(x, every, twins, draws.folds))
+            column.append(METRICS[metric].many(x, every, partners, draws.folds))
     found = {}
     for metric, column in columns.items():
         values = np.array(column).T
@@ -549,7 +551,7 @@ def _permutation_cells() -> Iterator[Cell]:
         for n in (50, 200):
             bands = dict.fromkeys((*SALIENCE, "auroc"), SIZE)
             if paired:
-                bands["twin_accuracy"] = Band(high=6.5)
+                bands["pair_accuracy"] = Band(high=6.5)
             kind = "pairs" if paired else "texts without twins"
             yield Cell(
                 name=f"permutation {kind} n={n}",
@@ -582,17 +584,17 @@ def _permutation_cells() -> Iterator[Cell]:
 def _power_run(shape: pop.Shape, n: int, width: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
     before, after = (pop.planted(share, width=width, k=10, shape=shape) for share in (0.05, 0.15))
-    labels, twins = pop.labels_and_twins(n)
+    labels, partners = pop.labels_and_partners(n)
     gains = []
     for number, gains_too in enumerate((True, False, True)):
         draws = draw(
-            labels, twins, keys=[f"{number}/{row % n}" for row in range(2 * n)], n_shuffles=SHUFFLES, seed=seed
+            labels, partners, keys=[f"{number}/{row % n}" for row in range(2 * n)], n_permutations=SHUFFLES, seed=seed
         )
         w = np.tile(pop.weights(rng, n, before), (2, 1))
         reference, fresh = pop.noise(rng, n, width), pop.noise(rng, n, width)
         aligned = pop.correlated(reference, fresh, pop.MODELS)
         both = [
-            salience_scores(pop.rows(population, cloud, w), draws, [METRICS[SHARE]], (10,))[0][0].found
+            component_scores(pop.rows(population, cloud, w), draws, [METRICS[SHARE]], (10,))[0][0].found
             for population, cloud in ((before, reference), (after if gains_too else before, aligned))
         ]
         gains.append(gain(both[0], both[1]))
@@ -644,8 +646,8 @@ def _null_mean_run(
     wanted: tuple[str, int], n: int, paired: bool, truth: Truth, rng: np.random.Generator, seed: int
 ) -> Records:
     del truth
-    labels, twins = pop.labels_and_twins(n, paired=paired)
-    draws = draw(labels, twins, n_shuffles=SHUFFLES, seed=seed)
+    labels, partners = pop.labels_and_partners(n, paired=paired)
+    draws = draw(labels, partners, n_permutations=SHUFFLES, seed=seed)
     x = pop.sample(pop.planted(0.0, width=10, k=10), n, rng, paired=paired)
     found = scored(x, draws, [wanted])[wanted]
     return {f"{wanted[0]} k={wanted[1]}": found.value if found else float("nan")}
@@ -656,10 +658,10 @@ def _bias_truth(population: Population) -> Truth:
 
 
 def _bias_run(population: Population, n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
-    labels, twins = pop.labels_and_twins(n)
-    draws = draw(labels, twins, n_shuffles=SHUFFLES, seed=seed)
+    labels, partners = pop.labels_and_partners(n)
+    draws = draw(labels, partners, n_permutations=SHUFFLES, seed=seed)
     row = replace(METRICS[DISTANCE], per_component=0)
-    scores, _ = salience_scores(pop.sample(population, n, rng), draws, [row], (population.width,))
+    scores, _ = component_scores(pop.sample(population, n, rng), draws, [row], (population.width,))
     found = scores[0].found
     return {"bias in per cent": 100 * (found.value / truth[DISTANCE] - 1) if found else float("nan")}
 
@@ -704,7 +706,7 @@ def real_features(folder: Path) -> dict[str, np.ndarray]:
     """Stand-in for hidden states: kernel principal components of each language's n-grams, harmful texts first."""
     import polars as pl
 
-    from isogloss.separation.controls import ngram_gram
+    from isogloss.stats.controls import ngram_gram
 
     frame = pl.read_parquet(folder / REAL_FILE).filter(pl.col("toxic") != pl.col("neutral"))
     found = {}
@@ -722,13 +724,13 @@ def _real_run(folder: Path, truth: Truth, rng: np.random.Generator, seed: int) -
     columns: dict[str, list[np.ndarray]] = {SHARE: [], "auroc": []}
     for code, x in real_features(folder).items():
         n = len(x) // 2
-        labels, twins = pop.labels_and_twins(n)
+        labels, partners = pop.labels_and_partners(n)
         keys = [f"{code}/{row % n}" for row in range(2 * n)]
-        draws = draw(labels, twins, keys=keys, n_shuffles=1 + PERMUTATIONS, seed=seed)
+        draws = draw(labels, partners, keys=keys, n_permutations=1 + PERMUTATIONS, seed=seed)
         # The first shuffle stands in for the labels, the others are its null.
-        columns[SHARE].append(METRICS[SHARE].many(x[:, :10], draws.shuffles, twins, draws.folds))
-        scores = cross_fitted_scores(ridge_probe(x), draws.shuffles, draws.folds)
-        columns["auroc"].append(METRICS["auroc"].many(scores, draws.shuffles, twins, draws.folds))
+        columns[SHARE].append(METRICS[SHARE].many(x[:, :10], draws.permutations, partners, draws.folds))
+        scores = cross_fitted_scores(ridge_probe(x), draws.permutations, draws.folds)
+        columns["auroc"].append(METRICS["auroc"].many(scores, draws.permutations, partners, draws.folds))
     found = {}
     for metric, column in columns.items():
         values = np.array(column).T
@@ -738,7 +740,7 @@ def _real_run(folder: Path, truth: Truth, rng: np.random.Generator, seed: int) -
 
 def _real_cells(folder: Path) -> Iterator[Cell]:
     yield Cell(
-        name="real shuffled labels",
+        name="real permuted labels",
         group="10. Real texts (MultiParaDetox, n-gram features), labels shuffled within pairs",
         about="9 languages, family-wise p",
         n=REAL_PAIRS,

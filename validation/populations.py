@@ -92,7 +92,7 @@ class Population:
 
 def _silhouette(population: Population, axes: np.ndarray, rng: np.random.Generator) -> float:
     n = SILHOUETTE_SIZE
-    z = rows(population, noise(rng, n, population.width, twins=0.0), weights(rng, 2 * n, population)) @ axes
+    z = rows(population, noise(rng, n, population.width, partners=0.0), weights(rng, 2 * n, population)) @ axes
     distances = scipy.spatial.distance.cdist(z, z)
     to_harmful, to_harmless = distances[:, :n].sum(axis=1), distances[:, n:].sum(axis=1)
     own = np.concatenate([to_harmful[:n], to_harmless[n:]]) / (n - 1)
@@ -103,11 +103,11 @@ def _silhouette(population: Population, axes: np.ndarray, rng: np.random.Generat
 # Samples: harmful texts first, then their twins in the same order
 
 
-def noise(rng: np.random.Generator, n: int, width: int, *, twins: float = TWINS) -> np.ndarray:
+def noise(rng: np.random.Generator, n: int, width: int, *, partners: float = TWINS) -> np.ndarray:
     """Gaussian noise of n pairs, unit variance, correlated within a pair: (2 n, width)."""
     shared = rng.standard_normal((n, width))
     own = rng.standard_normal((2 * n, width))
-    return np.sqrt(twins) * np.concatenate([shared, shared]) + np.sqrt(1 - twins) * own
+    return np.sqrt(partners) * np.concatenate([shared, shared]) + np.sqrt(1 - partners) * own
 
 
 def correlated(noise_: np.ndarray, fresh: np.ndarray, correlation: float) -> np.ndarray:
@@ -136,12 +136,12 @@ def sample(population: Population, n: int, rng: np.random.Generator, *, paired: 
     w = weights(rng, n if paired else 2 * n, population)
     return rows(
         population,
-        noise(rng, n, population.width, twins=TWINS if paired else 0.0),
+        noise(rng, n, population.width, partners=TWINS if paired else 0.0),
         np.concatenate([w, w]) if paired else w,
     )
 
 
-def labels_and_twins(n: int, *, paired: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
+def labels_and_partners(n: int, *, paired: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
     """Labels bool (2 n,) and the row of each row's twin."""
     return np.arange(2 * n) < n, (np.arange(2 * n) + n) % (2 * n) if paired else None
 

@@ -24,7 +24,7 @@ cell. isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
   a class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes different covariances.
 - Coverage is that of 95 % intervals. Where the true value is zero the statistics are degenerate, and Bhattacharyya and
   the probe's scores are conservative by design: there the target has no upper end.
-- Shuffles: {shuffles} inside an interval ({few} at n = 2,500), {permutations} in a permutation test. The cells on wrong
+- Shuffles: {permutations} inside an interval ({few} at n = 2,500), {permutations} in a permutation test. The cells on wrong
   verdicts take {draws:,} draws for a critical value, the package 40,000.
 - The full grid was meant to have 2,000 runs a cell, 500 at n = 2,500 and 4,000 for permutation tests. So that it takes
   an hour and a half of one core, slow cells have fewer: 1,000 or less at n = 200, 150 at n = 2,500, 300 with fitted
@@ -63,7 +63,7 @@ def page(rows: Sequence[Row], *, full: bool) -> str:
         python=platform.python_version(),
         numpy=version("numpy"),
         scipy=version("scipy"),
-        shuffles=SHUFFLES,
+        permutations=SHUFFLES,
         few=FEW_SHUFFLES,
         permutations=PERMUTATIONS,
         draws=BAND_DRAWS,

@@ -9,20 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from isogloss.activations.fill import extract as extract
-    from isogloss.activations.spec import ExtractSpec as ExtractSpec
-    from isogloss.auditing.audit import audit as audit
+    from isogloss.analyses.sensitivity import sensitivity as sensitivity
     from isogloss.auditing.config import AuditConfig as AuditConfig
     from isogloss.auditing.gain_change import gain_change as gain_change
-    from isogloss.auditing.sensitivity import sensitivity as sensitivity
-    from isogloss.corpora.corpus import Corpus as Corpus
-    from isogloss.corpora.languages import LANGUAGES as LANGUAGES
-    from isogloss.corpora.load import load_corpus as load_corpus
-    from isogloss.corpora.sources import CORPORA as CORPORA
+    from isogloss.auditing.run import audit as audit
+    from isogloss.data.corpus import Corpus as Corpus
+    from isogloss.data.languages import LANGUAGES as LANGUAGES
+    from isogloss.data.load import load_corpus as load_corpus
+    from isogloss.data.named_corpora import CORPORA as CORPORA
     from isogloss.engines.config import EngineConfig as EngineConfig
     from isogloss.errors import IsoglossError as IsoglossError
     from isogloss.gating.judge import gate as gate
     from isogloss.gating.rules import read_rules as read_rules
+    from isogloss.hidden_states.fill import extract as extract
+    from isogloss.hidden_states.spec import ExtractSpec as ExtractSpec
     from isogloss.models.pairs import MODEL_PAIRS as MODEL_PAIRS
     from isogloss.models.pairs import ModelPair as ModelPair
     from isogloss.models.pairs import ModelRef as ModelRef
@@ -30,49 +30,49 @@ if TYPE_CHECKING:
     from isogloss.recipes.recipe import read_recipe as read_recipe
     from isogloss.recipes.run import run_recipe as run_recipe
     from isogloss.results import Audit as Audit
-    from isogloss.separation import metrics as metrics
-    from isogloss.separation.metrics import METRICS as METRICS
+    from isogloss.stats import metrics as metrics
+    from isogloss.stats.metrics import METRICS as METRICS
     from isogloss.tuning.callback import SeparationCallback as SeparationCallback
     from isogloss.tuning.config import TuneConfig as TuneConfig
-    from isogloss.tuning.guards import GuardConfig as GuardConfig
-    from isogloss.tuning.guards import guards as guards
     from isogloss.tuning.preferences import preferences as preferences
+    from isogloss.tuning.side_effects import SideEffectConfig as SideEffectConfig
+    from isogloss.tuning.side_effects import side_effects as side_effects
     from isogloss.tuning.train import tune as tune
-    from isogloss.tuning.weak import weak_languages as weak_languages
+    from isogloss.tuning.weak_languages import weak_languages as weak_languages
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AuditConfig": "isogloss.auditing.config",
     "Audit": "isogloss.results",
-    "CORPORA": "isogloss.corpora.sources",
-    "Corpus": "isogloss.corpora.corpus",
+    "CORPORA": "isogloss.data.named_corpora",
+    "Corpus": "isogloss.data.corpus",
     "EngineConfig": "isogloss.engines.config",
-    "ExtractSpec": "isogloss.activations.spec",
-    "GuardConfig": "isogloss.tuning.guards",
+    "ExtractSpec": "isogloss.hidden_states.spec",
+    "GuardConfig": "isogloss.tuning.side_effects",
     "IsoglossError": "isogloss.errors",
-    "LANGUAGES": "isogloss.corpora.languages",
-    "METRICS": "isogloss.separation.metrics",
+    "LANGUAGES": "isogloss.data.languages",
+    "METRICS": "isogloss.stats.metrics",
     "MODEL_PAIRS": "isogloss.models.pairs",
     "ModelPair": "isogloss.models.pairs",
     "ModelRef": "isogloss.models.pairs",
     "SeparationCallback": "isogloss.tuning.callback",
     "TuneConfig": "isogloss.tuning.config",
-    "audit": "isogloss.auditing.audit",
+    "audit": "isogloss.auditing.run",
     "estimate_needs": "isogloss.recipes.needs",
-    "extract": "isogloss.activations.fill",
+    "extract": "isogloss.hidden_states.fill",
     "gain_change": "isogloss.auditing.gain_change",
     "gate": "isogloss.gating.judge",
-    "guards": "isogloss.tuning.guards",
-    "load_corpus": "isogloss.corpora.load",
-    "metrics": "isogloss.separation.metrics",
+    "side_effects": "isogloss.tuning.side_effects",
+    "load_corpus": "isogloss.data.load",
+    "metrics": "isogloss.stats.metrics",
     "preferences": "isogloss.tuning.preferences",
     "read_recipe": "isogloss.recipes.recipe",
     "read_rules": "isogloss.gating.rules",
     "run_recipe": "isogloss.recipes.run",
-    "sensitivity": "isogloss.auditing.sensitivity",
+    "sensitivity": "isogloss.analyses.sensitivity",
     "tune": "isogloss.tuning.train",
-    "weak_languages": "isogloss.tuning.weak",
+    "weak_languages": "isogloss.tuning.weak_languages",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are the keys of the table above

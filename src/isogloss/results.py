@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import polars as pl
 
 from isogloss.errors import StoreError
-from isogloss.files import canonical_json, sha256_text, write_atomic
-from isogloss.notices import Notice
-from isogloss.places import Place, parse_place, read_if_there
+from isogloss.io.files import canonical_json, sha256_text, write_atomic
+from isogloss.io.paths import AnyPath, parse_path, read_if_there
+from isogloss.warnings import CodedWarning
 
 VERSION = 2
 NAN = float("nan")
@@ -34,7 +34,7 @@ class Estimate:
 
     `low` and `high` bound it at confidence `level` by `method` (`approximate` says why they may cover less). `plug_in`
     is the statistic before debiasing, the number that papers print. `null_mean`, `null_low` and `null_high` (2.5 and
-    97.5 %) describe the estimate under shuffled labels. `p_value` is the one-sided permutation p of "no separation" for
+    97.5 %) describe the estimate under permuted labels. `p_value` is the one-sided permutation p of "no separation" for
     a score, the two-sided p of "zero" from the jackknife for a gain or gap; `p_family` is corrected for all languages
     and models (primary estimand only), `fdr` is the false discovery rate among everything else. `n` counts texts per
     class.
@@ -68,14 +68,14 @@ class Estimate:
 class Row:
     """One number: a model's score, a comparison of the two models, or a control.
 
-    `kind` is score, gain, gap, retention, rendering (gain in the chat template minus gain on raw text) or control;
+    `kind` is score, gain, gap, retention, prompt format (gain in the chat template minus gain on raw text) or control;
     behaviour and behaviour_gain, _gap, _retention, _control; link (hidden states against behaviour; of all languages
     together `language` is empty and `n` counts languages); and those of docs/methods.md, section 12: transfer, cosine,
     ceiling, share (of `language` and `other`), reliability, frozen, rank, meaning (`language` is empty).
     `model` is reference or aligned for a score, else empty; in a behaviour_control also ablated, random_1 and so on.
     Layer, norm, basis and components are empty for controls. `sample` is "all", "matched" for pairs matched with the
-    pivot's, or "chat" for the chat template where both renderings were read. `scale` is logit where differences are
-    differences of log odds. `detectable_gap` is the smallest gap to the pivot that this metric would show here,
+    pivot's, or "chat" for the chat template where both prompt formats were read. `scale` is logit where differences are
+    differences of log odds. `mde` is the smallest gap to the pivot that this metric would show here,
     `pivot_z` the pivot's gain over its standard error, `verdict` what the primary estimand says of the language.
     """
 
@@ -90,7 +90,7 @@ class Row:
     components: int | None = None
     sample: str = "all"
     scale: str = "plain"
-    detectable_gap: float = NAN
+    mde: float = NAN
     pivot_z: float = NAN
     verdict: str = ""
     other: str = ""
@@ -106,7 +106,7 @@ class LanguageVerdict:
 
     `verdict` is pivot, reached, weakened, lagging, not reached, reversed, confounded, inconclusive, or not measured.
     `low` and `high` are the simultaneous set of retention that it was read from. `matched` is the verdict on matched
-    pairs where that was asked for, `disagree` says whether detectability says otherwise, `reason` why nothing can be
+    pairs where that was asked for, `disagree` says whether linear separability says otherwise, `reason` why nothing can be
     said.
     """
 
@@ -147,7 +147,7 @@ class Identity:
         return sha256_text(canonical_json(asdict(self)))[:8]
 
 
-def folder_in(runs: Place, identity: Identity) -> Place:
+def folder_in(runs: AnyPath, identity: Identity) -> AnyPath:
     """Return the folder that a run has inside `runs` unless it is given another."""
     return runs / f"{Path(identity.corpus_name).stem}-{identity.name}"
 
@@ -168,7 +168,7 @@ class Audit:
     primary: Primary
     rows: tuple[Row, ...]
     verdicts: tuple[LanguageVerdict, ...]
-    notices: tuple[Notice, ...]
+    warnings: tuple[CodedWarning, ...]
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class Audit:
             corpus_name=self.corpus["name"], corpus=self.corpus["sha256"], models=models, config=self.config
         )
 
-    def folder_in(self, runs: Place) -> Place:
+    def folder_in(self, runs: AnyPath) -> AnyPath:
         """Return the folder of this run inside `runs`."""
         return folder_in(runs, self.identity)
 
@@ -212,9 +212,9 @@ class Audit:
 
     def table(self) -> pl.DataFrame:
         """All rows as one tidy frame: a line a number, columns of Row and of Estimate."""
-        constant = {"corpus": self.corpus["name"]} | {name: self.config[name] for name in ("position", "rendering")}
+        constant = {"corpus": self.corpus["name"]} | {name: self.config[name] for name in ("position", "prompt_format")}
         chat = self.config.get("chat") or {}
-        in_chat = {name: chat[name] for name in ("position", "rendering") if name in chat}
+        in_chat = {name: chat[name] for name in ("position", "prompt_format") if name in chat}
         records = [
             constant
             | (in_chat if row.sample == "chat" else {})
@@ -260,25 +260,25 @@ class Audit:
                 "primary": Primary(**data["primary"]),
                 "rows": tuple(_read(Row, row | {"estimate": _read(Estimate, row["estimate"])}) for row in data["rows"]),
                 "verdicts": tuple(_read(LanguageVerdict, row) for row in data["verdicts"]),
-                "notices": tuple(Notice(**row) for row in data["notices"]),
+                "warnings": tuple(CodedWarning(**row) for row in data["warnings"]),
             }
         )
 
-    def save(self, folder: Place | str) -> None:
+    def save(self, folder: AnyPath | str) -> None:
         """Write audit.json and results.parquet into a folder."""
-        folder = parse_place(folder)
+        folder = parse_path(folder)
         write_atomic(folder / "audit.json", self.to_json())
         with (folder / "results.parquet").open("wb") as file:
             self.table().write_parquet(file)
 
     @classmethod
-    def load(cls, folder: Place | str) -> Audit:
+    def load(cls, folder: AnyPath | str) -> Audit:
         """Read audit.json from a run folder.
 
         Raises:
             StoreError: there is none, or it cannot be read.
         """
-        path = parse_place(folder) / "audit.json"
+        path = parse_path(folder) / "audit.json"
         if (raw := read_if_there(path)) is None:
             raise StoreError(f"run {folder}", found="no audit.json", expected="a run folder", do="check the path")
         return cls.from_json(raw.decode("utf-8"))
@@ -312,5 +312,5 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
 def _table_schema() -> dict[str, type[pl.DataType]]:
     types: dict[str, type[pl.DataType]] = {"float": pl.Float64, "int": pl.Int64, "int | None": pl.Int64}
     named: Iterable[dataclasses.Field[Any]] = (f for f in (*fields(Row), *fields(Estimate)) if f.name != "estimate")
-    leading = dict.fromkeys(("corpus", "position", "rendering"), pl.String)
+    leading = dict.fromkeys(("corpus", "position", "prompt_format"), pl.String)
     return leading | {field.name: types.get(str(field.type), pl.String) for field in named}

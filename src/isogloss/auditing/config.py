@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from isogloss.activations.spec import ExtractSpec
-from isogloss.corpora.corpus import Corpus
+from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, MetricError, UsageError
+from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.models.pairs import ModelRef
 from isogloss.results import Primary
-from isogloss.separation.metrics import METRICS, STANDARD
+from isogloss.stats.metrics import METRICS, STANDARD
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
-#: Fewer shuffles say nothing of a null.
-MIN_SHUFFLES = 20
+#: Fewer permutations say nothing of a null.
+MIN_PERMUTATIONS = 20
 #: The control by edited models, which says what they would do.
 ABLATE = "ablate"
 #: Controls that need forward passes of their own, and those of them that are computed unless told otherwise.
-MODEL_CONTROLS = ("random_weights", "bits_per_character", ABLATE)
-STANDARD_CONTROLS = ("random_weights", "bits_per_character")
+MODEL_CONTROLS = ("untrained", "bits_per_character", ABLATE)
+STANDARD_CONTROLS = ("untrained", "bits_per_character")
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
 BITS_TEXTS = 16
 #: What may stay in the store after measuring.
-KEEP = ("none", "final", "all")
+CACHE_STATES = ("none", "final", "all")
 #: Features on which pairs (or texts) can be matched between languages.
 FEATURES = ("length", "edit")
 
@@ -34,13 +34,13 @@ class AuditConfig:
     """What may be chosen, besides models and corpus.
 
     Attributes:
-        spec: layers, read-out position, rendering, token limit, dtype.
-        chat: read the primary estimand in chat rendering as well, with this spec, and show both; its layers and
+        spec: layers, read-out position, prompt format, token limit, dtype.
+        chat: read the primary estimand in chat prompt format as well, with this spec, and show both; its layers and
             precision are those of `spec`.
         metrics: names from METRICS; the primary metric and auroc are always among them. The default is all but those
             that stand there for comparison with others.
         primary: the number that verdicts come from; its layer "" is the last one asked for.
-        part: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
+        split: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
         quarantine: leave out texts for which a model gives no finite numbers, with their twins and translations, in
             place of an error.
         trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
@@ -55,10 +55,10 @@ class AuditConfig:
             against.
         across: also measure what languages have in common: transfer of probes, harm directions, and where in the model
             texts lie by meaning.
-        shuffles: number of shuffled labelings for the null.
-        seed: of sample, shuffles, folds and groups.
+        permutations: number of shuffled labelings for the null.
+        seed: of sample, permutations, folds and groups.
         workers: languages measured at the same time; changes no number. None takes one per processor core.
-        keep: states that stay in the store after measuring: all, final (those of the primary layer) or none; changes
+        cache_states: states that stay in the store after measuring: all, final (those of the primary layer) or none; changes
             no number.
     """
 
@@ -66,7 +66,7 @@ class AuditConfig:
     chat: ExtractSpec | None = None
     metrics: tuple[str, ...] = STANDARD
     primary: Primary = PRIMARY
-    part: str = "all"
+    split: str = "all"
     quarantine: bool = False
     trained_texts: str = "refuse"
     per_class: int | None = None
@@ -76,11 +76,11 @@ class AuditConfig:
     behaviour: bool = False
     generate: int = 0
     placebo: ModelRef | None = None
-    across: bool = False
-    shuffles: int = 500
+    cross_lingual: bool = False
+    permutations: int = 500
     seed: int = 0
     workers: int | None = None
-    keep: str = "all"
+    cache_states: str = "all"
 
 
 def parse_primary(text: str) -> Primary:
@@ -113,19 +113,21 @@ def check_choices(config: AuditConfig, corpus: Corpus) -> None:
             expected=f"a language of the corpus: {', '.join(corpus.languages)}",
             do="choose one, or add the language to --languages",
         )
-    if config.keep not in KEEP:
-        raise UsageError("--keep", found=repr(config.keep), expected="none, final or all", do="choose one")
-    if config.chat and (config.spec.rendering, config.chat.rendering) != ("raw", "chat"):
+    if config.cache_states not in CACHE_STATES:
         raise UsageError(
-            "--rendering both",
-            found=f"{config.spec.rendering} and {config.chat.rendering}",
+            "--cache-states", found=repr(config.cache_states), expected="none, final or all", do="choose one"
+        )
+    if config.chat and (config.spec.prompt_format, config.chat.prompt_format) != ("raw", "chat"):
+        raise UsageError(
+            "--prompt-format both",
+            found=f"{config.spec.prompt_format} and {config.chat.prompt_format}",
             expected="raw text first, then the chat template",
             do="correct the specs",
         )
     _check_primary(config.primary)
-    if config.shuffles < MIN_SHUFFLES:
+    if config.permutations < MIN_PERMUTATIONS:
         raise UsageError(
-            "--shuffles", found=str(config.shuffles), expected=f"at least {MIN_SHUFFLES}", do="ask for more"
+            "--permutations", found=str(config.permutations), expected=f"at least {MIN_PERMUTATIONS}", do="ask for more"
         )
     for option, chosen, known in (("--match", config.match, FEATURES), ("--controls", config.controls, MODEL_CONTROLS)):
         if strangers := set(chosen) - set(known):
@@ -139,16 +141,16 @@ def check_choices(config: AuditConfig, corpus: Corpus) -> None:
             expected="both: it says whether behaviour hangs on the harm direction",
             do="add it",
         )
-    if "edit" in config.match and not corpus.twins:
+    if "edit" in config.match and not corpus.paired:
         raise UsageError("--match", found="edit for texts without twins", expected="pairs", do="use --match length")
 
 
 def _check_primary(primary: Primary) -> None:
-    if METRICS[primary.metric].family != "salience":
+    if METRICS[primary.metric].family != "component":
         raise MetricError(
             "--primary",
             found=primary.metric,
-            expected="a salience metric: detectability stands beside it",
+            expected="a class variance share metric: linear separability stands beside it",
             do="choose between_class_variance, bhattacharyya or silhouette",
         )
     if primary.components < 1:

@@ -10,19 +10,19 @@ import scipy.stats
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import null_summary, score_estimate
-from isogloss.auditing.sample import Sample, edit_shares
+from isogloss.auditing.sample import Sample, edit_rates
 from isogloss.results import NAN, Estimate, Row
-from isogloss.separation.controls import CONTROLS, length_scores, ngram_gram
-from isogloss.separation.detectability import fixed_scores, probe_scores
-from isogloss.separation.jackknife import Jackknife, delete_one
-from isogloss.separation.metric import Metric
-from isogloss.separation.metrics import METRICS
-from isogloss.separation.probe import kernel_probe, ridge_probe
-from isogloss.separation.score import Score
+from isogloss.stats.controls import CONTROLS, length_scores, ngram_gram
+from isogloss.stats.jackknife import Jackknife, delete_one
+from isogloss.stats.metric import Metric
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.probe import kernel_probe, ridge_probe
+from isogloss.stats.probe_scores import fixed_scores, probe_scores
+from isogloss.stats.score import Score
 
 RATIO = "delete-one jackknife of a ratio"
 MEDIAN = "order statistics"
-SHUFFLED = "shuffled labels"
+PERMUTED = "permuted labels"
 
 
 def control_part(part: tuple[Plan, Sample]) -> list[Row]:
@@ -32,17 +32,17 @@ def control_part(part: tuple[Plan, Sample]) -> list[Row]:
 
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     """Compute all controls of a language that the plan asks for; scores of models at the primary layer."""
-    probes = [METRICS["auroc"], *([METRICS["twin_accuracy"]] if sample.twins is not None else [])]
+    probes = [METRICS["auroc"], *([METRICS["pair_accuracy"]] if sample.partners is not None else [])]
     found: dict[str, Estimate] = {}
     lengths = length_scores(sample.texts)
     found |= _scores("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
     grams = kernel_probe(ngram_gram(sample.texts))
     found |= _scores("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
-    if "random" in plan.activations:
-        found |= _scores("random_weights", _of_states(plan, "random", sample, probes), sample, plan)
-    found["shuffled_labels_auroc"] = _shuffled(plan, sample)
-    if sample.twins is not None:
-        found["edit_share"] = _median(edit_shares(sample), plan.config.seed)
+    if "untrained" in plan.activations:
+        found |= _scores("untrained", _of_states(plan, "untrained", sample, probes), sample, plan)
+    found["permuted_labels_auroc"] = _permuted(plan, sample)
+    if sample.partners is not None:
+        found["edit_rate"] = _median(edit_rates(sample), plan.config.seed)
     counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
     units, seed = sample.draws.unit_of_row, plan.config.seed
     found["tokens_per_character"] = _ratio(counts, lengths, units, n=sample.draws.per_class, seed=seed)
@@ -66,12 +66,12 @@ def _scores(name: str, scores: Sequence[Score], sample: Sample, plan: Plan) -> d
     return {f"{name}_{score.metric}": score_estimate(score, n, plan.config.seed) for score in scores}
 
 
-def _shuffled(plan: Plan, sample: Sample) -> Estimate:
-    """Describe the aligned model's AUROC under shuffled labels: what the probe finds where nothing is to be found."""
+def _permuted(plan: Plan, sample: Sample) -> Estimate:
+    """Describe the aligned model's AUROC under permuted labels: what the probe finds where nothing is to be found."""
     null = _of_states(plan, "aligned", sample, [METRICS["auroc"]])[0].null
     mean, low, high = null_summary(null)
     n, seed = sample.draws.per_class, plan.config.seed
-    return Estimate(value=mean, n=n, seed=seed, low=low, high=high, level=LEVEL, method=SHUFFLED)
+    return Estimate(value=mean, n=n, seed=seed, low=low, high=high, level=LEVEL, method=PERMUTED)
 
 
 def ratio(numerators: np.ndarray, denominators: np.ndarray, units: np.ndarray) -> Jackknife:

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from isogloss.auditing.audit import audit
 from isogloss.auditing.config import AuditConfig
-from isogloss.corpora.corpus import Corpus
+from isogloss.auditing.run import audit
+from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import open_engine
 from isogloss.errors import UsageError
+from isogloss.io.paths import AnyPath, parse_path
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.places import Place, parse_place
 from isogloss.progress import Track, silent
 from isogloss.results import Audit
 
@@ -24,9 +24,9 @@ def audit_descendants(
     corpus: Corpus,
     *,
     config: AuditConfig | None = None,
-    out: Place | str | None = None,
-    runs: Place | str | None = None,
-    store: Place | str | None = None,
+    out: AnyPath | str | None = None,
+    runs: AnyPath | str | None = None,
+    store: AnyPath | str | None = None,
     device: str | None = None,
     engine: EngineConfig | None = None,
     track: Track = silent,
@@ -59,7 +59,7 @@ def audit_descendants(
     with open_engine(engine or EngineConfig()):
         for name, ref in short_names(aligned).items():
             pair = ModelPair(name=name, reference=reference, aligned=ref, source="several descendants of one reference")
-            folder = parse_place(out) / name if out else None
+            folder = parse_path(out) / name if out else None
             audits[name] = audit(
                 pair,
                 corpus,

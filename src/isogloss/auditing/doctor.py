@@ -9,15 +9,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-from isogloss.activations.drift import TOLERANCE, measure_drift, sample_rows, settle
-from isogloss.activations.execution import Execution, choose_execution
-from isogloss.activations.extract import Wanted, hidden_states, plan_rows
-from isogloss.activations.kernels import fast_linears
-from isogloss.activations.spec import ExtractSpec, Layer
-from isogloss.behaviour.likelihood import check_head
 from isogloss.errors import ModelError
+from isogloss.hidden_states.execution import Execution, choose_execution
+from isogloss.hidden_states.extract import Wanted, hidden_states, plan_rows
+from isogloss.hidden_states.kernels import fast_linears
+from isogloss.hidden_states.self_check import TOLERANCE, measure_drift, sample_rows, settle
+from isogloss.hidden_states.spec import ExtractSpec, Layer
+from isogloss.likelihoods.lm_head import check_head
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.fetch import Checkpoint, fetch
+from isogloss.models.checkpoints import Checkpoint, fetch
 from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import SAMPLES, Prompts, encode
@@ -146,13 +146,13 @@ def _raw(patient: Patient) -> Finding:
 def _chat(patient: Patient) -> Finding:
     tokenizer = patient.model.tokenizer
     try:
-        prompts = encode(tokenizer, SAMPLES, rendering="chat")
+        prompts = encode(tokenizer, SAMPLES, prompt_format="chat")
     except ModelError as error:
         return Finding(check="chat template", verdict="note", found=error.found)
     bos = tokenizer.bos_token_id
     doubled = bos is not None and any(row[1:2] == (bos,) for row in prompts.ids)
     row, end = prompts.ids[0], prompts.text_ends[0]
-    found = f"t_inst {_token(patient.model, row[:end])}, t_post {_token(patient.model, row)}"
+    found = f"last_instruction_token {_token(patient.model, row[:end])}, last_prompt_token {_token(patient.model, row)}"
     return _finding("chat template", f"{found}{', a double BOS' if doubled else ''}", ok=not doubled)
 
 
@@ -211,7 +211,7 @@ def _head(model: LoadedModel) -> Finding:
     try:
         check_head(model)
     except ModelError as error:
-        return Finding(check="LM head", verdict="note", found=f"{error.found}: use --controls random_weights")
+        return Finding(check="LM head", verdict="note", found=f"{error.found}: use --controls untrained")
     return _finding("LM head", "its logits are the model's own", ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What tuning did to gains: two aligned models of one reference, on the same texts, language by language."""
+"""How the gains of every language changed between two aligned models, on texts that no adapter has seen."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.stats
 
-from isogloss.auditing.audit import audit
+from isogloss.auditing.compare import Cell
 from isogloss.auditing.config import LEVEL, PRIMARY, AuditConfig
-from isogloss.auditing.gains import primary_gains
-from isogloss.auditing.plan import make_plan
-from isogloss.corpora.corpus import Corpus
+from isogloss.auditing.measure import samples_of
+from isogloss.auditing.plan import Plan, make_plan
+from isogloss.auditing.run import audit
+from isogloss.auditing.score import score_all
+from isogloss.data.corpus import Corpus
+from isogloss.engines.engine import LOCAL
+from isogloss.io.paths import AnyPath
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.models.trained import leave_out_trained, trained_by
-from isogloss.places import Place
+from isogloss.models.trained_texts import leave_out_trained, trained_by
 from isogloss.progress import Track, silent
 from isogloss.results import NAN
-from isogloss.separation.compare import fieller
-from isogloss.separation.jackknife import Jackknife, combine, critical_value
-from isogloss.separation.mean_gap import GapRatio, gap_ratio
+from isogloss.stats.effects import GapRatio, fieller, gap_ratio
+from isogloss.stats.jackknife import Jackknife, combine, critical_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ def gain_change(
     *,
     weak: Sequence[str] = (),
     pivot: str = "en",
-    store: Place | str | None = None,
+    store: AnyPath | str | None = None,
     device: str | None = None,
     track: Track = silent,
 ) -> GainChange:
@@ -129,3 +131,24 @@ def compare_gains(
         kept_high=kept.high,
         gap=gap_ratio(before, after, pivot=pivot, languages=weak, level=LEVEL) if weak else None,
     )
+
+
+def primary_gains(plan: Plan) -> dict[str, Jackknife]:
+    """Compute the gain of every language at the primary estimand, from states that are in the store.
+
+    An audit keeps values and intervals; these keep how each pair moves a gain, so that two audits of the same pairs can
+    be compared pair by pair (see `separation.mean_gap`).
+
+    Args:
+        plan: of a pair with a reference, whose states are stored.
+
+    Returns:
+        Language -> gain, the same number as in the audit.
+
+    Raises:
+        StoreError: states are missing or broken.
+    """
+    cell = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
+    parts = [(sample, plan.primary_layer) for sample in samples_of(plan).values()]
+    scored = score_all(plan, parts, LOCAL, silent, "Measuring")
+    return {one.sample.language: one.changes[cell].gain for one in scored}

@@ -9,25 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from isogloss.activations.spec import Layer
-from isogloss.auditing.across import across_rows
-from isogloss.auditing.comparisons import Cell, Change, Family, compare
+from isogloss.analyses.chat_template import compare_prompt_formats
+from isogloss.analyses.cross_lingual.rows import cross_lingual_rows
+from isogloss.analyses.matched.analysis import compare_matched
+from isogloss.auditing.audit_warnings import all_warnings
+from isogloss.auditing.cache_policy import kept_arrays, kept_file
+from isogloss.auditing.compare import Cell, Change, Family, compare, language_verdicts
 from isogloss.auditing.controls import control_part
-from isogloss.auditing.keep import kept_arrays, kept_file
-from isogloss.auditing.matched import compare_matched
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
-from isogloss.auditing.renderings import compare_renderings
-from isogloss.auditing.rows import Place, score_row
+from isogloss.auditing.rows import AnyPath, score_row
 from isogloss.auditing.sample import Sample, take_sample
-from isogloss.auditing.score_language import Scored, score_all, side_by_side
-from isogloss.auditing.verdicts import language_verdicts
-from isogloss.auditing.warn import all_notices
+from isogloss.auditing.score import Scored, score_all, side_by_side
 from isogloss.engines.engine import LOCAL, Engine
-from isogloss.models.fetch import Checkpoint
+from isogloss.hidden_states.spec import Layer
+from isogloss.models.checkpoints import Checkpoint
 from isogloss.progress import Track
 from isogloss.results import Audit, LanguageVerdict, Row
-from isogloss.separation.compare import false_discovery, max_p
+from isogloss.stats.effects import false_discovery, max_p
 
 LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")
 
@@ -51,7 +50,7 @@ def measure(
     def each(one: Scored) -> None:
         if points:
             write_points(plan, one, points)
-        if plan.config.keep != "all":
+        if plan.config.cache_states != "all":
             kept.update(kept_arrays(one))
 
     samples = samples_of(plan)
@@ -69,7 +68,7 @@ def measure(
     families = _families(plan, scored, primary)
     compared = {cell: compare(family, plan.config.seed) for cell, family in families.items()}
     on_matched = compare_matched(plan, samples, primary, engine, track)
-    in_chat = compare_renderings(
+    in_chat = compare_prompt_formats(
         plan, samples, primary, raw=families.get(primary), said=compared.get(primary), engine=engine, track=track
     )
     verdicts: tuple[LanguageVerdict, ...] = ()
@@ -92,9 +91,9 @@ def measure(
         versions=versions(),
         pivot=plan.config.pivot,
         primary=plan.primary,
-        rows=(*rows, *_judged(across_rows(plan, samples, track, engine), verdicts)),
+        rows=(*rows, *_judged(cross_lingual_rows(plan, samples, track, engine), verdicts)),
         verdicts=verdicts,
-        notices=(*all_notices(plan, rows, verdicts, scored), *in_chat.notices),
+        warnings=(*all_warnings(plan, rows, verdicts, scored), *in_chat.warnings),
     )
     return result, kept_file(plan, kept) if kept else None
 
@@ -109,7 +108,11 @@ def samples_of(plan: Plan) -> dict[str, Sample]:
     config = plan.config
     return {
         code: take_sample(
-            code, plan.corpus.part(code), paired=plan.corpus.twins, n_shuffles=config.shuffles, seed=config.seed
+            code,
+            plan.corpus.part(code),
+            paired=plan.corpus.paired,
+            n_permutations=config.permutations,
+            seed=config.seed,
         )
         for code in plan.languages
     }
@@ -136,7 +139,7 @@ def _families(plan: Plan, scored: Sequence[Scored], primary: Cell) -> dict[Cell,
 
 def _score_rows(plan: Plan, scored: Sequence[Scored]) -> list[Row]:
     return [
-        score_row(found, role, Place(language=one.sample.language, layer=one.layer, n=one.n, seed=plan.config.seed))
+        score_row(found, role, AnyPath(language=one.sample.language, layer=one.layer, n=one.n, seed=plan.config.seed))
         for one in scored
         for role, block in one.blocks.items()
         for found in block.scores
@@ -178,7 +181,7 @@ def _judged(rows: Sequence[Row], verdicts: Sequence[LanguageVerdict]) -> list[Ro
     found = []
     for row in rows:
         gain = places.get(_place(row)) if row.kind == "score" else None
-        judged = replace(row, detectable_gap=gain.detectable_gap, pivot_z=gain.pivot_z) if gain else row
+        judged = replace(row, mde=gain.mde, pivot_z=gain.pivot_z) if gain else row
         found.append(replace(judged, verdict=words.get(row.language, "")))
     return found
 
@@ -195,7 +198,7 @@ def _corpus_record(plan: Plan) -> dict[str, object]:
         "sha256": plan.asked,
         "revision": corpus.revision,
         "licence": corpus.licence,
-        "twins": corpus.twins,
+        "paired": corpus.paired,
         "parallel": corpus.parallel,
         "texts": len(corpus),
     } | {name: list(ids) for name, ids in lists.items() if ids}

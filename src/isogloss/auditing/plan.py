@@ -8,24 +8,23 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.activations.activations import Activations, locate
-from isogloss.activations.spec import Layer
-from isogloss.auditing.ablation import Ablation
-from isogloss.auditing.behaviour_plan import BehaviourConfig, BehaviourPlan, plan_behaviour
+from isogloss.analyses.ablation.edited_reading import Ablation
+from isogloss.analyses.behaviour.needs import BehaviourConfig, BehaviourPlan, plan_behaviour
 from isogloss.auditing.config import ABLATE, BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_choices
-from isogloss.auditing.trained import draw_sample
-from isogloss.behaviour.answer_reading import Answers
-from isogloss.behaviour.reading import Likelihoods, locate_bits
-from isogloss.corpora.corpus import Corpus
+from isogloss.auditing.draw_sample import draw_sample
+from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
-from isogloss.models.depth import read_depth
-from isogloss.models.fetch import Checkpoint
+from isogloss.hidden_states.activations import Activations, locate
+from isogloss.hidden_states.spec import Layer
+from isogloss.io.paths import AnyPath
+from isogloss.likelihoods.cached import Answers, Likelihoods, locate_bits
+from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.places import Place
+from isogloss.models.size import read_depth
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
-from isogloss.separation.metric import Metric
-from isogloss.separation.metrics import metric
+from isogloss.stats.metric import Metric
+from isogloss.stats.metrics import metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class Plan:
     """A settled audit.
 
     `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
-    `chat` holds the compared roles in chat rendering, if both renderings are asked for;
+    `chat` holds the compared roles in chat prompt format, if both prompt formats are asked for;
     `behaviour` is what is asked of behaviour, if anything is; `ablation` what is asked of edited models, once the
     states that say how are in the store;
     `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
@@ -61,7 +60,7 @@ class Plan:
 
     def of(self, language: str) -> Plan:
         """Take the part of one language, which is small enough to be sent."""
-        corpus = replace(self.corpus, frame=self.corpus.part(language), notices=())
+        corpus = replace(self.corpus, frame=self.corpus.part(language), warnings=())
         likelihoods = self.likelihoods
         return replace(
             self,
@@ -94,7 +93,7 @@ class Plan:
 
     @property
     def asked_states(self) -> list[Mapping[str, Activations]]:
-        """All hidden states that are read: of the audit, in chat rendering, at the link's layer, of edited models."""
+        """All hidden states that are read: of the audit, in chat prompt format, at the link's layer, of edited models."""
         linked = self.behaviour.states if self.behaviour else {}
         harm = {"aligned": self.behaviour.harm} if self.behaviour and self.behaviour.harm and not linked else {}
         edited = self.ablation.states.values() if self.ablation else ()
@@ -139,13 +138,13 @@ class Plan:
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
             **({"quarantine": True} if config.quarantine else {}),
-            **({"part": config.part} if config.part != "all" else {}),
+            **({"split": config.split} if config.split != "all" else {}),
             **({"trained_texts": config.trained_texts} if config.trained_texts != "refuse" else {}),
             "per_class": config.per_class,
             "match": list(config.match),
             "controls": list(config.controls),
-            **({"across": True} if config.across else {}),
-            "shuffles": config.shuffles,
+            **({"cross_lingual": True} if config.cross_lingual else {}),
+            "permutations": config.permutations,
             "seed": config.seed,
             "level": LEVEL,
             "pivot": config.pivot,
@@ -169,22 +168,22 @@ class Plan:
         )
 
 
-def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place | str | None, track: Track) -> Plan:
+def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: AnyPath | str | None, track: Track) -> Plan:
     """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
     rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
     check_choices(config, corpus)
     sample, left_out = draw_sample(
         pair,
         corpus,
-        part=config.part,
+        split=config.split,
         choice=config.trained_texts,
         per_class=config.per_class,
         seed=config.seed,
     )
     models = {"reference": pair.reference, "aligned": pair.aligned}
-    if "random_weights" in config.controls:
+    if "untrained" in config.controls:
         base = pair.reference or pair.aligned
-        models["random"] = ModelRef(base=base.base, revision=base.revision, random_seed=config.seed)
+        models["untrained"] = ModelRef(base=base.base, revision=base.revision, random_seed=config.seed)
     activations = locate(
         {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
     )
@@ -193,13 +192,13 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: Place
     if config.chat:
         layer = _primary_layer(config, activations["aligned"], track)
         in_chat = replace(config.chat, layers=("final" if layer.norm == "post" else str(layer.index),))
-        compared = {role: ref for role, ref in models.items() if ref and role != "random"}
+        compared = {role: ref for role, ref in models.items() if ref and role != "untrained"}
         chat = locate(compared, sample, in_chat, store=store, track=track)
     primary_layer = _primary_layer(config, activations["aligned"], track)
     return Plan(
         config=config,
         corpus=sample,
-        metrics=tuple(row for row in rows if sample.twins or not row.needs_twins),
+        metrics=tuple(row for row in rows if sample.paired or not row.needs_pairs),
         activations=activations,
         likelihoods=likelihoods_of(config, sample, activations, store),
         primary_layer=primary_layer,
@@ -221,7 +220,7 @@ def _check_pair(activations: dict[str, Activations]) -> None:
 
 
 def behaviour_of(
-    config: AuditConfig, pair: ModelPair, sample: Corpus, primary: Layer, *, store: Place | str | None, track: Track
+    config: AuditConfig, pair: ModelPair, sample: Corpus, primary: Layer, *, store: AnyPath | str | None, track: Track
 ) -> BehaviourPlan | None:
     """Find what is needed to say what the models would do, if that is asked for."""
     if not config.behaviour:
@@ -237,7 +236,7 @@ def behaviour_of(
 
 
 def likelihoods_of(
-    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: Place | str | None
+    config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: AnyPath | str | None
 ) -> Likelihoods | None:
     """Find the likelihoods of a few harmless texts under the model before alignment, if they are asked for."""
     if "bits_per_character" not in config.controls:

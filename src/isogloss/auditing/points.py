@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.score_language import Scored
-from isogloss.files import saving
+from isogloss.auditing.score import Scored
+from isogloss.io.files import saving
 
 
 def write_points(plan: Plan, one: Scored, folder: Path) -> None:
@@ -25,7 +25,7 @@ def join_points(folder: Path, path: Path) -> None:
 
     `pc1` and `pc2` are the first two components of the text's hidden state, null where the texts vary in fewer
     directions. `score` is the text's cross-fitted probe score in the full space, about -1 to 1 and higher for more
-    harmful; `auroc` and `twin_accuracy` count these very scores. They are comparable within a `fold` only: the texts of
+    harmful; `auroc` and `pair_accuracy` count these very scores. They are comparable within a `fold` only: the texts of
     a fold were scored by one probe, fitted on all other folds. A null score has its reason in the row of auroc of its
     model, language and layer.
 

@@ -6,15 +6,15 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from isogloss.auditing.plan import Plan, behaviour_of, likelihoods_of
-from isogloss.corpora.curate import balance, leave_out
+from isogloss.data.curate import balance, leave_out
 from isogloss.errors import CorpusError
+from isogloss.io.paths import AnyPath
 from isogloss.models.pairs import ModelPair
-from isogloss.notices import Notice
-from isogloss.places import Place
 from isogloss.progress import silent
+from isogloss.warnings import CodedWarning
 
 
-def quarantine(plan: Plan, text_ids: Collection[str], store: Place | str | None) -> Plan:
+def quarantine(plan: Plan, text_ids: Collection[str], store: AnyPath | str | None) -> Plan:
     """Take texts out of a plan, with their twins, and with their translations where items join them.
 
     The other languages lose as many, so that all have the same number still. What is left is in the store already, but
@@ -37,11 +37,13 @@ def quarantine(plan: Plan, text_ids: Collection[str], store: Place | str | None)
             expected="some",
             do="use --dtype float32, and check that the weights are complete",
         )
-    notices = [one for one in rest.notices if one.code != "C009"]
-    sample = balance(replace(rest, notices=()), seed=plan.config.seed)
+    warnings = [one for one in rest.warnings if one.code != "C009"]
+    sample = balance(replace(rest, warnings=()), seed=plan.config.seed)
     all_out = tuple(sorted({*plan.quarantined, *left_out}))
-    notices.append(Notice(code="C009", detail=f"{len(all_out)} texts, as {', '.join(sorted(text_ids)[:3])} broke"))
-    sample = replace(sample, notices=(*notices, *sample.notices))
+    warnings.append(
+        CodedWarning(code="C009", detail=f"{len(all_out)} texts, as {', '.join(sorted(text_ids)[:3])} broke")
+    )
+    sample = replace(sample, warnings=(*warnings, *sample.warnings))
     activations = {role: one.on(sample) for role, one in plan.activations.items()}
     refs = {role: one.checkpoint.ref for role, one in activations.items()}
     pair = ModelPair(name="", reference=refs.get("reference"), aligned=refs["aligned"], source="")

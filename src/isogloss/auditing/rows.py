@@ -6,24 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isogloss.activations.spec import Layer
 from isogloss.auditing.config import LEVEL
+from isogloss.hidden_states.spec import Layer
 from isogloss.results import NAN, Estimate, Row
-from isogloss.separation.compare import Retention
-from isogloss.separation.detectability import from_logit
-from isogloss.separation.jackknife import Interval, Jackknife
-from isogloss.separation.score import Score
+from isogloss.stats.effects import Retention
+from isogloss.stats.jackknife import Interval, Jackknife
+from isogloss.stats.probe_scores import from_logit
+from isogloss.stats.score import Score
 
 ONE_UNIT = "delete-one jackknife, components refitted"
 HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
 GROUPS = "delete-group jackknife, not debiased"
 WILSON = "Wilson: no text moves the score"
 #: Family of a metric -> how its intervals are made.
-METHODS = {"salience": ONE_UNIT, "detectability": HELD, "comparison": GROUPS}
+METHODS = {"component": ONE_UNIT, "probe": HELD, "published": GROUPS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class AnyPath:
     """Where a row belongs: language, layer and sample, with the texts per class and the seed that it carries."""
 
     language: str
@@ -33,7 +33,7 @@ class Place:
     sample: str = "all"
 
 
-def score_row(score: Score, role: str, place: Place) -> Row:
+def score_row(score: Score, role: str, place: AnyPath) -> Row:
     """Write a score as a row."""
     return _row("score", score, score_estimate(score, place.n, place.seed), place, role=role)
 
@@ -72,7 +72,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
 
 def jackknife_estimate(
     found: Jackknife | None,
-    place: Place,
+    place: AnyPath,
     *,
     method: str,
     plug_in: float = NAN,
@@ -87,7 +87,7 @@ def jackknife_estimate(
         place: of the row.
         method: how the interval is made.
         plug_in: the statistic before anything was taken off.
-        null: (B,), the estimate under shuffled labels.
+        null: (B,), the estimate under permuted labels.
         reason: why there is no number.
         test: give a p value: one-sided against the null or, where there is none, two-sided of zero.
     """
@@ -96,9 +96,9 @@ def jackknife_estimate(
     if reason is not None or found is None:
         return Estimate(value=NAN, n=place.n, seed=place.seed, plug_in=plug_in, reason=reason)
     bounds = found.interval(LEVEL)
-    shuffled = np.empty(0) if null is None else null
-    mean, low, high = null_summary(shuffled)
-    p_value = (1 + int((shuffled >= found.value).sum())) / (1 + len(shuffled)) if len(shuffled) else found.p_value
+    permuted = np.empty(0) if null is None else null
+    mean, low, high = null_summary(permuted)
+    p_value = (1 + int((permuted >= found.value).sum())) / (1 + len(permuted)) if len(permuted) else found.p_value
     return Estimate(
         value=found.value,
         n=place.n,
@@ -138,7 +138,7 @@ def null_summary(null: np.ndarray) -> tuple[float, float, float]:
 
 
 def difference_row(
-    kind: str, score: Score, found: Jackknife, null: np.ndarray, place: Place, *, critical: float | None, method: str
+    kind: str, score: Score, found: Jackknife, null: np.ndarray, place: AnyPath, *, critical: float | None, method: str
 ) -> Row:
     """Write a gain or a gap as a row.
 
@@ -171,7 +171,7 @@ def difference_row(
     return _row(kind, score, estimate, place, scale=score.row.scale)
 
 
-def retention_row(score: Score, found: Retention, place: Place, *, method: str) -> Row:
+def retention_row(score: Score, found: Retention, place: AnyPath, *, method: str) -> Row:
     """Write retention with its Fieller set as a row."""
     known = found.reason is None
     estimate = Estimate(
@@ -188,12 +188,12 @@ def retention_row(score: Score, found: Retention, place: Place, *, method: str) 
     return _row("retention", score, estimate, place)
 
 
-def missing_row(kind: str, score: Score, reason: str, place: Place) -> Row:
+def missing_row(kind: str, score: Score, reason: str, place: AnyPath) -> Row:
     """Write a comparison that could not be made as a row."""
     return _row(kind, score, Estimate(value=NAN, n=place.n, seed=place.seed, reason=reason), place)
 
 
-def _row(kind: str, score: Score, estimate: Estimate, place: Place, *, role: str = "", scale: str = "plain") -> Row:
+def _row(kind: str, score: Score, estimate: Estimate, place: AnyPath, *, role: str = "", scale: str = "plain") -> Row:
     return Row(
         kind=kind,
         model=role,

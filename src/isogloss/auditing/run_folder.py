@@ -13,14 +13,14 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.activations.execution import Execution
-from isogloss.auditing.keep import KEPT
+from isogloss.auditing.cache_policy import KEPT
 from isogloss.auditing.points import join_points
 from isogloss.errors import StoreError
-from isogloss.files import UNFINISHED, canonical_json, remove, saving, staged_folder, unfinished, write_atomic
-from isogloss.leases import leased
-from isogloss.locks import LOCK, locked
-from isogloss.places import Place, names, reading
+from isogloss.hidden_states.execution import Execution
+from isogloss.io.files import UNFINISHED, canonical_json, remove, saving, staged_folder, unfinished, write_atomic
+from isogloss.io.leases import leased
+from isogloss.io.locks import LOCK, locked
+from isogloss.io.paths import AnyPath, names, reading
 from isogloss.report.charts import write_figures
 from isogloss.report.page import page_html
 from isogloss.report.read_run import read_run
@@ -28,7 +28,7 @@ from isogloss.results import Audit, Identity
 
 
 @contextmanager
-def open_run(out: Place, identity: Identity) -> Iterator[Execution | None]:
+def open_run(out: AnyPath, identity: Identity) -> Iterator[Execution | None]:
     """Keep a run folder for this process during the block; run.json says from the start whose it is.
 
     Raises:
@@ -50,11 +50,11 @@ def open_run(out: Place, identity: Identity) -> Iterator[Execution | None]:
         yield recorded
 
 
-def _alone(out: Place, *, do: str) -> AbstractContextManager[object]:
+def _alone(out: AnyPath, *, do: str) -> AbstractContextManager[object]:
     return locked(out, do=do) if isinstance(out, Path) else leased(out, do=do)
 
 
-def record_execution(out: Place, identity: Identity, execution: Execution) -> None:
+def record_execution(out: AnyPath, identity: Identity, execution: Execution) -> None:
     """Write how forward passes will be run, before the first of them: whoever goes on with this run does the same.
 
     Raises:
@@ -65,7 +65,7 @@ def record_execution(out: Place, identity: Identity, execution: Execution) -> No
             _write_record(out, {"identity": asdict(identity), "execution": asdict(execution)})
 
 
-def finished_run(out: Place, identity: Identity, versions: Mapping[str, str]) -> Audit | None:
+def finished_run(out: AnyPath, identity: Identity, versions: Mapping[str, str]) -> Audit | None:
     """Read the result that stands in a run folder, if it is of this very audit and by these versions of libraries.
 
     Raises:
@@ -78,7 +78,7 @@ def finished_run(out: Place, identity: Identity, versions: Mapping[str, str]) ->
     return found if found.identity == identity and found.versions == versions else None
 
 
-def check_out(out: Place, identity: Identity) -> None:
+def check_out(out: AnyPath, identity: Identity) -> None:
     """Refuse a folder that holds anything but an earlier run of the very same audit, or a run that has no result yet.
 
     Raises:
@@ -104,7 +104,7 @@ def _passing(name: str) -> bool:
     return name.startswith(LOCK) or (name.startswith(".") and name.endswith(UNFINISHED))
 
 
-def _identity(record: Place) -> object:
+def _identity(record: AnyPath) -> object:
     """What run.json says that the run is of; None if there is no such file or it is not ours."""
     try:
         content = json.loads(record.read_text("utf-8"))
@@ -113,7 +113,7 @@ def _identity(record: Place) -> object:
     return content.get("identity") if isinstance(content, dict) else None
 
 
-def _recorded(record: Place) -> Execution | None:
+def _recorded(record: AnyPath) -> Execution | None:
     content = json.loads(record.read_text("utf-8"))
     return Execution.from_dict(content["execution"]) if "execution" in content else None
 
@@ -122,7 +122,7 @@ def _plain(identity: Identity) -> object:
     return json.loads(canonical_json(asdict(identity)))
 
 
-def record_kept(out: Place, said: Mapping[str, Any]) -> None:
+def record_kept(out: AnyPath, said: Mapping[str, Any]) -> None:
     """Write into run.json of a finished run what became of the states.
 
     Raises:
@@ -130,15 +130,15 @@ def record_kept(out: Place, said: Mapping[str, Any]) -> None:
     """
     record = json.loads((out / "run.json").read_text("utf-8"))
     with saving(out, "--out"):
-        _write_record(out, record | {"keep": said})
+        _write_record(out, record | {"cache_states": said})
 
 
-def _write_record(folder: Place, record: Mapping[str, Any]) -> None:
+def _write_record(folder: AnyPath, record: Mapping[str, Any]) -> None:
     write_atomic(folder / "run.json", canonical_json(record, indent=1) + "\n")
 
 
 def write_run(
-    out: Place,
+    out: AnyPath,
     audit: Audit,
     points: Path,
     *,

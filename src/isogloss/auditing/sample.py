@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.separation.controls import UNSEGMENTED, edit_share
-from isogloss.separation.matching import match
-from isogloss.separation.pairs import twin_index
-from isogloss.separation.resample import Draws, draw
+from isogloss.analyses.matched.matching import match
+from isogloss.data.languages import LANGUAGES
+from isogloss.stats.controls import UNSEGMENTED, edit_rate
+from isogloss.stats.permutations import Draws, draw
+from isogloss.stats.text_pairs import partner_index
 
 #: Fewer matched pairs (or texts per class) than this say nothing (statistics of small samples are approximate).
 MIN_MATCHED = 100
@@ -41,27 +41,27 @@ class Sample:
     @property
     def keys(self) -> list[str]:
         """What names the unit of each text."""
-        return _keys(self.language, self.frame, paired=self.twins is not None, shared=self.shared)
+        return _keys(self.language, self.frame, paired=self.partners is not None, shared=self.shared)
 
     @property
-    def twins(self) -> np.ndarray | None:
+    def partners(self) -> np.ndarray | None:
         """Row of each text's twin, or None."""
-        return self.draws.twins
+        return self.draws.partners
 
-    def part(self, rows: np.ndarray, n_shuffles: int, seed: int) -> Sample:
+    def part(self, rows: np.ndarray, n_permutations: int, seed: int) -> Sample:
         """Return some texts as a sample of their own; whole pairs only."""
         return _sample(
             self.language,
             self.frame[rows],
             self.rows[rows],
             shared=self.shared,
-            paired=self.twins is not None,
-            n_shuffles=n_shuffles,
+            paired=self.partners is not None,
+            n_permutations=n_permutations,
             seed=seed,
         )
 
 
-def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_shuffles: int, seed: int) -> Sample:
+def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_permutations: int, seed: int) -> Sample:
     """Make a sample of a language's part of the corpus, in its order."""
     return _sample(
         code,
@@ -69,7 +69,7 @@ def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_shuffles: int,
         np.arange(part.height),
         shared=_are_shared(part, paired=paired),
         paired=paired,
-        n_shuffles=n_shuffles,
+        n_permutations=n_permutations,
         seed=seed,
     )
 
@@ -81,17 +81,17 @@ def _sample(
     *,
     shared: bool,
     paired: bool,
-    n_shuffles: int,
+    n_permutations: int,
     seed: int,
 ) -> Sample:
     keys, harmful = _keys(code, frame, paired=paired, shared=shared), frame["harmful"].to_numpy()
-    twins = twin_index(keys, harmful) if paired else None
+    partners = partner_index(keys, harmful) if paired else None
     return Sample(
         language=code,
         frame=frame,
         shared=shared,
         rows=rows,
-        draws=draw(harmful, twins, keys=keys, n_shuffles=n_shuffles, seed=seed),
+        draws=draw(harmful, partners, keys=keys, n_permutations=n_permutations, seed=seed),
     )
 
 
@@ -121,25 +121,25 @@ def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarr
     Returns:
         float64 (units, names), and the rows of each unit, int (units, 2 or 1), the harmful one first.
     """
-    harmful, twins = sample.draws.harmful, sample.twins
+    harmful, partners = sample.draws.harmful, sample.partners
     lengths = np.log([len(text) for text in sample.texts])
-    if twins is None:
+    if partners is None:
         return lengths[:, None], np.arange(len(harmful))[:, None]
     first = np.flatnonzero(harmful)
-    columns = {"length": lengths[first] - lengths[twins[first]]}
+    columns = {"length": lengths[first] - lengths[partners[first]]}
     if "edit" in names:
-        columns["edit"] = edit_shares(sample)
-    return np.column_stack([columns[name] for name in names]), np.column_stack([first, twins[first]])
+        columns["edit"] = edit_rates(sample)
+    return np.column_stack([columns[name] for name in names]), np.column_stack([first, partners[first]])
 
 
-def edit_shares(sample: Sample) -> np.ndarray:
+def edit_rates(sample: Sample) -> np.ndarray:
     """Share of words edited in each pair: float64 (pairs,), in the order of the harmful texts."""
     segmented = LANGUAGES[sample.language].script not in UNSEGMENTED
-    twins = sample.twins
-    if twins is None:
+    partners = sample.partners
+    if partners is None:
         raise ValueError("edit shares need pairs")
     rows, texts = np.flatnonzero(sample.draws.harmful), sample.texts
-    return np.array([edit_share(texts[row], texts[twins[row]], segmented) for row in rows])
+    return np.array([edit_rate(texts[row], texts[partners[row]], segmented) for row in rows])
 
 
 def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +148,7 @@ def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarra
     Units are served in the order of their ids, which are hashes.
     """
     (mine, my_rows), (theirs, their_rows) = features(own, names), features(pivot, names)
-    paired = own.twins is not None
+    paired = own.partners is not None
     found = match(
         mine,
         theirs,

@@ -11,10 +11,10 @@ from isogloss.cli.catalogue import corpora, languages, metrics, models
 from isogloss.cli.compare import compare
 from isogloss.cli.doctor import doctor
 from isogloss.cli.gate import gate
-from isogloss.cli.guards import guards
 from isogloss.cli.plan import plan
 from isogloss.cli.report import report
 from isogloss.cli.sensitivity import sensitivity
+from isogloss.cli.side_effects import side_effects
 from isogloss.cli.store import store
 from isogloss.cli.tune import tune
 from isogloss.errors import IsoglossError, UsageError
@@ -39,7 +39,7 @@ for command in (
     sensitivity,
     doctor,
     tune,
-    guards,
+    side_effects,
     corpora,
     models,
     languages,

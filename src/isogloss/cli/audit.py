@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import DeviceOption, StoreOption, console, place_option, show
+from isogloss.cli.options import DeviceOption, StoreOption, console, path_option, show
 from isogloss.cli.settings import with_settings
 from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
-from isogloss.places import Place
+from isogloss.io.paths import AnyPath
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
     from isogloss.auditing.config import AuditConfig
-    from isogloss.corpora.corpus import Corpus
+    from isogloss.data.corpus import Corpus
     from isogloss.recipes.recipe import Recipe
     from isogloss.recipes.run import Outcome
 
@@ -30,12 +30,12 @@ RUNS = Path("runs")
 class Manner:
     """How audits are run, kept and told: options that change no number."""
 
-    out: Place | None
-    runs: Place
-    store: Place | None
+    out: AnyPath | None
+    runs: AnyPath
+    store: AnyPath | None
     device: str | None
     workers: int | None
-    keep: str
+    cache_states: str
     engine: EngineConfig
     as_json: bool
 
@@ -48,18 +48,18 @@ def audit(
         str | None, typer.Argument(help="A recipe (TOML) with models, corpora and settings.", show_default=False)
     ] = None,
     out: Annotated[
-        Place | None,
-        place_option("Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."),
+        AnyPath | None,
+        path_option("Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."),
     ] = None,
     runs: Annotated[
-        Place, place_option("Folder for run folders that have no name of their own.", show_default=True)
+        AnyPath, path_option("Folder for run folders that have no name of their own.", show_default=True)
     ] = RUNS,
     store: StoreOption = None,
     device: DeviceOption = None,
     workers: Annotated[
         int | None, typer.Option(help="Languages measured side by side; changes no number.", min=1)
     ] = None,
-    keep: Annotated[
+    cache_states: Annotated[
         str,
         typer.Option(help="States that stay in the store after measuring: all, final (the primary layer's) or none."),
     ] = "all",
@@ -72,7 +72,14 @@ def audit(
     With a recipe: each of its models on each of its corpora; options stand above its settings.
     """
     manner = Manner(
-        out=out, runs=runs, store=store, device=device, workers=workers, keep=keep, engine=engine, as_json=as_json
+        out=out,
+        runs=runs,
+        store=store,
+        device=device,
+        workers=workers,
+        cache_states=cache_states,
+        engine=engine,
+        as_json=as_json,
     )
     if recipe is not None:
         _run(recipe, given, manner)
@@ -81,7 +88,7 @@ def audit(
 
     settings = Settings(**given)
     texts = corpus_of(settings)
-    config = config_of(settings, workers=workers, keep=keep)
+    config = config_of(settings, workers=workers, cache_states=cache_states)
     (_several if len(settings.aligned) > 1 else _one)(settings, texts, config, manner)
 
 
@@ -108,15 +115,15 @@ def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner)
         print_audit(result, console())
     folder = manner.out or result.folder_in(manner.runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
-    _say_kept(folder, config.keep)
+    _say_kept(folder, config.cache_states)
 
 
-def _say_kept(folder: Place, keep: str) -> None:
-    from isogloss.auditing.keep import kept_line  # noqa: PLC0415
+def _say_kept(folder: AnyPath, cache_states: str) -> None:
+    from isogloss.auditing.cache_policy import kept_line  # noqa: PLC0415
     from isogloss.report.read_run import read_run  # noqa: PLC0415
 
-    if keep != "all" and (record := read_run(folder).record):
-        typer.echo(kept_line(record["keep"]), err=True)
+    if cache_states != "all" and (record := read_run(folder).record):
+        typer.echo(kept_line(record["cache_states"]), err=True)
 
 
 def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
@@ -148,7 +155,7 @@ def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Man
     for name, one in audits.items():
         folder = manner.out / name if manner.out else one.folder_in(manner.runs)
         typer.echo(f"Wrote {folder}", err=True)
-        _say_kept(folder, config.keep)
+        _say_kept(folder, config.cache_states)
 
 
 def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
@@ -165,14 +172,14 @@ def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
         store=manner.store,
         device=manner.device,
         workers=manner.workers,
-        keep=manner.keep,
+        cache_states=manner.cache_states,
         engine=manner.engine,
         track=track,
     ):
         outcomes.append(one)
         typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)
         if one.folder:
-            _say_kept(one.folder, manner.keep)
+            _say_kept(one.folder, manner.cache_states)
     if manner.as_json:
         typer.echo(json.dumps([_record(one) for one in outcomes], indent=1))
     else:

@@ -7,7 +7,7 @@ from isogloss.cli.options import show
 
 def corpora() -> None:
     """List the corpora that can be named."""
-    from isogloss.corpora.sources import CORPORA  # noqa: PLC0415
+    from isogloss.data.named_corpora import CORPORA  # noqa: PLC0415
 
     show(
         {
@@ -38,7 +38,7 @@ def models() -> None:
 
 def languages() -> None:
     """List the languages and their resource class (Joshi et al. 2020: 0 to 5)."""
-    from isogloss.corpora.languages import LANGUAGES  # noqa: PLC0415
+    from isogloss.data.languages import LANGUAGES  # noqa: PLC0415
 
     show(
         {
@@ -53,7 +53,7 @@ def languages() -> None:
 
 def metrics() -> None:
     """List the metrics."""
-    from isogloss.separation.metrics import METRICS  # noqa: PLC0415
+    from isogloss.stats.metrics import METRICS  # noqa: PLC0415
 
     show(
         {

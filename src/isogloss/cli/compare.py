@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from isogloss.cli.options import console, deliver, place_option, run_argument
+from isogloss.cli.options import console, deliver, path_option, run_argument
 from isogloss.errors import UsageError
-from isogloss.places import Place
+from isogloss.io.paths import AnyPath
 
 #: A terminal that is narrower than this for each audit shows no intervals.
 WIDE, FIRST = 34, 20
@@ -17,10 +17,10 @@ PAGE = (".html", ".htm")
 
 
 def compare(
-    runs: Annotated[list[Place], run_argument("Run folders: models or checkpoints.")],
+    runs: Annotated[list[AnyPath], run_argument("Run folders: models or checkpoints.")],
     form: Annotated[str | None, typer.Option("--format", help="Print as md, latex or csv.")] = None,
     out: Annotated[
-        Place | None, place_option("File to write: a page such as compare.html, or tables in --format.")
+        AnyPath | None, path_option("File to write: a page such as compare.html, or tables in --format.")
     ] = None,
     anyway: Annotated[  # noqa: FBT002
         bool, typer.Option("--anyway", help="Compare even if corpus, pivot or primary metric differ.")
@@ -28,10 +28,10 @@ def compare(
 ) -> None:
     """Put audits side by side: retention and verdict, gain, separation, language by model."""
     from isogloss.report.comparable import named, refuse_differences  # noqa: PLC0415
+    from isogloss.report.comparison_matrix import comparison_frame, matrix_tables  # noqa: PLC0415
     from isogloss.report.exports.latex import latex  # noqa: PLC0415
     from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
     from isogloss.report.exports.tidy import csv  # noqa: PLC0415
-    from isogloss.report.matrix import comparison_frame, matrix_tables  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
     from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
 

@@ -21,8 +21,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Check that a model's hidden states are read correctly: exit code 1 if a check fails."""
-    from isogloss.activations.spec import ExtractSpec  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.auditing.doctor import doctor as examine  # noqa: PLC0415
+    from isogloss.hidden_states.spec import ExtractSpec  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import typer
 
-from isogloss.cli.options import console, deliver, place_option, refuse_place, run_argument, split
+from isogloss.cli.options import console, deliver, path_option, refuse_place, run_argument, split
 from isogloss.errors import UsageError, unknown
 from isogloss.gating.rules import RULES, read_rules
-from isogloss.places import Place
+from isogloss.io.paths import AnyPath
 
 if TYPE_CHECKING:
     from isogloss.gating.formats import Format
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def gate(
-    run: Annotated[Place, run_argument()],
+    run: Annotated[AnyPath, run_argument()],
     rules: Annotated[
         Path | None, typer.Option(help="Rules (TOML); options take the place of those at its top.")
     ] = None,
@@ -33,7 +33,7 @@ def gate(
     no_verdicts: Annotated[str | None, typer.Option(help=RULES["no_verdicts"].about)] = None,
     no_warnings: Annotated[str | None, typer.Option(help=RULES["no_warnings"].about)] = None,
     baseline: Annotated[
-        Place | None, place_option("Run folder that --margin and --gain-margin hold this run against.")
+        AnyPath | None, path_option("Run folder that --margin and --gain-margin hold this run against.")
     ] = None,
     margin: Annotated[float | None, typer.Option(help=RULES["margin"].about)] = None,
     gain_margin: Annotated[float | None, typer.Option(help=RULES["gain_margin"].about)] = None,
@@ -104,7 +104,7 @@ def _telling(inconclusive: str, form: str | None, out: Sequence[Path]) -> Tellin
 
 def _tell(judgement: Judgement, telling: Telling, place: str) -> None:
     """Write the files that were asked for, and print."""
-    from isogloss.gating.table import gate_table  # noqa: PLC0415
+    from isogloss.gating.formats import gate_table  # noqa: PLC0415
     from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
 
     for path, one in telling.files:
@@ -120,7 +120,7 @@ def _listed(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else split(text) or ()
 
 
-def _uri(path: Place) -> str:
+def _uri(path: AnyPath) -> str:
     """Write a path as a URI, relative to where the command runs if it is in there."""
     if not isinstance(path, Path):
         return str(path)

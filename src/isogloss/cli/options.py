@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isogloss.errors import UsageError
-from isogloss.files import saving, write_atomic
-from isogloss.places import Place, parse_place
+from isogloss.io.files import saving, write_atomic
+from isogloss.io.paths import AnyPath, parse_path
 from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def place_option(about: str, *names: str, show_default: bool = False) -> Any:  # noqa: ANN401 - what typer returns
+def path_option(about: str, *names: str, show_default: bool = False) -> Any:  # noqa: ANN401 - what typer returns
     """Make an option that takes a path or a URL."""
-    return typer.Option(*names, help=about, show_default=show_default, parser=parse_place, metavar="<path>")
+    return typer.Option(*names, help=about, show_default=show_default, parser=parse_path, metavar="<path>")
 
 
 def run_argument(about: str = "A run folder of `isogloss audit`.") -> Any:  # noqa: ANN401 - what typer returns
     """Make an argument that takes the path or URL of a run folder."""
-    return typer.Argument(help=about, show_default=False, parser=parse_place)
+    return typer.Argument(help=about, show_default=False, parser=parse_path)
 
 
 #: Options of several commands.
-StoreOption = Annotated[Place | None, place_option("Where hidden states are kept. Default: your cache.", "--store")]
+StoreOption = Annotated[AnyPath | None, path_option("Where hidden states are kept. Default: your cache.", "--store")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")]
 
 
@@ -51,7 +51,7 @@ def show(rows: Iterable[dict[str, str]]) -> None:
     print_table(list(rows), console())
 
 
-def deliver(text: str, out: Place | None) -> None:
+def deliver(text: str, out: AnyPath | None) -> None:
     """Write text to a file, or print it."""
     if out is None:
         typer.echo(text, nl=False)
@@ -62,7 +62,7 @@ def deliver(text: str, out: Place | None) -> None:
     typer.echo(f"Wrote {out}", err=True)
 
 
-def refuse_place(out: Place) -> None:
+def refuse_place(out: AnyPath) -> None:
     """Refuse a folder where a file is to be written, and a place below a file."""
     if not isinstance(out, Path):
         return  # an object store has no folders in the way

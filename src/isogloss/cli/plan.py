@@ -13,8 +13,8 @@ from isogloss.cli.settings import with_settings
 from isogloss.recipes.settings import Settings
 
 if TYPE_CHECKING:
+    from isogloss.recipes.facts import TextFacts
     from isogloss.recipes.needs import AuditNeeds, ModelNeeds, Needs
-    from isogloss.recipes.text_facts import TextFacts
 
 UNKNOWN = "unknown"
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, place_option, refuse_place, run_argument
+from isogloss.cli.options import columns, console, deliver, path_option, refuse_place, run_argument
 from isogloss.errors import UsageError
-from isogloss.places import Place
+from isogloss.io.paths import AnyPath
 
 if TYPE_CHECKING:
-    from isogloss.corpora.corpus import Corpus
+    from isogloss.data.corpus import Corpus
     from isogloss.report.read_run import Run
     from isogloss.results import Audit
 
 
 def report(
-    run: Annotated[Place, run_argument()],
+    run: Annotated[AnyPath, run_argument()],
     form: Annotated[
         str | None, typer.Option("--format", help="Print the paper's tables instead: md, latex or csv.")
     ] = None,
@@ -38,7 +38,7 @@ def report(
         list[str] | None, typer.Option(help="Where the texts are; default: the audited corpus if it has a name.")
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
-    out: Annotated[Place | None, place_option("File to write. Default: RUN/report.html, or print.")] = None,
+    out: Annotated[AnyPath | None, path_option("File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
     from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
@@ -115,8 +115,8 @@ def _print_pairs(found: Run, most: int, sample: Corpus | None) -> None:
 
 
 def _page(found: Run, sample: Corpus | None) -> str:
+    from isogloss.report.lost_pairs import by_id  # noqa: PLC0415
     from isogloss.report.page import page_html  # noqa: PLC0415
-    from isogloss.report.texts import by_id  # noqa: PLC0415
 
     return page_html(
         found.audit, found.points, run=found.record, pairs=found.pairs, texts=by_id(sample) if sample else None
@@ -125,8 +125,8 @@ def _page(found: Run, sample: Corpus | None) -> str:
 
 def _sample(audit: Audit, corpus: list[str] | None, column: list[str] | None) -> Corpus:
     import isogloss  # noqa: PLC0415
-    from isogloss.corpora.sources import CORPORA  # noqa: PLC0415
-    from isogloss.report.texts import audited_texts  # noqa: PLC0415
+    from isogloss.data.named_corpora import CORPORA  # noqa: PLC0415
+    from isogloss.report.lost_pairs import audited_texts  # noqa: PLC0415
 
     name = audit.corpus["name"]
     if not corpus and name not in CORPORA:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Share of the pivot's gain below which a language is counted.
 HALF = 0.5
-CHOICE = ("rendering", "position", "norm", "scope", "components")
+CHOICE = ("prompt_format", "position", "norm", "scope", "components")
 
 
 @with_settings
@@ -34,7 +34,7 @@ def sensitivity(
 ) -> None:
     """Show the primary metric's gains under other read-outs, norms, components and fits of them.
 
-    Plug-in values without intervals, from one forward pass a read-out; with --rendering both the chat template too.
+    Plug-in values without intervals, from one forward pass a read-out; with --prompt-format both the chat template too.
     """
     import polars as pl  # noqa: PLC0415 - `isogloss --help` must not wait for it
 

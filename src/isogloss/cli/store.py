@@ -15,10 +15,10 @@ import typer
 
 from isogloss.cli.options import StoreOption, in_bytes, show
 from isogloss.errors import UsageError
-from isogloss.places import Place
+from isogloss.io.paths import AnyPath
 
 if TYPE_CHECKING:
-    from isogloss.activations.upkeep import Holding, Piece
+    from isogloss.hidden_states.maintenance import Holding, Piece
 
 store = typer.Typer(
     help="List, verify and prune the hidden states that are kept on disk.", no_args_is_help=True, rich_markup_mode=None
@@ -34,7 +34,7 @@ COUNTS = {"token_counts", "cut"}
 @store.command("list")
 def list_store(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """List what is kept: model, settings, language, texts, layers, size, date."""
-    from isogloss.activations.upkeep import holdings  # noqa: PLC0415
+    from isogloss.hidden_states.maintenance import holdings  # noqa: PLC0415
 
     found = holdings(_root(root))
     if as_json:
@@ -46,7 +46,7 @@ def list_store(root: StoreOption = None, as_json: AsJson = False) -> None:  # no
 
 
 def _line(one: Holding) -> dict[str, str]:
-    from isogloss.activations.shard import VERSION  # noqa: PLC0415
+    from isogloss.hidden_states.shard import VERSION  # noqa: PLC0415
 
     if one.version == VERSION:
         model = one.model
@@ -85,7 +85,7 @@ def _short(names: list[str]) -> list[str]:
 @store.command()
 def verify(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Read everything and check it; exit code 1 and a line for each fault."""
-    from isogloss.activations.upkeep import faults  # noqa: PLC0415
+    from isogloss.hidden_states.maintenance import faults  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
 
     found = faults(_root(root), track)
@@ -113,7 +113,7 @@ def prune(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Delete what meets all conditions that are given. A run that needs it computes it again."""
-    from isogloss.activations.upkeep import alone, choose, delete  # noqa: PLC0415
+    from isogloss.hidden_states.maintenance import alone, choose, delete  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
 
     if everything == bool(broken or older_than or model):
@@ -150,8 +150,8 @@ def _age(text: str) -> timedelta:
     return timedelta(**number)
 
 
-def _root(root: Place | None) -> Place:
-    from isogloss.activations.store import default_store  # noqa: PLC0415
+def _root(root: AnyPath | None) -> AnyPath:
+    from isogloss.hidden_states.store import default_store  # noqa: PLC0415
 
     found = root or default_store()
     if isinstance(root, Path) and not root.is_dir():  # elsewhere there are no empty folders

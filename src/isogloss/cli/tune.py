@@ -1,21 +1,76 @@
-"""`isogloss tune`."""
+"""`isogloss tune`: train an adapter for the languages that alignment did not reach."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from isogloss.cli.guards import print_guards
-from isogloss.cli.options import DeviceOption, columns, place_option, show
+from isogloss.cli.options import DeviceOption, columns, path_option, show
 from isogloss.cli.settings import with_options
-from isogloss.cli.tune_options import TUNE_OPTIONS, as_fields
+from isogloss.cli.side_effects import print_side_effects
 from isogloss.errors import UsageError
-from isogloss.places import Place
+from isogloss.io.paths import AnyPath
+from isogloss.recipes.settings import Setting
+from isogloss.tuning.config import TuneConfig
 
 if TYPE_CHECKING:
-    from isogloss.auditing.remedy import Remedy
+    from isogloss.tuning.weak_languages import Remedy
+
+
+class _Help(NamedTuple):
+    about: str
+    least: int | None = None
+
+
+#: Field of TuneConfig -> its help, and the smallest number that it takes. `needs` is of the run, `norm` of --norm-of.
+HELP = {
+    "languages": _Help("Target languages, such as hi,am. Default: the run's weak ones, or en."),
+    "arm": _Help("mixed (pivot and targets), target-only or pivot-only."),
+    "pivot": _Help("Default: that of the run, or en."),
+    "loss": _Help("dpo, kto or sft."),
+    "budget": _Help("even, or need: more for a language that lacks more (--from)."),
+    "unit": _Help("What the budget counts: records or tokens."),
+    "steps": _Help("Optimiser steps.", 1),
+    "batch_size": _Help("Records in a forward pass.", 1),
+    "gradient_accumulation": _Help("Forward passes in a step.", 1),
+    "learning_rate": _Help("At the first step."),
+    "schedule": _Help("What the learning rate does: constant, or linear (it falls to 0)."),
+    "beta": _Help("Inverse temperature of DPO and KTO."),
+    "loss_reference": _Help("What DPO and KTO measure margins from: base, or start (the adapter of --continue)."),
+    "rank": _Help("Of the LoRA matrices.", 1),
+    "max_tokens": _Help("Of prompt and answer; longer prompts lose their end.", 8),
+    "passes": _Help("Most times that a text is used.", 1),
+    "holdout": _Help("Share of the pairs that are held out for audits; 0: none."),
+    "split_seed": _Help("Of the split; keep it where adapters are compared."),
+    "shuffle_labels": _Help("Learn from labels by a coin: a placebo (--placebo of audit)."),
+    "seed": _Help("Of draw, order, answers and the first weights."),
+}
+#: Options whose name says more than that of the field.
+LONGER = {"unit": "budget_unit"}
+#: Fields that a run may fill, so that there is no default to print.
+FROM_RUN = ("languages", "pivot")
+
+_DEFAULTS = {one.name: one.default for one in fields(TuneConfig)}
+TUNE_OPTIONS: dict[str, Setting] = {
+    LONGER.get(name, name): Setting(
+        LONGER.get(name, name),
+        type(_DEFAULTS[name]),
+        None if name in FROM_RUN else _DEFAULTS[name],
+        help_.about,
+        help_.least,
+    )
+    for name, help_ in HELP.items()
+}
+
+
+def as_fields(given: dict[str, Any]) -> dict[str, Any]:
+    """Name what was typed as TuneConfig does."""
+    shorter = {long: short for short, long in LONGER.items()}
+    return {shorter.get(name, name): value for name, value in given.items()}
+
 
 MODEL = "embedded/gemma-3-270m"
 
@@ -28,7 +83,7 @@ def tune(
         list[str] | None,
         typer.Option(help="Name or file; its texts become prompts. Default: that of the run.", show_default=False),
     ] = None,
-    run: Annotated[Place | None, place_option("Run folder: tune the languages that it found weak.", "--from")] = None,
+    run: Annotated[AnyPath | None, path_option("Run folder: tune the languages that it found weak.", "--from")] = None,
     model: Annotated[
         str | None,
         typer.Option(help=f"Base model to adapt. Default: the run's reference, or {MODEL}.", show_default=False),
@@ -40,7 +95,7 @@ def tune(
     norm_of: Annotated[
         str | None, typer.Option(help="Scale to the norm of this adapter's weight change.", show_default=False)
     ] = None,
-    guard_texts: Annotated[
+    side_effect_texts: Annotated[
         int, typer.Option(help="Held-out texts per language and class to guard with; 0: no gains, no guards.", min=0)
     ] = 60,
     generate: Annotated[int, typer.Option(help="Greedy answers per language to look for refusals in.", min=0)] = 0,
@@ -51,13 +106,13 @@ def tune(
     """Train an adapter that refuses harmful and engages with harmless text, in the languages that need it (LoRA).
 
     isogloss tune --from RUN --out ADAPTER tunes what an audit found weak. Half of the pairs are held out: audit the
-    adapter on these, with --part held-out. The same command after an interruption goes on.
+    adapter on these, with --split held-out. The same command after an interruption goes on.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.cli.gain_change import print_gain_change  # noqa: PLC0415
-    from isogloss.corpora.split import split_corpus  # noqa: PLC0415
+    from isogloss.cli.side_effects import print_gain_change  # noqa: PLC0415
+    from isogloss.data.splits import split_corpus  # noqa: PLC0415
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
-    from isogloss.models.tune_record import read_tune_record  # noqa: PLC0415
+    from isogloss.models.tuning_record import read_tune_record  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
 
     chosen = as_fields(given)
@@ -73,8 +128,8 @@ def tune(
     config = isogloss.TuneConfig(**{"pivot": remedy.pivot, "needs": needs, "norm": norm} | chosen)
     wanted = dict.fromkeys((*config.trained_languages, *remedy.audited))
     texts = isogloss.load_corpus(list(remedy.corpus), languages=tuple(wanted), columns=columns(column))
-    for notice in texts.notices:
-        typer.echo(f"{notice.code} {notice.text}", err=True)
+    for warning in texts.warnings:
+        typer.echo(f"{warning.code} {warning.text}", err=True)
     base = ModelRef.parse(remedy.model)
     start = ModelRef(base=base.base, revision=base.revision, adapter=adapter or base.adapter)
     folder = isogloss.tune(
@@ -83,7 +138,7 @@ def tune(
     if n_cut := read_tune_record(folder)["cut_prompts"]:
         typer.echo(f"{n_cut} of {config.records} prompts lost their end at --max-tokens {config.max_tokens}", err=True)
     typer.echo(f"Wrote {folder}", err=True)
-    if guard_texts:
+    if side_effect_texts:
         # Gains count from the run's reference, which may have an adapter; without a run, from the bare base.
         reference = base if run else ModelRef(base=base.base, revision=base.revision)
         before = start if start != reference else (ModelRef.parse(remedy.before) if remedy.before else None)
@@ -91,12 +146,12 @@ def tune(
         held_out = split_corpus(texts, holdout=config.holdout, seed=config.split_seed)[1] or texts
         print_gain_change(reference, before, tuned, held_out, config=config, device=device)
         pair = ModelPair(name="tuned", reference=start, aligned=tuned, source="isogloss tune")
-        print_guards(pair, held_out, texts=guard_texts, generate=generate, device=device, as_json=False)
+        print_side_effects(pair, held_out, texts=side_effect_texts, generate=generate, device=device, as_json=False)
 
 
-def _remedy(run: Place | None, corpus: list[str] | None, model: str | None) -> Remedy:
-    from isogloss.auditing.remedy import Remedy, remedy_for  # noqa: PLC0415
+def _remedy(run: AnyPath | None, corpus: list[str] | None, model: str | None) -> Remedy:
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
+    from isogloss.tuning.weak_languages import Remedy, remedy_for  # noqa: PLC0415
 
     if run:
         return remedy_for(read_audit(run), corpus=corpus or (), model=model)
@@ -107,7 +162,7 @@ def _remedy(run: Place | None, corpus: list[str] | None, model: str | None) -> R
 
 def _norm(adapter: str, model: str) -> float:
     """Read the norm of an adapter's weight change."""
-    from isogloss.models.fetch import fetch  # noqa: PLC0415
+    from isogloss.models.checkpoints import fetch  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
     from isogloss.tuning.norm import folder_norm  # noqa: PLC0415
 

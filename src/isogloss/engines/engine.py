@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.local import LocalEngine
-from isogloss.engines.work import Advance, Done, UnitT, Work
+from isogloss.engines.work_units import Advance, Done, UnitT, Work
 from isogloss.errors import missing_extra
 
 ItemT = TypeVar("ItemT")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from isogloss.engines.work import Advance, Done, UnitT, Work, by_weights
+from isogloss.engines.work_units import Advance, Done, UnitT, Work, by_weights
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")

@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.schedule import MOST_LOSSES, WorkerLostError, schedule
-from isogloss.engines.work import MOST_HALVINGS, Advance, Done, Job, UnitT, Work, by_weights, on_node, smaller
+from isogloss.engines.work_units import MOST_HALVINGS, Advance, Done, Job, UnitT, Work, by_weights, on_node, smaller
 from isogloss.errors import IsoglossError, ModelError, UsageError
-from isogloss.models.fetch import Checkpoint
+from isogloss.models.checkpoints import Checkpoint
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
@@ -243,7 +243,7 @@ class _Actor:
     def __init__(self, threads: int) -> None:
         import torch  # noqa: PLC0415 - tasks of statistics, which import this file, need none
 
-        from isogloss.engines.here import job_here  # noqa: PLC0415
+        from isogloss.engines.remote_checkpoints import job_here  # noqa: PLC0415
         from isogloss.engines.worker import Worker  # noqa: PLC0415
 
         torch.set_num_threads(threads)

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import torch
 
-from isogloss.engines.work import Done, Job, UnitT, Work, smaller
+from isogloss.engines.work_units import Done, Job, UnitT, Work, smaller
 from isogloss.models.adapters import merges, use_checkpoint
-from isogloss.models.edited import edited
-from isogloss.models.fetch import Checkpoint
+from isogloss.models.checkpoints import Checkpoint
+from isogloss.models.edits import edited
 
 #: What torch says on a CPU, where an allocation that fails has no class of its own.
 NO_MEMORY = ("can't allocate memory", "not enough memory")

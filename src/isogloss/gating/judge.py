@@ -1,21 +1,169 @@
-"""A run and rules -> a judgement: the findings of every rule, and what a reader must know of them."""
+"""A run and rules -> a judgement: the findings of every rule, and the remarks that qualify them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from isogloss.gating.asked import Asked, settle
-from isogloss.gating.baseline import baseline_remarks
-from isogloss.gating.bounds import Estimand, choose_estimand, primary_estimand
-from isogloss.gating.case import Case
-from isogloss.gating.judge_numbers import judge_bounds, judge_loss, judge_verdict
-from isogloss.gating.judge_warnings import judge_warnings
-from isogloss.gating.judgement import VERDICTS, Finding, Judgement, Subject
-from isogloss.gating.rules import RULES, Rules, rules_from
-from isogloss.report.numbers import percent
-from isogloss.report.visible import visible
+from isogloss.gating.bounds import Bounds, Case, Estimand, choose_estimand, primary_estimand
+from isogloss.gating.judgement import FAIL, INCONCLUSIVE, PASS, VERDICTS, Finding, Judgement, Subject, Verdict
+from isogloss.gating.questions import Asked, baseline_remarks, settle
+from isogloss.gating.rules import OPEN, RULES, Rules, Value, rules_from
+from isogloss.report.estimates import format_percent
 from isogloss.results import Audit
+from isogloss.stats.effects import NOT_REACHED, REACHED
+from isogloss.text import sanitize
+
+#: Where retention lies if a verdict is true, ends not included (docs/methods.md, section 7).
+REGIONS: dict[str, tuple[float, float]] = {
+    "reversed": (-math.inf, 0.0),
+    "not reached": (-math.inf, NOT_REACHED),
+    "lagging": (-math.inf, REACHED),
+    "weakened": (NOT_REACHED, REACHED),
+    "reached": (REACHED, math.inf),
+}
+
+Read = Callable[[Bounds], Verdict]
+
+
+def judge_bounds(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
+    """Judge a rule that asks for at least so much."""
+    for code, least in asked.items():
+        bounds = case.bounds(name, code)
+        yield _finding(name, code, least, bounds, at_least(_number(least)))
+
+
+def judge_loss(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
+    """Judge a rule that asks for no more than so much less than the baseline has."""
+    for code, margin in asked.items():
+        bounds = case.bounds(name, code)
+        yield _finding(name, code, margin, bounds, at_least(-_number(margin)))
+
+
+def judge_verdict(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
+    """Judge a rule that forbids verdicts.
+
+    They are read off retention, so what decides is where its interval lies. Those that say that nothing is known are
+    facts of the run.
+    """
+    said = {one.language: one.verdict for one in case.audit.verdicts}
+    for code, value in asked.items():
+        forbidden = value if isinstance(value, tuple) else ("reversed",)
+        verdict = said.get(code, "not measured")
+        regions = [REGIONS[word] for word in forbidden if word in REGIONS]
+        if (verdict in forbidden and verdict in OPEN) or not regions:
+            known = FAIL if verdict in forbidden else PASS
+            yield Finding(rule=name, language=code, verdict=known, asked=value, words=(verdict,))
+        else:
+            bounds = case.bounds(name, code)
+            yield _finding(name, code, value, bounds, outside(regions), words=(verdict,))
+
+
+def at_least(least: float) -> Read:
+    """Read bounds against a smallest value.
+
+    >>> judge = at_least(0.5)
+    >>> [judge(Bounds(value=0.5, low=low, high=high)) for low, high in ((0.5, 0.6), (0.4, 0.5), (0.3, 0.4))]
+    ['pass', 'inconclusive', 'fail']
+    """
+
+    def read(found: Bounds) -> Verdict:
+        if found.reason:
+            return INCONCLUSIVE
+        if found.low >= least:
+            return PASS
+        return FAIL if found.high < least else INCONCLUSIVE
+
+    return read
+
+
+def outside(regions: Sequence[tuple[float, float]]) -> Read:
+    """Read bounds against open intervals that the number must not lie in."""
+
+    def read(found: Bounds) -> Verdict:
+        if found.reason:
+            return INCONCLUSIVE
+        if any(found.low > low and found.high < high for low, high in regions):
+            return FAIL
+        return PASS if all(found.high <= low or found.low >= high for low, high in regions) else INCONCLUSIVE
+
+    return read
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, float)  # noqa: S101 - rules.py has checked it
+    return value
+
+
+def _finding(
+    name: str,
+    code: str,
+    asked: Value,
+    bounds: tuple[Bounds, Bounds | None],
+    read: Read,
+    *,
+    words: tuple[str, ...] = (),
+) -> Finding:
+    """Judge bounds on all texts; as in the audit itself, what matched texts do not bear out counts as inconclusive."""
+    own, matched = bounds
+    verdict, reason = read(own), own.reason
+    if matched is not None and verdict not in {INCONCLUSIVE, read(matched)}:
+        verdict = INCONCLUSIVE
+        reason = f"not borne out by matched texts: {matched.reason or f'[{matched.low:.3f}, {matched.high:.3f}]'}"
+    return Finding(
+        rule=name,
+        language=code,
+        verdict=verdict,
+        asked=asked,
+        value=own.value,
+        low=own.low,
+        high=own.high,
+        approximate=own.approximate,
+        words=words,
+        reason=reason,
+    )
+
+
+#: Codes that no run can have without these numbers of a language: fields of its rows, and how they are called.
+NEEDED: dict[str, tuple[dict[str, str], str]] = {
+    "S002": ({"kind": "control", "metric": "length_auroc"}, "the control by length"),
+    "S003": ({"kind": "control", "metric": "ngram_auroc"}, "the control by n-grams"),
+    "S004": ({"kind": "gain", "metric": "auroc"}, "the gain in AUROC"),
+    "S007": ({"kind": "control", "metric": "untrained_auroc"}, "the control by an untrained model"),
+    "S008": ({"kind": "control", "metric": "permuted_labels_auroc"}, "the control by permuted labels"),
+    "S009": ({"kind": "retention", "sample": "matched"}, "the comparison on matched texts (--match)"),
+    "S013": ({"kind": "prompt_format"}, "the comparison of prompt formats (--prompt-format both)"),
+}
+#: Of these codes the pivot, with which others are compared, has no numbers of its own.
+NOT_OF_PIVOT = ("S009",)
+
+
+def judge_warnings(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
+    """Judge a rule that names codes: one finding a language, and one for the run if a warning is about it as a whole.
+
+    A warning that is there fails. One that could not come because what it needs was not computed is inconclusive.
+    """
+    warnings = case.audit.warnings
+    for code, value in asked.items():
+        words = value if isinstance(value, tuple) else ()
+        here = {warning.code for warning in warnings if warning.language == code}
+        found = tuple(word for word in words if word in here)
+        unseen = [word for word in words if word not in here and not _looked_at(case.audit, word, code)]
+        reason = f"not computed: {', '.join(NEEDED[word][1] for word in unseen)}" if unseen and not found else None
+        verdict = FAIL if found else INCONCLUSIVE if unseen else PASS
+        yield Finding(rule=name, language=code, verdict=verdict, asked=value, words=found, reason=reason)
+    every = dict.fromkeys(word for value in asked.values() if isinstance(value, tuple) for word in value)
+    whole = {warning.code for warning in warnings if warning.language is None}
+    if found := tuple(word for word in every if word in whole):
+        yield Finding(rule=name, language=None, verdict=FAIL, asked=tuple(every), words=found)
+
+
+def _looked_at(audit: Audit, word: str, code: str) -> bool:
+    if word not in NEEDED or (word in NOT_OF_PIVOT and code == audit.pivot):
+        return True
+    return bool(audit.find(language=code, **NEEDED[word][0]))
+
 
 #: What a rule reads -> what turns it, and the languages that it is asked of, into findings.
 JUDGES: dict[str, Callable[[Case, str, Asked], Iterator[Finding]]] = {
@@ -89,11 +237,11 @@ def _remarks(case: Case, found: Sequence[Finding]) -> Iterator[str]:
     primary = primary_estimand(case.audit)
     if case.estimand != primary:
         yield (
-            f"Judged: {visible(str(case.estimand))}, which is not the primary estimand of the run "
-            f"({visible(str(primary))}). Choose it before you see a result."
+            f"Judged: {sanitize(str(case.estimand))}, which is not the primary estimand of the run "
+            f"({sanitize(str(primary))}). Choose it before you see a result."
         )
         if gains := case.together.get("gain"):
-            level = percent(float(case.audit.config["level"]))
+            level = format_percent(float(case.audit.config["level"]))
             yield f"Intervals of gains are widened so that they hold for {gains} languages together with {level}."
             if case.audit.find(kind="gain", metric=case.estimand.metric, scale="logit"):
                 yield "These gains are differences of log odds."

@@ -1,12 +1,17 @@
-"""What a gate says: findings, a rule and a language each, and what follows from them."""
+"""What a gate says: findings, one per rule and language, the sentences that describe them, and the verdict."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from isogloss.gating.rules import Value
+from isogloss.gating.rules import RULES, Value
+from isogloss.report.estimates import format_percent
+from isogloss.report.tables import label
 from isogloss.results import NAN
+from isogloss.text import sanitize
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 PASS: Verdict = "pass"  # noqa: S105 - no password
@@ -80,3 +85,114 @@ class Judgement:
         verdict = self.verdict
         counted: dict[Policy, Verdict] = {"fail": FAIL, "pass": PASS}
         return EXIT[counted.get(inconclusive, verdict) if verdict == INCONCLUSIVE else verdict]
+
+
+WHOLE = "whole run"
+DIGITS = {"retention": 2, "gain": 3}
+MOST_DIGITS = 6
+
+
+def language(finding: Finding) -> str:
+    """Name the language of a finding."""
+    return WHOLE if finding.language is None else label(finding.language)
+
+
+def asked(rule: str, value: Value) -> str:
+    """Say what a rule asks.
+
+    >>> asked("min_retention", 0.5), asked("margin", 0.1), asked("no_verdicts", ("reversed", "not reached"))
+    ('≥ 0.50', '≥ -0.10 against the baseline', 'not reversed, not reached')
+    """
+    row = RULES[rule]
+    if isinstance(value, tuple):
+        return f"{'not' if row.value == 'verdicts' else 'no'} {', '.join(value)}"
+    if row.value == "true":
+        return "not below 0"
+    number = f"{value:.{_digits(rule, abs(value))}f}"
+    return f"≥ -{number} against the baseline" if row.reads == "loss" else f"≥ {number}"
+
+
+def _digits(rule: str, value: float) -> int:
+    """Digits for what was asked: as for what was found, and more if the number has more."""
+    least = DIGITS[RULES[rule].quantity]
+    return next((digits for digits in range(least, MOST_DIGITS) if round(value, digits) == value), MOST_DIGITS)
+
+
+def found(finding: Finding) -> str:
+    """Say what was found: the number between its bounds, words, or why there is neither."""
+    rule = RULES[finding.rule]
+    parts = [sanitize(word) for word in finding.words]
+    if rule.value == "codes":
+        parts = [", ".join(parts)] if parts or finding.reason else ["none"]
+    if not math.isnan(finding.value):
+        form = f"{'' if rule.quantity == 'retention' and rule.reads != 'loss' else '+'}.{_digits_found(finding)}f"
+        about = "≈" if finding.approximate else ""
+        parts.append(f"{finding.value:{form}} {about}[{finding.low:{form}}, {finding.high:{form}}]")
+    if finding.reason:
+        parts.append(sanitize(finding.reason))
+    return "; ".join(part for part in parts if part)
+
+
+def _digits_found(finding: Finding) -> int:
+    """Digits that tell bounds from what was asked, which may lie close to one of them."""
+    least = DIGITS[RULES[finding.rule].quantity]
+    if not isinstance(finding.asked, float):
+        return least
+    edge = -finding.asked if RULES[finding.rule].reads == "loss" else finding.asked
+    return next((digits for digits in range(least, MOST_DIGITS) if _told_apart(finding, edge, digits)), MOST_DIGITS)
+
+
+def _told_apart(finding: Finding, edge: float, digits: int) -> bool:
+    return all(bound == edge or round(bound, digits) != round(edge, digits) for bound in (finding.low, finding.high))
+
+
+def message(finding: Finding) -> str:
+    """Say all of a finding in one line."""
+    what = RULES[finding.rule].quantity or "warnings"
+    asks = asked(finding.rule, finding.asked)
+    return f"{language(finding)}: {what} {found(finding)}, asked {asks}: {finding.verdict}"
+
+
+def sentence(judgement: Judgement) -> str:
+    """Say what the gate says, and of which rules and languages."""
+    if judgement.verdict == PASS:
+        total = len(judgement.findings)
+        return f"Pass: all {total} findings hold what is asked." if total > 1 else "Pass: what is asked holds."
+    said = {word: _by_rule([one for one in judgement.findings if one.verdict == word]) for word in (FAIL, INCONCLUSIVE)}
+    return " ".join(f"{word.capitalize()}: {names}." for word, names in said.items() if names)
+
+
+def _by_rule(findings: Sequence[Finding]) -> str:
+    rules = dict.fromkeys(one.rule for one in findings)
+    return "; ".join(f"{rule} in {', '.join(_codes(findings, rule))}" for rule in rules)
+
+
+def _codes(findings: Sequence[Finding], rule: str) -> list[str]:
+    return [WHOLE if one.language is None else sanitize(one.language) for one in findings if one.rule == rule]
+
+
+def notes(judgement: Judgement) -> list[str]:
+    """Say what a reader must know: what was judged, how often a fail is wrong, what to do, and the remarks."""
+    subject, base = judgement.subject, judgement.baseline
+    against = f", held against run {base.run} ({_models(base.models)})" if base else ""
+    judged = f"{sanitize(subject.corpus)}, {_models(subject.models)}; {sanitize(subject.estimand)}"
+    lines = [f"Run {subject.run}: {judged}{against}."]
+    if judgement.wrong:
+        lines.append(
+            "A rule on a number passes if the whole interval holds what is asked, and fails if none of it does. "
+            f"The chance that any of these findings fails wrongly is at most {format_percent(judgement.wrong)}."
+        )
+    if any(one.verdict == INCONCLUSIVE and not one.reason for one in judgement.findings):
+        lines.append(
+            "An interval with room on both sides of what is asked is inconclusive; four times as many texts halve it."
+        )
+    return [*lines, *judgement.remarks]
+
+
+def _models(names: Sequence[str]) -> str:
+    return " → ".join(sanitize(name) for name in names)
+
+
+def count(judgement: Judgement, verdict: Verdict) -> int:
+    """Count the findings of a verdict."""
+    return sum(one.verdict == verdict for one in judgement.findings)

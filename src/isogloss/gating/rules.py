@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from isogloss.corpora.languages import LANGUAGES
+from isogloss.data.languages import LANGUAGES
 from isogloss.errors import UsageError, unknown
-from isogloss.notices import NOTICES
+from isogloss.warnings import WARNINGS
 
 #: What a rule asks with: a number, that something holds, or words that must not be found.
 Value = float | bool | tuple[str, ...]
@@ -239,7 +239,7 @@ def _value(name: str, value: object, where: str) -> Value:
             raise _wrong(here, value, KINDS["true"])
         return True
     words = _words(value, here, KINDS[rule.value])
-    known: tuple[str, ...] = tuple(NOTICES)
+    known: tuple[str, ...] = tuple(WARNINGS)
     if rule.value == "verdicts":
         words, known = tuple(word.replace("-", " ").replace("_", " ") for word in words), (*SAYING, *OPEN)
     for word in words:

@@ -11,7 +11,7 @@ from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 
 from isogloss.errors import ModelError
-from isogloss.models.fetch import Checkpoint
+from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.load import LoadedModel, quiet_transformers
 
 

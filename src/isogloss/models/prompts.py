@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from isogloss.errors import ModelError
-from isogloss.files import canonical_json, sha256_text
+from isogloss.io.files import canonical_json, sha256_text
 
 Rendering = Literal["raw", "chat"]
 
@@ -49,7 +49,7 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
-    rendering: Rendering = "raw",
+    prompt_format: Rendering = "raw",
     max_tokens: int = 512,
     template: str | None = None,
 ) -> Prompts:
@@ -57,13 +57,13 @@ def encode(
 
     A BOS token is there exactly once if the tokenizer adds one by itself (or the chat template writes one), and never
     otherwise. An EOS token that the tokenizer appends is left out: the read-out token is the last token of the text, or
-    with chat rendering the last token of the generation prompt. A text that is too long loses its end, never that of
+    with chat prompt format the last token of the generation prompt. A text that is too long loses its end, never that of
     the template.
 
     Args:
-        tokenizer: a fast one for chat rendering.
+        tokenizer: a fast one for chat prompt format.
         texts: to be rendered.
-        rendering: "raw", or "chat": as a user turn, with a generation prompt after it.
+        prompt_format: "raw", or "chat": as a user turn, with a generation prompt after it.
         max_tokens: most tokens of a row.
         template: a Jinja chat template in place of the tokenizer's own.
 
@@ -73,13 +73,13 @@ def encode(
     rows = []
     for start in range(0, len(texts), AT_A_TIME):
         part = list(texts[start : start + AT_A_TIME])
-        rows += _chat_rows(tokenizer, part, template) if rendering == "chat" else _raw_rows(tokenizer, part)
+        rows += _chat_rows(tokenizer, part, template) if prompt_format == "chat" else _raw_rows(tokenizer, part)
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     ids, text_ends, cut = [], [], []
     for tokens, after in rows:
         while bos is not None and tokens[:2] == [bos, bos]:
             tokens = tokens[1:]  # noqa: PLW2901
-        if rendering == "raw" and len(tokens) > 1 and tokens[-1] == eos:
+        if prompt_format == "raw" and len(tokens) > 1 and tokens[-1] == eos:
             tokens = tokens[:-1]  # noqa: PLW2901
         if len(tokens) - (tokens[:1] == [bos]) < 1:
             raise ModelError(
@@ -102,7 +102,7 @@ def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
         return tuple(tokens)
     if after >= limit:
         raise ModelError(
-            "chat rendering",
+            "chat prompt_format",
             found=f"a template of {after} tokens after the text",
             expected=f"fewer than --max-tokens {limit}",
             do="ask for more tokens",
@@ -121,10 +121,10 @@ def _chat_rows(
     """Token ids of each text in the template, and how many of them come after the text."""
     if template is None and tokenizer.chat_template is None:
         raise ModelError(
-            "chat rendering",
+            "chat prompt_format",
             found="a tokenizer without a chat template",
             expected="one",
-            do="give one with --chat-template FILE, or use --rendering raw",
+            do="give one with --chat-template FILE, or use --prompt-format raw",
         )
     before, mark, after = _render(tokenizer, MARK, template).rpartition(MARK)
     if not mark:
@@ -157,7 +157,7 @@ def _template_error(found: str) -> ModelError:
         "the chat template",
         found=found,
         expected="a template for one user turn with a text as its content",
-        do="give another with --chat-template FILE, or use --rendering raw",
+        do="give another with --chat-template FILE, or use --prompt-format raw",
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from isogloss.auditing.ablation import ABLATED, RANDOMS
+from isogloss.analyses.ablation.edited_reading import ABLATED, RANDOMS
+from isogloss.analyses.ablation.statistics import MOST_TRIED
 from isogloss.auditing.config import ABLATE, AuditConfig
-from isogloss.behaviour.answers import SIDES, answered_languages, answers
-from isogloss.behaviour.generate import NEW_TOKENS
+from isogloss.likelihoods.answers import SIDES, answered_languages, answers
+from isogloss.likelihoods.greedy_answers import NEW_TOKENS
 from isogloss.models.size import Size
-from isogloss.recipes.text_facts import TextFacts
-from isogloss.separation.ablation import MOST_TRIED
+from isogloss.recipes.facts import TextFacts
 
 #: Tokens of an answer: what the table's have on average under Gemma 3's tokenizer, rounded up.
 ANSWER_TOKENS = 10

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isogloss.auditing.config import PRIMARY, AuditConfig, parse_primary
-from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.load import load_corpus
+from isogloss.data.corpus import Corpus
+from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
-from isogloss.recipes.rendering import specs
 from isogloss.recipes.settings import Settings, columns
-from isogloss.separation.metrics import STANDARD
+from isogloss.stats.metrics import STANDARD
+
+if TYPE_CHECKING:
+    from isogloss.hidden_states.spec import ExtractSpec
+
 
 EMBEDDED = "embedded"
 
@@ -60,14 +65,14 @@ def corpus_of(settings: Settings) -> Corpus:
     )
 
 
-def config_of(settings: Settings, *, workers: int | None = None, keep: str = "all") -> AuditConfig:
+def config_of(settings: Settings, *, workers: int | None = None, cache_states: str = "all") -> AuditConfig:
     """Put the config together.
 
     Raises:
         UsageError: a setting has no such value, or settings do not go together.
     """
     spec, chat = specs(
-        settings.rendering,
+        settings.prompt_format,
         settings.position,
         settings.chat_template,
         max_tokens=settings.max_tokens,
@@ -78,7 +83,7 @@ def config_of(settings: Settings, *, workers: int | None = None, keep: str = "al
     return AuditConfig(
         spec=replace(spec, layers=settings.layers),
         chat=chat,
-        part=settings.part,
+        split=settings.split,
         quarantine=settings.quarantine,
         trained_texts=settings.trained_texts,
         metrics=STANDARD if settings.metrics is None else settings.metrics,
@@ -88,11 +93,67 @@ def config_of(settings: Settings, *, workers: int | None = None, keep: str = "al
         behaviour=settings.behaviour,
         generate=settings.generate,
         placebo=ModelRef.parse(settings.placebo) if settings.placebo else None,
-        across=settings.across,
+        cross_lingual=settings.cross_lingual,
         per_class=settings.per_class,
         pivot=settings.pivot,
         seed=settings.seed,
-        shuffles=settings.shuffles,
+        permutations=settings.permutations,
         workers=workers,
-        keep=keep,
+        cache_states=cache_states,
     )
+
+
+PROMPT_FORMATS = ("raw", "chat", "both")
+#: The last token in chat prompt format is that of the template.
+POSITIONS = {"last_prompt_token": "last"}
+
+
+def specs(
+    prompt_format: str,
+    position: str,
+    chat_template: Path | None,
+    *,
+    max_tokens: int,
+    dtype: str,
+    precision: str,
+    quantize: str | None = None,
+) -> tuple[ExtractSpec, ExtractSpec | None]:
+    """Build the spec of an audit, and a second one where both prompt formats are asked for.
+
+    Raises:
+        UsageError: an option has no such value, or options do not go together.
+    """
+    from isogloss.hidden_states.spec import ExtractSpec  # noqa: PLC0415
+
+    if prompt_format not in PROMPT_FORMATS:
+        raise UsageError(
+            "--prompt-format", found=repr(prompt_format), expected=" or ".join(PROMPT_FORMATS), do="choose one"
+        )
+    if position in POSITIONS and prompt_format == "raw":
+        raise UsageError(
+            f"--position {position}", found="--prompt-format raw", expected="--prompt-format chat", do="add it"
+        )
+    template = _read(chat_template) if chat_template else None
+    plain = ExtractSpec(max_tokens=max_tokens, dtype=dtype, precision=precision, quantize=quantize)  # type: ignore[arg-type]
+    if prompt_format == "raw":
+        return replace(plain, position=position, chat_template=template), None  # type: ignore[arg-type]
+    chat = replace(
+        plain,
+        prompt_format="chat",
+        position=POSITIONS.get(position, position),  # type: ignore[arg-type]
+        chat_template=template,
+    )
+    if prompt_format == "chat":
+        return chat, None
+    # On raw text the last token of the text is the last token.
+    return replace(plain, position="mean" if position == "mean" else "last"), chat
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        found = (str(error).splitlines() or [repr(error)])[0]
+        raise UsageError(
+            f"--chat-template {path}", found=found, expected="a text file with a Jinja template", do="check the path"
+        ) from error

@@ -6,17 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from isogloss.activations.execution import CPU_BATCH, GPU_BATCH
-from isogloss.activations.spec import ExtractSpec
-from isogloss.activations.store import SHARD_TEXTS
 from isogloss.auditing.config import BITS_TEXTS
+from isogloss.hidden_states.execution import CPU_BATCH, GPU_BATCH
+from isogloss.hidden_states.spec import ExtractSpec
+from isogloss.hidden_states.store import SHARD_TEXTS
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.recipes.behaviour_needs import PASSES, behaviour_flops
 from isogloss.recipes.build import config_of, pair_of
-from isogloss.recipes.model_facts import ModelFacts, model_facts
+from isogloss.recipes.facts import ModelFacts, TextFacts, model_facts, text_facts
 from isogloss.recipes.recipe import Job, Recipe
 from isogloss.recipes.settings import Settings
-from isogloss.recipes.text_facts import TextFacts, text_facts
 
 #: Tokens of a text where nothing says better: twice what Gemma 3's tokenizer makes of multilingual_toxicity (34 on
 #: average over its nine languages, docs/paper.md), because others cut Hindi and Amharic finer.
@@ -143,7 +142,7 @@ class _Counting:
     passes: set[tuple[object, ...]] = field(default_factory=set)
 
     def model(self, ref: ModelRef) -> ModelFacts:
-        """Facts of a model; random weights have the size of their base."""
+        """Facts of a model; an untrained model have the size of their base."""
         plain = ref if ref.random_seed is None else replace(ref, random_seed=None)
         if str(plain) not in self.models:
             self.models[str(plain)] = model_facts(plain)
@@ -169,13 +168,13 @@ def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
     first = pair.reference or pair.aligned
     compared = [ref for ref in (pair.reference, pair.aligned) if ref is not None]
     todo = [(ref, spec) for ref in compared for spec in (config.spec, config.chat) if spec is not None]
-    if "random_weights" in config.controls:
+    if "untrained" in config.controls:
         todo.append((ModelRef(base=first.base, revision=first.revision, random_seed=config.seed), config.spec))
     which, texts = counting.text(job)
     new = []
     for ref, spec in todo:
-        # In chat rendering the states depend on whose template it is.
-        lent = str(pair.aligned) if spec.rendering == "chat" else ""
+        # In chat prompt format the states depend on whose template it is.
+        lent = str(pair.aligned) if spec.prompt_format == "chat" else ""
         if counting.new((str(ref), which, spec.sha256, spec.layers, lent)):
             new.append((counting.model(ref), spec))
     tokens = min(counting.tokens_per_text, job.settings.max_tokens)
@@ -200,7 +199,7 @@ def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
 
 
 def _models(job: Job, pair: ModelPair) -> list[ModelRef]:
-    """The models that an audit loads, without the one of random weights."""
+    """The models that an audit loads, without the one of an untrained model."""
     placebo = ModelRef.parse(job.settings.placebo) if job.settings.placebo else None
     return [ref for ref in (pair.reference, pair.aligned, placebo) if ref is not None]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from isogloss.auditing.audit import audit
-from isogloss.corpora.corpus import Corpus
+from isogloss.auditing.run import audit
+from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import open_engine
 from isogloss.errors import IsoglossError
-from isogloss.places import Place, parse_place
+from isogloss.io.paths import AnyPath, parse_path
 from isogloss.progress import Track, silent
 from isogloss.recipes.build import config_of, corpus_of, pair_of
 from isogloss.recipes.recipe import Job, Recipe
@@ -23,7 +23,7 @@ class Outcome:
     """What became of one audit: its result and where it is, or why there is none."""
 
     job: Job
-    folder: Place | None = None
+    folder: AnyPath | None = None
     audit: Audit | None = None
     error: IsoglossError | None = None
 
@@ -31,11 +31,11 @@ class Outcome:
 def run_recipe(
     recipe: Recipe,
     *,
-    runs: Place | str,
-    store: Place | str | None = None,
+    runs: AnyPath | str,
+    store: AnyPath | str | None = None,
     device: str | None = None,
     workers: int | None = None,
-    keep: str = "all",
+    cache_states: str = "all",
     engine: EngineConfig | None = None,
     track: Track = silent,
 ) -> Iterator[Outcome]:
@@ -49,7 +49,7 @@ def run_recipe(
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
         workers: languages measured side by side; changes no number.
-        keep: states that stay in the store after each audit: all, final or none.
+        cache_states: states that stay in the store after each audit: all, final or none.
         engine: as in `audit`; a cluster that is started for it is started once.
         track: progress display.
 
@@ -59,11 +59,14 @@ def run_recipe(
     Raises:
         IsoglossError: a setting of the recipe is wrong. What goes wrong later is in the outcomes.
     """
-    settled = [(job, pair_of(job.settings), config_of(job.settings, workers=workers, keep=keep)) for job in recipe.jobs]
+    settled = [
+        (job, pair_of(job.settings), config_of(job.settings, workers=workers, cache_states=cache_states))
+        for job in recipe.jobs
+    ]
     texts: dict[tuple[object, ...], Corpus] = {}
     with open_engine(engine or EngineConfig()):
         for job, pair, config in settled:
-            here = parse_place(runs) / job.model
+            here = parse_path(runs) / job.model
             try:
                 key = _texts_key(job.settings)
                 if key not in texts:

@@ -34,7 +34,7 @@ class Settings:
     languages: tuple[str, ...] | None = _setting(None, "Codes, such as en,hi,am. Default: all in the corpus.")
     per_class: int | None = _setting(None, "Texts per language and class. Default: the most that all have.", 1)
     conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
-    part: str = _setting("all", "Of the corpus: all, or a half as `isogloss tune` splits it, training or held-out.")
+    split: str = _setting("all", "Split to audit: all, training or held-out (the split that `isogloss tune` uses).")
     trained_texts: str = _setting("refuse", "Texts that an adapter was trained on: refuse, drop (with twins), allow.")
     quarantine: bool = _setting(
         False,  # noqa: FBT003 - the default of a flag
@@ -42,9 +42,10 @@ class Settings:
     )
     layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
     position: str = _setting(
-        "last", "Read-out: last (token) or mean; with chat also t_inst (text's last), t_post (last)."
+        "last",
+        "Read-out: last (token) or mean; with chat also last_instruction_token (text's last), last_prompt_token (last).",
     )
-    rendering: str = _setting("raw", "raw text, chat (template), or both.")
+    prompt_format: str = _setting("raw", "raw text, chat (template), or both.")
     chat_template: Path | None = _setting(  # noqa: RUF009 - a field, as all others
         None, "Jinja file in place of the aligned model's chat template."
     )
@@ -62,8 +63,8 @@ class Settings:
     )
     match: tuple[str, ...] = _setting((), "Repeat on texts matched with the pivot's: length, edit or both.")
     controls: tuple[str, ...] = _setting(
-        ("random_weights", "bits_per_character"),
-        "Controls with their own forward passes: random_weights, bits_per_character, ablate (with --behaviour); none.",
+        ("untrained", "bits_per_character"),
+        "Controls with their own forward passes: untrained, bits_per_character, ablate (with --behaviour); none.",
     )
     behaviour: bool = _setting(
         default=False, about="Measure likelihoods of refusals and of the texts too, and their link to hidden states."
@@ -72,13 +73,13 @@ class Settings:
     placebo: str | None = _setting(
         None, "With --behaviour: an adapter that learnt nothing of harm (isogloss tune --shuffle-labels)."
     )
-    across: bool = _setting(
+    cross_lingual: bool = _setting(
         default=False,
         about="Also measure what languages have in common: transfer of probes, harm directions, layers by meaning.",
     )
     pivot: str = _setting("en", "Language that retention compares with.")
-    seed: int = _setting(0, "Of sample, shuffles and folds.", 0)
-    shuffles: int = _setting(500, "Shuffled labelings for the null.", 100)
+    seed: int = _setting(0, "Of sample, permutations and folds.", 0)
+    permutations: int = _setting(500, "Shuffled labelings for the null.", 100)
 
 
 class Setting(NamedTuple):

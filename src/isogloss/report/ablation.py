@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isogloss.report.numbers import DASH, interval, number, plain, with_interval
+from isogloss.report.estimates import DASH, format_interval, format_number, format_value, format_with_interval
 from isogloss.report.tables import label
 from isogloss.results import Audit, Estimate
 
@@ -46,19 +46,19 @@ def _line(audit: Audit, code: str) -> AblationLine:
     beyond = _found(audit, code, "refusal_margin_beyond_random", "ablated")
     return AblationLine(
         language=label(code),
-        margin=number(_found(audit, code, "refusal_margin", "aligned"), digits=2, signed=True),
-        ablated=number(_found(audit, code, "refusal_margin", "ablated"), digits=2, signed=True),
+        margin=format_number(_found(audit, code, "refusal_margin", "aligned"), digits=2, signed=True),
+        ablated=format_number(_found(audit, code, "refusal_margin", "ablated"), digits=2, signed=True),
         random=_signed(_random(audit, code, "refusal_margin")),
-        beyond=number(beyond, digits=2, signed=True),
-        beyond_interval=interval(beyond, digits=2, signed=True),
+        beyond=format_number(beyond, digits=2, signed=True),
+        beyond_interval=format_interval(beyond, digits=2, signed=True),
         ranks=_three(audit, code, "refusal_auroc"),
         probe=_three(audit, code, "auroc"),
     )
 
 
 def _three(audit: Audit, code: str, metric: str) -> str:
-    own = [number(_found(audit, code, metric, model), digits=2) for model in ("aligned", "ablated")]
-    return f"{' → '.join(own)} / {plain(_random(audit, code, metric), digits=2)}"
+    own = [format_number(_found(audit, code, metric, model), digits=2) for model in ("aligned", "ablated")]
+    return f"{' → '.join(own)} / {format_value(_random(audit, code, metric), digits=2)}"
 
 
 def ablation_caption() -> str:
@@ -91,7 +91,7 @@ def ablation_sentences(audit: Audit) -> list[str]:
 
 
 def _behaviour(before: Estimate, beyond: Estimate) -> str:
-    said = with_interval(beyond, digits=2, signed=True)
+    said = format_with_interval(beyond, digits=2, signed=True)
     if math.isnan(beyond.low):
         return f"Whether behaviour fell more than with random directions cannot be said ({said})."
     if not before.low > 0:

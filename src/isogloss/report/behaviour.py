@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from isogloss.report.numbers import DASH, interval, number
+from isogloss.report.estimates import DASH, format_interval, format_number
 from isogloss.report.tables import label
 from isogloss.results import Audit, Estimate
 
@@ -52,14 +52,14 @@ def _line(audit: Audit, code: str) -> BehaviourLine:
     return BehaviourLine(
         language=label(code),
         margin=_both(audit, code, "refusal_margin"),
-        gain=number(gain, digits=2, signed=True),
-        gain_interval=interval(gain, digits=2, signed=True),
+        gain=format_number(gain, digits=2, signed=True),
+        gain_interval=format_interval(gain, digits=2, signed=True),
         auroc=_both(audit, code, "refusal_auroc"),
-        preference=number(preference, digits=2, signed=True),
-        preference_interval=interval(preference, digits=2, signed=True),
+        preference=format_number(preference, digits=2, signed=True),
+        preference_interval=format_interval(preference, digits=2, signed=True),
         refused=_refused(audit, code),
-        slope=number(slope, digits=2, signed=True),
-        slope_interval=interval(slope, digits=2, signed=True),
+        slope=format_number(slope, digits=2, signed=True),
+        slope_interval=format_interval(slope, digits=2, signed=True),
     )
 
 
@@ -70,7 +70,7 @@ def behaviour_value(audit: Audit, kind: str, code: str, metric: str, model: str 
 
 def _both(audit: Audit, code: str, metric: str) -> str:
     found = [behaviour_value(audit, "behaviour", code, metric, model) for model in ("reference", "aligned")]
-    return " → ".join(number(one, digits=2) for one in found if one)
+    return " → ".join(format_number(one, digits=2) for one in found if one)
 
 
 def _refused(audit: Audit, code: str) -> str:
@@ -80,7 +80,7 @@ def _refused(audit: Audit, code: str) -> str:
     ]
     if any(one is None or math.isnan(one.value) for one in found):
         return DASH
-    return " / ".join(number(one, digits=2) for one in found)
+    return " / ".join(format_number(one, digits=2) for one in found)
 
 
 def behaviour_caption() -> str:
@@ -99,17 +99,17 @@ def link_sentences(audit: Audit) -> list[str]:
     if not audit.find(kind="link"):
         return []
     mean = audit.value(kind="link", language="", metric="item_slope_mean")
-    across = audit.value(kind="link", language="", metric="across_spearman")
+    cross_lingual = audit.value(kind="link", language="", metric="across_spearman")
     power = audit.value(kind="link", language="", metric="across_power")
     found = [_mean_sentence(mean)] if mean else []
-    if across and not math.isnan(across.value):
+    if cross_lingual and not math.isnan(cross_lingual.value):
         chance = f"; a true correlation of .6 would be found {100 * power.value:.0f} times in 100" if power else ""
         found.append(
-            f"Across {across.n} languages, halves of pairs apart: Spearman {across.value:+.2f}, "
-            f"p {across.p_value:.3f}{chance}."
+            f"Across {cross_lingual.n} languages, halves of pairs apart: Spearman {cross_lingual.value:+.2f}, "
+            f"p {cross_lingual.p_value:.3f}{chance}."
         )
-    elif across:
-        found.append(f"Across languages: not estimated ({across.reason}).")
+    elif cross_lingual:
+        found.append(f"Across languages: not estimated ({cross_lingual.reason}).")
     return found
 
 

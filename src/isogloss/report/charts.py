@@ -69,7 +69,7 @@ def _panel(shown: pl.DataFrame, one: Named, models: Sequence[str]) -> alt.HConca
 
 
 def separation(audit: Audit) -> alt.LayerChart:
-    """Draw the primary metric per language: reference and aligned with their intervals and shuffled labels."""
+    """Draw the primary metric per language: reference and aligned with their intervals and permuted labels."""
     layer, norm = primary_layer(audit)
     metric, components = audit.primary.metric, audit.primary.components
     names = {one.code: f"{one.name} ({one.code})" for one in view(audit).languages}
@@ -80,7 +80,7 @@ def separation(audit: Audit) -> alt.LayerChart:
     chart = charts.separation(score_axis(rows, metric, components), labels, LIGHT, data=data, legend=True)
     heading = alt.TitleParams(
         "Separation of harmful from harmless text, before and after alignment",
-        subtitle="Debiased. Lines: 95 % intervals, dashed where approximate. Grey: 95 % of scores with shuffled labels",
+        subtitle="Debiased. Lines: 95 % intervals, dashed where approximate. Grey: 95 % of scores with permuted labels",
         fontSize=15,
     )
     return grammar.alone(chart.properties(width=WIDTH, title=heading), LIGHT)

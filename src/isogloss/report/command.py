@@ -6,20 +6,20 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from isogloss.corpora.load import HUB_ID
-from isogloss.corpora.readers import SUFFIXES
-from isogloss.corpora.sources import CORPORA
-from isogloss.report.visible import visible
+from isogloss.data.load import HUB_ID
+from isogloss.data.named_corpora import CORPORA
+from isogloss.data.readers import SUFFIXES
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 #: Options whose values stand in the audit's settings under the same name.
-PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "shuffles")
+PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "permutations")
 #: Those that are recorded only where they were chosen.
-RARE = ("part", "trained_texts")
+RARE = ("split", "trained_texts")
 FLAGS = ("quarantine",)
 LISTS = ("metrics", "match", "controls")
 #: The command line takes no fewer.
-MIN_SHUFFLES = 100
+MIN_PERMUTATIONS = 100
 
 
 def command(audit: Audit) -> str:
@@ -35,7 +35,7 @@ def command(audit: Audit) -> str:
                 words.append(option)
             else:
                 words += [f"{option}={value}"] if value.startswith("-") else [option, value]
-    return "\n".join([*(f"# {visible(remark)}" for remark in dict.fromkeys(remarks)), shlex.join(words)])
+    return "\n".join([*(f"# {sanitize(remark)}" for remark in dict.fromkeys(remarks)), shlex.join(words)])
 
 
 def _models(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
@@ -115,21 +115,21 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | Non
         primary = audit.primary
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
     yield from _behaviour(audit, remarks)
-    if audit.config.get("across"):
-        yield "--across", None
+    if audit.config.get("cross_lingual"):
+        yield "--cross-lingual", None
     if _few(config):
-        remarks.append(f"--shuffles below {MIN_SHUFFLES} can be asked for in Python only")
+        remarks.append(f"--permutations below {MIN_PERMUTATIONS} can be asked for in Python only")
 
 
 def _reading(config: dict[str, Any], remarks: list[str]) -> Iterator[tuple[str, str]]:
-    """How texts were read: with both renderings the audit holds those of the chat template by themselves."""
+    """How texts were read: with both prompt formats the audit holds those of the chat template by themselves."""
     chat = config.get("chat")
-    for name in ("position", "rendering"):
+    for name in ("position", "prompt_format"):
         value = (chat or config).get(name)
         if value is None:
             remarks.append(f"--{name} is not recorded")
         else:
-            yield f"--{name}", "both" if chat and name == "rendering" else str(value)
+            yield f"--{name}", "both" if chat and name == "prompt_format" else str(value)
     if template := (chat or config).get("chat_template"):
         remarks.append(f"--chat-template was a file: put your path (its text has sha256 {template})")
         yield "--chat-template", "template.jinja"
@@ -147,8 +147,8 @@ def _behaviour(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | No
 
 
 def _few(config: dict[str, Any]) -> bool:
-    shuffles = config.get("shuffles")
-    return isinstance(shuffles, int) and shuffles < MIN_SHUFFLES
+    permutations = config.get("permutations")
+    return isinstance(permutations, int) and permutations < MIN_PERMUTATIONS
 
 
 def _option(name: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from isogloss.errors import UsageError
-from isogloss.places import Place
-from isogloss.report.visible import visible
+from isogloss.io.paths import AnyPath
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 
 def _corpus(audit: Audit) -> str:
@@ -25,10 +25,10 @@ NEEDED: dict[str, tuple[Callable[[Audit], str], Callable[[Audit], str]]] = {
     "primary metric": (_primary, _primary),
 }
 #: Settings that may differ, and then are said.
-SAID = ("position", "rendering", "max_tokens", "dtype", "match", "seed", "shuffles", "level")
+SAID = ("position", "prompt_format", "max_tokens", "dtype", "match", "seed", "permutations", "level")
 
 
-def named(folders: Sequence[Place], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:
+def named(folders: Sequence[AnyPath], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:
     """Call each audit by its aligned model; where two have the same, by its folder, and last by its path.
 
     Raises:
@@ -41,15 +41,15 @@ def named(folders: Sequence[Place], audits: Sequence[Audit]) -> list[tuple[str, 
         [folder.resolve().name for folder in folders],
         [str(folder) for folder in folders],
     )
-    names = next((names for names in choices if len({visible(name) for name in names}) == len(names)), choices[-1])
-    return [(visible(name), audit) for name, audit in zip(names, audits, strict=True)]
+    names = next((names for names in choices if len({sanitize(name) for name in names}) == len(names)), choices[-1])
+    return [(sanitize(name), audit) for name, audit in zip(names, audits, strict=True)]
 
 
 def differences(audits: Sequence[tuple[str, Audit]]) -> dict[str, str]:
     """What of NEEDED differs, and how: empty if the audits may be compared."""
     found = {}
     for name, (key, say) in NEEDED.items():
-        said = {key(audit): visible(say(audit)) for _, audit in audits}
+        said = {key(audit): sanitize(say(audit)) for _, audit in audits}
         if len(said) > 1:
             found[name] = ", ".join(said.values())
     return found
@@ -86,7 +86,7 @@ def remarks(audits: Sequence[tuple[str, Audit]]) -> list[str]:
         values = [_words(audit.config.get(name)) for _, audit in audits]
         if len(set(values)) > 1:
             found.append(f"{name.replace('_', ' ')}: {', '.join(values)}")
-    layers = [visible(audit.primary.layer) for _, audit in audits]
+    layers = [sanitize(audit.primary.layer) for _, audit in audits]
     if len(set(layers)) > 1:
         found.append(f"layer: {', '.join(layers)}")
     return [f"Settings that differ, run by run: {'; '.join(found)}."] if found else []
@@ -94,5 +94,5 @@ def remarks(audits: Sequence[tuple[str, Audit]]) -> list[str]:
 
 def _words(value: object) -> str:
     if isinstance(value, list | tuple):
-        return visible(" ".join(str(part) for part in value)) or "none"
-    return visible("not recorded" if value is None else str(value))
+        return sanitize(" ".join(str(part) for part in value)) or "none"
+    return sanitize("not recorded" if value is None else str(value))

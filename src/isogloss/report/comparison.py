@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from isogloss.report.command import command
 from isogloss.report.comparable import remarks, warning
 from isogloss.report.comparison_tables import BASELINES, against_table, cells_table, codes_table, runs_table
+from isogloss.report.estimates import format_percent
 from isogloss.report.heatmap import QUANTITIES, cell, heatmap_figure
-from isogloss.report.numbers import percent
 from isogloss.report.page.figures import metric_title, place
 from isogloss.report.page.provenance import Fact, provenance
 from isogloss.report.page.render import render
 from isogloss.report.page.view import Named, View, told_apart, view
 from isogloss.report.palette import OPEN
-from isogloss.report.visible import visible
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 #: Of more runs than these the headline names the extremes.
 FEW = 3
@@ -57,7 +57,7 @@ def comparison_html(audits: Sequence[tuple[str, Audit]]) -> str:
         audits: names and audits, as from `comparable.named`. Where corpus, pivot or primary metric differ, the page
             says above all that they are not comparable; whether to make it then is up to the caller.
     """
-    names = [visible(name) for name, _ in audits]
+    names = [sanitize(name) for name, _ in audits]
     views = [view(audit) for _, audit in audits]
     languages = _languages(views)
     figures = {"heatmap": heatmap_figure(names, views, languages)}
@@ -70,7 +70,7 @@ def comparison_html(audits: Sequence[tuple[str, Audit]]) -> str:
         "headline": [Part(text="These audits are not comparable.")] if caution else headline(names, views),
         "pivot": pivots[0] if len(pivots) == 1 else "the pivot",
         "languages": languages,
-        "corpora": list(dict.fromkeys(visible(str(audit.corpus["name"])) for _, audit in audits)),
+        "corpora": list(dict.fromkeys(sanitize(str(audit.corpus["name"])) for _, audit in audits)),
         "metric": metric_title(audits[0][1].primary.metric, audits[0][1].primary.components),
         "quantities": [one.title for one in QUANTITIES],
         "tables": {
@@ -85,7 +85,7 @@ def comparison_html(audits: Sequence[tuple[str, Audit]]) -> str:
         "version": audits[0][1].versions.get("isogloss", ""),
     }
     data = {
-        "name": "comparison",
+        "name": "published",
         "languages": [{"name": one.name, "tag": one.tag} for one in languages],
         "layers": [],
         "figures": figures,
@@ -147,7 +147,7 @@ def _wrong(audits: Sequence[Audit]) -> dict[str, str]:
     if not all(isinstance(level, float) for level in levels):
         return {}
     each = sorted((1 - float(level) for level in levels if isinstance(level, float)), reverse=True)
-    return {"two": percent(sum(each[:2])), "all": percent(min(1.0, sum(each)))}
+    return {"two": format_percent(sum(each[:2])), "all": format_percent(min(1.0, sum(each)))}
 
 
 def _compared(name: str, audit: Audit) -> Compared:

@@ -6,15 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from isogloss.notices import NOTICES
+from isogloss.report.comparison_matrix import HIGHER, LOWER, held_against
+from isogloss.report.estimates import DASH, format_interval, format_number, format_value
 from isogloss.report.heatmap import QUANTITIES, Quantity
-from isogloss.report.matrix import HIGHER, LOWER, held_against
-from isogloss.report.numbers import DASH, interval, number, plain
 from isogloss.report.page.tables import Cell, Table
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import OPEN
-from isogloss.report.visible import visible
 from isogloss.results import Estimate
+from isogloss.text import sanitize
+from isogloss.warnings import WARNINGS
 
 #: So many runs can be chosen to hold others against: the table grows with the square of them.
 BASELINES = 12
@@ -60,7 +60,7 @@ def cells_table(names: Sequence[str], views: Sequence[View], languages: Sequence
     for group, quantity in enumerate(QUANTITIES):
         for one in languages:
             cells = (_cell(each, one, quantity) for each in views)
-            lines.append((Cell(text=one.name, below=visible(one.code)), Cell(text=quantity.name), *cells))
+            lines.append((Cell(text=one.name, below=sanitize(one.code)), Cell(text=quantity.name), *cells))
             groups.append(group)
     return Table(
         name="cells",
@@ -84,7 +84,7 @@ def _cell(each: View, one: Named, quantity: Quantity) -> Cell:
             *([f"on matched texts: {said.matched}"] if said and said.matched else []),
             *([said.reason] if said and said.reason else []),
         ]
-        return Cell(text=own.word, below=visible("; ".join(below)), kind=own.known)
+        return Cell(text=own.word, below=sanitize("; ".join(below)), kind=own.known)
     found = each.primary(quantity.kind, own, model=quantity.model)
     shown = _number(found, digits=quantity.digits, signed=quantity.signed)
     if not judged:
@@ -103,11 +103,11 @@ def against_table(names: Sequence[str], views: Sequence[View], languages: Sequen
                 continue
             own = _kept(base, one)
             cells = [
-                Cell(text=number(own, digits=2), value=_known(own), below=_interval(own)) if each is base else
+                Cell(text=format_number(own, digits=2), value=_known(own), below=_interval(own)) if each is base else
                 _held(_kept(each, one), own)
                 for each in views
             ]  # fmt: skip
-            lines.append((Cell(text=one.name, below=visible(one.code)), Cell(text=name), *cells))
+            lines.append((Cell(text=one.name, below=sanitize(one.code)), Cell(text=name), *cells))
             groups.append(group)
     return Table(
         name="against",
@@ -126,23 +126,23 @@ def _kept(each: View, one: Named) -> Estimate | None:
 def _held(found: Estimate | None, base: Estimate | None) -> Cell:
     said = held_against(found, base)
     signs = {HIGHER: 1.0, LOWER: -1.0}
-    shown = number(found, digits=2)
+    shown = format_number(found, digits=2)
     below = shown if shown == DASH else f"{shown} {_interval(found)}"
     return Cell(text=said, value=None if said == DASH else signs.get(said, 0.0), below=below)
 
 
 def codes_table(names: Sequence[str], views: Sequence[View]) -> Table | None:
     """Warnings by run: for each code in how many languages, or that it was seen."""
-    codes = sorted({notice.code for each in views for notice in each.audit.notices})
+    codes = sorted({warning.code for each in views for warning in each.audit.warnings})
     lines = []
     for code in codes:
         cells = []
         for each in views:
-            mine = [notice for notice in each.audit.notices if notice.code == code]
-            touched = {notice.language for notice in mine if notice.language}
+            mine = [warning for warning in each.audit.warnings if warning.code == code]
+            touched = {warning.language for warning in mine if warning.language}
             text = f"{len(touched)} of {len(each.languages)} languages" if touched else ("yes" if mine else DASH)
             cells.append(Cell(text=text, value=len(touched) or len(mine)))
-        lines.append((Cell(text=code, below=NOTICES[code]), *cells))
+        lines.append((Cell(text=code, below=WARNINGS[code]), *cells))
     headings = ("warning", *names)
     caption = "Warnings by run, and how many languages they touch"
     return Table(name="codes", caption=caption, headings=headings, lines=tuple(lines), left=frozenset({"warning"})) \
@@ -153,14 +153,14 @@ def _number(estimate: Estimate | None, *, digits: int, signed: bool) -> Cell:
     if estimate is None:
         return Cell(text=DASH)
     if math.isnan(estimate.value):
-        return Cell(text=DASH, below=visible(estimate.reason or ""))
-    below = interval(estimate, digits=digits, signed=signed)
-    shown = number(estimate, digits=digits, signed=signed)
+        return Cell(text=DASH, below=sanitize(estimate.reason or ""))
+    below = format_interval(estimate, digits=digits, signed=signed)
+    shown = format_number(estimate, digits=digits, signed=signed)
     return Cell(text=shown, value=estimate.value, below="" if below == DASH else below)
 
 
 def _plain(value: float) -> Cell:
-    return Cell(text=plain(value, digits=1), value=None if math.isnan(value) else value)
+    return Cell(text=format_value(value, digits=1), value=None if math.isnan(value) else value)
 
 
 def _known(estimate: Estimate | None) -> float | None:
@@ -168,5 +168,5 @@ def _known(estimate: Estimate | None) -> float | None:
 
 
 def _interval(estimate: Estimate | None) -> str:
-    found = interval(estimate, digits=2)
+    found = format_interval(estimate, digits=2)
     return "" if found == DASH else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from isogloss.report.numbers import DASH
+from isogloss.report.estimates import DASH
 from isogloss.report.tables import label, primary_layer
 from isogloss.results import Audit
 

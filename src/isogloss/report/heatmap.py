@@ -11,12 +11,12 @@ from typing import Any
 
 import altair as alt
 
+from isogloss.report.estimates import DASH, format_number
 from isogloss.report.grammar import fitting, margin_for, rows
-from isogloss.report.numbers import DASH, number
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import LIGHT, Theme, in_dark
-from isogloss.report.visible import visible
 from isogloss.results import Estimate
+from isogloss.text import sanitize
 
 #: Pixels per language.
 STEP = 42
@@ -99,7 +99,7 @@ def cell(view: View, one: Named, quantity: Quantity) -> dict[str, Any]:
     estimate = found or Estimate(value=math.nan, n=0, seed=0, reason="the pivot" if own and own.pivot else "not here")
     word, known = (own.word, own.known) if own else (DASH, "not measured")
     sign = SIGNS[known] if own else DASH
-    shown = number(estimate, digits=quantity.digits, signed=quantity.signed)
+    shown = format_number(estimate, digits=quantity.digits, signed=quantity.signed)
     if not quantity.kind:
         shown = sign
     elif shown == DASH and own and own.pivot:
@@ -110,7 +110,7 @@ def cell(view: View, one: Named, quantity: Quantity) -> dict[str, Any]:
         "low": estimate.low,
         "high": estimate.high,
         "approximate": bool(estimate.approximate),
-        "reason": visible(estimate.reason or "") if quantity.kind else _reason(own),
+        "reason": sanitize(estimate.reason or "") if quantity.kind else _reason(own),
         "verdict": word,
         "known": known,
         "over": shown,
@@ -123,7 +123,7 @@ def cell(view: View, one: Named, quantity: Quantity) -> dict[str, Any]:
 def _reason(own: Named | None) -> str:
     if own is None:
         return "not here"
-    return visible(own.verdict.reason or "") if own.verdict else ""
+    return sanitize(own.verdict.reason or "") if own.verdict else ""
 
 
 def _end(quantity: Quantity, cells: Sequence[dict[str, Any]]) -> float:

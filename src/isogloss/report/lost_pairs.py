@@ -1,17 +1,128 @@
-"""The pairs that lose most, as lines of a terminal: ids only, and the texts where they are asked for."""
+"""The text pairs that lose most by alignment, and their texts where a reader asks for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
-from isogloss.corpora.corpus import Corpus
-from isogloss.errors import StoreError
-from isogloss.report.pairs import losses, margins
+from isogloss.data.corpus import Corpus
+from isogloss.data.curate import balance
+from isogloss.data.splits import part_of
+from isogloss.errors import CorpusError, StoreError
 from isogloss.report.tables import label, order, primary_layer
-from isogloss.report.visible import visible
 from isogloss.results import Audit
+from isogloss.text import sanitize
+
+#: A block is one model, language and layer: what a probe is fitted on.
+BLOCK = ("layer", "norm", "language", "model")
+
+MARGINS: dict[str, type[pl.DataType]] = {
+    "layer": pl.Int64,
+    "norm": pl.String,
+    "language": pl.String,
+    "model": pl.String,
+    "pair_id": pl.String,
+    "item_id": pl.String,
+    "harmful_id": pl.String,
+    "harmless_id": pl.String,
+    "margin": pl.Float64,
+    "standardised": pl.Float64,
+}
+
+LOSSES: dict[str, type[pl.DataType]] = {
+    "layer": pl.Int64,
+    "norm": pl.String,
+    "language": pl.String,
+    "rank": pl.Int64,
+    "pair_id": pl.String,
+    "item_id": pl.String,
+    "harmful_id": pl.String,
+    "harmless_id": pl.String,
+    "before": pl.Float64,
+    "after": pl.Float64,
+    "loss": pl.Float64,
+    "basis": pl.String,
+}
+
+
+def margins(points: pl.DataFrame) -> pl.DataFrame:
+    """Measure how far each pair's twins lie apart on the probe's score.
+
+    Args:
+        points: as in points.parquet: text_id, pair_id, item_id, language, harmful, model, layer, norm, score.
+
+    Returns:
+        A line a pair, language, model and layer, with the columns of MARGINS, sorted by layer, norm, language, model
+        and pair id. `harmful_id` and `harmless_id` are the text ids of the twins; `margin` is null where a twin has no
+        score; `standardised` is the margin over the standard deviation of the block's margins, null where that is zero
+        or unknown. Empty for texts without twins.
+    """
+    keys = [*BLOCK, "pair_id"]
+    paired = points.drop_nulls("pair_id")
+    harmful, harmless = paired.filter("harmful"), paired.filter(~pl.col("harmful"))
+    spread = pl.col("margin").std().over(BLOCK)
+    return (
+        harmful.select(*keys, "item_id", pl.col("text_id").alias("harmful_id"), pl.col("score").alias("harmful"))
+        .join(
+            harmless.select(*keys, pl.col("text_id").alias("harmless_id"), pl.col("score").alias("harmless")),
+            on=keys,
+            how="inner",
+            validate="1:1",
+        )
+        .with_columns(margin=pl.col("harmful") - pl.col("harmless"))
+        .with_columns(standardised=pl.when(spread > 0).then(pl.col("margin") / spread))
+        .select(pl.col(name).cast(dtype) for name, dtype in MARGINS.items())
+        .sort(*BLOCK, "pair_id")
+    )
+
+
+def losses(found: pl.DataFrame, pivot: str) -> pl.DataFrame:
+    """Order the pairs of each language by what they lose, the greatest loss first.
+
+    Where languages share items (translations), a loss is the aligned model's standardised margin of an item in the
+    pivot minus that in the language: basis "pivot", and the pivot itself has no lines. Else it is the reference model's
+    standardised margin of the pair minus the aligned model's: basis "reference"; nothing without a reference.
+
+    Args:
+        found: from `margins`.
+        pivot: the language that others are compared with.
+
+    Returns:
+        A line a pair, language and layer, with the columns of LOSSES, sorted by layer, norm, language and `rank` (from
+        1; equal losses by pair id). `before` and `after` are standardised margins, `loss` is before minus after;
+        negative losses are gains. Pairs without a margin on either side are left out.
+    """
+    aligned = found.filter(pl.col("model") == "aligned")
+    if _shares_items(aligned, pivot):
+        basis, keys = "pivot", ["layer", "norm", "item_id"]
+        before, after = aligned.filter(pl.col("language") == pivot), aligned.filter(pl.col("language") != pivot)
+    else:
+        basis, keys = "reference", ["layer", "norm", "language", "pair_id"]
+        before, after = found.filter(pl.col("model") == "reference"), aligned
+    earlier = before.select(*keys, pl.col("standardised").alias("before"))
+    place = ["layer", "norm", "language"]
+    return (
+        after.rename({"standardised": "after"})
+        .join(earlier, on=keys, how="inner", validate="m:1")
+        .with_columns(loss=pl.col("before") - pl.col("after"), basis=pl.lit(basis))
+        .drop_nulls("loss")
+        .sort(*place, pl.col("loss"), "pair_id", descending=[False, False, False, True, False])
+        .with_columns(rank=pl.int_range(1, pl.len() + 1).over(place))
+        .select(pl.col(name).cast(dtype) for name, dtype in LOSSES.items())
+    )
+
+
+def _shares_items(aligned: pl.DataFrame, pivot: str) -> bool:
+    """True if every language has items, each of them once, and some in common with the pivot."""
+    items = aligned.select("language", "layer", "norm", "item_id")
+    if not items.height or items["item_id"].null_count() or items.is_duplicated().any():
+        return False
+    by_language = {code: set(part["item_id"]) for (code,), part in items.partition_by("language", as_dict=True).items()}
+    own = by_language.pop(pivot, set())
+    return bool(by_language) and all(not own.isdisjoint(others) for others in by_language.values())
+
 
 ABOUT = {
     "pivot": (
@@ -56,7 +167,7 @@ def pair_rows(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) ->
         before, after = ("pivot", "language") if row["basis"] == "pivot" else ("reference", "aligned")
         line = {
             "language": label(row["language"]),
-            "item": visible(row["item_id"] or row["pair_id"]),
+            "item": sanitize(row["item_id"] or row["pair_id"]),
             f"margin, {before}": f"{row['before']:+.2f}",
             f"margin, {after}": f"{row['after']:+.2f}",
             "loss": f"{row['loss']:.2f}",
@@ -64,7 +175,7 @@ def pair_rows(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) ->
         if sample:
             line |= _shown(row, texts, pivots, audit.pivot)
         else:
-            line |= {"harmful text": visible(row["harmful_id"]), "twin": visible(row["harmless_id"])}
+            line |= {"harmful text": sanitize(row["harmful_id"]), "twin": sanitize(row["harmless_id"])}
         rows.append(line)
     return rows
 
@@ -72,9 +183,9 @@ def pair_rows(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) ->
 def _shown(
     row: Mapping[str, str], texts: Mapping[str, str], pivots: Mapping[str | None, str], pivot: str
 ) -> dict[str, str]:
-    found = {"harmful text": visible(texts[row["harmful_id"]]), "twin": visible(texts[row["harmless_id"]])}
+    found = {"harmful text": sanitize(texts[row["harmful_id"]]), "twin": sanitize(texts[row["harmless_id"]])}
     if row["basis"] == "pivot":
-        found[f"harmful text in {visible(pivot)}"] = visible(pivots[row["item_id"]])
+        found[f"harmful text in {sanitize(pivot)}"] = sanitize(pivots[row["item_id"]])
     return found
 
 
@@ -82,4 +193,33 @@ def about(audit: Audit, lost: pl.DataFrame) -> str:
     """Say what the numbers are, or why there are none."""
     if lost.is_empty():
         return "No pairs to show: the corpus has no twins, the run holds no probe scores, or no pair loses anything."
-    return f"{ABOUT[lost['basis'][0]].format(pivot=visible(audit.pivot))} {CAUTION}"
+    return f"{ABOUT[lost['basis'][0]].format(pivot=sanitize(audit.pivot))} {CAUTION}"
+
+
+def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
+    """Draw the audit's sample from a corpus again.
+
+    Args:
+        audit: read from a run folder.
+        corpus: the whole corpus in the audit's languages, as `load_corpus` gives it.
+
+    Raises:
+        CorpusError: the texts, labels or ids are not those of the audit.
+    """
+    corpus = part_of(corpus, str(audit.config.get("split", "all")))
+    left_out = audit.corpus.get("left_out", ())
+    whole = replace(corpus, frame=corpus.frame.filter(~pl.col("text_id").is_in(list(left_out)))) if left_out else corpus
+    sample = balance(whole, per_class=audit.config.get("per_class"), seed=audit.config["seed"])
+    if sample.sha256 != audit.corpus["sha256"]:
+        raise CorpusError(
+            f"corpus {corpus.name}",
+            found=f"texts with sha256 {sample.sha256[:12]}",
+            expected=f"those of the audit, {str(audit.corpus['sha256'])[:12]}",
+            do="give the corpus that was audited (--corpus), with the same --column options",
+        )
+    return sample
+
+
+def by_id(sample: Corpus) -> dict[str, str]:
+    """Text of each text id."""
+    return dict(sample.frame.select("text_id", "text").iter_rows())

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isogloss.corpora.languages import LANGUAGES
-from isogloss.notices import NOTICES, Notice
-from isogloss.report.numbers import DASH, interval, number, percent, plain
-from isogloss.report.visible import visible
+from isogloss.data.languages import LANGUAGES
+from isogloss.report.estimates import DASH, format_interval, format_number, format_percent, format_value
 from isogloss.results import Audit, Estimate, LanguageVerdict, Row
+from isogloss.text import sanitize
+from isogloss.warnings import WARNINGS, CodedWarning
 
 #: Warnings of more languages are one line.
 FEW_LANGUAGES = 2
@@ -51,9 +51,9 @@ HEADINGS = {
 }
 
 
-#: Of an aligned model alone: its score with its own interval, and how high the score gets with shuffled labels.
+#: Of an aligned model alone: its score with its own interval, and how high the score gets with permuted labels.
 _ALONE = ("language", "aligned", "interval", "null", "probe", "codes")
-HEADINGS_ALONE = {name: HEADINGS.get(name, "shuffled up to") for name in _ALONE}
+HEADINGS_ALONE = {name: HEADINGS.get(name, "null 97.5%") for name in _ALONE}
 
 
 def headings(audit: Audit) -> dict[str, str]:
@@ -69,9 +69,9 @@ class ControlLine:
     probe: str
     length: str
     ngram: str
-    random_weights: str
-    shuffled: str
-    edit_share: str
+    untrained: str
+    permuted: str
+    edit_rate: str
     tokens: str
     bits: str
 
@@ -81,9 +81,9 @@ CONTROL_HEADINGS = {
     "probe": "probe, aligned",
     "length": "length",
     "ngram": "n-grams",
-    "random_weights": "random weights",
-    "shuffled": "shuffled up to",
-    "edit_share": "edited",
+    "untrained": "an untrained model",
+    "shuffled": "null 97.5%",
+    "edit_rate": "edited",
     "tokens": "tokens/char",
     "bits": "bits/char",
 }
@@ -107,7 +107,7 @@ def label(code: str) -> str:
     >>> label("sw"), label("xx")
     ('sw Swahili', 'xx')
     """
-    return f"{code} {LANGUAGES[code].name}" if code in LANGUAGES else visible(code)
+    return f"{code} {LANGUAGES[code].name}" if code in LANGUAGES else sanitize(code)
 
 
 def order(audit: Audit, code: str) -> tuple[bool, float]:
@@ -156,18 +156,18 @@ def _line(audit: Audit, code: str, verdict: LanguageVerdict | None) -> Line:
     own = primary(audit, code, "score", "aligned")
     return Line(
         language=label(code),
-        reference=number(primary(audit, code, "score", "reference")),
-        aligned=number(own),
-        gain=number(gain, signed=True),
-        interval=interval(gain, signed=True) if audit.has_reference else interval(own),
-        retention=number(kept, digits=2),
-        kept=interval(kept, digits=2),
+        reference=format_number(primary(audit, code, "score", "reference")),
+        aligned=format_number(own),
+        gain=format_number(gain, signed=True),
+        interval=format_interval(gain, signed=True) if audit.has_reference else format_interval(own),
+        retention=format_number(kept, digits=2),
+        kept=format_interval(kept, digits=2),
         verdict=verdict_words(verdict) if verdict else DASH,
-        detectable=plain(row.detectable_gap) if row else DASH,
-        pivot_z=plain(row.pivot_z, digits=1) if row else DASH,
-        probe=" → ".join(number(probe, digits=2) for probe in probes if probe) or DASH,
-        codes=" ".join(dict.fromkeys(notice.code for notice in audit.notices if notice.language == code)),
-        null=plain(own.null_high) if own else DASH,
+        detectable=format_value(row.mde) if row else DASH,
+        pivot_z=format_value(row.pivot_z, digits=1) if row else DASH,
+        probe=" → ".join(format_number(probe, digits=2) for probe in probes if probe) or DASH,
+        codes=" ".join(dict.fromkeys(warning.code for warning in audit.warnings if warning.language == code)),
+        null=format_value(own.null_high) if own else DASH,
     )
 
 
@@ -181,21 +181,21 @@ def _control_line(audit: Audit, code: str) -> ControlLine:
         return audit.value(kind="control", language=code, metric=name)
 
     def both(name: str) -> str:
-        found = [control(f"{name}_{metric}") for metric in ("auroc", "twin_accuracy")]
-        return " / ".join(number(one, digits=2) for one in found if one) or DASH
+        found = [control(f"{name}_{metric}") for metric in ("auroc", "pair_accuracy")]
+        return " / ".join(format_number(one, digits=2) for one in found if one) or DASH
 
-    probes = [_probe(audit, code, "aligned", metric) for metric in ("auroc", "twin_accuracy")]
-    shuffled = control("shuffled_labels_auroc")
+    probes = [_probe(audit, code, "aligned", metric) for metric in ("auroc", "pair_accuracy")]
+    permuted = control("permuted_labels_auroc")
     return ControlLine(
         language=label(code),
-        probe=" / ".join(number(one, digits=2) for one in probes if one) or DASH,
+        probe=" / ".join(format_number(one, digits=2) for one in probes if one) or DASH,
         length=both("length"),
         ngram=both("ngram"),
-        random_weights=both("random_weights"),
-        shuffled=plain(shuffled.high, digits=2) if shuffled else DASH,
-        edit_share=number(control("edit_share"), digits=2),
-        tokens=number(control("tokens_per_character"), digits=2),
-        bits=number(control("bits_per_character"), digits=2),
+        untrained=both("untrained"),
+        permuted=format_value(permuted.high, digits=2) if permuted else DASH,
+        edit_rate=format_number(control("edit_rate"), digits=2),
+        tokens=format_number(control("tokens_per_character"), digits=2),
+        bits=format_number(control("bits_per_character"), digits=2),
     )
 
 
@@ -223,7 +223,7 @@ def headline(audit: Audit) -> str:
     if len(groups["not measured"]) == len(others):
         return f"No language was compared with {audit.pivot}: {others[0].reason}."
     if any(one.verdict == "inconclusive" and one.reason for one in others):  # the pivot's gain is not clear of zero
-        found = number(primary(audit, audit.pivot, "gain"), signed=True)
+        found = format_number(primary(audit, audit.pivot, "gain"), signed=True)
         return (
             f"Alignment did not clearly raise the separation in {audit.pivot} itself (gain {found}), so no language "
             "can be compared with it."
@@ -243,7 +243,7 @@ def metric_words(name: str) -> str:
         "bhattacharyya": "Bhattacharyya distance of the classes",
         "silhouette": "silhouette of the classes",
         "auroc": "AUROC of a cross-fitted linear probe",
-        "twin_accuracy": "share of pairs that a cross-fitted linear probe puts in order",
+        "pair_accuracy": "share of pairs that a cross-fitted linear probe puts in order",
     }
     return named.get(name, name)
 
@@ -251,7 +251,7 @@ def metric_words(name: str) -> str:
 def caption(audit: Audit) -> str:
     """Say what the columns hold."""
     if not audit.has_reference:
-        return f"{measured(audit)} Shuffled: 97.5 % of scores with shuffled labels."
+        return f"{measured(audit)} Shuffled: 97.5 % of scores with permuted labels."
     return (
         f"{measured(audit)} Min gap: the smallest gap to {audit.pivot} that would be seen 9 times in 10. Pivot z: gain "
         f"of {audit.pivot} over its standard error."
@@ -269,12 +269,12 @@ def measured(audit: Audit) -> str:
     )
     if not audit.has_reference:
         return (
-            f"Separation of the aligned model: {what} Brackets: {percent(audit.config['level'])} intervals of each "
+            f"Separation of the aligned model: {what} Brackets: {format_percent(audit.config['level'])} intervals of each "
             "language by itself (≈: approximate)."
         )
     return (
         f"Separation (reference, aligned): {what} Gain: aligned minus reference. Retention: gain over the gain of "
-        f"{audit.pivot}. Brackets: {percent(audit.config['level'])} intervals that hold for all languages together "
+        f"{audit.pivot}. Brackets: {format_percent(audit.config['level'])} intervals that hold for all languages together "
         "(≈: approximate)."
     )
 
@@ -283,21 +283,21 @@ def control_caption() -> str:
     """Say what the columns of the controls hold."""
     return (
         "Pairs of numbers: AUROC / twin accuracy, of the probe and of what could explain it: text length, character "
-        "n-grams, the same architecture with random weights. Shuffled: 97.5 % of AUROCs with shuffled labels. Edited: "
+        "n-grams, the same architecture with an untrained model. Shuffled: 97.5 % of AUROCs with permuted labels. Edited: "
         "median share of words edited in a pair. Bits/char: of the model before alignment on harmless texts."
     )
 
 
-def notice_lines(notices: Sequence[Notice]) -> list[str]:
+def warning_lines(warnings: Sequence[CodedWarning]) -> list[str]:
     """Write warnings by code: those of one or two languages with their details, those of more with the languages."""
     found = []
-    for code in sorted({notice.code for notice in notices}):
-        mine = [notice for notice in notices if notice.code == code]
-        languages = list(dict.fromkeys(notice.language for notice in mine if notice.language))
+    for code in sorted({warning.code for warning in warnings}):
+        mine = [warning for warning in warnings if warning.code == code]
+        languages = list(dict.fromkeys(warning.language for warning in mine if warning.language))
         if len(languages) > FEW_LANGUAGES:
-            found.append(f"{code} {', '.join(languages)}: {NOTICES[code]}")
+            found.append(f"{code} {', '.join(languages)}: {WARNINGS[code]}")
         else:
-            found += [f"{code} {notice.text}" for notice in mine]
+            found += [f"{code} {warning.text}" for warning in mine]
     return found
 
 

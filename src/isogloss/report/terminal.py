@@ -30,7 +30,6 @@ from isogloss.report.ablation import (
     ablation_lines,
     ablation_sentences,
 )
-from isogloss.report.across import ACROSS_HEADINGS, AcrossLine, across_caption, across_lines
 from isogloss.report.behaviour import (
     BEHAVIOUR_HEADINGS,
     BehaviourLine,
@@ -38,8 +37,19 @@ from isogloss.report.behaviour import (
     behaviour_lines,
     link_sentences,
 )
+from isogloss.report.cross_lingual import (
+    CROSS_LINGUAL_HEADINGS,
+    CrossLingualLine,
+    cross_lingual_caption,
+    cross_lingual_lines,
+)
 from isogloss.report.exports.paper import PaperTable
-from isogloss.report.renderings import RENDERING_HEADINGS, RenderingLine, rendering_caption, rendering_lines
+from isogloss.report.prompt_formats import (
+    PROMPT_FORMAT_HEADINGS,
+    PromptFormatLine,
+    prompt_format_caption,
+    prompt_format_lines,
+)
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     ControlLine,
@@ -50,16 +60,16 @@ from isogloss.report.tables import (
     headings,
     headline,
     lines,
-    notice_lines,
+    warning_lines,
 )
-from isogloss.report.visible import visible
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 #: Columns from which all of them fit; narrower terminals get the ones that carry the answer.
 WIDE = 156
 COMPACT = ("language", "reference", "aligned", "gain", "retention", "verdict")
 WIDE_CONTROLS = 120
-COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "random_weights", "edit_share")
+COMPACT_CONTROLS = ("language", "probe", "length", "ngram", "untrained", "edit_rate")
 WIDE_BEHAVIOUR = 150
 COMPACT_BEHAVIOUR = ("language", "gain", "gain_interval", "auroc", "slope", "slope_interval")
 WIDE_ABLATION = 120
@@ -152,54 +162,54 @@ def print_audit(audit: Audit, console: Console) -> None:
     """Print headline, table, caption and warnings of an audit."""
     models = [str(audit.models[role]["name"]) for role in ("reference", "aligned") if audit.models.get(role)]
     console.print(
-        Text.assemble("\n", (visible(str(audit.corpus["name"])), "bold"), f", {visible(' → '.join(models))}\n")
+        Text.assemble("\n", (sanitize(str(audit.corpus["name"])), "bold"), f", {sanitize(' → '.join(models))}\n")
     )
     columns = headings(audit)
     fits = console.width >= WIDE or not audit.has_reference
     console.print(_table({name: columns[name] for name in (columns if fits else COMPACT)}, lines(audit)))
-    console.print(Text(f"\n{visible(headline(audit))}", style="bold"))
-    console.print(Text(f"\n{visible(caption(audit))}", style="dim"))
-    if two_by_two := rendering_lines(audit):
+    console.print(Text(f"\n{sanitize(headline(audit))}", style="bold"))
+    console.print(Text(f"\n{sanitize(caption(audit))}", style="dim"))
+    if two_by_two := prompt_format_lines(audit):
         console.print("\nRaw text and chat template\n", style="bold")
-        console.print(_table(RENDERING_HEADINGS, two_by_two))
-        console.print(Text(f"\n{visible(rendering_caption())}", style="dim"))
+        console.print(_table(PROMPT_FORMAT_HEADINGS, two_by_two))
+        console.print(Text(f"\n{sanitize(prompt_format_caption())}", style="dim"))
     if told := behaviour_lines(audit):
         console.print("\nWhat the models would say\n", style="bold")
         fitting = tuple(BEHAVIOUR_HEADINGS) if console.width >= WIDE_BEHAVIOUR else COMPACT_BEHAVIOUR
         console.print(_table({name: BEHAVIOUR_HEADINGS[name] for name in fitting}, told))
         for sentence in link_sentences(audit):
-            console.print(Text(f"\n{visible(sentence)}", style="bold"))
+            console.print(Text(f"\n{sanitize(sentence)}", style="bold"))
         console.print(Text(f"\n{behaviour_caption()}", style="dim"))
     if edited := ablation_lines(audit):
         console.print("\nDoes behaviour hang on the harm direction?\n", style="bold")
         shown = tuple(ABLATION_HEADINGS) if console.width >= WIDE_ABLATION else COMPACT_ABLATION
         console.print(_table({name: ABLATION_HEADINGS[name] for name in shown}, edited))
         for sentence in ablation_sentences(audit):
-            console.print(Text(f"\n{visible(sentence)}", style="bold"))
+            console.print(Text(f"\n{sanitize(sentence)}", style="bold"))
         console.print(Text(f"\n{ablation_caption()}", style="dim"))
-    if shared := across_lines(audit):
+    if shared := cross_lingual_lines(audit):
         console.print("\nWhat languages share\n", style="bold")
-        console.print(_table(ACROSS_HEADINGS, shared))
-        console.print(Text(f"\n{across_caption()}", style="dim"))
+        console.print(_table(CROSS_LINGUAL_HEADINGS, shared))
+        console.print(Text(f"\n{cross_lingual_caption()}", style="dim"))
     console.print("\nWhat else could explain a score\n", style="bold")
     controls = CONTROL_HEADINGS if console.width >= WIDE_CONTROLS else COMPACT_CONTROLS
     console.print(_table({name: CONTROL_HEADINGS[name] for name in controls}, control_lines(audit)))
     console.print(f"\n{control_caption()}", style="dim", highlight=False)
-    if audit.notices:
+    if audit.warnings:
         console.print("\nWarnings (docs/methods.md explains the codes, audit.json has the details):", highlight=False)
-        for line in notice_lines(audit.notices):
-            console.print(Text(f"  {visible(line)}"))
+        for line in warning_lines(audit.warnings):
+            console.print(Text(f"  {sanitize(line)}"))
 
 
 def _table(
     headings: Mapping[str, str],
-    found: Sequence[Line | ControlLine | RenderingLine | BehaviourLine | AblationLine | AcrossLine],
+    found: Sequence[Line | ControlLine | PromptFormatLine | BehaviourLine | AblationLine | CrossLingualLine],
 ) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for name, heading in headings.items():
         table.add_column(Text(heading), justify="left" if name in LEFT else "right", no_wrap=name != "codes")
     for line in found:
-        cells = {name: Text(visible(getattr(line, name))) for name in headings}
+        cells = {name: Text(sanitize(getattr(line, name))) for name in headings}
         if "verdict" in cells:
             cells["verdict"].stylize(STYLES.get(cells["verdict"].plain.partition(",")[0], ""))
         table.add_row(*cells.values())

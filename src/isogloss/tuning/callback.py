@@ -11,21 +11,21 @@ import polars as pl
 import torch
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-from isogloss.activations.execution import CPU_BATCH, GPU_BATCH, Execution
-from isogloss.activations.extract import check_states, hidden_states, plan_rows
-from isogloss.activations.spec import ExtractSpec
-from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.curate import balance
-from isogloss.corpora.load import load_corpus
+from isogloss.data.corpus import Corpus
+from isogloss.data.curate import balance
+from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
+from isogloss.hidden_states.execution import CPU_BATCH, GPU_BATCH, Execution
+from isogloss.hidden_states.extract import check_states, hidden_states, plan_rows
+from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.models.load import LoadedModel, look_inside
 from isogloss.models.prompts import encode
-from isogloss.separation.compare import gain
-from isogloss.separation.jackknife import Jackknife
-from isogloss.separation.metrics import metric
-from isogloss.separation.pairs import twin_index
-from isogloss.separation.resample import Draws, draw
-from isogloss.separation.salience import salience_scores
+from isogloss.stats.component_scores import component_scores
+from isogloss.stats.effects import gain
+from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.metrics import metric
+from isogloss.stats.permutations import Draws, draw
+from isogloss.stats.text_pairs import partner_index
 
 #: Texts per language and class that are read each time.
 PER_CLASS = 20
@@ -73,8 +73,8 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
             languages: codes; None takes all of the corpus.
             every: steps between measurements; there is one before the first step and one after the last as well.
             per_class: texts per language and class.
-            spec: one layer, position and rendering; None is the last token at the final layer, of raw text.
-            metric_name: a salience metric of METRICS.
+            spec: one layer, position and prompt format; None is the last token at the final layer, of raw text.
+            metric_name: a class variance share metric of METRICS.
             components: principal components, fitted anew each time.
             early_stopping_patience: stop training after so many measurements in which the worst language's gain did not
                 rise; None never does.
@@ -146,11 +146,11 @@ def _check(trainer: Any, spec: ExtractSpec, metric_name: str, every: int) -> Non
         )
     if len(spec.layers) != 1 or spec.layers == ("all",):
         raise UsageError("SeparationCallback", found=f"layers {spec.layers}", expected="one layer", do="choose one")
-    if metric(metric_name).family != "salience":
+    if metric(metric_name).family != "component":
         raise UsageError(
             "SeparationCallback",
             found=metric_name,
-            expected="a salience metric: a probe needs more texts than are read here",
+            expected="a class variance share metric: a probe needs more texts than are read here",
             do="use between_class_variance",
         )
     if every < 1:
@@ -173,8 +173,8 @@ def _only(corpus: Corpus, languages: Sequence[str] | None) -> Corpus:
 def _draws(corpus: Corpus, code: str) -> Draws:
     part = corpus.part(code)
     harmful = part["harmful"].to_numpy()
-    twins = twin_index(part["pair_id"].to_list(), harmful) if corpus.twins else None
-    return draw(harmful, twins, n_shuffles=1, seed=0)
+    partners = partner_index(part["pair_id"].to_list(), harmful) if corpus.paired else None
+    return draw(harmful, partners, n_permutations=1, seed=0)
 
 
 def separation(
@@ -202,7 +202,7 @@ def separation(
         model.train(training)
     found = {}
     for code, x in states.items():
-        (score,), _ = salience_scores(x, draws[code], [metric(metric_name)], (k,))
+        (score,), _ = component_scores(x, draws[code], [metric(metric_name)], (k,))
         if score.found is None:
             raise UsageError(
                 f"SeparationCallback, language {code}",
@@ -228,7 +228,7 @@ def _states(
     parts = {code: corpus.part(code) for code in corpus.languages}
     texts = [text for part in parts.values() for text in part["text"]]
     prompts = encode(
-        tokenizer, texts, rendering=spec.rendering, max_tokens=spec.max_tokens, template=spec.chat_template
+        tokenizer, texts, prompt_format=spec.prompt_format, max_tokens=spec.max_tokens, template=spec.chat_template
     )
     (layer,) = spec.resolve(inside.depth)
     plan = plan_rows(prompts.ids, execution, [spec.position], text_ends=prompts.text_ends)

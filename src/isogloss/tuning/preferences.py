@@ -1,4 +1,4 @@
-"""A corpus -> preference records: refuse what is harmful, engage with what is not, in the text's own language."""
+"""Preference pairs from a corpus, and the order in which training sees them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from isogloss.behaviour.answers import answered_languages, answers
-from isogloss.corpora.corpus import Corpus, content_key
+from isogloss.data.corpus import Corpus, content_key
 from isogloss.errors import CorpusError
-from isogloss.files import sha256_text
+from isogloss.io.files import sha256_text
+from isogloss.likelihoods.answers import answered_languages, answers
 from isogloss.tuning.config import deal
 
 
@@ -91,12 +91,12 @@ def _draw(
     """Draw `wanted` couples of a harmful and a harmless text of a language, twins where there are twins."""
     part = corpus.part(code)
     harmful, harmless = part.filter(pl.col("harmful")), part.filter(~pl.col("harmful"))
-    if corpus.twins:
+    if corpus.paired:
         harmful, harmless = harmful.sort("pair_id"), harmless.sort("pair_id")
     sizes = harmful.height, harmless.height
     _check(corpus.name, code, wanted, passes, sizes)
     rows = _rounds(rng, harmful.height, wanted)
-    others = rows if corpus.twins else _rounds(rng, harmless.height, wanted)
+    others = rows if corpus.paired else _rounds(rng, harmless.height, wanted)
     return [
         (harmful.row(one, named=True), harmless.row(other, named=True)) for one, other in zip(rows, others, strict=True)
     ]
@@ -133,3 +133,58 @@ def _check(name: str, code: str, wanted: int, passes: int, sizes: tuple[int, int
             expected=f"{-(-wanted // passes)} of each for {2 * wanted} records, each used {passes} times at most",
             do="lower --steps or --batch-size, raise --passes, lower --holdout, or add texts",
         )
+
+
+#: Texts of a couple.
+TWO = 2
+#: Batches that are made of the same records: more save more padding, fewer keep the order more random.
+WINDOW = 8
+
+
+def in_couples(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
+    """Order records that come in couples.
+
+    Args:
+        lengths: tokens of each record; those of a couple stand beside each other.
+        batch_size: records in a forward pass; if it is odd, couples are parted at its ends.
+        seed: of the order of batches.
+
+    Returns:
+        Numbers of the records, each once.
+
+    >>> in_couples([9, 8, 1, 2, 7, 9, 2, 1], batch_size=4, seed=0)
+    [2, 3, 6, 7, 0, 1, 4, 5]
+    """
+    couples = [max(lengths[first : first + TWO]) for first in range(0, len(lengths) - 1, TWO)]
+    order = batches_of_like_length(couples, max(1, batch_size // TWO), seed)
+    alone = [len(lengths) - 1] if len(lengths) % TWO else []
+    return [TWO * couple + side for couple in order for side in range(TWO)] + alone
+
+
+def batches_of_like_length(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
+    """Order records so that each batch holds records of like length, and batches come in random order.
+
+    Records move within windows of WINDOW batches only, so what is trained on early and late is as random as before.
+
+    Args:
+        lengths: tokens of each record, in random order.
+        batch_size: records in a forward pass.
+        seed: of the order of batches.
+
+    Returns:
+        Numbers of the records, each once.
+
+    >>> order = batches_of_like_length([9, 1, 8, 2], batch_size=2, seed=0)
+    >>> sorted(order[:2]), sorted(order[2:])
+    ([1, 3], [0, 2])
+    """
+    rng = np.random.default_rng(seed)
+    found: list[int] = []
+    for start in range(0, len(lengths), WINDOW * batch_size):
+        stop = min(start + WINDOW * batch_size, len(lengths))
+        sorted_rows = sorted(range(start, stop), key=lambda row: (lengths[row], row))
+        # A batch that is not whole comes last, or those after it would be put together across windows.
+        whole = (stop - start) // batch_size
+        for number in (*rng.permutation(whole), whole):
+            found += sorted_rows[number * batch_size : (number + 1) * batch_size]
+    return found

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from isogloss.corpora.split import RULE
-from isogloss.files import canonical_json, sha256_text, staged_folder, write_atomic
-from isogloss.models.fetch import Checkpoint
+from isogloss.data.splits import RULE
+from isogloss.io.files import canonical_json, sha256_text, staged_folder, write_atomic
+from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.pairs import ModelRef
-from isogloss.models.tune_record import RECORD, TrainedTexts, read_tune_record, trained_texts
+from isogloss.models.tuning_record import RECORD, TrainedTexts, read_tune_record, trained_texts
 
 #: What of the trainer's log is kept: the rest is timings, and counts that begin anew after an interruption.
 LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "kl", "mean_token_accuracy")

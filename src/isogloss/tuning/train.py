@@ -14,22 +14,21 @@ import numpy as np
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-from isogloss.corpora.corpus import Corpus
-from isogloss.corpora.split import split_corpus
+from isogloss.data.corpus import Corpus
+from isogloss.data.splits import split_corpus
 from isogloss.errors import CorpusError, StoreError
-from isogloss.files import canonical_json, remove, saving, sha256_text
-from isogloss.locks import locked
-from isogloss.models.fetch import Checkpoint, fetch
+from isogloss.io.files import canonical_json, remove, saving, sha256_text
+from isogloss.io.locks import locked
+from isogloss.models.checkpoints import Checkpoint, fetch
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer, quiet_transformers
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
+from isogloss.tuning.checkpoints import Divergence, Progress, Seal, newest_checkpoint, open_state, state_folder
 from isogloss.tuning.config import TuneConfig, record_shares
 from isogloss.tuning.norm import set_norm
-from isogloss.tuning.order import in_couples
-from isogloss.tuning.preferences import preferences
+from isogloss.tuning.preferences import in_couples, preferences
 from isogloss.tuning.record import Trained, write_adapter
 from isogloss.tuning.shared_prompts import shared_prompts
-from isogloss.tuning.state import newest_checkpoint, open_state, state_folder
 from isogloss.tuning.trainers import (
     answer_tokens_only,
     check_reporter,
@@ -38,7 +37,6 @@ from isogloss.tuning.trainers import (
     load_trl,
     make_trainer,
 )
-from isogloss.tuning.watch import Divergence, Progress, Seal
 
 #: What an interrupted training must find again to go on to the same bytes.
 LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate")

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 
 from isogloss.errors import ModelError, UsageError, missing_extra, unknown
-from isogloss.models.fetch import Checkpoint
+from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.load import LoadedModel
 from isogloss.tuning.config import TuneConfig
 

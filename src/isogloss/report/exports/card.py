@@ -7,12 +7,12 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from isogloss.corpora.sources import CORPORA
+from isogloss.data.named_corpora import CORPORA
 from isogloss.report.exports.markdown import escape, markdown
 from isogloss.report.exports.paper import paper_tables
 from isogloss.report.tables import label, metric_words, order, primary
-from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate
+from isogloss.text import sanitize
 
 #: The hub names a task by one of its own words; the task itself is in its name.
 TASK_TYPE, TASK = "other", "reach of safety alignment across languages"
@@ -30,7 +30,7 @@ def model_card(audit: Audit) -> str:
     estimand, with interval and verdict in `args`. A number that does not exist is left out there, and the section says
     why.
     """
-    name = visible(str(audit.models["aligned"]["name"]))
+    name = sanitize(str(audit.models["aligned"]["name"]))
     data = ModelCardData(model_name=name, eval_results=_results(audit))
     table = markdown(paper_tables(audit)[:1])
     parts = ["---", data.to_yaml(), "---", "", f"## {TASK.capitalize()}", "", table, escape(LIMITS), ""]
@@ -50,7 +50,7 @@ def _results(audit: Audit) -> list[EvalResult]:
 
 
 def _result(audit: Audit, code: str, name: str, estimate: Estimate, verdict: str | None) -> EvalResult:
-    corpus = visible(str(audit.corpus["name"]))
+    corpus = sanitize(str(audit.corpus["name"]))
     revision = audit.corpus.get("revision")
     quantity = f"{metric_words(audit.primary.metric)}, {audit.primary.components} principal components"
     return EvalResult(
@@ -58,10 +58,10 @@ def _result(audit: Audit, code: str, name: str, estimate: Estimate, verdict: str
         task_name=TASK,
         dataset_type=_dataset(corpus),
         dataset_name=f"{corpus} ({label(code)})",
-        dataset_config=visible(code),
-        dataset_revision=visible(str(revision)) if revision else None,
-        dataset_args={"sha256": visible(str(audit.corpus["sha256"])), "texts_per_class": estimate.n},
-        metric_type=f"{visible(audit.primary.metric)}_{name}",
+        dataset_config=sanitize(code),
+        dataset_revision=sanitize(str(revision)) if revision else None,
+        dataset_args={"sha256": sanitize(str(audit.corpus["sha256"])), "texts_per_class": estimate.n},
+        metric_type=f"{sanitize(audit.primary.metric)}_{name}",
         metric_name=f"{name} ({quantity})",
         metric_value=estimate.value,
         metric_args=_details(audit, estimate, verdict),
@@ -72,13 +72,13 @@ def _details(audit: Audit, estimate: Estimate, verdict: str | None) -> dict[str,
     known = {"low": estimate.low, "high": estimate.high, "level": estimate.level}
     details: dict[str, Any] = {key: value for key, value in known.items() if not math.isnan(value)}
     if estimate.approximate:
-        details["approximate"] = visible(estimate.approximate)
+        details["approximate"] = sanitize(estimate.approximate)
     if verdict:
-        details["verdict"] = visible(verdict)
+        details["verdict"] = sanitize(verdict)
     reference = audit.models.get("reference")
-    details["layer"] = visible(audit.primary.layer)
+    details["layer"] = sanitize(audit.primary.layer)
     if reference:
-        details["reference"] = visible(str(reference["name"]))
+        details["reference"] = sanitize(str(reference["name"]))
     return details
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from isogloss.report.exports.paper import PaperTable
-from isogloss.report.visible import visible
+from isogloss.text import sanitize
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -52,7 +52,7 @@ def escape(text: str) -> str:
     >>> escape("50 % of a_b, ≈[-0.01, 0.02]")
     '50 \\% of a\\_b, $\\approx$[$-$0.01, 0.02]'
     """
-    marked = MINUS.sub("−", visible(text))
+    marked = MINUS.sub("−", sanitize(text))
     return "".join(SPECIAL.get(letter, letter) for letter in marked).replace("−", "$-$")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from isogloss.report.exports.paper import PaperTable
-from isogloss.report.visible import visible
+from isogloss.text import sanitize
 
 #: Characters that GitHub Markdown reads as more than themselves inside a line.
 SPECIAL = re.compile(r"([\\`*_{}<>|~$&!])")
@@ -26,7 +26,7 @@ def escape(text: str) -> str:
     >>> escape("a|b <i> [x](http://y) 0.1 [0.0, 0.2]")
     'a\\|b \\<i\\> [x]\\(http\\://y) 0.1 [0.0, 0.2]'
     """
-    return LINK.sub(r"\\\g<0>", SPECIAL.sub(r"\\\1", visible(text))).replace("](", "]\\(")
+    return LINK.sub(r"\\\g<0>", SPECIAL.sub(r"\\\1", sanitize(text))).replace("](", "]\\(")
 
 
 def _table(table: PaperTable) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from isogloss.report.numbers import DASH, with_interval
+from isogloss.report.estimates import DASH, format_with_interval
 from isogloss.report.tables import headline, label, measured, metric_words, order, primary_layer, verdict_words
-from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, Row
+from isogloss.text import sanitize
 
 RETENTION_DIGITS = 2
 
@@ -60,7 +60,7 @@ def _table(audit: Audit, metric: str, components: int | None) -> PaperTable:
             (
                 label(code),
                 *(_cell(rows.get((code, *column)), column[0]) for column in columns.values()),
-                *([visible(words.get(code, DASH))] if words else []),
+                *([sanitize(words.get(code, DASH))] if words else []),
             )
             for code in codes
         ),
@@ -99,7 +99,7 @@ def _matched(audit: Audit, cell: tuple[str, int]) -> Iterator[PaperTable]:
                 label(code),
                 str(next(row.estimate.n for row in rows.values() if row.language == code)),
                 *(_cell(rows.get((code, kind)), kind) for kind in ("gain", "retention")),
-                visible(verdicts.get(code) or DASH),
+                sanitize(verdicts.get(code) or DASH),
             )
             for code in codes
         ),
@@ -116,19 +116,19 @@ def _rows(audit: Audit, metric: str, components: int | None, sample: str) -> Seq
 def _cell(row: Row | None, kind: str) -> str:
     estimate: Estimate | None = row.estimate if row else None
     if kind == "retention":
-        return with_interval(estimate, digits=RETENTION_DIGITS)
-    return with_interval(estimate, signed=kind == "gain")
+        return format_with_interval(estimate, digits=RETENTION_DIGITS)
+    return format_with_interval(estimate, signed=kind == "gain")
 
 
 def _title(audit: Audit, metric: str, components: int | None) -> str:
     layer, norm = primary_layer(audit)
-    models = " → ".join(visible(str(model["name"])) for model in _models(audit))
+    models = " → ".join(sanitize(str(model["name"])) for model in _models(audit))
     parts = [
         metric_words(metric),
         *([f"{components} principal components"] if components else []),
         f"layer {layer}" + (f" ({norm}-norm)" if norm else ""),
     ]
-    return f"{visible(str(audit.corpus['name']))}, {models}: {', '.join(parts)}"
+    return f"{sanitize(str(audit.corpus['name']))}, {models}: {', '.join(parts)}"
 
 
 def _models(audit: Audit) -> list[dict[str, object]]:
@@ -147,6 +147,6 @@ def _reasons(rows: Iterable[Row]) -> list[str]:
     """Say why numbers are missing, a reason a line."""
     missing = sorted({(row.estimate.reason, row.language) for row in rows if row.estimate.reason})
     return [
-        f"{DASH} {', '.join(visible(code) for _, code in group)}: {visible(reason)}."
+        f"{DASH} {', '.join(sanitize(code) for _, code in group)}: {sanitize(reason)}."
         for reason, group in groupby(missing, key=lambda pair: pair[0])
     ]

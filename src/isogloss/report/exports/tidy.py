@@ -6,7 +6,7 @@ import re
 
 import polars as pl
 
-from isogloss.report.visible import visible
+from isogloss.text import sanitize
 
 #: A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection), in full-width forms too.
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
@@ -31,5 +31,5 @@ def guard(text: str) -> str:
     >>> guard("=cmd|' /C calc'!A0"), guard("-0.5"), guard("-x")
     ("'=cmd|' /C calc'!A0", '-0.5', "'-x")
     """
-    shown = visible(text)
+    shown = sanitize(text)
     return f"'{shown}" if text.lstrip(" ").startswith(FORMULA) and not NUMBER.fullmatch(text) else shown

@@ -15,8 +15,8 @@ from isogloss.report.grammar import Axis, fitting, number
 from isogloss.report.page.tables import Cell, Table
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import LIGHT, Theme, in_dark
-from isogloss.report.visible import visible
 from isogloss.results import Estimate
+from isogloss.text import sanitize
 
 ROWS = alt.NamedData(name="rows")
 #: Pixels.
@@ -36,7 +36,7 @@ def behaviour_table(view: View) -> Table | None:
         name="behaviour",
         caption="What the models would say, before and after alignment",
         headings=tuple(_headings(BEHAVIOUR_HEADINGS)),
-        lines=tuple(tuple(Cell(text=visible(getattr(line, name))) for name in BEHAVIOUR_HEADINGS) for line in lines),
+        lines=tuple(tuple(Cell(text=sanitize(getattr(line, name))) for name in BEHAVIOUR_HEADINGS) for line in lines),
         left=frozenset({"language"}),
     )
 
@@ -50,7 +50,7 @@ def ablation_table(view: View) -> Table | None:
         name="ablation",
         caption="What the aligned model would say without its harm direction",
         headings=tuple(_headings(ABLATION_HEADINGS)),
-        lines=tuple(tuple(Cell(text=visible(getattr(line, name))) for name in ABLATION_HEADINGS) for line in lines),
+        lines=tuple(tuple(Cell(text=sanitize(getattr(line, name))) for name in ABLATION_HEADINGS) for line in lines),
         left=frozenset({"language"}),
     )
 
@@ -73,18 +73,18 @@ def behaviour_figure(view: View, pairs: pl.DataFrame | None) -> dict[str, Any]:
     rows = [row for one in view.languages if (row := _language(view, one))]
     if not rows:
         return {}
-    across = _around((row[name] for row in rows for name in ("x", "x_low", "x_high")), HIDDEN)
+    cross_lingual = _around((row[name] for row in rows for name in ("x", "x_low", "x_high")), HIDDEN)
     up = _around((row[name] for row in rows for name in ("y", "y_low", "y_high")), SAID)
     found: dict[str, Any] = {
-        "rows": _labelled(rows, across, up),
-        "spec": _drawn(lambda theme: _languages(across, up, theme)),
+        "rows": _labelled(rows, cross_lingual, up),
+        "spec": _drawn(lambda theme: _languages(cross_lingual, up, theme)),
         "said": link_sentences(view.audit),
         "items": [],
     }
     if pairs is not None:
         found["items"] = [_items(pairs, one) for one in view.languages]
-        across, up = (_around((x for one in found["items"] for x in one[name]), "") for name in ("x", "y"))
-        found["item_spec"] = _drawn(lambda theme: _pairs(across, up, theme))
+        cross_lingual, up = (_around((x for one in found["items"] for x in one[name]), "") for name in ("x", "y"))
+        found["item_spec"] = _drawn(lambda theme: _pairs(cross_lingual, up, theme))
     return found
 
 
@@ -96,9 +96,9 @@ def _language(view: View, one: Named) -> dict[str, Any] | None:
     return {"label": one.name, **_numbers("x", hidden), **_numbers("y", said)}
 
 
-def _labelled(rows: Sequence[Mapping[str, Any]], across: Axis, up: Axis) -> list[dict[str, Any]]:
+def _labelled(rows: Sequence[Mapping[str, Any]], cross_lingual: Axis, up: Axis) -> list[dict[str, Any]]:
     """Give each label its height `at`, above its point and above labels that it would cover."""
-    wide, step = (across.high - across.low) * LABEL_WIDTH, (up.high - up.low) * LABEL / TALL
+    wide, step = (cross_lingual.high - cross_lingual.low) * LABEL_WIDTH, (up.high - up.low) * LABEL / TALL
     heights: list[float | None] = [None] * len(rows)
     for i in sorted(range(len(rows)), key=lambda i: rows[i]["y"]):
         at = rows[i]["y"] + step / 2
@@ -119,7 +119,7 @@ def _items(pairs: pl.DataFrame, one: Named) -> dict[str, Any]:
     x = mine["latent_aligned"] - mine["latent_reference"]
     y = mine["behaviour_aligned"] - mine["behaviour_reference"]
     return {
-        "pair": [visible(str(pair)) for pair in mine["pair_id"]],
+        "pair": [sanitize(str(pair)) for pair in mine["pair_id"]],
         "x": [float(f"{value:.4g}") for value in x],
         "y": [float(f"{value:.4g}") for value in y],
     }
@@ -137,23 +137,23 @@ def _drawn(build: Any) -> dict[str, Any]:  # noqa: ANN401 - a function of a them
     return {"light": spec, "dark": in_dark(spec)}
 
 
-def _zeros(across: Axis, up: Axis, theme: Theme) -> Sequence[alt.Chart]:
+def _zeros(cross_lingual: Axis, up: Axis, theme: Theme) -> Sequence[alt.Chart]:
     at = alt.Chart(alt.InlineData(values=[{"at": 0}]))
     return (
-        at.mark_rule(color=theme.muted, strokeWidth=1).encode(x=number("at", across)),
+        at.mark_rule(color=theme.muted, strokeWidth=1).encode(x=number("at", cross_lingual)),
         at.mark_rule(color=theme.muted, strokeWidth=1).encode(y=number("at", up, kind=alt.Y)),
     )
 
 
-def _languages(across: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a chart
+def _languages(cross_lingual: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a chart
     """Draw a cross of two intervals for each language. Fields of data: label, at, and x and y with their bounds."""
     base = alt.Chart(ROWS)
-    x, y, at = number("x", across), number("y", up, kind=alt.Y), number("at", up, kind=alt.Y)
+    x, y, at = number("x", cross_lingual), number("y", up, kind=alt.Y), number("at", up, kind=alt.Y)
     layers = [
-        *_zeros(across, up, theme),
+        *_zeros(cross_lingual, up, theme),
         base.mark_rule(color=theme.muted, strokeWidth=0.5).encode(x=x, y=y, y2="at:Q"),
         base.mark_rule(color=theme.aligned, strokeWidth=1.5, opacity=0.6).encode(
-            x=number("x_low", across), x2="x_high:Q", y=y
+            x=number("x_low", cross_lingual), x2="x_high:Q", y=y
         ),
         base.mark_rule(color=theme.aligned, strokeWidth=1.5, opacity=0.6).encode(
             x=x, y=number("y_low", up, kind=alt.Y), y2="y_high:Q"
@@ -166,10 +166,13 @@ def _languages(across: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a
     return fitting(alt.layer(*layers).properties(height=TALL), theme, left=64, right=70)
 
 
-def _pairs(across: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a chart
+def _pairs(cross_lingual: Axis, up: Axis, theme: Theme) -> Any:  # noqa: ANN401 - a chart
     """Draw every pair of one language. Fields of data: pair, x, y."""
     dots = alt.Chart(ROWS).mark_point(
         size=22, filled=True, opacity=0.5, color=theme.aligned, tooltip=alt.TooltipContent("data")
     )
-    layers = [*_zeros(across, up, theme), dots.encode(x=number("x", across), y=number("y", up, kind=alt.Y))]
+    layers = [
+        *_zeros(cross_lingual, up, theme),
+        dots.encode(x=number("x", cross_lingual), y=number("y", up, kind=alt.Y)),
+    ]
     return fitting(alt.layer(*layers).properties(height=SHORT), theme, left=44, right=10)

@@ -32,7 +32,7 @@ RESOURCES = {
     "not classed": "cross",
 }
 #: What could explain the probe's score, with the shapes that stand for it.
-CONTROLS = {"n-grams": "square", "text length": "triangle-up", "random weights": "cross"}
+CONTROLS = {"n-grams": "square", "text length": "triangle-up", "an untrained model": "cross"}
 
 
 def answer(
@@ -87,7 +87,7 @@ def _arrows(base: alt.Chart, axis: Axis, y: alt.Y, fill: alt.Fill) -> list[alt.C
 def separation(
     axis: Axis, labels: Sequence[str], theme: Theme, *, data: alt.Data, legend: bool = False
 ) -> alt.LayerChart:
-    """Draw a metric per language, reference above aligned: estimate, interval, and the range of shuffled labels.
+    """Draw a metric per language, reference above aligned: estimate, interval, and the range of permuted labels.
 
     Fields of data: label, model, value, low, high, null_low, null_high, approximate. With a legend it is a chart for a
     file, without margins and theme.
@@ -120,18 +120,18 @@ def _beyond(base: alt.Chart, axis: Axis, fill: alt.Fill) -> alt.Chart:
 def controls(axis: Axis, labels: Sequence[str], theme: Theme, *, data: alt.Data) -> alt.LayerChart:
     """Draw the aligned model's probe per language beside what could explain its score.
 
-    Fields of data: label, what ("probe", "shuffled labels", or a key of CONTROLS), value, low, high, approximate.
+    Fields of data: label, what ("probe", "permuted labels", or a key of CONTROLS), value, low, high, approximate.
     """
     y = rows(labels, theme)
     base = alt.Chart(data)
-    probe, shuffled = (base.transform_filter(f"datum.what === '{what}'") for what in ("probe", "shuffled labels"))
-    others = base.transform_filter("datum.what !== 'probe' && datum.what !== 'shuffled labels'")
+    probe, permuted = (base.transform_filter(f"datum.what === '{what}'") for what in ("probe", "permuted labels"))
+    others = base.transform_filter("datum.what !== 'probe' && datum.what !== 'permuted labels'")
     chance = alt.Chart(alt.InlineData(values=[{"at": 0.5}])).mark_rule(color=theme.muted)
     shape = alt.Shape("what:N", scale=alt.Scale(domain=list(CONTROLS), range=list(CONTROLS.values())), legend=None)
     tip = alt.TooltipContent("data")
     bar = probe.mark_rule(strokeWidth=2.5, color=theme.aligned)
     layers = [
-        shuffled.mark_rule(strokeWidth=12, color=theme.faint).encode(y=y, x=number("low", axis), x2="high:Q"),
+        permuted.mark_rule(strokeWidth=12, color=theme.faint).encode(y=y, x=number("low", axis), x2="high:Q"),
         chance.encode(x=number("at", axis)),
         bar.encode(y=y, x=number("low", axis), x2="high:Q", strokeDash=dashed_if_approximate()),
         probe.mark_point(size=110, shape="diamond", fill=theme.aligned, opacity=1, strokeWidth=0, tooltip=tip).encode(

@@ -16,8 +16,8 @@ from isogloss.report.page.points import packed
 from isogloss.report.page.view import Named, View, layer_name
 from isogloss.report.palette import LIGHT, OPEN, Theme, in_dark
 from isogloss.report.tables import metric_words, primary_layer
-from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, Row
+from isogloss.text import sanitize
 
 ROWS = alt.NamedData(name="rows")
 #: Retention from which a language counts as reached; docs/methods.md, section 7.
@@ -28,17 +28,17 @@ RETENTION_ENDS = (-1.0, 2.0)
 TICKS, FEW_TICKS = (0.0, 0.25, 0.8, 1.0), (-1.0, 0.0, 0.8, 2.0)
 LONG_AXIS = 1.7
 CHANCE = 0.5
-SHUFFLED = "shuffled_labels_auroc"
-CONTROL_NAMES = {"ngram_auroc": "n-grams", "length_auroc": "text length", "random_weights_auroc": "random weights"}
+PERMUTED = "permuted_labels_auroc"
+CONTROL_NAMES = {"ngram_auroc": "n-grams", "length_auroc": "text length", "untrained_auroc": "an untrained model"}
 WORDS = {
     "auroc": "probe, AUROC",
-    "twin_accuracy": "probe, share of pairs told apart",
+    "pair_accuracy": "probe, share of pairs told apart",
 }
 
 
 def metric_title(metric: str, components: int | None) -> str:
     """Name a metric and its components."""
-    words = visible(WORDS.get(metric, metric_words(metric)))
+    words = sanitize(WORDS.get(metric, metric_words(metric)))
     return f"{words}, {components} components" if components else words
 
 
@@ -120,7 +120,7 @@ def _answer_row(one: Named, estimate: Estimate | None, axis: Axis) -> dict[str, 
         "shape": one.group,
         "approximate": bool(found.approximate),
         "open": one.known in OPEN,
-        "reason": visible(found.reason or ""),
+        "reason": sanitize(found.reason or ""),
     }
 
 
@@ -134,7 +134,7 @@ def scores_figure(view: View, layers: Sequence[tuple[int, str]]) -> dict[str, An
             "language": codes[row.language],
             "metric": metrics.index((row.metric, row.components)),
             "layer": layers.index((row.layer or 0, row.norm)),
-            "model": visible(row.model),
+            "model": sanitize(row.model),
             **score_numbers(row.estimate),
         }
         for row in audit.find(kind="score", sample="all")
@@ -149,8 +149,8 @@ def score_numbers(estimate: Estimate) -> dict[str, Any]:
     """The numbers of a score that figures draw."""
     names = ("value", "low", "high", "null_low", "null_high")
     return {name: getattr(estimate, name) for name in names} | {
-        "approximate": visible(estimate.approximate or ""),
-        "reason": visible(estimate.reason or ""),
+        "approximate": sanitize(estimate.approximate or ""),
+        "reason": sanitize(estimate.reason or ""),
     }
 
 
@@ -193,9 +193,9 @@ def margins_figure(histograms: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     shares = [share for one in histograms["languages"] for model in one.values() for share in model["shares"]]
     edges = histograms["edges"]
-    across = Axis(title="margin: toxic text minus its twin", low=edges[0], high=edges[-1])
+    cross_lingual = Axis(title="margin: toxic text minus its twin", low=edges[0], high=edges[-1])
     up = Axis(title="", low=0.0, high=max(shares) * 1.05, percent=True)
-    return {"spec": drawn(lambda theme: multiples.margins(across, up, theme, data=ROWS)), **histograms}
+    return {"spec": drawn(lambda theme: multiples.margins(cross_lingual, up, theme, data=ROWS)), **histograms}
 
 
 def controls_figure(view: View) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def controls_figure(view: View) -> dict[str, Any]:
     rows = []
     for one in view.languages:
         found = [("probe", view.row("score", one, "auroc", model="aligned"))]
-        for metric, name in (CONTROL_NAMES | {SHUFFLED: "shuffled labels"}).items():
+        for metric, name in (CONTROL_NAMES | {PERMUTED: "permuted labels"}).items():
             found.append((name, view.row("control", one, metric)))
         rows += [{"label": one.name, "what": what, **score_numbers(row.estimate)} for what, row in found if row]
     rows = [row | {"approximate": bool(row["approximate"])} for row in rows if math.isfinite(row["value"])]
@@ -217,4 +217,4 @@ def controls_figure(view: View) -> dict[str, Any]:
 
 def place(audit: Audit) -> str:
     """Name the layer that verdicts come from."""
-    return visible(layer_name(*primary_layer(audit)))
+    return sanitize(layer_name(*primary_layer(audit)))

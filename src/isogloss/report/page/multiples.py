@@ -8,16 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from isogloss.report.grammar import (
-    MODELS,
-    Axis,
-    by_label,
-    by_model,
-    fitting,
-    label_shape,
-    model_shape,
-    number,
-)
+from isogloss.report.grammar import MODELS, Axis, by_label, by_model, fitting, label_shape, model_shape, number
 from isogloss.report.palette import Theme
 
 PANEL = 150
@@ -70,7 +61,7 @@ def _params(models: Sequence[str], theme: Theme) -> list[Any]:
 
 
 def layers(axis: Axis, theme: Theme, *, data: alt.Data, null: bool = True) -> alt.LayerChart:
-    """Draw one language's metric by layer, reference and aligned, with intervals and the range of shuffled labels.
+    """Draw one language's metric by layer, reference and aligned, with intervals and the range of permuted labels.
 
     Fields of data: layer (a name), model, value, low, high and, if there is a `null`, null_low, null_high.
     """
@@ -83,9 +74,9 @@ def layers(axis: Axis, theme: Theme, *, data: alt.Data, null: bool = True) -> al
         return number(field, axis, kind=alt.Y)
 
     axis = replace(axis, title="")
-    shuffled = base.mark_area(color=theme.faint, opacity=0.6)
+    permuted = base.mark_area(color=theme.faint, opacity=0.6)
     parts = [
-        *([shuffled.encode(y=y("null_low"), y2="null_high:Q", detail="model:N")] if null else []),
+        *([permuted.encode(y=y("null_low"), y2="null_high:Q", detail="model:N")] if null else []),
         base.mark_area(opacity=0.2).encode(y=y("low"), y2="high:Q", fill=fill),
         base.mark_line(strokeWidth=2).encode(y=y("value"), stroke=stroke, strokeDash=dash),
         base.mark_point(size=40, opacity=1, strokeWidth=0, tooltip=alt.TooltipContent("data")).encode(
@@ -95,21 +86,21 @@ def layers(axis: Axis, theme: Theme, *, data: alt.Data, null: bool = True) -> al
     return fitting(alt.layer(*parts).properties(height=HEIGHT), theme, left=44, right=10)
 
 
-def margins(across: Axis, up: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
+def margins(cross_lingual: Axis, up: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
     """Draw one language's distribution of within-pair margins: aligned filled, reference as an outline.
 
     Fields of data: from, to (a bin), reference, aligned (shares of pairs in it).
     """
     base = alt.Chart(data)
-    x = number("from", across)
+    x = number("from", cross_lingual)
     zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=theme.muted, strokeWidth=1)
     parts = [
         base.mark_rect(color=theme.aligned, opacity=0.55, tooltip=alt.TooltipContent("data")).encode(
             x=x, x2="to:Q", y=number("aligned", up, kind=alt.Y), y2=alt.datum(0)
         ),
         base.mark_line(interpolate="step-after", stroke=theme.reference, strokeWidth=1.8).encode(
-            x=number("from", across), y=number("reference", up, kind=alt.Y)
+            x=number("from", cross_lingual), y=number("reference", up, kind=alt.Y)
         ),
-        zero.encode(x=number("at", across)),
+        zero.encode(x=number("at", cross_lingual)),
     ]
     return fitting(alt.layer(*parts).properties(height=HEIGHT - 20), theme, left=44, right=10)

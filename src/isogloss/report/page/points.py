@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from isogloss.report.lost_pairs import losses, margins
 from isogloss.report.page.view import layer_name
-from isogloss.report.pairs import losses, margins
 from isogloss.report.tables import primary_layer
-from isogloss.report.visible import visible
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 #: Texts shown per language and layer, both classes together.
 MOST = 200
@@ -68,8 +68,8 @@ def packed(points: pl.DataFrame, codes: Sequence[str], layers: Sequence[tuple[in
         texts = chosen.filter(pl.col("language") == code)
         here = points.filter(pl.col("language") == code)
         entry: dict[str, Any] = {
-            "text": [visible(one) for one in texts["text_id"]],
-            "pair": [None if one is None else visible(one) for one in texts["pair_id"]],
+            "text": [sanitize(one) for one in texts["text_id"]],
+            "pair": [None if one is None else sanitize(one) for one in texts["pair_id"]],
             "harmful": [int(one) for one in texts["harmful"]],
             "layers": [
                 {
@@ -147,4 +147,4 @@ def layers_of(audit: Audit, points: pl.DataFrame) -> list[tuple[int, str]]:
 
 def layer_names(layers: Sequence[tuple[int, str]]) -> list[str]:
     """Names of layers, with nothing hidden in them."""
-    return [visible(layer_name(index, norm)) for index, norm in layers]
+    return [sanitize(layer_name(index, norm)) for index, norm in layers]

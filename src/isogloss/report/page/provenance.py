@@ -34,7 +34,7 @@ def provenance(audit: Audit, run: Mapping[str, Any], verdicts_from: str) -> list
     read_out = ", ".join(
         (
             f"{spoken(audit, 'position')} token",
-            f"{spoken(audit, 'rendering')} text",
+            f"{spoken(audit, 'prompt_format')} text",
             f"layers {spoken(audit, 'layers')}",
             spoken(audit, "dtype"),
             length,
@@ -46,7 +46,7 @@ def provenance(audit: Audit, run: Mapping[str, Any], verdicts_from: str) -> list
         _corpus(audit.corpus),
         Fact(term="Read-out", lines=(read_out,)),
         Fact(term="Verdicts from", lines=(verdicts_from + changed,)),
-        Fact(term="Seed and shuffles", lines=(f"{spoken(audit, 'seed')}, {spoken(audit, 'shuffles')}",)),
+        Fact(term="Seed and permutations", lines=(f"{spoken(audit, 'seed')}, {spoken(audit, 'permutations')}",)),
         Fact(term="Matching", lines=(spoken(audit, "match", "none"),)),
         Fact(term="Versions", lines=(_joined(audit.versions),)),
     ]

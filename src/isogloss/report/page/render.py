@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from isogloss.report.palette import DARK, FONTS, LIGHT, ON_PAPER
-from isogloss.report.visible import visible
+from isogloss.text import sanitize
 
 #: In the order in which they run.
 SCRIPTS = ("tables.js", "charts.js", "texts.js", "figures.js", "across.js", "comparison.js", "start.js")
@@ -102,7 +102,7 @@ def _environment() -> Environment:
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template writes
     """Make all that a template writes visible; Markup is our own, and numbers hide nothing."""
-    return value if isinstance(value, Markup | int | float) else visible(str(value))
+    return value if isinstance(value, Markup | int | float) else sanitize(str(value))
 
 
 @functools.cache

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from isogloss.report.estimates import DASH, format_interval, format_number, format_value
 from isogloss.report.grammar import MODELS
-from isogloss.report.numbers import DASH, interval, number, plain
 from isogloss.report.page.figures import metric_title, metrics_of
 from isogloss.report.page.view import Named, View
 from isogloss.report.tables import CONTROL_HEADINGS
-from isogloss.report.visible import visible
 from isogloss.results import Estimate, Row
+from isogloss.text import sanitize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def language_table(view: View) -> Table:
 
 def _language_cells(view: View, one: Named) -> dict[str, Cell]:
     gain = view.primary_row("gain", one)
-    codes = dict.fromkeys(notice.code for notice in view.audit.notices if notice.language == one.code)
+    codes = dict.fromkeys(warning.code for warning in view.audit.warnings if warning.language == one.code)
     said = []
     if one.verdict and one.verdict.disagree:
         said.append("metrics disagree")
@@ -72,12 +72,12 @@ def _language_cells(view: View, one: Named) -> dict[str, Cell]:
     return {
         "language": heading(one),
         "resources": Cell(text=DASH if level is None else f"class {level}", value=level, below=one.group),
-        "verdict": Cell(text=one.word, below=visible("; ".join(said)), kind=one.known),
+        "verdict": Cell(text=one.word, below=sanitize("; ".join(said)), kind=one.known),
         "retention": Cell(text="pivot") if one.pivot else estimate_cell(view.primary("retention", one), digits=2),
         "gain": estimate_cell(gain.estimate if gain else None, signed=True),
         "reference": estimate_cell(view.primary("score", one, model="reference")),
         "aligned": estimate_cell(view.primary("score", one, model="aligned")),
-        "smallest visible gap": _plain(gain.detectable_gap if gain else math.nan),
+        "smallest visible gap": _plain(gain.mde if gain else math.nan),
         "probe AUROC": _probe(view, one),
         "warnings": Cell(text=" ".join(codes) or DASH),
     }
@@ -85,27 +85,27 @@ def _language_cells(view: View, one: Named) -> dict[str, Cell]:
 
 def heading(one: Named) -> Cell:
     """Head a line with its language."""
-    return Cell(text=one.name, below=visible(one.code), tag=one.tag)
+    return Cell(text=one.name, below=sanitize(one.code), tag=one.tag)
 
 
 def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
     """Show an estimate with its interval below."""
     if estimate is None:
         return Cell(text=DASH)
-    bounds = interval(estimate, digits=digits, signed=signed)
-    below = visible(estimate.reason or "") if math.isnan(estimate.value) else ("" if bounds == DASH else bounds)
+    bounds = format_interval(estimate, digits=digits, signed=signed)
+    below = sanitize(estimate.reason or "") if math.isnan(estimate.value) else ("" if bounds == DASH else bounds)
     value = None if math.isnan(estimate.value) else estimate.value
-    return Cell(text=number(estimate, digits=digits, signed=signed), value=value, below=below)
+    return Cell(text=format_number(estimate, digits=digits, signed=signed), value=value, below=below)
 
 
 def _plain(value: float, *, digits: int = 3) -> Cell:
-    return Cell(text=plain(value, digits=digits), value=None if math.isnan(value) else value)
+    return Cell(text=format_value(value, digits=digits), value=None if math.isnan(value) else value)
 
 
 def _probe(view: View, one: Named) -> Cell:
     before, after = (view.estimate("score", one, "auroc", model=model) for model in ("reference", "aligned"))
     cell = estimate_cell(after, digits=2)
-    was = f"before {number(before, digits=2)}" if before and not math.isnan(before.value) else ""
+    was = f"before {format_number(before, digits=2)}" if before and not math.isnan(before.value) else ""
     return Cell(text=cell.text, value=cell.value, below=was or cell.below)
 
 
@@ -131,10 +131,10 @@ def score_table(view: View) -> Table:
                 )
             lines.append(tuple(line))
             groups.append(group)
-    headings = ["language", "metric", "reference", "aligned", "shuffled up to", "p or fdr", "gain", "p or fdr of gain"]
+    headings = ["language", "metric", "reference", "aligned", "null 97.5%", "p or fdr", "gain", "p or fdr of gain"]
     headings += ["retention"]
     if not audit.has_reference:
-        headings = ["language", "metric", "aligned", "shuffled up to", "p or fdr"]
+        headings = ["language", "metric", "aligned", "null 97.5%", "p or fdr"]
     return Table(
         name="scores",
         caption="Every metric at the layer that verdicts come from, with 95 % intervals",
@@ -157,7 +157,7 @@ def _p(estimate: Estimate | None) -> Cell:
         return Cell(text=DASH)
     known = (("family-wise", estimate.p_family), ("fdr", estimate.fdr), ("p", estimate.p_value))
     name, value = next(((name, value) for name, value in known if not math.isnan(value)), ("", math.nan))
-    text = "< 0.001" if value < 0.001 else plain(value)  # noqa: PLR2004 - the last digit that is shown
+    text = "< 0.001" if value < 0.001 else format_value(value)  # noqa: PLR2004 - the last digit that is shown
     return Cell(text=text, value=None if math.isnan(value) else value, below=name)
 
 
@@ -165,14 +165,14 @@ def control_table(view: View) -> Table:
     """The aligned model's probe and its controls, AUROC above share of pairs told apart."""
     lines = []
     for one in view.languages:
-        probes = [view.estimate("score", one, metric, model="aligned") for metric in ("auroc", "twin_accuracy")]
+        probes = [view.estimate("score", one, metric, model="aligned") for metric in ("auroc", "pair_accuracy")]
         line = [heading(one), _two(probes)]
-        for name in ("length", "ngram", "random_weights"):
-            pair = (f"{name}_auroc", f"{name}_twin_accuracy")
+        for name in ("length", "ngram", "untrained"):
+            pair = (f"{name}_auroc", f"{name}_pair_accuracy")
             line.append(_two([view.estimate("control", one, metric) for metric in pair]))
-        shuffled = view.estimate("control", one, "shuffled_labels_auroc")
-        line.append(_plain(shuffled.high, digits=2) if shuffled else Cell(text=DASH))
-        others = ("edit_share", "tokens_per_character", "bits_per_character")
+        permuted = view.estimate("control", one, "permuted_labels_auroc")
+        line.append(_plain(permuted.high, digits=2) if permuted else Cell(text=DASH))
+        others = ("edit_rate", "tokens_per_character", "bits_per_character")
         line += [estimate_cell(view.estimate("control", one, name), digits=2) for name in others]
         lines.append(tuple(line))
     return Table(
@@ -187,7 +187,7 @@ def control_table(view: View) -> Table:
 def _two(found: Sequence[Estimate | None]) -> Cell:
     first, second = found
     cell = estimate_cell(first, digits=2)
-    below = f"pairs {number(second, digits=2)}" if second and not math.isnan(second.value) else cell.below
+    below = f"pairs {format_number(second, digits=2)}" if second and not math.isnan(second.value) else cell.below
     return Cell(text=cell.text, value=cell.value, below=below)
 
 
@@ -197,7 +197,7 @@ def matched_table(view: View) -> Table | None:
     for one in view.languages:
         on_matched = view.primary_row("retention", one, sample="matched")
         if on_matched and not one.pivot:
-            word = visible(one.verdict.matched or DASH) if one.verdict else DASH
+            word = sanitize(one.verdict.matched or DASH) if one.verdict else DASH
             texts = Cell(text=str(on_matched.estimate.n), value=on_matched.estimate.n)
             kept = estimate_cell(view.primary("retention", one), digits=2)
             lines.append(
@@ -217,8 +217,8 @@ def matched_table(view: View) -> Table | None:
     return Table(name="matched", caption=caption, headings=headings, lines=tuple(lines), left=left) if lines else None
 
 
-def rendering_table(view: View) -> Table | None:
-    """Model and rendering, two by two, and their difference in differences; None unless both renderings were read."""
+def prompt_format_table(view: View) -> Table | None:
+    """Model and prompt format, two by two, and their difference in differences; None unless both prompt formats were read."""
     if not view.audit.find(sample="chat"):
         return None
     both = view.audit.has_reference
@@ -231,13 +231,13 @@ def rendering_table(view: View) -> Table | None:
             if both:
                 line.append(_gain_and_verdict(view.primary_row("gain", one, sample=sample)))
         if both:
-            difference = view.primary_row("rendering", one, sample="chat")
+            difference = view.primary_row("prompt_format", one, sample="chat")
             line.append(estimate_cell(difference.estimate if difference else None, signed=True))
         lines.append(tuple(line))
     columns = [*(["reference"] if both else []), "aligned", *(["gain"] if both else [])]
     headings = ["language", *(f"{name}, {where}" for where in ("raw", "chat") for name in columns)]
     return Table(
-        name="renderings",
+        name="prompt formats",
         caption="Separation on raw text and in the chat template",
         headings=(*headings, *(["difference of gains"] if both else [])),
         lines=tuple(lines),
@@ -247,7 +247,7 @@ def rendering_table(view: View) -> Table | None:
 
 def _gain_and_verdict(gain: Row | None) -> Cell:
     found = estimate_cell(gain.estimate if gain else None, signed=True)
-    word = visible(gain.verdict) if gain else ""
+    word = sanitize(gain.verdict) if gain else ""
     return replace(found, below=f"{word} {found.below}".strip())
 
 
@@ -268,7 +268,7 @@ def lost_tables(lost: pl.DataFrame, languages: Sequence[Named]) -> list[Lost]:
         if mine.height:
             lines = tuple(
                 (
-                    Cell(text=visible(row["item_id"] or row["pair_id"])),
+                    Cell(text=sanitize(row["item_id"] or row["pair_id"])),
                     *(_plain(row[name], digits=2) for name in ("before", "after", "loss")),
                 )
                 for row in mine.iter_rows(named=True)
@@ -280,7 +280,8 @@ def lost_tables(lost: pl.DataFrame, languages: Sequence[Named]) -> list[Lost]:
                 left=frozenset({"pair"}),
             )  # fmt: skip
             ids = tuple(
-                (visible(toxic), visible(twin)) for toxic, twin in mine.select("harmful_id", "harmless_id").iter_rows()
+                (sanitize(toxic), sanitize(partner))
+                for toxic, partner in mine.select("harmful_id", "harmless_id").iter_rows()
             )
             found.append(Lost(language=one, table=table, ids=ids))
     return found

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isogloss.report.numbers import number
+from isogloss.report.estimates import format_number
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import OPEN
-from isogloss.report.visible import visible
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 #: Languages that a sentence names before it counts the rest.
 MANY = 7
@@ -133,7 +133,7 @@ def below_answer(view: View) -> str:
             "differ between languages for many reasons, so they rank no language."
         )
     gain = view.primary("gain", view.languages[0])
-    gained = number(gain, signed=True)
+    gained = format_number(gain, signed=True)
     if _pivot_unclear(others):
         return (
             f"The gain in {pivot} is {gained}, and its interval does not exclude zero. A share of nearly nothing is no "
@@ -174,7 +174,7 @@ def advice(view: View) -> list[Advice]:
 def detectable(view: View) -> str:
     """Say which gaps to the pivot would have been seen, or nothing where that is not known."""
     rows = [view.primary_row("gain", one) for one in view.others]
-    found = sorted({f"{row.detectable_gap:.3f}" for row in rows if row and not math.isnan(row.detectable_gap)})
+    found = sorted({f"{row.mde:.3f}" for row in rows if row and not math.isnan(row.mde)})
     return " to ".join(dict.fromkeys([found[0], found[-1]])) if found else ""
 
 
@@ -191,4 +191,4 @@ def spoken(audit: Audit, key: str, otherwise: str = "not stated") -> str:
     found = audit.config.get(key)
     if found is None or found in ([], ""):
         return otherwise
-    return visible(", ".join(str(one) for one in found) if isinstance(found, list) else str(found))
+    return sanitize(", ".join(str(one) for one in found) if isinstance(found, list) else str(found))

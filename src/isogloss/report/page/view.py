@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from isogloss.corpora.languages import LANGUAGES
+from isogloss.data.languages import LANGUAGES
 from isogloss.report.palette import LIGHT
 from isogloss.report.tables import primary_layer
-from isogloss.report.visible import visible
 from isogloss.results import Audit, Estimate, LanguageVerdict, Row
+from isogloss.text import sanitize
 
 #: Joshi et al.'s resource classes: the lowest of each group, with its name.
 GROUPS = ((4, "high-resource"), (3, "middle"), (0, "low-resource"))
@@ -34,7 +34,7 @@ class Named:
     @property
     def word(self) -> str:
         """The verdict as shown."""
-        return visible(self.verdict.verdict)[:LONGEST] if self.verdict else "no verdict"
+        return sanitize(self.verdict.verdict)[:LONGEST] if self.verdict else "no verdict"
 
     @property
     def known(self) -> str:
@@ -133,7 +133,7 @@ def _named(audit: Audit, code: str) -> Named:
     found = LANGUAGES.get(code)
     level = found.resource_class if found else None
     group = next((word for lowest, word in GROUPS if level is not None and level >= lowest), "not classed")
-    name = found.name if found else visible(code)
+    name = found.name if found else sanitize(code)
     return Named(
         code=code,
         name=name if len(name) <= LONGEST else name[: LONGEST - 1] + "…",

@@ -8,13 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.notices import NOTICES
 from isogloss.report.ablation import ablation_caption, ablation_sentences
 from isogloss.report.behaviour import behaviour_caption
 from isogloss.report.command import command
 from isogloss.report.grammar import MODELS
-from isogloss.report.page.across import across_figures, across_table
 from isogloss.report.page.behaviour import ablation_table, behaviour_figure, behaviour_table
+from isogloss.report.page.cross_lingual import cross_lingual_figures, cross_lingual_table
 from isogloss.report.page.figures import (
     answer_figure,
     controls_figure,
@@ -24,7 +23,6 @@ from isogloss.report.page.figures import (
     scatter_figure,
     scores_figure,
 )
-from isogloss.report.page.notices import EXPLAINED, MEASURED, NOISE, TEXT, warned
 from isogloss.report.page.points import layer_names, layers_of, pair_figures, shown_per_place
 from isogloss.report.page.provenance import provenance
 from isogloss.report.page.render import render
@@ -33,14 +31,16 @@ from isogloss.report.page.tables import (
     language_table,
     lost_tables,
     matched_table,
-    rendering_table,
+    prompt_format_table,
     score_table,
 )
 from isogloss.report.page.text import MEANING, advice, answer, below_answer, detectable, pivot_clear, spoken
 from isogloss.report.page.view import View
 from isogloss.report.page.view import view as look
-from isogloss.report.visible import visible
+from isogloss.report.page.warnings import EXPLAINED, MEASURED, NOISE, TEXT, warned
 from isogloss.results import Audit
+from isogloss.text import sanitize
+from isogloss.warnings import WARNINGS
 
 
 def page_html(
@@ -73,11 +73,11 @@ def page_html(
         "margins": margins_figure(histograms),
         "controls": controls_figure(view),
         "behaviour": behaviour_figure(view, pairs),
-        "across": across_figures(view, layers),
+        "cross_lingual": cross_lingual_figures(view, layers),
         "lost": [{"language": languages.index(one.language), "ids": one.ids} for one in lost_found],
     }
     data = {
-        "name": visible(str(audit.corpus.get("name", "")))[:60],
+        "name": sanitize(str(audit.corpus.get("name", "")))[:60],
         "languages": [{"name": one.name, "tag": one.tag} for one in languages],
         "layers": layer_names(layers),
         "figures": figures,
@@ -93,10 +93,10 @@ def page_html(
             "scores": score_table(view),
             "controls": control_table(view),
             "matched": matched_table(view),
-            "renderings": rendering_table(view),
+            "prompt formats": prompt_format_table(view),
             "behaviour": behaviour_table(view),
             "ablation": ablation_table(view),
-            "across": across_table(view),
+            "cross_lingual": cross_lingual_table(view),
         },
         "lost": lost_found,
         "answer": answer(view),
@@ -106,8 +106,8 @@ def page_html(
         "ablation_caption": ablation_caption(),
         "advice": advice(view),
         "meaning": MEANING,
-        "notices": _notices(view),
-        "codes": {code: (NOTICES[code], words) for code, (_, words) in EXPLAINED.items()},
+        "warnings": _warnings(view),
+        "codes": {code: (WARNINGS[code], words) for code, (_, words) in EXPLAINED.items()},
         "command": command(audit).split("\n"),
         "setting": functools.partial(spoken, audit),
         "facts": _facts(view, points, layers),
@@ -116,9 +116,9 @@ def page_html(
     return render("page.html.j2", content, data | _texts(figures, texts))
 
 
-def _notices(view: View) -> dict[str, Any]:
+def _warnings(view: View) -> dict[str, Any]:
     names = {one.code: one.name for one in view.languages}
-    return {section: warned(view.audit.notices, section, names) for section in (MEASURED, NOISE, TEXT)}
+    return {section: warned(view.audit.warnings, section, names) for section in (MEASURED, NOISE, TEXT)}
 
 
 def _facts(view: View, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:
@@ -152,4 +152,4 @@ def _texts(figures: Mapping[str, Any], texts: Mapping[str, str] | None) -> dict[
         return {"texts": None}
     wanted = {one for language in figures["scatter"]["languages"] for one in language["text"]}
     wanted |= {one for lost in figures["lost"] for ids in lost["ids"] for one in ids}
-    return {"texts": {visible(one): visible(text) for one, text in texts.items() if visible(one) in wanted}}
+    return {"texts": {sanitize(one): sanitize(text) for one, text in texts.items() if sanitize(one) in wanted}}

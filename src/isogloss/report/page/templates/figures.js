@@ -2,7 +2,7 @@
 
 const F = DATA.figures;
 const SCORES = F?.scores ? toRows(F.scores.scores) : [];
-const MODEL_KEY = "circle, grey: reference; diamond, green: aligned; grey bar: 95 % with shuffled labels; dashed: approximate";
+const MODEL_KEY = "circle, grey: reference; diamond, green: aligned; grey bar: 95 % with permuted labels; dashed: approximate";
 const shortly = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(3))));
 const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(0)} %`);
 const range = (row, form = shortly) => (row.low === null ? "–" : `${row.approximate ? "≈ " : ""}${form(row.low)} to ${form(row.high)}`);
@@ -33,7 +33,7 @@ function separationFigure(holder) {
     spec: (theme) => metric().spec[theme],
     rows: () => separationRows().filter((row) => row.value !== null),
     csv: () => separationRows().map(({ label, model, value, low, high, null_low, null_high, approximate, reason }) => ({ language: label, model, metric: metric().title, value, low, high, null_low, null_high, approximate, reason })),
-    tip: (row) => [["language", row.label], ["model", row.model], ["separation", shortly(row.value)], ["interval", range(row)], ["shuffled labels", `${shortly(row.null_low)} to ${shortly(row.null_high)}`]],
+    tip: (row) => [["language", row.label], ["model", row.model], ["separation", shortly(row.value)], ["interval", range(row)], ["permuted labels", `${shortly(row.null_low)} to ${shortly(row.null_high)}`]],
   };
   addFigure(figure);
   return figure;
@@ -170,7 +170,7 @@ function marginsFigure(holder) {
 function controlsFigure(holder) {
   addFigure({
     holder, name: "controls", size: "wide", title: () => "The probe, and what could explain its score",
-    key: "diamond: probe; square: n-grams; triangle: text length; cross: random weights; grey bar: shuffled labels",
+    key: "diamond: probe; square: n-grams; triangle: text length; cross: an untrained model; grey bar: permuted labels",
     spec: (theme) => F.controls.spec[theme],
     rows: () => F.controls.rows,
     csv: () => F.controls.rows.map(({ label, what, value, low, high, approximate }) => ({ language: label, what, value, low, high, approximate })),

@@ -1,0 +1,223 @@
+"""Shifts of hidden states and of answers, pair by pair -> whether the one says something about the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from isogloss.analyses.behaviour.link_statistics import (
+    FEWEST_LANGUAGES,
+    POWER_AT,
+    SPLITS,
+    across_languages,
+    halves,
+    mean_slope,
+    rank_slope,
+    shared,
+)
+from isogloss.analyses.behaviour.needs import BehaviourPlan
+from isogloss.analyses.behaviour.statistics import pair_differences
+from isogloss.auditing.config import LEVEL
+from isogloss.auditing.plan import Plan
+from isogloss.auditing.sample import Sample, edit_rates
+from isogloss.likelihoods.margins import Margins
+from isogloss.results import NAN, Estimate, Row
+from isogloss.stats.components import open_space
+from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.permutations import Draws
+from isogloss.stats.probe import cross_fitted_scores, ridge_probe
+
+#: What could move both shifts of a pair besides alignment; all enter as ranks.
+COVARIATES = ("length", "length_difference", "edit_rate", "surprisal_difference")
+SLOPE = "rank regression within the language, adjusted; delete-one jackknife t"
+MEAN = "t over languages"
+MEAN_SHARED = "t over languages, at least the error over the items that they share"
+#: A correlation says something from this many languages on.
+LEAST_LANGUAGES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """The pairs of one language.
+
+    Attributes:
+        language: code.
+        frame: one line a pair: pair_id, language, latent_reference, latent_aligned (cross-fitted margin of the probe,
+            harmful minus harmless), behaviour_reference, behaviour_aligned (refusal log-odds after the first token of
+            the answer, harmful minus harmless; nats), and COVARIATES.
+        units: uint64 (pairs,), ids, in the order of the lines.
+        folds: int (pairs,), of the probe.
+        gains: float64 (splits,), of the primary metric at the link's layer in one half of the pairs; NaN where it
+            cannot be had.
+        halves: bool (splits, pairs): those pairs.
+    """
+
+    language: str
+    frame: pl.DataFrame
+    units: np.ndarray
+    folds: np.ndarray
+    gains: np.ndarray
+    halves: np.ndarray
+
+    @property
+    def latent(self) -> np.ndarray:
+        """Aligned minus reference: (pairs,)."""
+        return (self.frame["latent_aligned"] - self.frame["latent_reference"]).to_numpy()
+
+    @property
+    def behaviour(self) -> np.ndarray:
+        """Aligned minus reference: (pairs,), nats."""
+        return (self.frame["behaviour_aligned"] - self.frame["behaviour_reference"]).to_numpy()
+
+
+def take_items(
+    plan: Plan, told: BehaviourPlan, sample: Sample, said: Mapping[str, Margins], surprisal: np.ndarray
+) -> Items:
+    """Read the pairs of a language.
+
+    Args:
+        plan: of the audit.
+        told: with a layer for the link.
+        sample: the texts.
+        said: role -> margins of the texts.
+        surprisal: -ln p of each text under the reference, (n,).
+    """
+    assert told.layer is not None  # noqa: S101 - the caller's condition
+    draws, code = sample.draws, sample.language
+    columns: dict[str, np.ndarray] = {}
+    hidden = {}
+    for role in ("reference", "aligned"):
+        hidden[role] = told.states[role].block(code, told.layer).hidden[sample.rows]
+        scores = cross_fitted_scores(ridge_probe(hidden[role]), draws.harmful[None, :], draws.folds)[0]
+        columns[f"latent_{role}"] = pair_differences(scores, draws)
+        columns[f"behaviour_{role}"] = pair_differences(said[role].rest, draws)
+    first, length = _rows(draws), np.log([len(text) for text in sample.texts])
+    columns["length"] = (length[first] + length[_partners(draws)[first]]) / 2
+    columns["length_difference"] = pair_differences(length, draws)
+    columns["edit_rate"] = edit_rates(sample)[np.argsort(np.argsort(first))]
+    columns["surprisal_difference"] = pair_differences(surprisal, draws)
+    split = halves(draws.units, SPLITS, plan.config.seed)
+    before, after = (_half_scores(plan, one, draws, split) for one in hidden.values())
+    ids = plan.corpus.part(code)["pair_id"].to_numpy()[sample.rows][first]
+    numbers = {name: pl.Series(name, column, dtype=pl.Float64) for name, column in columns.items()}
+    return Items(
+        language=code,
+        frame=pl.DataFrame({"pair_id": ids, "language": [code] * len(ids)} | numbers),
+        units=draws.units,
+        folds=draws.folds[first],
+        gains=after - before,
+        halves=split,
+    )
+
+
+def _rows(draws: Draws) -> np.ndarray:
+    """Row of the harmful text of each unit: int (units,), in the order of `draws.units`."""
+    harmful = np.flatnonzero(draws.harmful)
+    found = np.empty(len(harmful), dtype=np.intp)
+    found[draws.unit_of_row[harmful]] = harmful
+    return found
+
+
+def _partners(draws: Draws) -> np.ndarray:
+    assert draws.partners is not None  # noqa: S101 - a link needs pairs
+    return draws.partners
+
+
+def _half_scores(plan: Plan, hidden: np.ndarray, draws: Draws, split: np.ndarray) -> np.ndarray:
+    """Score the primary metric, as it is, on each half: float64 (splits,), NaN where it cannot be had.
+
+    It is not debiased: the bias of equally many pairs is nearly the same in both models and all languages.
+    """
+    row, k = METRICS[plan.primary.metric], plan.primary.components
+    found = np.full(len(split), np.nan)
+    for i, half in enumerate(split):
+        kept = half[draws.unit_of_row]
+        z = open_space(hidden[kept], k).leading
+        if z.shape[1] == k and kept.sum() // 2 >= row.per_component * k:
+            partners = (np.cumsum(kept) - 1)[_partners(draws)[kept]]
+            found[i] = row.many(z, draws.harmful[None, kept], partners, draws.folds[kept])[0]
+    return found
+
+
+def link_rows(items: Sequence[Items], plan: Plan, told: BehaviourPlan) -> list[Row]:
+    """Slopes of each language, their mean, and the correlation across languages with its power."""
+    seed = plan.config.seed
+    slopes = {one.language: _slope(one) for one in items}
+    known = [slope for slope in slopes.values() if slope]
+    found = [
+        _row(told, code, "item_slope", _slope_estimate(slope, items, code, seed)) for code, slope in slopes.items()
+    ]
+    found.append(_row(told, "", "item_slope_mean", _mean_estimate(known, seed)))
+    return [*found, *_across(items, told, seed)]
+
+
+def _slope(one: Items) -> Jackknife | None:
+    if not np.isfinite(one.latent).all():
+        return None
+    covariates = one.frame.select(COVARIATES).to_numpy()
+    return rank_slope(one.behaviour, one.latent, covariates, one.folds, one.units)
+
+
+def _slope_estimate(slope: Jackknife | None, items: Sequence[Items], code: str, seed: int) -> Estimate:
+    n = next(one.frame.height for one in items if one.language == code)
+    if slope is None:
+        return Estimate(value=NAN, n=n, seed=seed, reason="too few pairs, or no shift that differs between them")
+    return _estimate(slope, n, seed, SLOPE)
+
+
+def _mean_estimate(slopes: Sequence[Jackknife], seed: int) -> Estimate:
+    if len(slopes) < 2:  # noqa: PLR2004 - one slope has no spread
+        return Estimate(value=NAN, n=len(slopes), seed=seed, reason="fewer than two languages with a slope")
+    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if shared(slopes) else MEAN)
+
+
+def _estimate(found: Jackknife, n: int, seed: int, method: str) -> Estimate:
+    bounds = found.interval(LEVEL)
+    return Estimate(
+        value=found.value,
+        n=n,
+        seed=seed,
+        low=bounds.low,
+        high=bounds.high,
+        level=LEVEL,
+        method=method,
+        p_value=found.p_value,
+    )
+
+
+def _across(items: Sequence[Items], told: BehaviourPlan, seed: int) -> list[Row]:
+    usable = [one for one in items if np.isfinite(one.gains).all()]
+    n = len(usable)
+    if n < LEAST_LANGUAGES:
+        reason = f"{n} languages with scores of half of their pairs; {LEAST_LANGUAGES} are needed"
+        missing = Estimate(value=NAN, n=n, seed=seed, reason=reason)
+        return [_row(told, "", "across_spearman", missing)]
+    behaviour = [[one.behaviour[~half].mean() for half in one.halves] for one in usable]
+    found = across_languages(np.column_stack([one.gains for one in usable]), np.array(behaviour).T, seed)
+    orders = "all orders of the languages" if found.exact else "orders of the languages, drawn"
+    few = n < FEWEST_LANGUAGES
+    value = Estimate(
+        value=found.value,
+        n=n,
+        seed=seed,
+        method=f"mean over {SPLITS} split halves; p from {orders}",
+        p_value=found.p_value,
+        approximate=f"fewer than {FEWEST_LANGUAGES} languages: no p can reach .05" if few else None,
+    )
+    power = Estimate(
+        value=found.power,
+        n=n,
+        seed=seed,
+        method=f"simulation: chance of p <= .05 if the true rank correlation is {POWER_AT:g}, without noise",
+    )
+    return [_row(told, "", "across_spearman", value), _row(told, "", "across_power", power)]
+
+
+def _row(told: BehaviourPlan, code: str, metric: str, estimate: Estimate) -> Row:
+    layer = told.layer
+    assert layer is not None  # noqa: S101 - the caller's condition
+    return Row(kind="link", language=code, metric=metric, layer=layer.index, norm=layer.norm, estimate=estimate)

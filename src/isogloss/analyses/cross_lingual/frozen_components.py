@@ -1,0 +1,49 @@
+"""Separation in components that alignment could not move: those of the reference model, for both models.
+
+In its own components a model's separation rises also where alignment shrinks everything else. In those of the reference
+it rises only if the classes part in directions that mattered before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isogloss.stats.component_scopes import in_components
+from isogloss.stats.jackknife import delete_one
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.permutations import Draws
+from isogloss.stats.published_scores import group_ids
+from isogloss.stats.score import Score, missing
+
+SHARE = METRICS["between_class_variance"]
+
+
+def frozen_share(fitted: np.ndarray, x: np.ndarray, draws: Draws, k: int) -> Score:
+    """Between-class share of variance of states in the first k components of others, debiased.
+
+    Without each jackknife group the components are fitted without it too.
+
+    Args:
+        fitted: float (n, d), states that the components are fitted on, such as the reference's.
+        x: float (n, d), states of the same texts that are scored.
+        draws: of this language.
+        k: number of components.
+    """
+    fewest = min((draws.groups != group).sum() for group in range(draws.n_groups))
+    if k >= min(fewest - 1, x.shape[1]):
+        return missing(SHARE, k, f"fewer than {k} components can be fitted without a group of texts")
+    z = in_components(fitted, x, k)
+    plug_in, *null = SHARE.many(z, np.vstack([draws.harmful[None, :], draws.permutations]), draws.partners, draws.folds)
+    left = []
+    for group in range(draws.n_groups):
+        kept, labels, partners = draws.without(group)
+        left.append(SHARE.many(in_components(fitted[kept], x[kept], k), labels, partners, draws.folds[kept])[0])
+    permuted = np.array(null)
+    return Score(
+        metric=SHARE.name,
+        components=k,
+        plug_in=float(plug_in),
+        found=delete_one(float(plug_in), np.array(left), group_ids(draws)),
+        plug_in_null=permuted,
+        null=permuted - (permuted.mean() if len(permuted) else 0.0),
+    )

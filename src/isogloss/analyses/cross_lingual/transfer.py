@@ -1,0 +1,144 @@
+"""A probe fitted on one language and scored on another: does it find there what it found at home?
+
+Cross-fitted over folds that part no translations: the texts that are scored, and everything linked with them, were left
+out of the fit, also where they are in another language. So the fit is of the same size for every language it is scored
+on, and on its own language the score is the usual one. Features are standardised as in the language of the fit.
+
+The interval is that of the delete-group jackknife: a group of items is left out of both languages and the probes are
+fitted anew, which takes in what the choice of training texts adds. Scale, t quantile and null (labels shuffled in both
+languages, probes refitted) are those of the AUROC of one language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from isogloss.analyses.cross_lingual.shared_folds import Part, group_names, n_groups
+from isogloss.stats.jackknife import delete_one
+from isogloss.stats.metrics import METRICS
+from isogloss.stats.probe import DECIMALS, bordered_inverse, ledoit_wolf_ridge, standardised
+from isogloss.stats.probe_scores import SHARED_TRAINING, logit
+from isogloss.stats.score import Score, missing
+
+AUROC = METRICS["auroc"]
+
+
+def transfer_scores(hidden: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[tuple[str, str], Score]:
+    """Score the probe of every language on every language.
+
+    Args:
+        hidden: language -> float (n, d), of one model and layer.
+        parts: the same languages, parted together.
+
+    Returns:
+        (language of the fit, language that is scored) -> its AUROC.
+    """
+    names = group_names(list(parts.values()))
+    found = {}
+    for fitted, own in parts.items():
+        probes = _fit(hidden[fitted], own, n_groups(list(parts.values())))
+        for code, part in parts.items():
+            found[fitted, code] = _score(probes.products(hidden[code]), probes, part, names)
+    return found
+
+
+class _Probes(NamedTuple):
+    """The probes of one language, one a fold, for all labelings and without each group.
+
+    `weights` are float64 (folds, n + 1, 1 + B), of the standardised rows `z` with mean `mean` and spread `spread`, the
+    intercept last; `left` are those for the true labels without each group, (folds, n + 1, groups).
+    """
+
+    z: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    weights: np.ndarray
+    left: np.ndarray
+
+    def products(self, x: np.ndarray) -> np.ndarray:
+        """Inner products of other rows with those of the fit, in the fit's units, and a one each: (m, n + 1)."""
+        products = (x.astype(np.float64) - self.mean) / self.spread @ self.z.T
+        return np.column_stack([products, np.ones(len(x))])
+
+
+def _fit(x: np.ndarray, part: Part, groups: int) -> _Probes:
+    z, mean, spread = standardised(x)
+    gram = z @ z.T
+    inverse = bordered_inverse(gram, ledoit_wolf_ridge(gram, x.shape[1]))
+    folds = range(int(part.folds.max()) + 1)
+    own = part.harmful[None, :]
+    weights = [_weights(z, inverse, part.labels, part.folds == fold) for fold in folds]
+    left = [
+        np.column_stack(
+            [_weights(z, inverse, own, (part.folds == fold) | (part.groups == group)) for group in range(groups)]
+        )
+        for fold in folds
+    ]
+    return _Probes(z, mean, spread, np.array(weights), np.array(left))
+
+
+def _weights(z: np.ndarray, inverse: np.ndarray, labels: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Dual weights of the ridge regression without some rows, 0 where gone, and its intercept: (n + 1, B)."""
+    targets = labels.T.astype(np.float64)
+    targets = targets - targets[~gone].mean(axis=0)
+    targets[gone] = 0.0
+    found = inverse @ targets
+    if gone.any():
+        found -= inverse[:, gone] @ scipy.linalg.solve(inverse[np.ix_(gone, gone)], found[gone], assume_a="pos")
+        found[gone] = 0.0
+    # The residuals of the rows that are left add up to nothing, so the intercept undoes the mean of their scores.
+    intercept = -(z[~gone].mean(axis=0) @ z.T) @ found
+    return np.vstack([found, intercept])
+
+
+def _score(products: np.ndarray, probes: _Probes, part: Part, names: np.ndarray) -> Score:
+    """AUROC of the probes on one language."""
+    scores = np.empty(part.labels.shape)
+    without = np.empty((len(names), len(part.harmful)))
+    for fold in range(len(probes.weights)):
+        test = part.folds == fold
+        scores[:, test] = (products[test] @ probes.weights[fold]).T
+        without[:, test] = (products[test] @ probes.left[fold]).T
+    scores, without = (np.round(one, DECIMALS) + 0.0 for one in (scores, without))
+    partners = part.draws.partners
+    plug_in, *null = AUROC.many(scores, part.labels, partners, part.folds)
+    left = _left_out(without, part)
+    if np.isnan([plug_in, *left]).any():
+        return missing(AUROC, None, "too few texts to compare within the folds of the probe")
+    n = part.draws.per_class
+    found = delete_one(float(logit(plug_in, n)), logit(left, n), names)
+    return Score(
+        metric=AUROC.name,
+        components=None,
+        plug_in=float(plug_in),
+        found=replace(found, value=float(logit(plug_in, n))),
+        plug_in_null=np.array(null),
+        null=np.array(null),
+        effective_n=n / SHARED_TRAINING,
+        approximate=None if found.se > 0 else "no text moves the score",
+    )
+
+
+def _left_out(scores: np.ndarray, part: Part) -> np.ndarray:
+    """AUROC without each jackknife group, from its own scores: float64 (groups, n) -> (groups,)."""
+    values = []
+    for fold in np.unique(part.folds):
+        first, second = (np.flatnonzero((part.folds == fold) & side) for side in (part.harmful, ~part.harmful))
+        counted = np.ones((len(first), len(second)), dtype=bool)
+        if part.draws.partners is not None:
+            counted = part.draws.partners[first][:, None] != second[None, :]
+        found = []
+        for group, row in enumerate(scores):
+            here = counted & (part.groups[first] != group)[:, None] & (part.groups[second] != group)
+            wins = (np.sign(row[first][:, None] - row[second]) + 1) / 2
+            found.append((wins * here).sum() / here.sum() if here.any() else np.nan)
+        values.append(found)
+    # As in the AUROC of all texts: a fold that lost a class says nothing, the others speak for it.
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))

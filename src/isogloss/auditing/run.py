@@ -1,0 +1,170 @@
+"""The main job: run a corpus through a reference and an aligned model, and compare how far the classes lie apart.
+
+The steps: settle a plan, fill the store with the hidden states that it lacks, measure, write the run folder. torch is
+imported only if states are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from isogloss.analyses.ablation.needs import with_ablation
+from isogloss.analyses.behaviour.rows import with_behaviour
+from isogloss.auditing.cache_policy import KEPT, thin
+from isogloss.auditing.config import AuditConfig
+from isogloss.auditing.measure import measure, versions
+from isogloss.auditing.plan import Plan, make_plan
+from isogloss.auditing.quarantine import quarantine
+from isogloss.auditing.run_folder import finished_run, open_run, record_execution, record_kept, write_run
+from isogloss.data.corpus import Corpus
+from isogloss.engines.config import EngineConfig
+from isogloss.engines.engine import Engine, open_engine
+from isogloss.errors import ModelError, UsageError
+from isogloss.hidden_states.execution import Execution, check_execution, choose_execution
+from isogloss.hidden_states.fill import fill
+from isogloss.hidden_states.store import default_store, in_use
+from isogloss.io.paths import AnyPath, names, parse_path
+from isogloss.likelihoods.fill import fill_bits
+from isogloss.models.pairs import ModelPair
+from isogloss.progress import Track, silent
+from isogloss.results import Audit, folder_in
+
+
+def audit(
+    pair: ModelPair,
+    corpus: Corpus,
+    *,
+    config: AuditConfig | None = None,
+    out: AnyPath | str | None = None,
+    runs: AnyPath | str | None = None,
+    store: AnyPath | str | None = None,
+    device: str | None = None,
+    engine: EngineConfig | None = None,
+    reuse: bool = False,
+    track: Track = silent,
+) -> Audit:
+    """Measure per language how far harmful and harmless text lie apart before and after alignment.
+
+    Args:
+        pair: a row of MODEL_PAIRS, or your own; without a reference only the aligned side is measured.
+        corpus: from `load_corpus`; cut to equal numbers per language and class here.
+        config: see `AuditConfig`.
+        out: run folder to write (audit.json, results.parquet, points.parquet, report.html, figures/, run.json): a path,
+            or a URL of any file system that fsspec knows, such as s3://bucket/run; so may `runs` and `store` be.
+        runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
+        store: where hidden states are kept and looked for; None is the user's cache.
+        device: a torch device; None takes a GPU if there is one.
+        engine: where the work is done; None is this process. It changes no number.
+        reuse: if the run folder holds the result of this very audit, by the same versions, return that.
+        track: progress display.
+
+    Raises:
+        IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind, and what was computed
+            stays in the store for the next call.
+    """
+    started = time.time()
+    root = _root(store)
+    plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
+    folder = parse_path(out) if out else folder_in(parse_path(runs), plan.identity) if runs else None
+    thinned = plan.config.cache_states != "all"
+    if thinned and folder is None:
+        raise UsageError(
+            f"--cache-states {plan.config.cache_states}",
+            found="no run folder",
+            expected="one, for what stays",
+            do="name an `out`",
+        )
+    if folder and (reuse or thinned) and (finished := _finished(folder, plan, root)):
+        return finished
+    with (
+        open_engine(engine or EngineConfig()) as workers,
+        open_run(folder, plan.identity) if folder else nullcontext() as recorded,
+        in_use(root, track),
+        TemporaryDirectory(prefix="isogloss") as scratch,
+    ):
+        computed = 0
+        plan = with_ablation(plan)
+        if plan.missing:
+            execution = _settle(recorded, plan.config, device, workers)
+            if folder:
+                record_execution(folder, plan.identity, execution)
+            plan, computed = _fill(plan, execution, workers, root, track)
+        read = time.time()
+        result, kept = measure(plan, track, workers, points=Path(scratch) if folder else None)
+        pairs = None
+        if plan.behaviour:
+            result, pairs = with_behaviour(result, plan, plan.behaviour, track, workers)
+        if folder:
+            seconds = {"all": time.time() - started, "filling the store": read - started}
+            states = _computed_how(plan)
+            points = Path(scratch)
+            write_run(folder, result, points, pairs=pairs, kept=kept, seconds=seconds, computed=computed, states=states)
+    if thinned and folder:
+        record_kept(folder, thin(plan, root))
+    return result
+
+
+def _finished(folder: AnyPath, plan: Plan, root: AnyPath) -> Audit | None:
+    found = finished_run(folder, plan.identity, versions())
+    if found is None or plan.config.cache_states == "all":
+        return found
+    if KEPT not in names(folder):
+        return None
+    record_kept(folder, thin(with_ablation(plan), root))  # killed before all states were removed, or they were in use
+    return found
+
+
+def _computed_how(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    states = {role: one.computed_how() for role, one in plan.activations.items()}
+    return states | {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
+
+
+def _root(store: AnyPath | str | None) -> AnyPath:
+    """Find the store; other machines read and write it too, so a local path is a whole one."""
+    root = parse_path(store) if store else default_store()
+    return root.absolute() if isinstance(root, Path) else root
+
+
+def _fill(plan: Plan, execution: Execution, engine: Engine, root: AnyPath, track: Track) -> tuple[Plan, int]:
+    """Compute what is missing; texts that break a model stop it, or leave the plan, as the plan's config says.
+
+    How models are edited follows from their states, so what edited ones lack is computed in a second round.
+    """
+    computed, go_on = 0, plan.config.quarantine
+    while plan.missing:
+        try:
+            computed += fill(*plan.asked_states, execution=execution, engine=engine, go_on=go_on, track=track)
+            computed += fill_bits(plan.asked_likelihoods, execution=execution, engine=engine, go_on=go_on, track=track)
+        except ModelError as error:
+            if not (go_on and error.text_ids):
+                raise
+            plan = with_ablation(quarantine(plan, error.text_ids, root))
+        else:
+            before, plan = plan, with_ablation(plan)
+            if plan is before:
+                break
+    return plan, computed
+
+
+def _settle(recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine) -> Execution:
+    """Go on as the interrupted run in this folder began, or choose by the rule for the machine that runs models."""
+    if recorded is None:
+        return engine.call(
+            choose_execution,
+            dtype=config.spec.dtype,
+            precision=config.spec.precision,
+            device=device or engine.device,
+        )
+    if device not in {None, recorded.device}:
+        raise UsageError(
+            "--device",
+            found=f"{device} for a run begun with {recorded.device}",
+            expected="the same device",
+            do="leave it out, or choose another --out",
+        )
+    engine.call(check_execution, execution=recorded)
+    return recorded

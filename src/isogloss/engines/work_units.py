@@ -1,0 +1,156 @@
+"""What an engine is given to do: units of work on a model, small enough to be sent, and what becomes of them.
+
+A unit holds a few texts and says where the numbers go; it never holds a corpus, weights or states. Equal units give
+equal files, whoever works on them and in whatever order.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from isogloss.errors import IsoglossError, ModelError
+from isogloss.models.checkpoints import Checkpoint, group_by_weights
+from isogloss.models.edits import Edit
+from isogloss.models.pairs import RANDOM
+
+#: Most halvings of a unit's batches: from 1,024 tokens down to 16, and from 16,384 down to 256.
+MOST_HALVINGS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the units of one model under the same settings share.
+
+    Attributes:
+        checkpoint: the model.
+        device: a torch device.
+        go_on: whether texts that give no finite numbers are left out and named, in place of an error.
+        edit: what is taken out of the model in memory.
+    """
+
+    checkpoint: Checkpoint
+    device: str
+    go_on: bool = False
+    edit: Edit | None = None
+
+    @property
+    def name(self) -> str:
+        """The model, as it was given."""
+        return str(self.checkpoint.ref) + (", edited" if self.edit else "")
+
+    @property
+    def label(self) -> str:
+        """The model, where there is little room.
+
+        >>> from isogloss.models.pairs import ModelRef
+        >>> Job(checkpoint=Checkpoint(ref=ModelRef.parse("org/base+my/dpo"), folder=None, gguf=None, base_sha256="",
+        ...     adapter_folder=None, adapter_sha256=None), device="cpu").label
+        'base+dpo'
+        """
+        ref = self.checkpoint.ref
+        seed = "" if ref.random_seed is None else f"{RANDOM}{ref.random_seed}"
+        return (
+            "+".join(Path(part).name for part in (ref.base, ref.adapter) if part)
+            + seed
+            + (" edited" if self.edit else "")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Some texts of one language, at most a shard's, that one model is to be run on.
+
+    `halvings` says how often its batches were halved because memory was short.
+    """
+
+    number: int
+    job: Job
+    language: str
+    texts: tuple[str, ...]
+    text_ids: tuple[str, ...]
+    halvings: int = 0
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+        return f"{self.job.name}, {self.language}, texts {self.text_ids[0]} to {self.text_ids[-1]}"
+
+    @property
+    def tokens_key(self) -> Hashable:
+        """Units that agree in it are given the same tokens."""
+        return self.number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What became of a unit: its texts are in the store, all but the broken ones.
+
+    Attributes:
+        number: of the unit.
+        seconds: what it took.
+        notes: lines for people.
+        broken: the error of texts that gave no finite numbers, where the job goes on without them.
+    """
+
+    number: int
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    broken: ModelError | None = None
+
+
+UnitT = TypeVar("UnitT", bound=Unit)
+#: Called with a unit and the number of its texts that were done since the last call.
+Advance = Callable[[Unit, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(Generic[UnitT]):
+    """A kind of work on a model, as functions of modules, which can be sent by name.
+
+    Attributes:
+        load: job -> the loaded base model.
+        prepare: (model with the job's adapter active, job) -> what all units of the job need, for as long as it lasts.
+        encode: unit -> its tokens; needs no weights.
+        compute: (model, what was prepared, unit, tokens, advance) -> what became of the unit.
+    """
+
+    load: Callable[[Any], Any]
+    prepare: Callable[[Any, Any], AbstractContextManager[Any]]
+    encode: Callable[[UnitT], Any]
+    compute: Callable[[Any, Any, UnitT, Any, Callable[[int], None]], Done]
+
+
+def by_weights(units: Sequence[UnitT]) -> list[list[UnitT]]:
+    """Put the units together whose models are loaded as one; in a group, the bare base comes before any adapter."""
+    jobs = {unit.job.checkpoint.sha256: unit.job.checkpoint for unit in units}
+    of_model: Mapping[str, list[UnitT]] = {key: [] for key in jobs}
+    for unit in units:
+        of_model[unit.job.checkpoint.sha256].append(unit)
+    return [[unit for key in group for unit in of_model[key]] for group in group_by_weights(jobs)]
+
+
+def smaller(unit: UnitT) -> UnitT:
+    """Halve the batches of a unit.
+
+    Raises:
+        ModelError: they are as small as they get.
+    """
+    if unit.halvings == MOST_HALVINGS:
+        raise ModelError(
+            unit.name,
+            found=f"no memory, even for batches of 1/{2**MOST_HALVINGS} of the usual size",
+            expected="memory for a batch beside the weights",
+            do="use --max-tokens, a smaller --dtype, or more memory for each worker",
+        )
+    return replace(unit, halvings=unit.halvings + 1)
+
+
+def on_node(error: IsoglossError) -> IsoglossError:
+    """Name the node in an error."""
+    what = f"{error.what}, on node {platform.node()}"
+    return type(error)(what, found=error.found, expected=error.expected, do=error.do)

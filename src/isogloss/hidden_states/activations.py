@@ -1,0 +1,198 @@
+"""Activations: the hidden states of one model on one corpus, handed out one block at a time from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from isogloss.data.corpus import Corpus
+from isogloss.errors import ModelError
+from isogloss.hidden_states.shard import text_key
+from isogloss.hidden_states.spec import ExtractSpec, Layer
+from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, told
+from isogloss.io.files import canonical_json, sha256_text
+from isogloss.io.paths import AnyPath, parse_path
+from isogloss.models.checkpoints import Checkpoint, fetch
+from isogloss.models.edits import Edit
+from isogloss.models.pairs import ModelRef
+from isogloss.models.size import read_depth
+from isogloss.progress import Track, silent
+
+#: What is kept of each text beside its states: how many tokens it has (BOS left out), and whether it lost its end.
+COUNTS = ("token_counts", "cut")
+
+
+class Block(NamedTuple):
+    """Hidden states of one language and layer, with the labels of their rows."""
+
+    hidden: np.ndarray
+    """float32 (texts, width)"""
+    harmful: np.ndarray
+    """bool (texts,)"""
+    pair_ids: tuple[str | None, ...]
+    text_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """The hidden states of one model on one corpus; they stay on disk until a block is asked for.
+
+    With an `edit` they are those of the model that is edited so.
+    """
+
+    checkpoint: Checkpoint
+    corpus: Corpus
+    spec: ExtractSpec
+    layers: tuple[Layer, ...]
+    entries: Mapping[str, Entry]
+    edit: Edit | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Languages of which some states are not in the store.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        return tuple(code for code in self.entries if self.gaps(code))
+
+    def gaps(self, language: str) -> list[Gap]:
+        """List the texts that lack arrays, with what they lack: names of layers, "token_counts", "cut".
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        return gaps(self.entries[language], [*(layer.name for layer in self.layers), *COUNTS])
+
+    def block(self, language: str, layer: Layer) -> Block:
+        """Read the states of one language and layer, in the order of `corpus.part(language)`.
+
+        Raises:
+            StoreError: they are missing or broken.
+        """
+        part = self.corpus.part(language)
+        return Block(
+            hidden=read(self.entries[language], layer.name),
+            harmful=part["harmful"].to_numpy(),
+            pair_ids=tuple(part["pair_id"]),
+            text_ids=tuple(part["text_id"]),
+        )
+
+    def token_counts(self, language: str) -> np.ndarray:
+        """Tokens of each text, BOS left out; int32 (texts,)."""
+        return read(self.entries[language], "token_counts")
+
+    @property
+    def tokenizers(self) -> set[str]:
+        """Fingerprints of the tokenizers that the states were computed with; stores of earlier versions name none.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        names = [layer.name for layer in self.layers]
+        return {
+            about["tokenizer"]
+            for place in self.entries.values()
+            for about in told(place, names)
+            if "tokenizer" in about
+        }
+
+    def computed_how(self) -> list[dict[str, Any]]:
+        """List how the states were computed, as their manifests say it, each way once; `drift` is the largest of it.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        names = [layer.name for layer in self.layers]
+        found: dict[str, dict[str, Any]] = {}
+        for place in self.entries.values():
+            for about in told(place, names):
+                how = {"execution": about["execution"], "versions": about["versions"]}
+                kept = found.setdefault(canonical_json(how), how | {"drift": about["drift"]})
+                kept["drift"] = max(kept["drift"], about["drift"], key=lambda drift: drift["max"])
+        return [found[key] for key in sorted(found)]
+
+    def drift(self) -> dict[str, float]:
+        """Give the largest drift (`activations.drift.Drift`) with which any of the states was read.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
+
+    def of(self, language: str, part: Corpus) -> Activations:
+        """Take those of one language; `part` holds all of its texts."""
+        return replace(self, corpus=part, entries={language: self.entries[language]})
+
+    def on(self, corpus: Corpus) -> Activations:
+        """Take those of some of the texts."""
+        entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
+        return replace(self, corpus=corpus, entries=entries)
+
+    def under(self, edit: Edit, layer: Layer) -> Activations:
+        """Find where the states of one layer are, or will be, if the model is edited."""
+        hashed = edit.sha256(self.checkpoint.sha256)
+        entries = {code: one.edited(hashed) for code, one in self.entries.items()}
+        return replace(self, layers=(layer,), entries=entries, edit=edit)
+
+    def cut(self, language: str) -> int:
+        """Count the texts that lost their end at the token limit."""
+        return int(read(self.entries[language], "cut").sum())
+
+
+def locate(
+    models: Mapping[str, ModelRef],
+    corpus: Corpus,
+    spec: ExtractSpec,
+    *,
+    store: AnyPath | str | None = None,
+    track: Track = silent,
+) -> dict[str, Activations]:
+    """Find where the states of one model, or of a reference, its aligned descendant and others, are or will be.
+
+    No weights are loaded (but files are downloaded, and a GGUF file is converted the first time).
+
+    Args:
+        models: role -> model; with several models the tokens come from "aligned".
+        corpus: texts.
+        spec: what to read.
+        store: root of the store; None is the user's cache.
+        track: progress display.
+
+    Raises:
+        ModelError: a model cannot be found, or they are not of the same depth.
+    """
+    checkpoints = {role: fetch(ref) for role, ref in models.items()}
+    depths = {role: read_depth(checkpoint, track) for role, checkpoint in checkpoints.items()}
+    if len(set(depths.values())) > 1:
+        found = ", ".join(f"{depth} blocks in the {role} model" for role, depth in depths.items())
+        raise ModelError("model pair", found=found, expected="the same architecture", do="check the pair")
+    layers = spec.resolve(next(iter(depths.values())))
+    # In chat prompt format both models get the aligned model's template, so the states depend on it, unless one is given.
+    lent = spec.prompt_format == "chat" and spec.chat_template is None
+    template = f"+{checkpoints['aligned'].base_sha256}" if lent else ""
+    settings_sha256 = sha256_text(spec.sha256 + template)
+    texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
+    return {
+        role: Activations(
+            checkpoint=checkpoint,
+            corpus=corpus,
+            spec=spec,
+            layers=layers,
+            entries={
+                code: Entry(
+                    root=parse_path(store) if store else default_store(),
+                    model_sha256=checkpoint.sha256,
+                    settings_sha256=settings_sha256,
+                    language=code,
+                    texts=texts[code],
+                    about={"model": str(checkpoint.ref), "settings": spec.settings},
+                )
+                for code in corpus.languages
+            },
+        )
+        for role, checkpoint in checkpoints.items()
+    }

@@ -1,0 +1,123 @@
+"""Token ids -> hidden states of the read-out token at the wanted layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from isogloss.errors import broken_texts
+from isogloss.hidden_states.batching import Plan, plan_batches
+from isogloss.hidden_states.execution import Execution
+from isogloss.hidden_states.forward import Batch, forward, pad_right, read_out, shared_cache
+from isogloss.hidden_states.spec import Layer, Position
+from isogloss.models.load import LoadedModel
+
+#: What is read in one pass: position -> its layers.
+Wanted = Mapping[Position, Sequence[Layer]]
+LAST: tuple[Position, ...] = ("last",)
+
+
+def plan_rows(
+    rows: Sequence[tuple[int, ...]],
+    execution: Execution,
+    positions: Collection[Position] = LAST,
+    *,
+    text_ends: Sequence[int] | None = None,
+) -> Plan:
+    """Plan the batches of rows of token ids, at least one each; `text_ends` as in `Prompts`."""
+    return plan_batches(
+        rows,
+        token_budget=execution.token_budget,
+        overhead=execution.overhead,
+        text_ends=text_ends,
+        share_prefix=execution.shortcuts and "mean" not in positions,
+    )
+
+
+def hidden_states(
+    model: LoadedModel,
+    plan: Plan,
+    wanted: Wanted,
+    *,
+    execution: Execution,
+    bos: bool = True,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[Position, dict[Layer, np.ndarray]]:
+    """Run the batches of a plan forward, once, and keep one vector per text, position and layer.
+
+    Call it inside `fast_linears`, or torch's own products are used.
+
+    Args:
+        model: with the wanted adapter active.
+        plan: from `plan_rows`, for these positions.
+        wanted: position -> layers, resolved for this model.
+        execution: how to run.
+        bos: whether rows begin with a BOS token, which the mean leaves out.
+        advance: called with the number of texts done.
+
+    Returns:
+        Position -> layer -> float32 array (texts, width), in the order of the rows that were planned. They are not
+        checked: see `check_states`.
+    """
+    cache = shared_cache(model, plan.distinct[0][: plan.prefix]) if plan.prefix else None
+    pinned = model.device.type == "cuda"
+    layers = sorted({layer for some in wanted.values() for layer in some}, key=lambda layer: (layer.index, layer.norm))
+    kept: dict[tuple[Position, Layer], torch.Tensor] = {}
+    done = 0
+    for rows in plan.batches:
+        batch = pad_right(
+            [plan.distinct[i][plan.prefix :] for i in rows],
+            model.device,
+            text_ends=[plan.text_ends[i] - plan.prefix for i in rows],
+        )
+        place = slice(done, done + len(rows))
+
+        def keep(layer: Layer, hidden: torch.Tensor, batch: Batch = batch, place: slice = place) -> None:
+            for position in (position for position, some in wanted.items() if layer in some):
+                state = read_out(hidden, batch, position, bos=bos).float()
+                if (position, layer) not in kept:
+                    kept[position, layer] = torch.empty(len(plan.distinct), state.shape[1], pin_memory=pinned)
+                # From a GPU into pinned memory this does not wait, so the next batch is on its way meanwhile.
+                kept[position, layer][place].copy_(state, non_blocking=True)
+
+        forward(
+            model, batch, layers, keep, shortcuts=execution.shortcuts, places=batch.places(wanted.keys()), cache=cache
+        )
+        done = place.stop
+        advance(len(rows))
+    if pinned:
+        torch.cuda.synchronize(model.device)
+    advance(len(plan.inverse) - len(plan.distinct))
+    # Rows stand in the order in which they were run.
+    run = np.argsort(np.concatenate([np.array(rows) for rows in plan.batches]))
+    order = run[list(plan.inverse)]
+    return {
+        position: {layer: kept[position, layer].numpy()[order] for layer in some} for position, some in wanted.items()
+    }
+
+
+def broken_rows(state: np.ndarray) -> np.ndarray:
+    """Say of hidden states (texts, width) which texts no metric can use: bool (texts,)."""
+    finite = np.isfinite(state).all(axis=1)
+    return np.asarray(~finite | ~state.any(axis=1))
+
+
+def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str]) -> None:
+    """Refuse hidden states (texts, width) that no metric can use: the weights are broken, or the dtype is too narrow.
+
+    Raises:
+        ModelError: some are not finite, or all zeros; names model, layer and the first such text.
+    """
+    for layer, state in states.items():
+        broken = np.flatnonzero(broken_rows(state)).tolist()
+        if not len(broken):
+            continue
+        undefined = int((~np.isfinite(state).all(axis=1)).sum())
+        raise broken_texts(
+            f"hidden states of {name} at layer {layer.name}",
+            found=f"infinite or undefined values in {undefined} of {len(state)} texts, zeros only in "
+            f"{len(broken) - undefined}; the first is text {text_ids[broken[0]]}",
+            text_ids=[text_ids[row] for row in broken],
+        )

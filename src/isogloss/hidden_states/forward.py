@@ -1,0 +1,207 @@
+"""The forward pass: one batch of token rows through the blocks, and the read-out of hidden states from it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from isogloss.hidden_states.spec import Layer, Position
+from isogloss.models.load import LoadedModel
+
+Keep = Callable[[Layer, torch.Tensor], None]
+
+
+class _Enough(Exception):  # noqa: N818 - not an error: the way out of a forward pass
+    """Raised in a hook after the last wanted layer."""
+
+
+def shared_cache(model: LoadedModel, prefix: Sequence[int]) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Run a beginning that all rows share, once; its keys and values serve every batch."""
+    ids = torch.tensor([list(prefix)], device=model.device)
+    with torch.inference_mode():
+        return model.decoder(input_ids=ids, use_cache=True).past_key_values
+
+
+def forward(
+    model: LoadedModel,
+    batch: Batch,
+    layers: Sequence[Layer],
+    keep: Keep,
+    *,
+    shortcuts: bool = False,
+    places: torch.Tensor | None = None,
+    cache: Any = None,  # noqa: ANN401
+) -> None:
+    """Run a batch and hand every wanted layer's hidden states (rows, tokens, width) to `keep`.
+
+    Args:
+        model: with the wanted adapter active.
+        batch: rows padded on the right; without the shared beginning if there is a `cache`.
+        layers: resolved for this model.
+        keep: called once a layer; must copy what it wants to keep.
+        shortcuts: leave out the attention mask (right padding cannot reach real tokens of a causal model), and see
+            `places`.
+        places: int64 (rows, m), the only tokens that are read: the MLP of the last block run is given no others, so
+            states of that block at other tokens are wrong. None: all are read.
+        cache: from `shared_cache`.
+    """
+    deepest = max(layer.index for layer in layers)
+    post = [layer for layer in layers if layer.norm == "post"]
+    inputs: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
+    if not shortcuts:
+        inputs["attention_mask"] = batch.real.long()
+    if cache is not None:
+        # A copy: the model appends to it.
+        past = copy.deepcopy(cache)
+        past.batch_repeat_interleave(len(batch.ids))
+        inputs |= {"past_key_values": past, "use_cache": True}
+    with torch.inference_mode(), contextlib.ExitStack() as stack:
+        if shortcuts and places is not None and deepest > 0:
+            stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch, places))
+        stack.enter_context(_hooks(model, layers, keep, stop=None if post else deepest))
+        try:
+            hidden = model.decoder(**inputs).last_hidden_state
+        except _Enough:
+            return
+        for layer in post:
+            keep(layer, hidden)
+
+
+@contextlib.contextmanager
+def _short_mlp(block: Any, batch: Batch, places: torch.Tensor) -> Iterator[None]:  # noqa: ANN401
+    """Give the MLP of a block only the tokens that are read: it works on each token alone."""
+    mlp = getattr(block, "mlp", None)
+    if not isinstance(mlp, torch.nn.Module):
+        yield
+        return
+
+    def shorten(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401
+        del module
+        # BLOOM's MLP is given the residual beside its input, and both have a row and a token for each place.
+        return tuple(take(arg, places) if _has_tokens(arg, batch) else arg for arg in args)
+
+    def lengthen(module: Any, args: Any, output: Any) -> Any:  # noqa: ANN401
+        del module, args
+        tokens = batch.ids.shape[1]
+        if isinstance(output, tuple):  # a mixture of experts hands its router's choices over as well
+            return (put(output[0], places, tokens), *output[1:])
+        return put(output, places, tokens)
+
+    handles = [mlp.register_forward_pre_hook(shorten), mlp.register_forward_hook(lengthen)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _has_tokens(arg: Any, batch: Batch) -> bool:  # noqa: ANN401
+    return isinstance(arg, torch.Tensor) and arg.shape[:2] == batch.ids.shape
+
+
+@contextlib.contextmanager
+def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Keep, *, stop: int | None) -> Iterator[None]:
+    handles = []
+
+    def before_first(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401
+        del module
+        keep(Layer(0, ""), args[0] if args else kwargs["hidden_states"])
+        if stop == 0:
+            raise _Enough
+
+    def after(layer: Layer) -> Callable[[Any, Any, Any], None]:
+        def hook(module: Any, args: Any, output: Any) -> None:  # noqa: ANN401
+            del module, args
+            keep(layer, output[0] if isinstance(output, tuple) else output)
+            if layer.index == stop:
+                raise _Enough
+
+        return hook
+
+    try:
+        for layer in layers:
+            if layer.index == 0:
+                handles.append(model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True))
+            elif layer.norm != "post":
+                handles.append(model.blocks[layer.index - 1].register_forward_hook(after(layer)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of token ids, padded at their ends, without the beginning that they may share.
+
+    Right padding and a causal model: what is padded stands after every token that is read, and cannot reach it.
+    """
+
+    ids: torch.Tensor
+    """int64 (rows, tokens)"""
+    real: torch.Tensor
+    """bool (rows, tokens): not padding"""
+    last: torch.Tensor
+    """int64 (rows,): place of the last real token"""
+    text_last: torch.Tensor
+    """int64 (rows,): place of the last token of the text, after which a chat template may go on"""
+
+    def places(self, positions: Collection[Position]) -> torch.Tensor | None:
+        """Places of the tokens that are read, int64 (rows, positions); None if all are."""
+        found = [
+            self.text_last if position == "last_instruction_token" else self.last
+            for position in positions
+            if position != "mean"
+        ]
+        return None if "mean" in positions else torch.stack(found, dim=1)
+
+
+def pad_right(
+    rows: Sequence[tuple[int, ...]], device: torch.device, *, text_ends: Sequence[int] | None = None
+) -> Batch:
+    """Stack rows of token ids, at least one each; texts end where the rows do unless `text_ends` says otherwise."""
+    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    lengths = torch.tensor([len(row) for row in rows])
+    real = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
+    ends = lengths if text_ends is None else torch.tensor(text_ends)
+    return Batch(
+        ids=ids.to(device), real=real.to(device), last=(lengths - 1).to(device), text_last=(ends - 1).to(device)
+    )
+
+
+def read_out(hidden: torch.Tensor, batch: Batch, position: Position, *, bos: bool) -> torch.Tensor:
+    """Keep one vector a text: (rows, tokens, width) -> (rows, width), a copy, so that the batch can be freed.
+
+    "last" gathers the last real token, "last_instruction_token" the last of the text; "mean" averages the real ones, BOS left out,
+    summed in float32.
+    """
+    places = batch.places([position])
+    if places is not None:
+        return take(hidden, places)[:, 0]
+    real = batch.real.to(hidden.device).clone()
+    if bos:
+        real[:, 0] = False
+    # Filled with zeros, not multiplied: what stands at a padded place may be infinite.
+    total = hidden.float().masked_fill(~real[..., None], 0.0).sum(dim=1)
+    return total / real.sum(dim=1)[:, None]
+
+
+def take(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Gather some tokens of each row: (rows, tokens, width), (rows, m) -> (rows, m, width)."""
+    places = places.to(hidden.device)
+    return hidden[torch.arange(len(places), device=hidden.device)[:, None], places]
+
+
+def put(short: torch.Tensor, places: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Undo `take`: (rows, m, width), (rows, m) -> (rows, tokens, width), zeros at all other places."""
+    places = places.to(short.device)
+    whole = short.new_zeros(len(short), tokens, short.shape[-1])
+    whole[torch.arange(len(short), device=short.device)[:, None], places] = short
+    return whole

@@ -1,0 +1,260 @@
+"""Likelihoods and answers as the cache holds them, one language at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from isogloss.data.corpus import Corpus
+from isogloss.hidden_states.shard import text_key
+from isogloss.hidden_states.spec import ExtractSpec
+from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read
+from isogloss.io.files import canonical_json, sha256_text
+from isogloss.io.paths import AnyPath, parse_path
+from isogloss.likelihoods.answers import SIDES, Side, answers
+from isogloss.likelihoods.refusal_detector import detector_sha256
+from isogloss.models.checkpoints import Checkpoint
+from isogloss.models.edits import Edit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihoods:
+    """What one model makes of the raw texts of one corpus; the numbers stay on disk until they are asked for."""
+
+    checkpoint: Checkpoint
+    corpus: Corpus
+    max_tokens: int
+    dtype: str
+    quantize: str | None
+    entries: Mapping[str, Entry]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Languages of which some likelihoods are not in the store."""
+        return tuple(code for code in self.entries if self.gaps(code))
+
+    def gaps(self, language: str) -> list[Gap]:
+        """List the texts that have no likelihood yet."""
+        return gaps(self.entries[language], ("bits", "characters"))
+
+    def on(self, languages: Collection[str]) -> Likelihoods:
+        """Take those of some of the languages."""
+        frame = self.corpus.frame.filter(pl.col("language").is_in(list(languages)))
+        entries = {code: entry for code, entry in self.entries.items() if code in languages}
+        return replace(self, corpus=replace(self.corpus, frame=frame), entries=entries)
+
+    def bits(self, language: str) -> np.ndarray:
+        """Read the bits of each text, in the order of `corpus.part(language)`: float64 (texts,).
+
+        Raises:
+            StoreError: they are missing or broken.
+        """
+        return read(self.entries[language], "bits")
+
+    def characters(self, language: str) -> np.ndarray:
+        """Read how many characters (code points) of each text those bits stand for: int32 (texts,).
+
+        All of them, but for texts that lost their end at the token limit, and but for the first token where a model
+        has no BOS: there it is the length of what the scored tokens decode to.
+
+        Raises:
+            StoreError: they are missing or broken.
+        """
+        return read(self.entries[language], "characters")
+
+    def bits_per_character(self, language: str) -> float:
+        """Divide all bits of a language by all its characters; NaN if no character was scored."""
+        characters = int(self.characters(language).sum())
+        return float(self.bits(language).sum()) / characters if characters else float("nan")
+
+
+def locate_bits(
+    checkpoints: Mapping[str, Checkpoint],
+    corpus: Corpus,
+    *,
+    max_tokens: int = 512,
+    dtype: str = "float32",
+    quantize: str | None = None,
+    store: AnyPath | str | None = None,
+) -> dict[str, Likelihoods]:
+    """Find where the likelihoods of some models are or will be; nothing is loaded.
+
+    Args:
+        checkpoints: role -> model.
+        corpus: the texts to score, and no others; a stored set that holds them all will do.
+        max_tokens: longer texts lose their end.
+        dtype: of weights and computation.
+        quantize: as in `ExtractSpec`.
+        store: root of the store; None is the user's cache.
+    """
+    settings = {"what": "likelihood", "prompt_format": "raw", "max_tokens": max_tokens, "dtype": dtype}
+    settings |= {"quantize": quantize} if quantize else {}
+    texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
+    return {
+        role: Likelihoods(
+            checkpoint=checkpoint,
+            corpus=corpus,
+            max_tokens=max_tokens,
+            dtype=dtype,
+            quantize=quantize,
+            entries={
+                code: Entry(
+                    root=parse_path(store) if store else default_store(),
+                    model_sha256=checkpoint.sha256,
+                    settings_sha256=sha256_text(canonical_json(settings)),
+                    language=code,
+                    texts=texts[code],
+                    about={"model": str(checkpoint.ref), "settings": settings},
+                )
+                for code in corpus.languages
+            },
+        )
+        for role, checkpoint in checkpoints.items()
+    }
+
+
+#: What is kept of each text: ln p of every answer and of its first token, and how many tokens each answer has.
+SCORED = ("answer_total", "answer_first", "answer_tokens")
+#: Whether the model's own greedy answer is a refusal: 0 or 1.
+SPOKEN = ("refused",)
+#: Tokens of a greedy answer: enough for the beginning of a refusal.
+NEW_TOKENS = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What one model makes of answers to the texts of a corpus; the numbers stay on disk until they are asked for.
+
+    Attributes:
+        checkpoint: of the model.
+        speaker: whose tokenizer and chat template the prompts come from: the model itself on raw text, the aligned
+            model in chat prompt format, so that all models get the same tokens.
+        corpus: texts.
+        spec: prompt format, chat template, token limit, dtype and quantisation; its layers and position are not used.
+        names: SCORED, or SPOKEN.
+        entries: language -> where its numbers are.
+        edit: of the model, if they are those of an edited one.
+    """
+
+    checkpoint: Checkpoint
+    speaker: Checkpoint
+    corpus: Corpus
+    spec: ExtractSpec
+    names: tuple[str, ...]
+    entries: Mapping[str, Entry]
+    edit: Edit | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Languages of which some numbers are not in the store."""
+        return tuple(code for code in self.entries if self.gaps(code))
+
+    def gaps(self, language: str) -> list[Gap]:
+        """List the texts that have no numbers yet."""
+        return gaps(self.entries[language], self.names)
+
+    def on(self, corpus: Corpus) -> Answers:
+        """Take those to some of the texts."""
+        entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
+        return replace(self, corpus=corpus, entries=entries)
+
+    def under(self, edit: Edit) -> Answers:
+        """Find where the numbers are, or will be, if the model is edited."""
+        hashed = edit.sha256(self.checkpoint.sha256)
+        return replace(self, entries={code: one.edited(hashed) for code, one in self.entries.items()}, edit=edit)
+
+    def read(self, language: str, name: str) -> np.ndarray:
+        """Read one of `names`, in the order of `corpus.part(language)`: (texts,) or (texts, answers).
+
+        Raises:
+            StoreError: it is missing or broken.
+        """
+        return read(self.entries[language], name)
+
+    def side(self, language: str, name: str, side: Side) -> np.ndarray:
+        """Read one of SCORED for the answers of one side: (texts, answers of that side).
+
+        Raises:
+            StoreError: it is missing or broken.
+        """
+        n_refusals = len(answers(language, "refusal", "score"))
+        part = slice(n_refusals) if side == "refusal" else slice(n_refusals, None)
+        return self.read(language, name)[:, part]
+
+
+def scored_answers(language: str) -> tuple[str, ...]:
+    """Answers that are scored: refusals first, then engaged ones; never those for training.
+
+    Raises:
+        CorpusError: there are no answers in this language.
+    """
+    return tuple(one for side in SIDES for one in answers(language, side, "score"))
+
+
+def locate_answers(
+    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: AnyPath | str | None = None
+) -> dict[str, Answers]:
+    """Find where log-likelihoods of the answers for scoring are or will be; nothing is loaded.
+
+    Args:
+        checkpoints: role -> model, "aligned" among them.
+        corpus: texts, in languages that have answers.
+        spec: prompt format, chat template, token limit, dtype and quantisation.
+        store: root of the store; None is the user's cache.
+
+    Raises:
+        CorpusError: a language has no answers.
+    """
+    hashes = {code: sha256_text("\n".join(scored_answers(code))) for code in corpus.languages}
+    return _locate(checkpoints, corpus, spec, names=SCORED, what={"what": "answers"}, hashes=hashes, store=store)
+
+
+def locate_spoken(
+    checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: AnyPath | str | None = None
+) -> dict[str, Answers]:
+    """Find where it stands, or will stand, whether greedy answers are refusals; see `locate_answers`."""
+    hashes = {code: detector_sha256(code) for code in corpus.languages}
+    what: dict[str, object] = {"what": "greedy", "tokens": NEW_TOKENS}
+    return _locate(checkpoints, corpus, spec, names=SPOKEN, what=what, hashes=hashes, store=store)
+
+
+def _locate(
+    checkpoints: Mapping[str, Checkpoint],
+    corpus: Corpus,
+    spec: ExtractSpec,
+    *,
+    names: tuple[str, ...],
+    what: dict[str, object],
+    hashes: Mapping[str, str],
+    store: AnyPath | str | None,
+) -> dict[str, Answers]:
+    aligned = checkpoints["aligned"]
+    # Layers, position and precision decide nothing here: likelihoods are always read exactly.
+    decides = {name: value for name, value in spec.settings.items() if name not in {"position", "precision"}} | what
+    if spec.prompt_format == "chat" and spec.chat_template is None:
+        decides["template_of"] = aligned.base_sha256
+    texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
+    return {
+        role: Answers(
+            checkpoint=checkpoint,
+            speaker=aligned if spec.prompt_format == "chat" else checkpoint,
+            corpus=corpus,
+            spec=spec,
+            names=names,
+            entries={
+                code: Entry(
+                    root=parse_path(store) if store else default_store(),
+                    model_sha256=checkpoint.sha256,
+                    settings_sha256=sha256_text(canonical_json({**decides, "answers": hashes[code]})),
+                    language=code,
+                    texts=texts[code],
+                    about={"model": str(checkpoint.ref), "settings": {**decides, "answers": hashes[code]}},
+                )
+                for code in corpus.languages
+            },
+        )
+        for role, checkpoint in checkpoints.items()
+    }

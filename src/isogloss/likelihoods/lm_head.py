@@ -1,0 +1,161 @@
+"""Token ids -> how many bits a model needs to write them: the LM head at real positions only, a part at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from isogloss.errors import ModelError
+from isogloss.hidden_states.batching import plan_batches
+from isogloss.hidden_states.execution import Execution
+from isogloss.hidden_states.forward import pad_right
+from isogloss.models.load import LoadedModel
+
+#: Most float32 logits at a time (128 MiB): 128 positions of Gemma's vocabulary of 262,144.
+LOGITS = 2**25
+#: Most that our logits may differ from the model's own, relative to the largest; bfloat16 rounds to a 256th.
+TOLERANCE = 0.02
+
+
+def text_bits(
+    model: LoadedModel,
+    rows: Sequence[tuple[int, ...]],
+    *,
+    execution: Execution,
+    starts: Sequence[int] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> np.ndarray:
+    """Sum -log2 p(token | all tokens before it) over each row of token ids, the first token left out.
+
+    The first token is BOS for a model that has one. For a model without BOS it is the first token of the text, which
+    has nothing before it and so no probability: its characters do not count either (see `Likelihoods.characters`).
+    Call `check_head` once for a model of an unknown kind.
+
+    Args:
+        model: with the wanted adapter active.
+        rows: token ids, at least one each.
+        execution: how to run.
+        starts: place of the first token of each row that is scored, 1 or more, such as where an answer begins; None is
+            the second token.
+        advance: called with the number of texts done.
+
+    Returns:
+        Bits, float64 (len(rows),), in the order of `rows`; 0 for a row of one token; not finite where the model's own
+        are not.
+
+    Raises:
+        ModelError: the LM head cannot be found.
+    """
+    if not rows:
+        return np.zeros(0)
+    # Where scoring starts is part of what tells rows apart, as the end of the text is for hidden states.
+    firsts = [1] * len(rows) if starts is None else starts
+    plan = plan_batches(rows, token_budget=execution.token_budget, overhead=execution.overhead, text_ends=firsts)
+    bits = np.empty(len(plan.distinct))
+    for batch in plan.batches:
+        bits[list(batch)] = _batch_bits(model, [plan.distinct[i] for i in batch], [plan.text_ends[i] for i in batch])
+        advance(len(batch))
+    advance(len(rows) - len(plan.distinct))
+    return bits[list(plan.inverse)]
+
+
+def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]], starts: Sequence[int]) -> np.ndarray:
+    """Bits of each row of one batch from its start on: float64 (rows,)."""
+    batch = pad_right(rows, model.device)
+    ids, mask = batch.ids, batch.real
+    with torch.inference_mode():
+        hidden = model.decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
+        # The state at one position predicts the token at the next.
+        after = (
+            torch.arange(1, ids.shape[1], device=ids.device)[None, :]
+            >= torch.tensor(starts, device=ids.device)[:, None]
+        )
+        predicted = mask[:, 1:] & after
+        states, targets = hidden[:, :-1][predicted], ids[:, 1:][predicted]
+        row = predicted.nonzero()[:, 0].cpu().numpy()
+        nats = target_nats(model, states, targets)
+    return np.bincount(row, weights=nats, minlength=len(rows)) / math.log(2)
+
+
+def target_nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of one target after each state: states (positions, width), targets (positions,) -> float64 (positions,)."""
+    nats = np.empty(len(states))
+    for part in _parts(model, len(states)):
+        nats[part] = _nats(_logits(model, states[part]), targets[part, None])[:, 0]
+    return nats
+
+
+def head_nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of the same targets after each state: (positions, width) and (targets,) -> float64 (positions, targets)."""
+    nats = np.empty((len(states), len(targets)))
+    targets = targets.to(states.device)
+    for part in _parts(model, len(states)):
+        logits = _logits(model, states[part])
+        nats[part] = _nats(logits, targets.expand(len(logits), -1))
+    return nats
+
+
+def _parts(model: LoadedModel, n: int) -> list[slice]:
+    step = max(1, LOGITS // len(_head(model).weight))
+    return [slice(start, start + step) for start in range(0, n, step)]
+
+
+def _nats(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """-ln p of targets (positions, k) under logits (positions, vocabulary), which are used up: (positions, k)."""
+    found = logits.gather(1, targets)
+    # log-sum-exp in place: a second array of this size would double the memory and the time.
+    top = logits.amax(dim=1, keepdim=True)
+    total = logits.sub_(top).exp_().sum(dim=1, keepdim=True).log_() + top
+    nats: np.ndarray = (total - found).cpu().numpy()
+    return nats
+
+
+def _head(model: LoadedModel) -> Any:  # noqa: ANN401 - transformers is untyped
+    causal: Any = model.causal
+    head = causal.get_output_embeddings()
+    if head is None:
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"no LM head in {type(causal).__name__}",
+            expected="a causal language model",
+            do="report the model's architecture to isogloss",
+        )
+    return head
+
+
+def _logits(model: LoadedModel, states: torch.Tensor) -> torch.Tensor:
+    """States after the final norm (positions, width) -> float32 logits (positions, vocabulary)."""
+    causal: Any = model.causal
+    config = causal.config.get_text_config()
+    logits: torch.Tensor = _head(model)(states).float()
+    if factor := getattr(config, "logit_scale", None):  # Cohere
+        logits *= factor
+    if divisor := getattr(config, "logits_scaling", None):  # Granite
+        logits /= divisor
+    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+        logits = logits.div_(cap).tanh_().mul_(cap)
+    return logits
+
+
+def check_head(model: LoadedModel) -> None:
+    """Refuse a model whose own logits are not ours: an unknown step after the head would go unnoticed in the bits.
+
+    Raises:
+        ModelError: the LM head cannot be found, or its logits are changed in a way that is not known here.
+    """
+    causal: Any = model.causal
+    ids = torch.arange(8, device=model.device)[None, :]  # any tokens will do
+    with torch.inference_mode():
+        own = causal(input_ids=ids, use_cache=False).logits[0].float()
+        ours = _logits(model, model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0])
+    if own.shape != ours.shape or (own - ours).abs().max() > TOLERANCE * own.abs().max():
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"a step after the LM head of {type(causal).__name__} that is not known here",
+            expected="logits as they come from the head, scaled or soft-capped as in Cohere, Granite or Gemma 2",
+            do="report the model's architecture to isogloss",
+        )

@@ -1,0 +1,53 @@
+"""Which texts of a corpus an adapter was trained on, recognised by what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from isogloss.data.corpus import Corpus, content_key
+from isogloss.data.curate import leave_out
+from isogloss.errors import CorpusError
+from isogloss.models.checkpoints import adapter_folder
+from isogloss.models.pairs import ModelRef
+from isogloss.models.tuning_record import TrainedTexts, trained_texts
+
+
+def trained_by(refs: Iterable[ModelRef]) -> TrainedTexts:
+    """Put together what the adapters of some models were trained on; adapters on the hub are downloaded.
+
+    Raises:
+        ModelError: an adapter cannot be found, or its record is not what it should be.
+    """
+    found = TrainedTexts()
+    for adapter in sorted({ref.adapter for ref in refs if ref.adapter}):
+        found |= trained_texts(adapter_folder(adapter)[0])
+    return found
+
+
+def mark_trained(corpus: Corpus, trained: TrainedTexts) -> pl.Series:
+    """Say for each row of a corpus whether its text was trained on: Boolean (texts,)."""
+    keys = zip(corpus.frame["text_id"], corpus.frame["text"], strict=True)
+    marks = [text_id in trained.text_ids or content_key(text) in trained.content for text_id, text in keys]
+    return pl.Series("trained", marks, dtype=pl.Boolean)
+
+
+def leave_out_trained(corpus: Corpus, trained: TrainedTexts) -> tuple[Corpus, tuple[str, ...]]:
+    """Leave out texts that were trained on, each with its twin, and with its translations where items join them.
+
+    Returns:
+        The rest, and the ids of the texts that are left out, in order.
+
+    Raises:
+        CorpusError: nothing is left.
+    """
+    rest, left_out = leave_out(corpus, mark_trained(corpus, trained))
+    if rest is None:
+        raise CorpusError(
+            f"corpus {corpus.name}",
+            found="no text that the adapter was not trained on, or is not the twin of one",
+            expected="held-out texts",
+            do="use another corpus, or tune with --holdout",
+        )
+    return rest, left_out

@@ -1,0 +1,236 @@
+"""The METRICS table and its pure functions.
+
+Each metric is written once, for many labelings at a time, so that the observed labels and their permutations go through
+the same code as one matrix product. The public functions below take one labeling: (x, harmful, pairs) -> float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.stats
+
+from isogloss.errors import MetricError, unknown
+from isogloss.stats.metric import Metric
+from isogloss.stats.overlap import gaussian_overlap
+from isogloss.stats.probe import N_FOLDS, cross_fitted_scores, ridge_probe
+from isogloss.stats.published_metrics import PEERS
+from isogloss.stats.silhouette import silhouette_many
+from isogloss.stats.text_pairs import deal, partner_index, unit_codes
+
+
+def _between_class_variance(x: np.ndarray, labels: np.ndarray, partners: object, folds: object) -> np.ndarray:
+    del partners, folds
+    centred = x - x.mean(axis=0)
+    sums = labels.astype(np.float64) @ centred  # the other class has the opposite sum
+    n1 = labels.sum(axis=1)
+    between = (sums**2).sum(axis=1) * (1 / n1 + 1 / (labels.shape[1] - n1))
+    return np.asarray(between / (centred**2).sum())
+
+
+def _bhattacharyya(x: np.ndarray, labels: np.ndarray, partners: object, folds: object) -> np.ndarray:
+    del partners, folds
+    n, k = x.shape
+    centred = x - x.mean(axis=0)
+    products = (centred[:, :, None] * centred[:, None, :]).reshape(n, k * k)
+    means, covariances = [], []
+    for side in (~labels, labels):
+        weights = side.astype(np.float64)
+        size = weights.sum(axis=1)
+        mean = weights @ centred / size[:, None]
+        second = (weights @ products).reshape(-1, k, k)
+        outer = mean[:, :, None] * mean[:, None, :] * size[:, None, None]
+        covariances.append((second - outer) / (size - 1)[:, None, None])
+        means.append(mean)
+    return gaussian_overlap(means[1] - means[0], covariances[0], covariances[1])
+
+
+def _silhouette(x: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: object) -> np.ndarray:
+    del folds
+    return silhouette_many(x, labels, partners)
+
+
+def _auroc(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: np.ndarray) -> np.ndarray:
+    values = []
+    for fold in np.unique(folds):
+        test = folds == fold
+        side, score = labels[:, test], scores[:, test]
+        n1 = side.sum(axis=1)
+        n0 = side.shape[1] - n1
+        wins = (scipy.stats.rankdata(score, axis=1) * side).sum(axis=1) - n1 * (n1 + 1) / 2
+        comparisons = n1 * n0
+        if partners is not None:
+            wins = wins - (_pair_wins(scores, labels, partners) * (labels & test)).sum(axis=1)
+            comparisons = comparisons - n1
+        values.append(np.divide(wins, comparisons, out=np.full(len(wins), np.nan), where=comparisons > 0))
+    # A small fold may hold one class only, under some shuffle; the other folds speak for it.
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))
+
+
+def _pair_wins(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray) -> np.ndarray:
+    """(B, n): 1 where a harmful text scores above its twin, 1/2 for a tie, 0 else."""
+    difference = np.sign(scores - scores[:, partners])
+    return np.asarray(np.where(labels, (difference + 1) / 2, 0.0))
+
+
+def _twin_accuracy(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: object) -> np.ndarray:
+    del folds
+    if partners is None:
+        raise MetricError("pair_accuracy", found="texts without twins", expected="pairs", do="use auroc")
+    return np.asarray(_pair_wins(scores, labels, partners).sum(axis=1) / labels.sum(axis=1))
+
+
+_FUKUNAGA = "Fukunaga (1990), Introduction to Statistical Pattern Recognition, 3.4"
+_ROWS = (
+    Metric(
+        name="between_class_variance",
+        basis="pca",
+        family="component",
+        low=0.0,
+        high=1.0,
+        chance=0.0,
+        about="share of the variance in the first k principal components that lies between the classes",
+        source="arXiv 2504.02708 (eta squared)",
+        many=_between_class_variance,
+    ),
+    Metric(
+        name="bhattacharyya",
+        basis="pca",
+        family="component",
+        low=0.0,
+        high=float("inf"),
+        chance=0.0,
+        about="Bhattacharyya distance of Gaussian fits to the classes in k principal components",
+        source=f"arXiv 2504.02708; {_FUKUNAGA}",
+        many=_bhattacharyya,
+        per_component=10,
+    ),
+    Metric(
+        name="silhouette",
+        basis="pca",
+        family="component",
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        about="mean silhouette of the true classes in k principal components; a text's own twin is left out",
+        source="arXiv 2504.02708; Rousseeuw (1987)",
+        many=_silhouette,
+    ),
+    Metric(
+        name="auroc",
+        basis="probe",
+        family="probe",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        about="area under the ROC curve of a cross-fitted linear probe; own-twin comparisons are left out",
+        source="Hanley and McNeil (1982); Ledoit and Wolf (2004) for the probe",
+        many=_auroc,
+    ),
+    Metric(
+        name="pair_accuracy",
+        basis="probe",
+        family="probe",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        about="share of pairs whose harmful text scores above its twin under a probe fitted on other pairs",
+        source="isogloss",
+        many=_twin_accuracy,
+        needs_pairs=True,
+    ),
+)
+
+METRICS: dict[str, Metric] = {row.name: row for row in (*_ROWS, *PEERS)}
+#: What an audit computes unless it is told otherwise: all but what stands here for comparison with others.
+STANDARD = tuple(row.name for row in _ROWS)
+
+
+def metric(name: str) -> Metric:
+    """Look a metric up by its name.
+
+    Raises:
+        MetricError: the name is not in METRICS.
+    """
+    if name not in METRICS:
+        raise unknown(MetricError, "metric", name, METRICS)
+    return METRICS[name]
+
+
+def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | np.ndarray | None) -> float:
+    """Check the arguments of a public function and compute its metric for one labeling."""
+    x, harmful = np.asarray(x, dtype=np.float64), np.asarray(harmful)
+    harmful = harmful.astype(bool)
+    if x.ndim != 2 or harmful.shape != (len(x),) or (pairs is not None and len(pairs) != len(x)):  # noqa: PLR2004
+        raise MetricError(
+            name,
+            found=f"x {x.shape}, harmful {harmful.shape}, pairs {None if pairs is None else (len(pairs),)}",
+            expected="x (n, d), harmful (n,) and pairs (n,) or None",
+            do="correct the arrays",
+        )
+    if not np.isfinite(x).all():
+        raise MetricError(name, found="values that are not finite", expected="finite numbers", do="correct x")
+    if min(harmful.sum(), (~harmful).sum()) < 2:  # noqa: PLR2004 - a variance needs two
+        raise MetricError(
+            name, found=f"{harmful.sum()} harmful of {len(x)}", expected="at least 2 of each class", do="add texts"
+        )
+    partners = partner_index(pairs, harmful) if pairs is not None else None
+    row, labels = METRICS[name], harmful[None, :]
+    folds = np.zeros(len(x), dtype=np.intp)
+    if row.basis == "probe":
+        # Two units a fold at least, so that there is something to compare within it.
+        n_folds = max(2, min(N_FOLDS, int(min(harmful.sum(), (~harmful).sum())) // 2))
+        order = np.random.default_rng(0).random(len(x))[unit_codes(len(x), partners)]
+        folds = deal(order, harmful, partners, n_folds)
+        x = cross_fitted_scores(ridge_probe(x), labels, folds)
+    value = float(row.many(x, labels, partners, folds)[0])
+    if np.isnan(value) and row.basis == "probe":
+        raise MetricError(name, found=f"{len(x)} texts", expected="at least 4 pairs, or texts, a class", do="add texts")
+    return value
+
+
+def between_class_variance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Between-class sum of squares over total sum of squares, in [0, 1].
+
+    >>> between_class_variance(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1]))
+    0.8
+
+    Args:
+        x: (n, k), usually principal components.
+        harmful: (n,), 1 or True for harmful.
+        pairs: not used; every metric takes it.
+    """
+    if not np.ptp(np.asarray(x, dtype=np.float64), axis=0).any():
+        raise MetricError(
+            "between_class_variance", found="rows that are all the same", expected="rows that vary", do="correct x"
+        )
+    return _one("between_class_variance", x, harmful, pairs)
+
+
+def bhattacharyya(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Bhattacharyya distance of Gaussian fits (unbiased covariances), 0 or more; NaN if a covariance is singular.
+
+    With equal variances it is an eighth of the squared standardised distance of the means:
+
+    >>> round(bhattacharyya(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1])), 12)
+    1.0
+    """
+    return _one("bhattacharyya", x, harmful, pairs)
+
+
+def silhouette(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Mean silhouette of the two classes, in [-1, 1]; with pairs, a text's own twin is left out of the other class."""
+    return _one("silhouette", x, harmful, pairs)
+
+
+def auroc(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """AUROC of a cross-fitted linear probe in the space of x, in [0, 1], 0.5 by chance; mean over five folds."""
+    return _one("auroc", x, harmful, pairs)
+
+
+def pair_accuracy(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Share of pairs whose harmful text scores above its twin under a cross-fitted probe, in [0, 1]; needs pairs."""
+    return _one("pair_accuracy", x, harmful, pairs)

@@ -1,0 +1,104 @@
+"""Coded warnings that follow from the numbers."""
+
+import pytest
+
+from handmade import HERE, PROBE, estimate
+from isogloss.auditing.audit_warnings import _approximate, _not_computed, warnings_of_controls, warnings_of_verdicts
+from isogloss.results import NAN, LanguageVerdict, Row
+
+ACCURACY = PROBE | {"metric": "pair_accuracy"}
+
+
+def probe(value, low, high, where=PROBE, model="aligned"):
+    return Row(kind="score", language="sw", model=model, estimate=estimate(value, low, high), **where)
+
+
+def control(name, value, low, high):
+    return Row(kind="control", language="sw", metric=name, estimate=estimate(value, low, high))
+
+
+def codes(*rows):
+    return [warning.code for warning in warnings_of_controls("sw", rows)]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("length", "S002"), ("ngram", "S003"), ("untrained", "S007"), ("permuted_labels", "S008")]
+)
+def test_a_control_whose_upper_bound_reaches_the_lower_bound_of_the_probe_is_warned_of(name, code):
+    score = probe(0.9, 0.8, 0.95)
+    assert codes(score, control(f"{name}_auroc", 0.7, 0.6, 0.8)) == [code]
+    assert codes(score, control(f"{name}_auroc", 0.7, 0.6, 0.79)) == []
+    assert codes(probe(0.9, 0.8, 0.95, model="reference"), control(f"{name}_auroc", 0.9, 0.8, 1.0)) == []
+    assert codes(probe(0.9, 0.8, 0.95, ACCURACY), control(f"{name}_auroc", 0.9, 0.8, 1.0)) == []
+
+
+def test_a_control_far_below_one_half_separates_as_well_as_one_above():
+    """Harmful texts that are shorter than their twins in 91 of 100 pairs are told apart by length."""
+    score = probe(0.9, 0.86, 0.94, ACCURACY)
+    (warning,) = warnings_of_controls("sw", [score, control("length_pair_accuracy", 0.09, 0.05, 0.15)])
+    assert (warning.code, warning.language) == ("S002", "sw")
+    assert warning.detail == "twin accuracy 0.09, probe 0.90"
+    assert codes(score, control("length_pair_accuracy", 0.30, 0.15, 0.45)) == []
+    assert codes(score, control("length_pair_accuracy", 0.30, 0.14, 0.45)) == ["S002"]
+
+
+def test_the_permuted_control_counts_upward_only():
+    assert codes(probe(0.9, 0.8, 0.95), control("permuted_labels_auroc", 0.4, 0.1, 0.6)) == []
+
+
+def test_a_probe_that_is_missing_is_not_compared():
+    lacking = Row(kind="score", language="sw", model="aligned", estimate=estimate(NAN, reason="none"), **PROBE)
+    assert codes(lacking, control("length_auroc", 0.9, 0.8, 1.0)) == []
+    assert codes(control("length_auroc", 0.9, 0.8, 1.0)) == []
+
+
+def of_verdicts(*verdicts, match=()):
+    return [(one.code, one.language, one.detail) for one in warnings_of_verdicts(verdicts, match)]
+
+
+def test_verdicts_that_metrics_dispute_are_warned_of():
+    disputed = LanguageVerdict(language="sw", verdict="reached", disagree=True)
+    assert of_verdicts(disputed) == [("S004", "sw", "verdict reached")]
+
+
+def test_matching_that_changes_a_verdict_or_cannot_be_done_is_warned_of():
+    found = of_verdicts(
+        LanguageVerdict(language="en", verdict="pivot"),
+        LanguageVerdict(language="de", verdict="reached", matched="reached"),
+        LanguageVerdict(language="am", verdict="confounded", matched="not reached"),
+        LanguageVerdict(language="sw", verdict="lagging"),
+        LanguageVerdict(language="hi", verdict="not measured", reason="none"),
+        match=("length", "edit"),
+    )
+    assert found == [
+        ("S009", "am", "not reached when matched in length and edit"),
+        ("S010", "sw", "fewer than 100 agree in length and edit"),
+    ]
+    assert of_verdicts(LanguageVerdict(language="sw", verdict="lagging")) == []
+
+
+def test_an_unclear_pivot_is_warned_of_once():
+    unclear = [LanguageVerdict(language=code, verdict="inconclusive", reason="why") for code in ("de", "sw")]
+    assert of_verdicts(*unclear) == [("S006", None, "every verdict is inconclusive")]
+    assert of_verdicts(LanguageVerdict(language="sw", verdict="inconclusive")) == []
+
+
+def test_missing_scores_are_gathered_by_reason():
+    def row(code, reason, model="aligned"):
+        return Row(kind="score", language=code, model=model, estimate=estimate(NAN, reason=reason), **HERE)
+
+    there = Row(kind="score", language="am", model="aligned", estimate=estimate(0.5), **HERE)
+    lacking = [row("de", "few"), row("sw", "few"), row("sw", "few", "reference"), row("sw", "flat"), there]
+    assert [warning.detail for warning in _not_computed(lacking)] == [
+        "between_class_variance, 10 components: few, layer 4 (post-norm), in de sw",
+        "between_class_variance, 10 components: flat, layer 4 (post-norm), in sw",
+    ]
+    assert next(warning.detail for warning in _not_computed(lacking[:3])).endswith("in all languages")
+    assert {warning.code for warning in _not_computed(lacking)} == {"S001"}
+    assert _not_computed([there]) == []
+
+
+def test_approximate_intervals_are_gathered_by_reason():
+    rows = [Row(kind="gain", language="sw", estimate=estimate(0.5, approximate="few texts"), **HERE)] * 2
+    (warning,) = _approximate([*rows, Row(kind="gain", language="de", estimate=estimate(0.5), **HERE)])
+    assert (warning.code, warning.detail) == ("S011", "between_class_variance: few texts, in sw")

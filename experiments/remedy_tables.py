@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isogloss.results import Audit, Row
+from isogloss.records import Row
+from isogloss.results import Audit
 from isogloss.stats.effects import GapRatio
 from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.proportions import texts_needed

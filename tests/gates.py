@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from handmade import HERE, PRIMARY, PROBE, estimate, make_audit
 from isogloss.auditing.compare import FIELLER, POINTWISE, TOGETHER
-from isogloss.results import NAN, Estimate, LanguageVerdict, Row
+from isogloss.records import NAN, Estimate, LanguageVerdict, Row
 
 METHODS = {"gain": TOGETHER, "retention": f"{FIELLER}, items paired"}
 WIDE_GAIN = (0.25, 0.2, 0.3)

@@ -1,6 +1,7 @@
 """Small results written by hand."""
 
-from isogloss.results import NAN, Audit, Estimate, LanguageVerdict, Primary, Row
+from isogloss.records import NAN, Estimate, LanguageVerdict, Row
+from isogloss.results import Audit, Primary
 from isogloss.warnings import CodedWarning
 
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="4-post")

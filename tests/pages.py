@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from handmade import HERE, PROBE, estimate, language_rows, make_audit, small_audit
+from isogloss.records import LanguageVerdict, Row
 from isogloss.report.page import page_html
-from isogloss.results import LanguageVerdict, Row
 
 PAIRS = 84
 

@@ -4,7 +4,7 @@ import pytest
 
 from handmade import HERE, PROBE, estimate
 from isogloss.auditing.audit_warnings import _approximate, _not_computed, warnings_of_controls, warnings_of_verdicts
-from isogloss.results import NAN, LanguageVerdict, Row
+from isogloss.records import NAN, LanguageVerdict, Row
 
 ACCURACY = PROBE | {"metric": "pair_accuracy"}
 

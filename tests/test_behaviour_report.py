@@ -10,13 +10,14 @@ from rich.console import Console
 
 from handmade import estimate, small_audit
 from isogloss.errors import StoreError
+from isogloss.records import NAN, Row
 from isogloss.report.behaviour import behaviour_lines, link_sentences
 from isogloss.report.command import command
 from isogloss.report.grammar import Axis
 from isogloss.report.page import behaviour as page
 from isogloss.report.read_run import PAIRS, read_pairs, refuse_unsound
 from isogloss.report.terminal import print_audit
-from isogloss.results import NAN, Audit, Row
+from isogloss.results import Audit
 from pages import data_of, page_of
 
 SLOPES = {"en": (0.3, 0.1, 0.5), "sw": (0.05, -0.1, 0.2)}

@@ -10,7 +10,7 @@ import isogloss
 from conftest import parallel_rows
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.cli import app
-from isogloss.results import LanguageVerdict, Row
+from isogloss.records import LanguageVerdict, Row
 from isogloss.tuning.weak_languages import remedy_for
 
 pytest.importorskip("trl")

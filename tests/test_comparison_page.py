@@ -9,12 +9,12 @@ import pytest
 from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 
 from handmade import estimate, make_audit, small_audit
+from isogloss.records import LanguageVerdict
 from isogloss.report.comparison import comparison_html, headline
 from isogloss.report.comparison_tables import BASELINES
 from isogloss.report.heatmap import BLANK, LINES, QUANTITIES, SIGNS, column_names
 from isogloss.report.page.view import view
 from isogloss.report.palette import DARK, LIGHT
-from isogloss.results import LanguageVerdict
 from pages import data_of, rows_of, without_reference
 from test_page import Elements
 

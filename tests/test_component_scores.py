@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isogloss.stats import component_scores as primary_family
+from isogloss.stats import component_scores as module
 from isogloss.stats.block import score_block
-from isogloss.stats.component_scores import FEW, MOVED, component_scores
+from isogloss.stats.component_scores import component_scores
 from isogloss.stats.components import pca
 from isogloss.stats.effects import gain
 from isogloss.stats.metrics import METRICS, STANDARD
 from isogloss.stats.permutations import draw
+from isogloss.stats.thresholds import THRESHOLDS
 from plain import METRIC, SPREAD, fresh_pca, kept, labels_and_partners, left_out, pseudo_mean, states
 
 BOTH = pytest.mark.parametrize("paired", [False, True])
@@ -344,10 +345,10 @@ def approximate(n, spread, k=2, **options):
 
 def test_few_texts_with_fitted_components_are_approximate():
     clear = [9.0, 5.0, 1.0, 0.5]
-    few = f"fewer than {FEW} texts per class with fitted components"
-    assert approximate(FEW - 1, clear) == few
-    assert approximate(FEW, clear) is None
-    assert approximate(FEW, clear, harmless=FEW - 1) == few
+    few = f"fewer than {THRESHOLDS.few_texts} texts per class with fitted components"
+    assert approximate(THRESHOLDS.few_texts - 1, clear) == few
+    assert approximate(THRESHOLDS.few_texts, clear) is None
+    assert approximate(THRESHOLDS.few_texts, clear, harmless=THRESHOLDS.few_texts - 1) == few
     assert approximate(20, clear, k=4) is None  # nothing is fitted
     assert approximate(20, clear, k=3) == few
 
@@ -355,7 +356,8 @@ def test_few_texts_with_fitted_components_are_approximate():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("paired", [False, True])
 def test_a_score_that_hangs_on_the_fit_of_its_components_is_approximate(name, paired, monkeypatch):
-    monkeypatch.setattr(primary_family, "FEW", 25)
+    few = replace(THRESHOLDS, few_texts=25)
+    monkeypatch.setattr(module, "THRESHOLDS", few)
     said = "it hangs on components that the texts do not determine"
     for spread, hangs in ((SPREAD, False), (TIED, True)):
         x, draws = block(1, 25, paired=paired, harmless=None if paired else 33, permutations=1, spread=spread)
@@ -365,13 +367,13 @@ def test_a_score_that_hangs_on_the_fit_of_its_components_is_approximate(name, pa
             continue
         ratio = stderr_ratio(name, x, draws, 2)
         for edge, beyond in ((0.999, True), (1.001, False)):
-            monkeypatch.setattr(primary_family, "MOVED", edge * ratio)
+            monkeypatch.setattr(module, "THRESHOLDS", replace(few, component_edge=edge * ratio))
             assert score(x, draws, name)[0].approximate == (said if beyond else None)
-        monkeypatch.setattr(primary_family, "MOVED", MOVED)
+        monkeypatch.setattr(module, "THRESHOLDS", few)
 
 
 def test_fitting_moves_a_score_that_hangs_by_a_tenth():
-    assert MOVED == 1.1
+    assert THRESHOLDS.component_edge == 1.1
 
 
 # The whole block

@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
+from isogloss.records import Row
 from isogloss.report.exports.card import model_card
 from isogloss.report.exports.latex import PREAMBLE, latex
 from isogloss.report.exports.latex import escape as latex_escape
@@ -17,7 +18,6 @@ from isogloss.report.exports.markdown import escape as markdown_escape
 from isogloss.report.exports.markdown import markdown
 from isogloss.report.exports.paper import PaperTable, paper_tables
 from isogloss.report.exports.tidy import csv, guard
-from isogloss.results import Row
 from test_report_command import HOSTILE
 
 NASTY = (

@@ -14,18 +14,22 @@ from isogloss.auditing.compare import FIELLER, TOGETHER
 from isogloss.errors import UsageError
 from isogloss.gating import bounds as bounds_module
 from isogloss.gating.bounds import ALONE, Bounds, choose_estimand, difference, read_bounds, widen
-from isogloss.gating.judge import NEEDED, REGIONS
+from isogloss.gating.judge import NEEDED, retention_regions
 from isogloss.gating.rules import SAYING
-from isogloss.results import Estimate, Row
+from isogloss.records import Estimate, Row
 from isogloss.stats import effects as compare
 from isogloss.stats import jackknife
 from isogloss.stats.effects import read_verdict
 from isogloss.stats.jackknife import Interval
+from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import WARNINGS, CodedWarning
 from test_results import GOLDEN
 
 EPS = 1e-9
 NAN = float("nan")
+
+
+REGIONS = retention_regions(THRESHOLDS)
 
 
 def verdict(run, rules, code="hi", **more):

@@ -13,9 +13,9 @@ import pytest
 
 from handmade import estimate, small_audit
 from hostile import HOSTILE
+from isogloss.records import Estimate, Row
 from isogloss.report.page import page_html
 from isogloss.report.palette import DARK, LIGHT
-from isogloss.results import Estimate, Row
 from isogloss.text import sanitize
 from isogloss.warnings import CodedWarning
 from pages import LAYERS, layered_audit, page_of, points_for, texts_for, with_bhattacharyya, without_reference

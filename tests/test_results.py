@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from handmade import small_audit
 from isogloss.errors import StoreError
-from isogloss.results import NAN, VERSION, Audit, Estimate, Identity, LanguageVerdict, Primary, Row, folder_in
+from isogloss.records import NAN, Estimate, LanguageVerdict, Row
+from isogloss.results import VERSION, Audit, Identity, Primary, folder_in
 from isogloss.warnings import CodedWarning
 
 GOLDEN = Path(__file__).parent / "golden" / "audit_v1.json"

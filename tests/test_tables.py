@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
+from isogloss.records import NAN, LanguageVerdict, Row
 from isogloss.report.tables import (
     CONTROL_HEADINGS,
     DASH,
@@ -24,7 +25,7 @@ from isogloss.report.tables import (
     warning_lines,
 )
 from isogloss.report.terminal import STYLES, print_audit
-from isogloss.results import NAN, Audit, LanguageVerdict, Row
+from isogloss.results import Audit
 from isogloss.text import sanitize
 from isogloss.warnings import WARNINGS, CodedWarning
 
@@ -239,7 +240,7 @@ def test_warnings_of_many_languages_are_one_line_and_those_of_few_keep_their_det
     assert [line.split()[0] for line in found] == ["C006", "S002", "S003"]
     assert found[1].startswith("S002 en: ")
     assert found[1].endswith("(auroc 0.8)")
-    assert found[2] == f"S003 en, de, sw: {WARNINGS['S003']}"
+    assert found[2] == f"S003 en, de, sw: {WARNINGS['S003'].meaning}"
 
 
 @pytest.mark.parametrize(

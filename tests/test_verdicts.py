@@ -5,7 +5,7 @@ import math
 import pytest
 
 from isogloss.auditing.compare import Compared, language_verdicts
-from isogloss.results import NAN
+from isogloss.records import NAN
 from isogloss.stats.effects import Retention
 from isogloss.stats.jackknife import Interval
 

@@ -17,7 +17,8 @@ import scipy.stats
 
 import populations as pop
 from isogloss.stats import jackknife
-from isogloss.stats.component_scores import FEW, component_scores
+from isogloss.stats.component_scores import component_scores
+from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.stats.effects import fieller, gain, gap, max_p, retentions
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.metrics import METRICS
@@ -332,7 +333,7 @@ def _fitted_run(
     for metric, k in wanted:
         name, score = f"{metric} k={k}", found[metric, k]
         hit = covered(score.found, truth[name])
-        if n < FEW:
+        if n < THRESHOLDS.few_texts:
             records[name] = hit
             continue
         warned = float(score.approximate is not None)
@@ -345,7 +346,7 @@ def _fitted_run(
 def _fitted_bands(wanted: Sequence[tuple[str, int]], n: int) -> dict[str, Band]:
     bands = {}
     for metric, k in wanted:
-        if n < FEW:
+        if n < THRESHOLDS.few_texts:
             bands[f"{metric} k={k}"] = REPORTED
             continue
         bands[f"{metric} k={k}: covers, or is said to be approximate"] = CAUTIOUS

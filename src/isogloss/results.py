@@ -4,123 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
 from isogloss.errors import StoreError
 from isogloss.io.files import canonical_json, sha256_text, write_atomic
 from isogloss.io.paths import AnyPath, parse_path, read_if_there
+from isogloss.records import Estimate, LanguageVerdict, Row, read_record
+from isogloss.stats.thresholds import THRESHOLDS, Thresholds
 from isogloss.warnings import CodedWarning
 
-VERSION = 2
-NAN = float("nan")
-
-
-def _one_nan(record: Any, names: Iterable[str]) -> None:  # noqa: ANN401 - of either frozen record below
-    """NaN is not equal to NaN, but one object is: what is read back from JSON equals what was written."""
-    for name in names:
-        if math.isnan(getattr(record, name)):
-            object.__setattr__(record, name, NAN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with what is needed to judge it; NaN where a part is not known, and then `reason` says why.
-
-    `low` and `high` bound it at confidence `level` by `method` (`approximate` says why they may cover less). `plug_in`
-    is the statistic before debiasing, the number that papers print. `null_mean`, `null_low` and `null_high` (2.5 and
-    97.5 %) describe the estimate under permuted labels. `p_value` is the one-sided permutation p of "no separation" for
-    a score, the two-sided p of "zero" from the jackknife for a gain or gap; `p_family` is corrected for all languages
-    and models (primary estimand only), `fdr` is the false discovery rate among everything else. `n` counts texts per
-    class.
-    """
-
-    value: float
-    n: int
-    seed: int
-    low: float = NAN
-    high: float = NAN
-    level: float = NAN
-    method: str | None = None
-    plug_in: float = NAN
-    null_mean: float = NAN
-    null_low: float = NAN
-    null_high: float = NAN
-    p_value: float = NAN
-    p_family: float = NAN
-    fdr: float = NAN
-    approximate: str | None = None
-    reason: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a NaN without a reason."""
-        if math.isnan(self.value) and not self.reason:
-            raise ValueError("an Estimate without a value needs a reason")
-        _one_nan(self, _floats(Estimate))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One number: a model's score, a comparison of the two models, or a control.
-
-    `kind` is score, gain, gap, retention, prompt format (gain in the chat template minus gain on raw text) or control;
-    behaviour and behaviour_gain, _gap, _retention, _control; link (hidden states against behaviour; of all languages
-    together `language` is empty and `n` counts languages); and those of docs/methods.md, section 12: transfer, cosine,
-    ceiling, share (of `language` and `other`), reliability, frozen, rank, meaning (`language` is empty).
-    `model` is reference or aligned for a score, else empty; in a behaviour_control also ablated, random_1 and so on.
-    Layer, norm, basis and components are empty for controls. `sample` is "all", "matched" for pairs matched with the
-    pivot's, or "chat" for the chat template where both prompt formats were read. `scale` is logit where differences are
-    differences of log odds. `mde` is the smallest gap to the pivot that this metric would show here,
-    `pivot_z` the pivot's gain over its standard error, `verdict` what the primary estimand says of the language.
-    """
-
-    kind: str
-    language: str
-    metric: str
-    estimate: Estimate
-    model: str = ""
-    layer: int | None = None
-    norm: str = ""
-    basis: str = ""
-    components: int | None = None
-    sample: str = "all"
-    scale: str = "plain"
-    mde: float = NAN
-    pivot_z: float = NAN
-    verdict: str = ""
-    other: str = ""
-
-    def __post_init__(self) -> None:
-        """Use one NaN."""
-        _one_nan(self, _floats(Row))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageVerdict:
-    """What the primary estimand says of a language.
-
-    `verdict` is pivot, reached, weakened, lagging, not reached, reversed, confounded, inconclusive, or not measured.
-    `low` and `high` are the simultaneous set of retention that it was read from. `matched` is the verdict on matched
-    pairs where that was asked for, `disagree` says whether linear separability says otherwise, `reason` why nothing can be
-    said.
-    """
-
-    language: str
-    verdict: str
-    low: float = NAN
-    high: float = NAN
-    matched: str | None = None
-    disagree: bool = False
-    reason: str | None = None
-
-    def __post_init__(self) -> None:
-        """Use one NaN."""
-        _one_nan(self, _floats(LanguageVerdict))
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +67,7 @@ class Audit:
     rows: tuple[Row, ...]
     verdicts: tuple[LanguageVerdict, ...]
     warnings: tuple[CodedWarning, ...]
+    thresholds: Thresholds = THRESHOLDS
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -193,6 +92,36 @@ class Audit:
         """Return the folder of this run inside `runs`."""
         return folder_in(runs, self.identity)
 
+    @property
+    def primary_layer(self) -> tuple[int, str]:
+        """Index and norm of the layer that verdicts come from."""
+        name, _, norm = self.primary.layer.partition("-")
+        return int(name), norm
+
+    def primary_row(self, kind: str, language: str, *, model: str = "", sample: str = "all") -> Row | None:
+        """Return the row of the primary estimand: a score of a model, a gain, gap or retention; None without one."""
+        layer, norm = self.primary_layer
+        rows = self.find(
+            kind=kind,
+            language=language,
+            model=model,
+            sample=sample,
+            layer=layer,
+            norm=norm,
+            metric=self.primary.metric,
+            components=self.primary.components,
+        )
+        return rows[0] if rows else None
+
+    def primary_estimate(self, kind: str, language: str, *, model: str = "", sample: str = "all") -> Estimate | None:
+        """Return the estimate of `primary_row`."""
+        row = self.primary_row(kind, language, model=model, sample=sample)
+        return row.estimate if row else None
+
+    def verdict(self, language: str) -> LanguageVerdict | None:
+        """Return the verdict of a language; None where there is none."""
+        return next((verdict for verdict in self.verdicts if verdict.language == language), None)
+
     def find(self, **wanted: Any) -> tuple[Row, ...]:  # noqa: ANN401 - values of any field of Row
         """Rows whose fields have the given values.
 
@@ -212,13 +141,11 @@ class Audit:
 
     def table(self) -> pl.DataFrame:
         """All rows as one tidy frame: a line a number, columns of Row and of Estimate."""
-        constant = {"corpus": self.corpus["name"]} | {name: self.config[name] for name in ("position", "prompt_format")}
-        chat = self.config.get("chat") or {}
-        in_chat = {name: chat[name] for name in ("position", "prompt_format") if name in chat}
+        asked = self.config.get("analyses", {})
         records = [
-            constant
-            | (in_chat if row.sample == "chat" else {})
-            | {k: v for k, v in vars(row).items() if k != "estimate"}
+            {"corpus": self.corpus["name"]}
+            | {name: asked.get(row.analysis, {}).get(name, self.config[name]) for name in ("position", "prompt_format")}
+            | {name: value for name, value in vars(row).items() if name != "estimate"}
             | vars(row.estimate)
             for row in self.rows
         ]
@@ -227,8 +154,6 @@ class Audit:
     def to_json(self) -> str:
         """Write the audit as canonical JSON; NaN becomes null."""
         data = asdict(self)
-        # Left out where it is empty: results from before there was such a field keep their bytes.
-        data["rows"] = [{name: part for name, part in row.items() if name != "other" or part} for row in data["rows"]]
         return canonical_json({"version": VERSION, **data}, indent=1) + "\n"
 
     @classmethod
@@ -243,11 +168,15 @@ class Audit:
         except json.JSONDecodeError as error:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
         version = data.pop("version", None) if isinstance(data, dict) else None
-        if type(version) is not int or version not in {1, VERSION}:
-            expected, do = f"version 1 or {VERSION}", "read it with the isogloss that wrote it"
-            raise StoreError("audit.json", found="another format", expected=expected, do=do)
+        if version != VERSION:
+            raise StoreError(
+                "audit.json",
+                found=f"format version {version!r}" if isinstance(version, int) else "another format",
+                expected=f"format version {VERSION}",
+                do="read it with the isogloss that wrote it, or run the audit again",
+            )
         try:
-            return cls._from_dict(_from_version_1(data) if version == 1 else data)
+            return cls._from_dict(data)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             found = f"a missing or strange field ({error})"
             raise StoreError("audit.json", found=found, expected="a whole audit", do="run the audit again") from error
@@ -258,9 +187,12 @@ class Audit:
             **data
             | {
                 "primary": Primary(**data["primary"]),
-                "rows": tuple(_read(Row, row | {"estimate": _read(Estimate, row["estimate"])}) for row in data["rows"]),
-                "verdicts": tuple(_read(LanguageVerdict, row) for row in data["verdicts"]),
+                "rows": tuple(
+                    read_record(Row, row | {"estimate": read_record(Estimate, row["estimate"])}) for row in data["rows"]
+                ),
+                "verdicts": tuple(read_record(LanguageVerdict, row) for row in data["verdicts"]),
                 "warnings": tuple(CodedWarning(**row) for row in data["warnings"]),
+                "thresholds": Thresholds(**data["thresholds"]),
             }
         )
 
@@ -282,31 +214,6 @@ class Audit:
         if (raw := read_if_there(path)) is None:
             raise StoreError(f"run {folder}", found="no audit.json", expected="a run folder", do="check the path")
         return cls.from_json(raw.decode("utf-8"))
-
-
-def _floats(record: type[Any]) -> list[str]:
-    return [field.name for field in fields(record) if field.type == "float"]
-
-
-RecordT = TypeVar("RecordT", Estimate, Row, LanguageVerdict)
-
-
-def _read(record: type[RecordT], data: dict[str, Any]) -> RecordT:
-    """Build a record from JSON, where a missing number is null."""
-    numbers = set(_floats(record))
-    known: dict[str, Any] = {name: NAN if value is None and name in numbers else value for name, value in data.items()}
-    return record(**known)
-
-
-def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 read a direction off each gain's interval; there were no verdicts."""
-    data = {name: value for name, value in data.items() if name != "readings"}
-    layer = str(data["config"]["layers"][-1])
-    verdicts = [
-        asdict(LanguageVerdict(language=code, verdict="not measured", reason="version 1 had no verdicts"))
-        for code in sorted({row["language"] for row in data["rows"]})
-    ]
-    return data | {"primary": data["primary"] | {"layer": layer}, "verdicts": verdicts}
 
 
 def _table_schema() -> dict[str, type[pl.DataType]]:

@@ -1,48 +1,207 @@
-"""Coded warnings: what a reader of a result must know, with a code that never changes its meaning."""
+"""Coded warnings: what a reader of a result must know. A code never changes its meaning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-WARNINGS: dict[str, str] = {
-    "C001": "texts that occur more than once in a language were kept once",
-    "C002": "texts that carry both labels were dropped",
-    "C003": "pairs whose twins are the same text were dropped",
-    "C004": "pairs that share a text with an earlier pair were dropped",
-    "C005": "languages were cut to the size of the smallest, so that they can be compared",
-    "C006": "corpus comes without a licence statement",
-    "C007": "some texts have no twin, so pairs were not used and all texts count as single",
-    "C008": "texts that an adapter of the pair was trained on were left out, with their twins and translations",
-    "C009": "texts for which a model gives no finite numbers were left out, with their twins and translations",
-    "M001": "texts longer than the token limit were cut",
-    "M002": "the pair has no public reference model, so there is no gain",
-    "M003": "the adapter was trained on other weights of the same shape than those it is used on",
-    "M004": "hidden states were read with --precision fast, which rounds the inputs of linear layers to bfloat16",
-    "M005": "the models of the pair have different tokenizers or widths, so a gain compares more than alignment",
-    "M006": "the weights are quantised, or come from a quantised file, so the numbers are those of rounded weights",
-    "M007": "hidden states were computed in bfloat16, which rounds on the way",
-    "M008": "texts were scored that an adapter of the pair was trained on",
-    "S001": "a score was not computed",
-    "S002": "length alone may tell the classes apart as well as the aligned model's probe",
-    "S003": "character n-grams alone may tell the classes apart as well as the aligned model's probe",
-    "S004": "metrics disagree: class variance share and linear separability say different things of alignment's effect",
-    "S005": "the second and third principal component are nearly tied; the picture in two components is unstable",
-    "S006": "the pivot language gained nothing that is clear of zero, so retention cannot be estimated",
-    "S007": "the same architecture with an untrained model may tell the classes apart as well as the aligned model's probe",
-    "S008": "the aligned model's probe does no better than with permuted labels",
-    "S009": "the verdict changes on matched texts, so it is confounded",
-    "S010": "too few texts could be matched with the pivot's",
-    "S011": "an interval is approximate",
-    "S012": "the primary estimand was changed from the default before the run",
-    "B001": "languages without a table of answers were left out of behaviour",
-    "B002": "refusals in generated answers were not counted, for no detector is known to find them",
-    "S013": "the sign of the gain or the verdict depends on the prompt format, raw text or chat template",
+#: The part of a report whose numbers a warning qualifies.
+SectionKey = Literal["measured", "noise", "text"]
+
+
+class WarningKind(NamedTuple):
+    """One row of WARNINGS.
+
+    Attributes:
+        meaning: what is the case, without a full stop; the detail of each warning follows it.
+        advice: one sentence, what it means for the reader and what to do.
+        section: the part of the report that it qualifies: what was measured, is it noise, could the text explain it.
+    """
+
+    meaning: str
+    advice: str
+    section: SectionKey
+
+
+WARNINGS: dict[str, WarningKind] = {
+    "C001": WarningKind(
+        "duplicate texts were dropped",
+        "Copies would make the sample look larger than it is.",
+        "measured",
+    ),
+    "C002": WarningKind(
+        "texts with both labels were dropped",
+        "The same text was labelled harmful and harmless, so neither label can be trusted.",
+        "measured",
+    ),
+    "C003": WarningKind(
+        "pairs of two identical texts were dropped",
+        "Such a pair has no difference to measure.",
+        "measured",
+    ),
+    "C004": WarningKind(
+        "pairs that share a text with an earlier pair were dropped",
+        "Pairs must be independent for the intervals to hold.",
+        "measured",
+    ),
+    "C005": WarningKind(
+        "languages were cut to the size of the smallest",
+        "Several scores depend on the number of texts, so every language has the same number.",
+        "measured",
+    ),
+    "C006": WarningKind(
+        "the corpus comes without a licence",
+        "Find out its terms before you share results that show its texts.",
+        "measured",
+    ),
+    "C007": WarningKind(
+        "some texts have no partner, so all texts count as single texts",
+        "Without pairs, differences of topic between the classes can enter every score.",
+        "measured",
+    ),
+    "C008": WarningKind(
+        "texts that an adapter was trained on were dropped, with their pairs and translations",
+        "Results on training texts do not carry over to other texts. All languages are cut to the texts that remain.",
+        "measured",
+    ),
+    "C009": WarningKind(
+        "texts without finite hidden states were dropped, with their pairs and translations",
+        "Weights or a precision that fail on some texts may fail on others. All languages are cut to what remains.",
+        "measured",
+    ),
+    "M001": WarningKind(
+        "texts longer than the token limit were truncated",
+        "The end of these texts was not read.",
+        "measured",
+    ),
+    "M002": WarningKind(
+        "the pair has no public reference model, so there is no gain",
+        "The model before alignment was never published, so the effect of alignment is unknown.",
+        "measured",
+    ),
+    "M003": WarningKind(
+        "the adapter was trained on other weights of the same shape",
+        "The aligned model may not be what its authors trained. Ask which base model the adapter belongs to.",
+        "measured",
+    ),
+    "M004": WarningKind(
+        "hidden states were computed with --precision fast, which rounds linear layers to bfloat16",
+        "The drift says how far that moved the states of a few texts; it was measured on this model.",
+        "measured",
+    ),
+    "M005": WarningKind(
+        "the models of the pair have different tokenizers or widths, so a gain compares more than alignment",
+        "Each model is read in its own tokens and components. Both differ by more than alignment.",
+        "measured",
+    ),
+    "M006": WarningKind(
+        "the weights are quantised or come from a quantised file",
+        "The released weights may give other numbers.",
+        "measured",
+    ),
+    "M007": WarningKind(
+        "hidden states were computed in bfloat16",
+        "The drift says how far a few texts lie from their states in float32 with the same weights.",
+        "measured",
+    ),
+    "M008": WarningKind(
+        "an adapter of the pair was trained on some of these texts",
+        "The model knows these texts, so part of a gain may be memory. Judge it on held-out texts.",
+        "measured",
+    ),
+    "A001": WarningKind(
+        "an analysis failed, and its rows are missing",
+        "All other numbers stand. Report the error, or run the audit without this analysis.",
+        "measured",
+    ),
+    "A002": WarningKind(
+        "rows of an analysis that this version does not know were skipped",
+        "Read the run with the version of isogloss that wrote it to see them.",
+        "measured",
+    ),
+    "S001": WarningKind(
+        "a score was not computed",
+        "The number is missing for the given reason and was not replaced by another.",
+        "noise",
+    ),
+    "S002": WarningKind(
+        "text length alone may separate the classes as well as the aligned model's probe",
+        "Harmful and harmless texts differ in length, and a probe may have learnt only that. Gains compare two models "
+        "on the same texts and suffer less.",
+        "text",
+    ),
+    "S003": WarningKind(
+        "character n-grams alone may separate the classes as well as the aligned model's probe",
+        "Spelling separates the classes without any language model, so the level of separation may be about words. "
+        "Gains compare two models on the same words and still say something.",
+        "text",
+    ),
+    "S004": WarningKind(
+        "metrics disagree: class variance share and linear separability give different verdicts",
+        "Harm may have become more prominent without becoming easier to detect, or the other way round. Read both.",
+        "noise",
+    ),
+    "S005": WarningKind(
+        "the second and third principal components are nearly tied, so the picture in two components is unstable",
+        "The second axis of the picture could as well be another one. Numbers in 10 components do not depend on it.",
+        "measured",
+    ),
+    "S006": WarningKind(
+        "the gain in the pivot language is not clear of zero, so retention cannot be estimated",
+        "A share of nearly nothing is not a number. More texts or another pair of models are needed.",
+        "noise",
+    ),
+    "S007": WarningKind(
+        "an untrained model of the same architecture may separate the classes as well as the aligned model's probe",
+        "An untrained network separates these texts as well, so training has added nothing that the probe sees.",
+        "text",
+    ),
+    "S008": WarningKind(
+        "the aligned model's probe does no better than with permuted labels",
+        "The probe finds no class difference beyond chance.",
+        "text",
+    ),
+    "S009": WarningKind(
+        "the verdict changes on matched texts, so it is confounded",
+        "What looked like an effect of alignment disappears on texts of similar length and edit rate.",
+        "text",
+    ),
+    "S010": WarningKind(
+        "too few texts could be matched with those of the pivot",
+        "Whether the texts explain the verdict could not be checked for this language.",
+        "text",
+    ),
+    "S011": WarningKind(
+        "an interval is approximate",
+        "In simulations such an interval covers the truth less often than 95 % (≈, dashed).",
+        "noise",
+    ),
+    "S012": WarningKind(
+        "the primary estimand differs from the default",
+        "Verdicts are fair only if this choice was made before anybody saw results.",
+        "noise",
+    ),
+    "S013": WarningKind(
+        "the sign of the gain or the verdict depends on the prompt format, raw text or chat template",
+        "Alignment and formatting are mixed here. Read the two prompt formats side by side.",
+        "measured",
+    ),
+    "B001": WarningKind(
+        "languages without a table of answers have no behavioural numbers",
+        "Likelihoods need answers in the text's own language, and isogloss has none for these.",
+        "noise",
+    ),
+    "B002": WarningKind(
+        "refusals in greedy answers were not counted, because no validated detector exists",
+        "Likelihoods of answers need no detector and are available for every language with answers.",
+        "noise",
+    ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodedWarning:
-    """One coded warning about a language (or, with language None, about the whole run)."""
+    """One warning about a language or, with language None, about the whole run."""
 
     code: str
     detail: str
@@ -51,10 +210,10 @@ class CodedWarning:
     def __post_init__(self) -> None:
         """Refuse codes that no documentation explains."""
         if self.code not in WARNINGS:
-            raise ValueError(f"unknown warning code {self.code!r}: add it to NOTICES")
+            raise ValueError(f"unknown warning code {self.code!r}: add it to WARNINGS")
 
     @property
     def text(self) -> str:
         """The warning as one line, without the code."""
         where = f"{self.language}: " if self.language else ""
-        return f"{where}{WARNINGS[self.code]} ({self.detail})"
+        return f"{where}{WARNINGS[self.code].meaning} ({self.detail})"

@@ -19,7 +19,7 @@ from isogloss.auditing.sample import Sample
 from isogloss.auditing.score import score_all
 from isogloss.engines.engine import Engine
 from isogloss.progress import Track
-from isogloss.results import LanguageVerdict, Row
+from isogloss.records import LanguageVerdict, Row
 from isogloss.stats.effects import gap
 from isogloss.stats.jackknife import Interval, critical_value
 from isogloss.stats.metrics import metric

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from isogloss.auditing.config import PRIMARY
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.sample import MIN_MATCHED
 from isogloss.auditing.score import Scored
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.pairs import EMBEDDED
-from isogloss.results import Estimate, LanguageVerdict, Row
+from isogloss.records import Estimate, LanguageVerdict, Row
+from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import CodedWarning
 
-#: Below this ratio of eigenvalues 2 and 3 the picture in two components is not determined.
-TIED = 1.1
 #: Control -> the code that says it may explain the probe's score.
 EXPLAINS = {"length": "S002", "ngram": "S003", "untrained": "S007"}
 
@@ -149,10 +147,10 @@ def warnings_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[st
     ]
     for one in verdicts:
         if one.verdict == "confounded":
-            detail = f"{one.matched} when matched in {' and '.join(match)}"
+            detail = f"{one.cross_check} when matched in {' and '.join(match)}"
             found.append(CodedWarning(code="S009", detail=detail, language=one.language))
-        elif match and one.matched is None and one.verdict not in {"pivot", "not measured"}:
-            detail = f"fewer than {MIN_MATCHED} agree in {' and '.join(match)}"
+        elif match and one.cross_check is None and one.verdict not in {"pivot", "not measured"}:
+            detail = f"fewer than {THRESHOLDS.fewest_matched} agree in {' and '.join(match)}"
             found.append(CodedWarning(code="S010", detail=detail, language=one.language))
     if any(one.verdict == "inconclusive" and one.reason for one in verdicts):
         found.append(CodedWarning(code="S006", detail="every verdict is inconclusive"))
@@ -163,7 +161,7 @@ def _tied(plan: Plan, scored: Sequence[Scored]) -> list[CodedWarning]:
     found = []
     for one in scored:
         gap = one.blocks["aligned"].projection.eigen_gap(2)
-        if one.layer == plan.primary_layer and gap < TIED:
+        if one.layer == plan.primary_layer and gap < THRESHOLDS.tied_eigenvalues:
             found.append(CodedWarning(code="S005", detail=f"eigenvalue ratio {gap:.2f}", language=one.sample.language))
     return found
 

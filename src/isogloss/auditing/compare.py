@@ -11,7 +11,7 @@ import numpy as np
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.rows import AnyPath, difference_row, missing_row, retention_row
 from isogloss.hidden_states.spec import Layer
-from isogloss.results import NAN, LanguageVerdict, Row
+from isogloss.records import NAN, LanguageVerdict, Row
 from isogloss.stats.effects import Retention, disagree, gain, gap, mde, retentions
 from isogloss.stats.jackknife import Interval, Jackknife, critical_value
 from isogloss.stats.probe_scores import logit
@@ -207,7 +207,7 @@ def _verdict(code: str, kept: Retention, matched: Retention | None, *, at_odds: 
         verdict=verdict,
         low=kept.low,
         high=kept.high,
-        matched=matched.verdict if matched else None,
+        cross_check=matched.verdict if matched else None,
         disagree=at_odds,
         reason=kept.reason,
     )

@@ -11,7 +11,7 @@ from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import null_summary, score_estimate
 from isogloss.auditing.sample import Sample, edit_rates
-from isogloss.results import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.controls import CONTROLS, length_scores, ngram_gram
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.metric import Metric

@@ -20,7 +20,7 @@ from isogloss.io.paths import AnyPath
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.trained_texts import leave_out_trained, trained_by
 from isogloss.progress import Track, silent
-from isogloss.results import NAN
+from isogloss.records import NAN
 from isogloss.stats.effects import GapRatio, fieller, gap_ratio
 from isogloss.stats.jackknife import Jackknife, combine, critical_value
 

@@ -25,7 +25,8 @@ from isogloss.engines.engine import LOCAL, Engine
 from isogloss.hidden_states.spec import Layer
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.progress import Track
-from isogloss.results import Audit, LanguageVerdict, Row
+from isogloss.records import LanguageVerdict, Row
+from isogloss.results import Audit
 from isogloss.stats.effects import false_discovery, max_p
 
 LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")

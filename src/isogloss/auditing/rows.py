@@ -8,7 +8,7 @@ import numpy as np
 
 from isogloss.auditing.config import LEVEL
 from isogloss.hidden_states.spec import Layer
-from isogloss.results import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.effects import Retention
 from isogloss.stats.jackknife import Interval, Jackknife
 from isogloss.stats.probe_scores import from_logit

@@ -14,9 +14,6 @@ from isogloss.stats.controls import UNSEGMENTED, edit_rate
 from isogloss.stats.permutations import Draws, draw
 from isogloss.stats.text_pairs import partner_index
 
-#: Fewer matched pairs (or texts per class) than this say nothing (statistics of small samples are approximate).
-MIN_MATCHED = 100
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:

@@ -10,7 +10,8 @@ import scipy.stats
 
 from isogloss.errors import UsageError, unknown
 from isogloss.gating.rules import RULES
-from isogloss.results import NAN, Audit, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
+from isogloss.results import Audit
 
 #: How the method of an interval says that it holds for all languages together, and how, that it holds by itself.
 TOGETHER, ALONE = "simultaneous", "jackknife t"

@@ -12,17 +12,8 @@ from isogloss.gating.questions import Asked, baseline_remarks, settle
 from isogloss.gating.rules import OPEN, RULES, Rules, Value, rules_from
 from isogloss.report.estimates import format_percent
 from isogloss.results import Audit
-from isogloss.stats.effects import NOT_REACHED, REACHED
+from isogloss.stats.thresholds import Thresholds
 from isogloss.text import sanitize
-
-#: Where retention lies if a verdict is true, ends not included (docs/methods.md, section 7).
-REGIONS: dict[str, tuple[float, float]] = {
-    "reversed": (-math.inf, 0.0),
-    "not reached": (-math.inf, NOT_REACHED),
-    "lagging": (-math.inf, REACHED),
-    "weakened": (NOT_REACHED, REACHED),
-    "reached": (REACHED, math.inf),
-}
 
 Read = Callable[[Bounds], Verdict]
 
@@ -51,13 +42,24 @@ def judge_verdict(case: Case, name: str, asked: Asked) -> Iterator[Finding]:
     for code, value in asked.items():
         forbidden = value if isinstance(value, tuple) else ("reversed",)
         verdict = said.get(code, "not measured")
-        regions = [REGIONS[word] for word in forbidden if word in REGIONS]
+        regions = [region for word, region in retention_regions(case.audit.thresholds).items() if word in forbidden]
         if (verdict in forbidden and verdict in OPEN) or not regions:
             known = FAIL if verdict in forbidden else PASS
             yield Finding(rule=name, language=code, verdict=known, asked=value, words=(verdict,))
         else:
             bounds = case.bounds(name, code)
             yield _finding(name, code, value, bounds, outside(regions), words=(verdict,))
+
+
+def retention_regions(thresholds: Thresholds) -> dict[str, tuple[float, float]]:
+    """Return where retention lies if a verdict is true, ends excluded (docs/methods.md, section 7)."""
+    return {
+        "reversed": (-math.inf, 0.0),
+        "not reached": (-math.inf, thresholds.not_reached),
+        "lagging": (-math.inf, thresholds.reached),
+        "weakened": (thresholds.not_reached, thresholds.reached),
+        "reached": (thresholds.reached, math.inf),
+    }
 
 
 def at_least(least: float) -> Read:

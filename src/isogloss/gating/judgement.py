@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isogloss.gating.rules import RULES, Value
+from isogloss.records import NAN
 from isogloss.report.estimates import format_percent
 from isogloss.report.tables import label
-from isogloss.results import NAN
 from isogloss.text import sanitize
 
 Verdict = Literal["pass", "fail", "inconclusive"]

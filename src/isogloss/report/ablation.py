@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isogloss.records import Estimate
 from isogloss.report.estimates import DASH, format_interval, format_number, format_value, format_with_interval
 from isogloss.report.tables import label
-from isogloss.results import Audit, Estimate
+from isogloss.results import Audit
 
 KIND = "behaviour_control"
 ABLATION_HEADINGS = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from isogloss.records import Estimate
 from isogloss.report.estimates import DASH, format_interval, format_number
 from isogloss.report.tables import label
-from isogloss.results import Audit, Estimate
+from isogloss.results import Audit
 
 BEHAVIOUR_HEADINGS = {
     "language": "language",

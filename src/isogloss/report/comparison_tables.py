@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from isogloss.records import Estimate
 from isogloss.report.comparison_matrix import HIGHER, LOWER, held_against
 from isogloss.report.estimates import DASH, format_interval, format_number, format_value
 from isogloss.report.heatmap import QUANTITIES, Quantity
 from isogloss.report.page.tables import Cell, Table
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import OPEN
-from isogloss.results import Estimate
 from isogloss.text import sanitize
 from isogloss.warnings import WARNINGS
 
@@ -81,7 +81,7 @@ def _cell(each: View, one: Named, quantity: Quantity) -> Cell:
         said = own.verdict
         below = [
             *(["metrics disagree"] if said and said.disagree else []),
-            *([f"on matched texts: {said.matched}"] if said and said.matched else []),
+            *([f"on matched texts: {said.cross_check}"] if said and said.cross_check else []),
             *([said.reason] if said and said.reason else []),
         ]
         return Cell(text=own.word, below=sanitize("; ".join(below)), kind=own.known)
@@ -142,7 +142,7 @@ def codes_table(names: Sequence[str], views: Sequence[View]) -> Table | None:
             touched = {warning.language for warning in mine if warning.language}
             text = f"{len(touched)} of {len(each.languages)} languages" if touched else ("yes" if mine else DASH)
             cells.append(Cell(text=text, value=len(touched) or len(mine)))
-        lines.append((Cell(text=code, below=WARNINGS[code]), *cells))
+        lines.append((Cell(text=code, below=WARNINGS[code].meaning), *cells))
     headings = ("warning", *names)
     caption = "Warnings by run, and how many languages they touch"
     return Table(name="codes", caption=caption, headings=headings, lines=tuple(lines), left=frozenset({"warning"})) \

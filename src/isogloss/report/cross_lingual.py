@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isogloss.records import Estimate, Row
 from isogloss.report.estimates import format_interval, format_number
 from isogloss.report.tables import label, order
-from isogloss.results import Audit, Estimate, Row
+from isogloss.results import Audit
 
 CROSS_LINGUAL_HEADINGS = {
     "language": "language",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from isogloss.results import Estimate
+from isogloss.records import Estimate
 
 DASH = "–"
 

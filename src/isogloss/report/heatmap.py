@@ -11,11 +11,11 @@ from typing import Any
 
 import altair as alt
 
+from isogloss.records import Estimate
 from isogloss.report.estimates import DASH, format_number
 from isogloss.report.grammar import fitting, margin_for, rows
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import LIGHT, Theme, in_dark
-from isogloss.results import Estimate
 from isogloss.text import sanitize
 
 #: Pixels per language.

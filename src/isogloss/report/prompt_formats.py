@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isogloss.records import Row
 from isogloss.report.estimates import DASH, format_interval, format_number
 from isogloss.report.tables import label, primary_layer
-from isogloss.results import Audit, Row
+from isogloss.results import Audit
 
 PROMPT_FORMAT_HEADINGS = {
     "language": "language",

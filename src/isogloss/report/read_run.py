@@ -14,7 +14,8 @@ import polars as pl
 
 from isogloss.errors import StoreError
 from isogloss.io.paths import AnyPath, names, parse_path, read_if_there, reading
-from isogloss.results import Audit, Estimate, LanguageVerdict, Primary, Row
+from isogloss.records import Estimate, LanguageVerdict, Row
+from isogloss.results import Audit, Primary
 from isogloss.warnings import CodedWarning
 
 #: Columns of points.parquet that every version has written.

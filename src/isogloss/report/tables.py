@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isogloss.data.languages import LANGUAGES
+from isogloss.records import Estimate, LanguageVerdict, Row
 from isogloss.report.estimates import DASH, format_interval, format_number, format_percent, format_value
-from isogloss.results import Audit, Estimate, LanguageVerdict, Row
+from isogloss.results import Audit
 from isogloss.text import sanitize
 from isogloss.warnings import WARNINGS, CodedWarning
 
@@ -295,7 +296,7 @@ def warning_lines(warnings: Sequence[CodedWarning]) -> list[str]:
         mine = [warning for warning in warnings if warning.code == code]
         languages = list(dict.fromkeys(warning.language for warning in mine if warning.language))
         if len(languages) > FEW_LANGUAGES:
-            found.append(f"{code} {', '.join(languages)}: {WARNINGS[code]}")
+            found.append(f"{code} {', '.join(languages)}: {WARNINGS[code].meaning}")
         else:
             found += [f"{code} {warning.text}" for warning in mine]
     return found

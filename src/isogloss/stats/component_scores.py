@@ -29,12 +29,7 @@ from isogloss.stats.overlap import bhattacharyya_estimates
 from isogloss.stats.permutations import Draws
 from isogloss.stats.score import Score, missing
 from isogloss.stats.silhouette import open_silhouette, silhouette_left_out
-
-#: Where fitting the components makes the standard error this many times as large, the harm axis stands near the edge of
-#: the components that are kept, and the interval may cover less than it says.
-MOVED = 1.1
-#: With the components fitted, intervals from fewer texts per class cover less than they say (docs/validation.md).
-FEW = 200
+from isogloss.stats.thresholds import THRESHOLDS
 
 
 def component_scores(
@@ -185,12 +180,12 @@ def _bias_of_fit(row: Metric, z: np.ndarray, draws: Draws, fitted: Sequence[np.n
 def _hangs(left: _Left, draws: Draws) -> bool:
     """Whether fitting the components moves the score as much as the texts do."""
     moved, still = (delete_one(0.0, values, draws.units, draws.strata).se for values in (left.fitted, left.held))
-    return moved > MOVED * still
+    return moved > THRESHOLDS.component_edge * still
 
 
 def _approximate(left: _Left, draws: Draws) -> str | None:
-    if draws.per_class < FEW:
-        return f"fewer than {FEW} texts per class with fitted components"
+    if draws.per_class < THRESHOLDS.few_texts:
+        return f"fewer than {THRESHOLDS.few_texts} texts per class with fitted components"
     if _hangs(left, draws):
         return "it hangs on components that the texts do not determine"
     return None

@@ -12,15 +12,9 @@ import scipy.stats
 
 from isogloss.stats.jackknife import Interval, Jackknife, combine, covariance, critical_value
 from isogloss.stats.score import TIE
+from isogloss.stats.thresholds import THRESHOLDS
 
 Verdict = Literal["reached", "weakened", "lagging", "not reached", "reversed", "confounded", "inconclusive"]
-
-#: A language that keeps this share of the pivot's gain is reached (the non-inferiority margin is 20 %).
-REACHED = 0.80
-#: One that keeps less than this is not.
-NOT_REACHED = 0.25
-#: A gap of this many standard errors is found with 90 % power by a two-sided test at 5 %: 1.96 + 1.28.
-DETECTABLE = 3.24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +43,13 @@ def read_verdict(found: Interval) -> Verdict:
     """
     if math.isnan(found.low) or math.isnan(found.high):
         return "inconclusive"
+    reached, not_reached = THRESHOLDS.reached, THRESHOLDS.not_reached
     rules: tuple[tuple[bool, Verdict], ...] = (
         (found.high < 0, "reversed"),
-        (found.high < NOT_REACHED, "not reached"),
-        (found.low > NOT_REACHED and found.high < REACHED, "weakened"),
-        (found.high < REACHED, "lagging"),
-        (found.low > REACHED, "reached"),
+        (found.high < not_reached, "not reached"),
+        (found.low > not_reached and found.high < reached, "weakened"),
+        (found.high < reached, "lagging"),
+        (found.low > reached, "reached"),
     )
     return next((verdict for holds, verdict in rules if holds), "inconclusive")
 
@@ -71,7 +66,7 @@ def gap(pivot: Jackknife, own: Jackknife) -> Jackknife:
 
 def mde(found: Jackknife) -> float:
     """Smallest true gap that this many texts would show with 90 % power (two-sided, 5 %): 3.24 standard errors."""
-    return DETECTABLE * found.se
+    return THRESHOLDS.mde_standard_errors * found.se
 
 
 def fieller(own: Jackknife, pivot: Jackknife, critical: float) -> Interval:

@@ -18,7 +18,7 @@ from isogloss.models.checkpoints import fetch, group_by_weights
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.trained_texts import leave_out_trained, trained_by
 from isogloss.progress import Track, silent
-from isogloss.results import NAN
+from isogloss.records import NAN
 from isogloss.stats.proportions import relative_rise, share_at_most, texts_needed
 from isogloss.tuning.side_effect_reading import Reading, draw_parts, read_group
 

@@ -17,7 +17,7 @@ from isogloss.auditing.rows import HELD, AnyPath, jackknife_estimate, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.margins import margins
-from isogloss.results import Estimate, Row
+from isogloss.records import Estimate, Row
 from isogloss.stats.effects import gain
 from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.metrics import METRICS

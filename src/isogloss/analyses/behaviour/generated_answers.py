@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.auditing.config import LEVEL
 from isogloss.likelihoods.refusal_detector import LEAST, detected_languages, try_detector
-from isogloss.results import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.proportions import exact_interval
 from isogloss.warnings import CodedWarning
 

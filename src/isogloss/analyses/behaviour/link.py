@@ -24,7 +24,7 @@ from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample, edit_rates
 from isogloss.likelihoods.margins import Margins
-from isogloss.results import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.components import open_space
 from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.metrics import METRICS

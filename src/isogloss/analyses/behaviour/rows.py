@@ -32,7 +32,8 @@ from isogloss.engines.engine import Engine
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.margins import Margins, margins
 from isogloss.progress import Track
-from isogloss.results import Audit, Estimate, Row
+from isogloss.records import Estimate, Row
+from isogloss.results import Audit
 from isogloss.stats.effects import false_discovery, gain, gap
 from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.score import Score

@@ -10,7 +10,7 @@ import numpy as np
 
 from isogloss.analyses.cross_lingual.shared_folds import Part, group_names, n_groups
 from isogloss.auditing.rows import AnyPath, jackknife_estimate
-from isogloss.results import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.effects import gain
 from isogloss.stats.jackknife import Jackknife, delete_one
 

@@ -26,7 +26,7 @@ from isogloss.engines.engine import Engine
 from isogloss.hidden_states.activations import Activations
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import Track
-from isogloss.results import Row
+from isogloss.records import Row
 from isogloss.stats.effects import false_discovery, gain
 from isogloss.stats.score import Score
 

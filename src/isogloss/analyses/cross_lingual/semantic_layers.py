@@ -16,7 +16,7 @@ from isogloss.engines.engine import Engine
 from isogloss.hidden_states.activations import Activations
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import Track
-from isogloss.results import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.silhouette import silhouettes
 from isogloss.stats.text_pairs import unit_ids
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from isogloss.auditing.compare import Cell, Change, Compared, Family, compare
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.sample import MIN_MATCHED, Sample, matched
+from isogloss.auditing.sample import Sample, matched
 from isogloss.auditing.score import score_all
 from isogloss.engines.engine import Engine
 from isogloss.progress import Track
+from isogloss.stats.thresholds import THRESHOLDS
 
 
 def compare_matched(
@@ -17,7 +18,7 @@ def compare_matched(
 ) -> dict[Cell, Compared]:
     """Compare each language with the pivot on matched texts, at the primary layer.
 
-    Languages with fewer than `MIN_MATCHED` matched pairs (or texts per class) are left out. Every language has a sample
+    Languages with fewer than `THRESHOLDS.fewest_matched` matched pairs (or texts per class) are left out. Every language has a sample
     of the pivot's texts of its own.
 
     Returns:
@@ -31,7 +32,7 @@ def compare_matched(
         if code == config.pivot:
             continue
         own, theirs = matched(sample, pivot, config.match)
-        if len(own) // 2 >= MIN_MATCHED:
+        if len(own) // 2 >= THRESHOLDS.fewest_matched:
             parts += [
                 part.part(rows, config.permutations, config.seed) for part, rows in ((sample, own), (pivot, theirs))
             ]

@@ -8,10 +8,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from isogloss.data.named_corpora import CORPORA
+from isogloss.records import Estimate
 from isogloss.report.exports.markdown import escape, markdown
 from isogloss.report.exports.paper import paper_tables
 from isogloss.report.tables import label, metric_words, order, primary
-from isogloss.results import Audit, Estimate
+from isogloss.results import Audit
 from isogloss.text import sanitize
 
 #: The hub names a task by one of its own words; the task itself is in its name.

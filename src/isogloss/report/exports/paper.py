@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from isogloss.records import Estimate, Row
 from isogloss.report.estimates import DASH, format_with_interval
 from isogloss.report.tables import headline, label, measured, metric_words, order, primary_layer, verdict_words
-from isogloss.results import Audit, Estimate, Row
+from isogloss.results import Audit
 from isogloss.text import sanitize
 
 RETENTION_DIGITS = 2
@@ -88,7 +89,7 @@ def _matched(audit: Audit, cell: tuple[str, int]) -> Iterator[PaperTable]:
     if not rows:
         return
     codes = sorted({code for code, _ in rows}, key=lambda code: order(audit, code))
-    verdicts = {one.language: one.matched for one in audit.verdicts}
+    verdicts = {one.language: one.cross_check for one in audit.verdicts}
     features = " and ".join(audit.config.get("match", ())) or "what was asked for"
     yield PaperTable(
         name="matched",

@@ -9,13 +9,13 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from isogloss.records import Estimate
 from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines
 from isogloss.report.behaviour import BEHAVIOUR_HEADINGS, behaviour_lines, link_sentences
 from isogloss.report.grammar import Axis, fitting, number
 from isogloss.report.page.tables import Cell, Table
 from isogloss.report.page.view import Named, View
 from isogloss.report.palette import LIGHT, Theme, in_dark
-from isogloss.results import Estimate
 from isogloss.text import sanitize
 
 ROWS = alt.NamedData(name="rows")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isogloss.records import Estimate, Row
 from isogloss.report.cross_lingual import bottleneck
 from isogloss.report.estimates import DASH
 from isogloss.report.grammar import MODELS
@@ -15,7 +16,6 @@ from isogloss.report.page.figures import ROWS, columns, drawn, score_numbers, sp
 from isogloss.report.page.matrices import matrix
 from isogloss.report.page.tables import Cell, Table, estimate_cell, heading
 from isogloss.report.page.view import Named, View, layer_name
-from isogloss.results import Estimate, Row
 from isogloss.text import sanitize
 
 CHANCE = 0.5

@@ -10,13 +10,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from isogloss.records import Estimate, Row
 from isogloss.report.grammar import Axis
 from isogloss.report.page import charts, multiples
 from isogloss.report.page.points import packed
 from isogloss.report.page.view import Named, View, layer_name
 from isogloss.report.palette import LIGHT, OPEN, Theme, in_dark
 from isogloss.report.tables import metric_words, primary_layer
-from isogloss.results import Audit, Estimate, Row
+from isogloss.results import Audit
 from isogloss.text import sanitize
 
 ROWS = alt.NamedData(name="rows")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from isogloss.records import Estimate, Row
 from isogloss.report.estimates import DASH, format_interval, format_number, format_value
 from isogloss.report.grammar import MODELS
 from isogloss.report.page.figures import metric_title, metrics_of
 from isogloss.report.page.view import Named, View
 from isogloss.report.tables import CONTROL_HEADINGS
-from isogloss.results import Estimate, Row
 from isogloss.text import sanitize
 
 
@@ -64,8 +64,8 @@ def _language_cells(view: View, one: Named) -> dict[str, Cell]:
     said = []
     if one.verdict and one.verdict.disagree:
         said.append("metrics disagree")
-    if one.verdict and one.verdict.matched:
-        said.append(f"on matched texts: {one.verdict.matched}")
+    if one.verdict and one.verdict.cross_check:
+        said.append(f"on matched texts: {one.verdict.cross_check}")
     if one.verdict and one.verdict.reason:
         said.append(one.verdict.reason)
     level = one.resource_class
@@ -197,7 +197,7 @@ def matched_table(view: View) -> Table | None:
     for one in view.languages:
         on_matched = view.primary_row("retention", one, sample="matched")
         if on_matched and not one.pivot:
-            word = sanitize(one.verdict.matched or DASH) if one.verdict else DASH
+            word = sanitize(one.verdict.cross_check or DASH) if one.verdict else DASH
             texts = Cell(text=str(on_matched.estimate.n), value=on_matched.estimate.n)
             kept = estimate_cell(view.primary("retention", one), digits=2)
             lines.append(

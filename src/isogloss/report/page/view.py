@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from isogloss.data.languages import LANGUAGES
+from isogloss.records import Estimate, LanguageVerdict, Row
 from isogloss.report.palette import LIGHT
 from isogloss.report.tables import primary_layer
-from isogloss.results import Audit, Estimate, LanguageVerdict, Row
+from isogloss.results import Audit
 from isogloss.text import sanitize
 
 #: Joshi et al.'s resource classes: the lowest of each group, with its name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
@@ -37,10 +37,10 @@ from isogloss.report.page.tables import (
 from isogloss.report.page.text import MEANING, advice, answer, below_answer, detectable, pivot_clear, spoken
 from isogloss.report.page.view import View
 from isogloss.report.page.view import view as look
-from isogloss.report.page.warnings import EXPLAINED, MEASURED, NOISE, TEXT, warned
+from isogloss.report.page.warnings import warned
 from isogloss.results import Audit
 from isogloss.text import sanitize
-from isogloss.warnings import WARNINGS
+from isogloss.warnings import WARNINGS, SectionKey
 
 
 def page_html(
@@ -107,7 +107,7 @@ def page_html(
         "advice": advice(view),
         "meaning": MEANING,
         "warnings": _warnings(view),
-        "codes": {code: (WARNINGS[code], words) for code, (_, words) in EXPLAINED.items()},
+        "codes": {code: (kind.meaning, kind.advice) for code, kind in WARNINGS.items()},
         "command": command(audit).split("\n"),
         "setting": functools.partial(spoken, audit),
         "facts": _facts(view, points, layers),
@@ -118,7 +118,7 @@ def page_html(
 
 def _warnings(view: View) -> dict[str, Any]:
     names = {one.code: one.name for one in view.languages}
-    return {section: warned(view.audit.warnings, section, names) for section in (MEASURED, NOISE, TEXT)}
+    return {section: warned(view.audit.warnings, section, names) for section in get_args(SectionKey)}
 
 
 def _facts(view: View, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ DELETE = 0x7F
 def sanitize(text: str) -> str:
     r"""Write out what a reader would not see, or what would reorder what he sees.
 
-    >>> visible("a\x00b\u202ec")
+    >>> sanitize("a\x00b\u202ec")
     'a␀b⟨U+202E⟩c'
-    >>> visible("naïve ज़ैद\n")
+    >>> sanitize("naïve ज़ैद\n")
     'naïve ज़ैद␊'
     """
     return _without_piles("".join(_shown(letter) for letter in text))

@@ -1,0 +1,189 @@
+"""What an analysis is: one question about a pair of models, answered by a few functions that the core calls.
+
+The core (plan, run, terminal, page, command line) iterates over analyses and knows none of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from isogloss.records import Row
+from isogloss.report.table import Section
+from isogloss.results import Audit
+from isogloss.warnings import CodedWarning
+
+if TYPE_CHECKING:
+    from isogloss.auditing.config import AuditConfig
+    from isogloss.auditing.measure import Measured
+    from isogloss.auditing.plan import Plan
+    from isogloss.data.corpus import Corpus
+    from isogloss.hidden_states.activations import Activations
+    from isogloss.io.paths import AnyPath
+    from isogloss.likelihoods.cached import Answers, Likelihoods
+    from isogloss.models.architecture import Size
+    from isogloss.models.checkpoints import Checkpoint
+    from isogloss.models.pairs import ModelPair, ModelRef
+    from isogloss.progress import Track
+    from isogloss.stats.metric import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What an analysis reads, to be computed before it is measured.
+
+    Attributes:
+        states: group -> role -> hidden states; a group is read under one spec.
+        likelihoods: what is read with an LM head.
+        checkpoints: models beside the pair, by role; they are part of what identifies a run.
+        settings: what stands in audit.json, config, under "analyses" and the name of the analysis.
+        inputs: the analysis' own view of all that, for its `rows`.
+    """
+
+    states: Mapping[str, Mapping[str, Activations]] = field(default_factory=dict)
+    likelihoods: tuple[Likelihoods | Answers, ...] = ()
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where an analysis finds what it needs: the pair, the cache, and a display for slow look-ups."""
+
+    pair: ModelPair
+    cache: AnyPath | str | None
+    track: Track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What an analysis measured.
+
+    Attributes:
+        rows: its numbers; the core adds the name of the analysis to each.
+        warnings: what qualifies them.
+        cross_checks: language -> verdict of the primary estimand under the conditions of this analysis. A definite
+            verdict of the audit that its cross-check does not confirm is "confounded".
+        frames: file name -> table, written into the run folder.
+        judged: whether the core gives each row the verdict of its language.
+        corrected: whether false discovery rates are taken together with the audit's own rows.
+    """
+
+    rows: tuple[Row, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
+    cross_checks: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    judged: bool = False
+    corrected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Forward passes that an analysis adds, for `isogloss plan`.
+
+    Attributes:
+        model: that is run.
+        key: what makes the work the same as other work, which is then counted once.
+        passes: forward passes over the texts.
+        flops: floating point operations, without those of `states`; None is unknown.
+        states: the spec of hidden states that are stored; None stores none.
+        template_of: the model whose chat template the states depend on; None where they depend on none.
+    """
+
+    model: ModelRef
+    key: tuple[object, ...]
+    passes: int = 1
+    flops: float | None = 0.0
+    states: Any = None
+    template_of: ModelRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostFacts:
+    """What is known before a run: the pair, its config, languages, texts, tokens per text, and sizes of models."""
+
+    pair: ModelPair
+    config: AuditConfig
+    languages: tuple[str, ...]
+    texts: int | None
+    tokens: int
+    size_of: Callable[[ModelRef], Size | None]
+
+
+def option(default: Any, about: str, *, least: int | None = None) -> Any:  # noqa: ANN401 - the type of the field
+    """Make a field of a request that is an option of the command line and a key of a recipe."""
+    return field(default=default, metadata={"about": about, "least": least})
+
+
+def check_nothing(request: Any, config: AuditConfig, corpus: Corpus) -> None:  # noqa: ANN401 - any request
+    """Accept every request."""
+    del request, config, corpus
+
+
+def need_nothing(plan: Plan, request: Any, source: Source) -> Needs:  # noqa: ANN401 - any request
+    """Need nothing but what the audit reads anyway."""
+    del plan, request, source
+    return Needs()
+
+
+def follow_with_nothing(plan: Plan, request: Any, needs: Needs) -> Needs | None:  # noqa: ANN401 - any request
+    """Need nothing more once everything is in the cache."""
+    del plan, request, needs
+    return None
+
+
+def find_nothing(measured: Measured, request: Any) -> Findings:  # noqa: ANN401 - any request
+    """Add no rows."""
+    del measured, request
+    return Findings()
+
+
+def show_nothing(audit: Audit, frames: Mapping[str, pl.DataFrame]) -> Sequence[Section]:
+    """Show nothing of its own."""
+    del audit, frames
+    return ()
+
+
+def cost_nothing(facts: CostFacts, request: Any) -> Sequence[Work]:  # noqa: ANN401 - any request
+    """Add no forward pass."""
+    del facts, request
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """One question, as the functions that answer it.
+
+    Attributes:
+        name: in audit.json, in `Row.analysis`, and of its folder.
+        about: one sentence, the help of its switch.
+        request: a frozen dataclass of what may be chosen; its fields, made by `option`, are options of the command
+            line and keys of a recipe. An instance in `AuditConfig.analyses` asks for the analysis.
+        switch: the key that asks for it: a boolean of its own, or the field of `request` that is not empty then.
+        metrics: rows of the METRICS table that it adds.
+        check: refuses a request that does not go together with the config or the corpus.
+        needs: what must be computed before it is measured; called once, before any model is loaded.
+        follow: what must be computed after all of that is in the cache, such as edits that depend on hidden states;
+            None where nothing follows. The result replaces that of `needs`.
+        rows: measures, from what is in the cache.
+        sections: what is shown of an audit, from results alone.
+        cost: what it adds to `isogloss plan`.
+        frames: names of the files that it writes into the run folder.
+    """
+
+    name: str
+    about: str
+    request: type[Any]
+    switch: str
+    metrics: tuple[Metric, ...] = ()
+    check: Callable[[Any, AuditConfig, Corpus], None] = check_nothing
+    needs: Callable[[Plan, Any, Source], Needs] = need_nothing
+    follow: Callable[[Plan, Any, Needs], Needs | None] = follow_with_nothing
+    rows: Callable[[Measured, Any], Findings] = find_nothing
+    sections: Callable[[Audit, Mapping[str, pl.DataFrame]], Sequence[Section]] = show_nothing
+    cost: Callable[[CostFacts, Any], Sequence[Work]] = cost_nothing
+    frames: tuple[str, ...] = ()

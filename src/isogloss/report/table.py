@@ -1,0 +1,279 @@
+"""Tables, figures and sections as values: written once, rendered by the terminal, the page, Markdown, LaTeX and CSV.
+
+A column says what it holds in its description; captions, tooltips and the column dictionary of the docs are made of
+these descriptions. Nothing here knows how a surface looks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from isogloss.report.estimates import DASH, format_interval, format_number, format_value
+from isogloss.records import Estimate
+from isogloss.text import sanitize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        key: name in CSV files and in the column dictionary, unique within its table.
+        heading: what stands above the column.
+        description: one sentence that says what the column holds, with unit and range.
+        align: words stand on the left, numbers on the right.
+        priority: a terminal that is too narrow drops the columns with the largest number first; 0 is never dropped.
+    """
+
+    key: str
+    heading: str
+    description: str
+    align: Literal["left", "right"] = "right"
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell; every text in it is sanitized.
+
+    Attributes:
+        text: what is shown; a dash where there is nothing.
+        value: the number behind it, by which the column sorts; None for words.
+        interval: its bounds as text, empty where there are none.
+        note: a remark in small print, such as why there is no number.
+        tag: a verdict or another word of a fixed list, which decides a colour.
+        language: BCP 47 tag of the text, where it is the name of a language.
+    """
+
+    text: str = DASH
+    value: float | None = None
+    interval: str = ""
+    note: str = ""
+    tag: str = ""
+    language: str = ""
+
+    @property
+    def line(self) -> str:
+        """The cell as one line of plain text, for surfaces without small print."""
+        shown = f"{self.text} {self.interval}" if self.interval else self.text
+        return f"{shown}, {self.note}" if self.note and self.text != DASH else shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: columns, rows of as many cells, and what a reader must know of all of them.
+
+    Attributes:
+        key: name in files and in links, such as "languages".
+        title: what the table shows, as a noun phrase.
+        columns: at least one; the first names the row.
+        rows: each with a cell for every column.
+        caption: sentences that hold for the whole table; column descriptions are added by the renderers.
+        notes: sentences about single cells, such as why a number is missing.
+        groups: for every row the number of the group that it belongs to, for filters; empty without groups.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse rows of another length than the columns, and columns of the same key."""
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"table {self.key}: a row with other columns than the table")
+        if len({column.key for column in self.columns}) < len(self.columns):
+            raise ValueError(f"table {self.key}: two columns of the same key")
+
+    def column(self, key: str) -> tuple[Cell, ...]:
+        """Return the cells of one column.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        keys = [column.key for column in self.columns]
+        if key not in keys:
+            raise KeyError(key)
+        return tuple(row[keys.index(key)] for row in self.rows)
+
+    def select(self, keys: Sequence[str]) -> Table:
+        """Return the table with these columns only, in its own order."""
+        kept = [number for number, column in enumerate(self.columns) if column.key in keys]
+        return replace(
+            self,
+            columns=tuple(self.columns[number] for number in kept),
+            rows=tuple(tuple(row[number] for number in kept) for row in self.rows),
+        )
+
+    @property
+    def description(self) -> str:
+        """The caption, and what each column holds: what stands below the table."""
+        described = [f"{column.heading}: {lower_first(column.description)}" for column in self.columns[1:]]
+        return " ".join([*([self.caption] if self.caption else []), *dict.fromkeys(described)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of a figure's rows: how tooltips, the table below the figure and its CSV file show it.
+
+    `form` is "text", "number", "layer" (an index into the layers of the run) or "interval", which takes the fields
+    `low` and `high` of the prefix `name`: "x" reads x_low and x_high, and "" reads low and high.
+    """
+
+    name: str
+    heading: str
+    form: Literal["text", "number", "interval", "layer"] = "number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure of the page that reads its own rows.
+
+    Attributes:
+        key: unique on the page; name of its files.
+        title: bold part of the caption.
+        caption: the rest of it.
+        legend: what shapes and colours mean, in words.
+        spec: name of the chart in `Section.specs`.
+        size: a figure of full width, or one of several small ones.
+        rows: field -> values, all equally long.
+        fields: what is shown of the rows.
+        heading: name of the panel, such as a language; empty for a figure that stands by itself.
+        models: whether the key of the two models is shown above the figure.
+    """
+
+    key: str
+    title: str
+    spec: str
+    rows: Mapping[str, Sequence[Any]]
+    fields: tuple[Field, ...]
+    caption: str = ""
+    legend: str = ""
+    size: Literal["wide", "multiple"] = "wide"
+    heading: str = ""
+    models: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A part of a section: a heading with text, figures and tables below it.
+
+    Attributes:
+        heading: empty for the first part of a section.
+        text: sentences that explain what is shown.
+        findings: sentences that say what was measured; the terminal prints them too.
+        figures: drawn in their order; several of size "multiple" stand side by side.
+        tables: printed in their order.
+        note: a remark in small print.
+    """
+
+    heading: str = ""
+    text: str = ""
+    findings: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one analysis shows of an audit.
+
+    Attributes:
+        key: anchor on the page.
+        title: the question that it answers, which heads it.
+        blocks: its parts.
+        specs: charts by name, each as {"light": ..., "dark": ...}, shared by figures.
+        within: key of the page's own section that it is a part of; empty where it is a section of its own.
+    """
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+    specs: Mapping[str, Any] = field(default_factory=dict)
+    within: str = ""
+
+    @property
+    def tables(self) -> Iterator[Table]:
+        """All tables of the section."""
+        return (table for block in self.blocks for table in block.tables)
+
+
+def build_table(
+    key: str,
+    title: str,
+    columns: Sequence[tuple[Column, Callable[[Any], Cell]]],
+    items: Sequence[Any],
+    *,
+    caption: str = "",
+    notes: Sequence[str] = (),
+) -> Table:
+    """Build a table with a row for each item: every column comes with the function that makes its cell."""
+    return Table(
+        key=key,
+        title=title,
+        columns=tuple(column for column, _ in columns),
+        rows=tuple(tuple(cell(item) for _, cell in columns) for item in items),
+        caption=caption,
+        notes=tuple(notes),
+    )
+
+
+def text_cell(text: str | None, *, note: str = "", tag: str = "") -> Cell:
+    """Show words; a dash for None or nothing."""
+    return Cell(text=sanitize(text) if text else DASH, note=sanitize(note), tag=tag)
+
+
+def number_cell(value: float | None, *, digits: int = 3, note: str = "") -> Cell:
+    """Show a number without an interval; a dash for None or NaN."""
+    if value is None or math.isnan(value):
+        return Cell(note=sanitize(note))
+    return Cell(text=format_value(value, digits=digits), value=value, note=sanitize(note))
+
+
+def count_cell(count: int) -> Cell:
+    """Show a whole number."""
+    return Cell(text=f"{count:,}", value=count)
+
+
+def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False, note: str = "") -> Cell:
+    """Show an estimate with its interval; a dash with the reason where there is no value."""
+    if estimate is None:
+        return Cell(note=sanitize(note))
+    if math.isnan(estimate.value):
+        return Cell(note=sanitize(estimate.reason or note))
+    bounds = format_interval(estimate, digits=digits, signed=signed)
+    return Cell(
+        text=format_number(estimate, digits=digits, signed=signed),
+        value=estimate.value,
+        interval="" if bounds == DASH else bounds,
+        note=sanitize(note),
+    )
+
+
+def change_cell(before: Estimate | None, after: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
+    """Show how a number changed from the reference to the aligned model; only one of them where one is missing."""
+    known = [estimate for estimate in (before, after) if estimate is not None]
+    if all(math.isnan(estimate.value) for estimate in known):
+        return Cell(note=sanitize(next((estimate.reason or "" for estimate in known), "")))
+    text = " → ".join(format_number(estimate, digits=digits, signed=signed) for estimate in known)
+    value = known[-1].value
+    return Cell(text=text, value=None if math.isnan(value) else value)
+
+
+def lower_first(text: str) -> str:
+    """Begin a description with a small letter where it follows its heading; names and abbreviations stay.
+
+    >>> lower_first("Aligned minus reference."), lower_first("AUROC of a probe.")
+    ('aligned minus reference.', 'AUROC of a probe.')
+    """
+    first, _, rest = text.partition(" ")
+    if len(first) > 1 and first[1:] != first[1:].lower():
+        return text
+    return f"{first[:1].lower()}{first[1:]} {rest}".rstrip()

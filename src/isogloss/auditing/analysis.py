@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from isogloss.hidden_states.activations import Activations
     from isogloss.io.paths import AnyPath
     from isogloss.likelihoods.cached import Answers, Likelihoods
-    from isogloss.models.architecture import Size
+    from isogloss.models.size import Size
     from isogloss.models.checkpoints import Checkpoint
     from isogloss.models.pairs import ModelPair, ModelRef
     from isogloss.progress import Track

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from isogloss.report.estimates import DASH, format_interval, format_number, format_value
 from isogloss.records import Estimate
+from isogloss.report.estimates import DASH, format_interval, format_number, format_value
 from isogloss.text import sanitize
 
 

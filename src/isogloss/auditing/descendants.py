@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from isogloss.analyses.audit import audit
 from isogloss.auditing.config import AuditConfig
-from isogloss.auditing.run import audit
 from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import open_engine

@@ -10,9 +10,9 @@ import scipy.stats
 
 from isogloss.auditing.compare import Cell
 from isogloss.auditing.config import LEVEL, PRIMARY, AuditConfig
-from isogloss.auditing.measure import samples_of
+from isogloss.auditing.measure import draw_samples
 from isogloss.auditing.plan import Plan, make_plan
-from isogloss.auditing.run import audit
+from isogloss.auditing.run import run_audit
 from isogloss.auditing.score import score_all
 from isogloss.data.corpus import Corpus
 from isogloss.engines.engine import LOCAL
@@ -99,7 +99,7 @@ def gain_change(
     reasons: list[str] = []
     for name, aligned in (("before", before), ("after", after)):
         pair = ModelPair(name=name, reference=reference, aligned=aligned, source="gain_change")
-        found = audit(pair, unseen, config=config, store=store, device=device, track=track)
+        found = run_audit(pair, unseen, config=config, store=store, device=device, track=track)
         rows = found.find(kind="gain", metric=PRIMARY.metric, components=PRIMARY.components)
         reasons += [row.estimate.approximate for row in rows if row.estimate.approximate]
         plan = make_plan(pair, unseen, config, store, track)
@@ -149,6 +149,6 @@ def primary_gains(plan: Plan) -> dict[str, Jackknife]:
         StoreError: states are missing or broken.
     """
     cell = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
-    parts = [(sample, plan.primary_layer) for sample in samples_of(plan).values()]
+    parts = [(sample, plan.primary_layer) for sample in draw_samples(plan).values()]
     scored = score_all(plan, parts, LOCAL, silent, "Measuring")
     return {one.sample.language: one.changes[cell].gain for one in scored}

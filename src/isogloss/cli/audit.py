@@ -15,7 +15,7 @@ from isogloss.cli.settings import with_settings
 from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import Settings, make_settings
 
 if TYPE_CHECKING:
     from isogloss.auditing.config import AuditConfig
@@ -86,7 +86,7 @@ def audit(
         return
     from isogloss.recipes.build import config_of, corpus_of  # noqa: PLC0415 - `isogloss --help` must not wait for it
 
-    settings = Settings(**given)
+    settings = make_settings(given)
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers, cache_states=cache_states)
     (_several if len(settings.aligned) > 1 else _one)(settings, texts, config, manner)
@@ -95,6 +95,8 @@ def audit(
 def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit one pair and print what was found."""
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
+    from isogloss.analyses.audit import ANALYSES  # noqa: PLC0415
+    from isogloss.auditing.analysis import sections_of  # noqa: PLC0415
     from isogloss.recipes.build import pair_of  # noqa: PLC0415
     from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
 
@@ -112,7 +114,7 @@ def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner)
     if manner.as_json:
         typer.echo(result.to_json(), nl=False)
     else:
-        print_audit(result, console())
+        print_audit(result, console(), sections_of(ANALYSES, result))
     folder = manner.out or result.folder_in(manner.runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
     _say_kept(folder, config.cache_states)

@@ -38,6 +38,15 @@ class Layer:
         """The name in files and tables, such as 6 or 18-post."""
         return f"{self.index}-{self.norm}" if self.norm else str(self.index)
 
+    @property
+    def option(self) -> str:
+        """The name that `ExtractSpec.layers` and --layers read.
+
+        >>> [Layer(6, "").option, Layer(18, "pre").option, Layer(18, "post").option]
+        ['6', 'final-pre', 'final']
+        """
+        return {"": str(self.index), "pre": "final-pre", "post": "final"}[self.norm]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSpec:

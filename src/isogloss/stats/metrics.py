@@ -6,7 +6,7 @@ the same code as one matrix product. The public functions below take one labelin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.stats
@@ -149,15 +149,15 @@ METRICS: dict[str, Metric] = {row.name: row for row in (*_ROWS, *PEERS)}
 STANDARD = tuple(row.name for row in _ROWS)
 
 
-def metric(name: str) -> Metric:
+def metric(name: str, known: Mapping[str, Metric] = METRICS) -> Metric:
     """Look a metric up by its name.
 
     Raises:
-        MetricError: the name is not in METRICS.
+        MetricError: the name is not in the table.
     """
-    if name not in METRICS:
-        raise unknown(MetricError, "metric", name, METRICS)
-    return METRICS[name]
+    if name not in known:
+        raise unknown(MetricError, "metric", name, known)
+    return known[name]
 
 
 def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | np.ndarray | None) -> float:

@@ -9,7 +9,7 @@ from itertools import pairwise, permutations
 import numpy as np
 
 from isogloss.analyses.cross_lingual.shared_folds import Part, group_names, n_groups
-from isogloss.auditing.rows import AnyPath, jackknife_estimate
+from isogloss.auditing.rows import RowKey, jackknife_estimate
 from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.effects import gain
 from isogloss.stats.jackknife import Jackknife, delete_one
@@ -18,7 +18,7 @@ CORRECTED = "delete-group jackknife of products between different items"
 NOT_CLEAR = "the harm direction of {} is not clear of noise"
 
 
-def direction_rows(found: Mapping[str, Directions], places: Mapping[str, AnyPath], pivot: str) -> list[Row]:
+def direction_rows(found: Mapping[str, Directions], places: Mapping[str, RowKey], pivot: str) -> list[Row]:
     """Write rows for each model, and for how far alignment changed the cosines.
 
     Args:
@@ -30,7 +30,7 @@ def direction_rows(found: Mapping[str, Directions], places: Mapping[str, AnyPath
     return [*rows, *(_changes(found["reference"], found["aligned"], places) if "reference" in found else [])]
 
 
-def _of_model(role: str, one: Directions, places: Mapping[str, AnyPath], pivot: str) -> list[Row]:
+def _of_model(role: str, one: Directions, places: Mapping[str, RowKey], pivot: str) -> list[Row]:
     codes, known, nulls = one.languages, one.known, one.null_cosines
     rows = []
     for i, code in enumerate(codes):
@@ -55,7 +55,7 @@ def _of_model(role: str, one: Directions, places: Mapping[str, AnyPath], pivot: 
     return rows
 
 
-def _changes(before: Directions, after: Directions, places: Mapping[str, AnyPath]) -> list[Row]:
+def _changes(before: Directions, after: Directions, places: Mapping[str, RowKey]) -> list[Row]:
     known = before.known & after.known
     rows = []
     for i, j in permutations(range(len(before.languages)), 2):
@@ -67,7 +67,7 @@ def _changes(before: Directions, after: Directions, places: Mapping[str, AnyPath
     return rows
 
 
-def _row(kind: str, role: str, place: AnyPath, other: str, estimate: Estimate) -> Row:
+def _row(kind: str, role: str, place: RowKey, other: str, estimate: Estimate) -> Row:
     return Row(
         kind=kind,
         model=role,

@@ -9,7 +9,7 @@ from isogloss.errors import CorpusError, MetricError, UsageError
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.models.pairs import ModelRef
 from isogloss.results import Primary
-from isogloss.stats.metrics import METRICS, STANDARD
+from isogloss.stats.metrics import STANDARD, metric
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
@@ -146,7 +146,7 @@ def check_choices(config: AuditConfig, corpus: Corpus) -> None:
 
 
 def _check_primary(primary: Primary) -> None:
-    if METRICS[primary.metric].family != "component":
+    if not metric(primary.metric).judges:
         raise MetricError(
             "--primary",
             found=primary.metric,

@@ -13,17 +13,17 @@ from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.analyses.behaviour.statistics import mean_difference, ranked
 from isogloss.auditing.measure import samples_of
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import HELD, AnyPath, jackknife_estimate, score_row
+from isogloss.auditing.rows import AnyPath, jackknife_estimate, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.margins import margins
 from isogloss.records import Estimate, Row
 from isogloss.stats.effects import gain
 from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.metric import HELD, Score
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import ridge_probe
 from isogloss.stats.probe_scores import probe_scores
-from isogloss.stats.score import Score
 
 KIND = "behaviour_control"
 #: Where rows of all languages together stand, and those of no layer.

@@ -12,6 +12,7 @@ import polars as pl
 from isogloss.analyses.ablation.rows import ablation_rows
 from isogloss.analyses.behaviour.generated_answers import spoken_rows, spoken_warnings
 from isogloss.analyses.behaviour.link import Items, link_rows, take_items
+from isogloss.analyses.behaviour.metrics import BEHAVIOURS, LINEAR
 from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.analyses.behaviour.statistics import (
     adjusted_mean,
@@ -25,7 +26,7 @@ from isogloss.auditing.compare import Change, Family, compare
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.measure import samples_of
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import HELD, ONE_UNIT, AnyPath, difference_row, score_row
+from isogloss.auditing.rows import AnyPath, difference_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score import side_by_side
 from isogloss.engines.engine import Engine
@@ -36,7 +37,7 @@ from isogloss.records import Estimate, Row
 from isogloss.results import Audit
 from isogloss.stats.effects import false_discovery, gain, gap
 from isogloss.stats.jackknife import Jackknife
-from isogloss.stats.score import Score
+from isogloss.stats.metric import Score
 from isogloss.warnings import CodedWarning
 
 #: Where rows of behaviour belong: to no layer.
@@ -45,9 +46,6 @@ NOWHERE = Layer(0, "")
 PLANTED = (2.0, 1.0)
 #: Scores of a text's margins: BEHAVIOURS row -> part of `Margins`.
 OF_MARGINS = {"refusal_margin": "total", "refusal_margin_per_token": "per_token", "first_token_gap": "first"}
-LINEAR = "delete-one jackknife t"
-#: What methods of hidden states are where nothing is fitted.
-METHODS = {ONE_UNIT: LINEAR, HELD: "delete-one jackknife, logit scale"}
 
 
 class OneLanguage(NamedTuple):
@@ -147,9 +145,8 @@ def _place(plan: Plan, one: Told) -> AnyPath:
 
 
 def _nowhere(row: Row, kind: str) -> Row:
-    """Make a row of hidden states one of behaviour: nothing was fitted for it."""
-    method = METHODS.get(row.estimate.method or "", row.estimate.method)
-    return replace(row, kind=kind, layer=None, norm="", estimate=replace(row.estimate, method=method))
+    """Make a row of hidden states one of behaviour, which has no layer."""
+    return replace(row, kind=kind, layer=None, norm="")
 
 
 def _scores(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
@@ -195,7 +192,7 @@ def _placebo(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
         yield _nowhere(score_row(scores["placebo"], "placebo", place), "behaviour")
         if scores["placebo"].found and scores["aligned"].found:
             beyond = gain(scores["placebo"].found, scores["aligned"].found)
-            named = replace(scores["aligned"], metric="text_preference_over_placebo")
+            named = replace(scores["aligned"], row=BEHAVIOURS["text_preference_over_placebo"])
             none = np.empty(0)
             row = difference_row("gain", named, beyond, none, place, critical=None, method=LINEAR)
             yield _nowhere(row, "behaviour_gain")

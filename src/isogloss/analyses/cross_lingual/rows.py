@@ -19,7 +19,7 @@ from isogloss.analyses.cross_lingual.shared_folds import Part, part_together
 from isogloss.analyses.cross_lingual.shift_rank import shift_rank
 from isogloss.analyses.cross_lingual.transfer import transfer_scores
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import GROUPS, AnyPath, difference_row, jackknife_estimate, missing_row, score_row
+from isogloss.auditing.rows import AnyPath, difference_row, jackknife_estimate, missing_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score import side_by_side
 from isogloss.engines.engine import Engine
@@ -28,7 +28,7 @@ from isogloss.hidden_states.spec import Layer
 from isogloss.progress import Track
 from isogloss.records import Row
 from isogloss.stats.effects import false_discovery, gain
-from isogloss.stats.score import Score
+from isogloss.stats.metric import GROUPS, Score
 
 REFITTED = "delete-group jackknife, probe refitted, logit scale"
 #: Kinds whose p values are corrected together.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isogloss.analyses.chat_template.request import ChatTemplate as ChatTemplate
     from isogloss.analyses.cross_lingual.request import CrossLingual as CrossLingual
     from isogloss.analyses.matched.request import Matched as Matched
+    from isogloss.analyses.published_metrics.request import PublishedMetrics as PublishedMetrics
     from isogloss.analyses.sensitivity import sensitivity as sensitivity
     from isogloss.auditing.config import AuditConfig as AuditConfig
     from isogloss.auditing.gain_change import gain_change as gain_change
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "PublishedMetrics": "isogloss.analyses.published_metrics.request",
     "Matched": "isogloss.analyses.matched.request",
     "CrossLingual": "isogloss.analyses.cross_lingual.request",
     "ChatTemplate": "isogloss.analyses.chat_template.request",

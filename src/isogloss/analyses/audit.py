@@ -6,7 +6,7 @@ from importlib import import_module
 
 from isogloss.analyses.registry import ANALYSES as NAMES
 from isogloss.auditing.analysis import Analysis
-from isogloss.auditing.config import AuditConfig
+from isogloss.auditing.config import AuditConfig, known_metrics
 from isogloss.auditing.run import run_audit
 from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig
@@ -15,12 +15,11 @@ from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
 from isogloss.results import Audit
 from isogloss.stats.metric import Metric
-from isogloss.stats.metrics import METRICS as CORE_METRICS
 
 #: All analyses, in the order in which they run and are shown.
 ANALYSES: tuple[Analysis, ...] = tuple(import_module(f"isogloss.analyses.{name}.analysis").ANALYSIS for name in NAMES)
 #: The metrics of the core and of all analyses.
-METRICS: dict[str, Metric] = CORE_METRICS | {row.name: row for analysis in ANALYSES for row in analysis.metrics}
+METRICS: dict[str, Metric] = known_metrics(ANALYSES)
 
 
 def audit(

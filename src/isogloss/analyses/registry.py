@@ -18,6 +18,7 @@ ANALYSES = {
     "behaviour": "Behaviour",
     "ablation": "Ablation",
     "cross_lingual": "CrossLingual",
+    "published_metrics": "PublishedMetrics",
 }
 
 

@@ -14,8 +14,8 @@ from isogloss.hidden_states.spec import Layer
 from isogloss.records import NAN, LanguageVerdict, Row
 from isogloss.stats.effects import Retention, disagree, gain, gap, mde, retentions
 from isogloss.stats.jackknife import Interval, Jackknife, critical_value
+from isogloss.stats.metric import Score
 from isogloss.stats.probe_scores import logit
-from isogloss.stats.score import Score
 
 POINTWISE = "jackknife t"
 TOGETHER = "jackknife t, simultaneous over languages (max-t)"

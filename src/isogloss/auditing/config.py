@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,7 +11,8 @@ from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, MetricError, UsageError
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.results import Primary
-from isogloss.stats.metrics import METRICS, STANDARD
+from isogloss.stats.metric import Metric
+from isogloss.stats.metrics import METRICS, STANDARD, metric
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
@@ -87,6 +88,11 @@ def parse_primary(text: str) -> Primary:
     return Primary(metric=name, components=int(components) if components else PRIMARY.components, layer=layer)
 
 
+def known_metrics(analyses: Sequence[Analysis]) -> dict[str, Metric]:
+    """Return the metrics of the core and of analyses by name."""
+    return METRICS | {row.name: row for analysis in analyses for row in analysis.metrics}
+
+
 def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:
     """Refuse unknown choices and choices that do not go together, before anything is computed.
 
@@ -106,7 +112,7 @@ def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysi
         raise UsageError(
             "--cache-states", found=repr(config.cache_states), expected="none, final or all", do="choose one"
         )
-    _check_primary(config.primary)
+    _check_primary(config.primary, known_metrics(analyses))
     if config.permutations < MIN_PERMUTATIONS:
         raise UsageError(
             "--permutations", found=str(config.permutations), expected=f"at least {MIN_PERMUTATIONS}", do="ask for more"
@@ -133,9 +139,8 @@ def _check_requests(config: AuditConfig, corpus: Corpus, analyses: Sequence[Anal
         raise UsageError("analyses", found="an analysis twice", expected="each once", do="drop one")
 
 
-def _check_primary(primary: Primary) -> None:
-    metric = METRICS.get(primary.metric)
-    if metric is None or metric.family != "component":
+def _check_primary(primary: Primary, known: Mapping[str, Metric]) -> None:
+    if not metric(primary.metric, known).judges:
         raise MetricError(
             "--primary",
             found=primary.metric,

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.auditing.analysis import Analysis, Needs, Source
-from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config
+from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, known_metrics
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
@@ -23,7 +23,7 @@ from isogloss.models.size import read_depth
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
 from isogloss.stats.metric import Metric
-from isogloss.stats.metrics import METRICS, metric
+from isogloss.stats.metrics import metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +213,10 @@ def make_plan(
     Raises:
         IsoglossError: see `check_config`, `draw_sample`, `locate`, and what each analysis needs.
     """
-    known = METRICS | {row.name: row for analysis in analyses for row in analysis.metrics}
-    rows = [metric(name, known) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
+    requested = tuple(analysis for analysis in analyses if config.request(analysis.request) is not None)
+    added = [row.name for analysis in requested for row in analysis.metrics]
+    names = dict.fromkeys((config.primary.metric, "auroc", *config.metrics, *added))
+    rows = [metric(name, known_metrics(analyses)) for name in names]
     check_config(config, corpus, analyses)
     sample, left_out = draw_sample(
         pair,
@@ -239,7 +241,7 @@ def make_plan(
         activations=activations,
         likelihoods=likelihoods_of(config, sample, activations, store),
         primary_layer=_primary_layer(config, activations["aligned"], track),
-        analyses=tuple(analysis for analysis in analyses if config.request(analysis.request) is not None),
+        analyses=requested,
         left_out=left_out,
     )
     return with_needs(plan, Source(pair=pair, cache=store, track=track))

@@ -12,15 +12,10 @@ from isogloss.hidden_states.spec import Layer
 from isogloss.records import NAN, Estimate, LanguageVerdict, Row
 from isogloss.stats.effects import Retention
 from isogloss.stats.jackknife import Interval, Jackknife
+from isogloss.stats.metric import Score
 from isogloss.stats.probe_scores import from_logit
-from isogloss.stats.score import Score
 
-ONE_UNIT = "delete-one jackknife, components refitted"
-HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
-GROUPS = "delete-group jackknife, not debiased"
 WILSON = "Wilson: no text moves the score"
-#: Family of a metric -> how its intervals are made.
-METHODS = {"component": ONE_UNIT, "probe": HELD, "published": GROUPS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +40,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
     logit = score.row.scale == "logit"
     bounds = score.found.interval(LEVEL)
-    method = METHODS[score.row.family]
+    method = score.row.method
     if logit and not score.found.se > 0:
         bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:

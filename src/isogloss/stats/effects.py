@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 
 from isogloss.stats.jackknife import Interval, Jackknife, combine, covariance, critical_value
-from isogloss.stats.score import TIE
+from isogloss.stats.metric import TIE
 from isogloss.stats.thresholds import THRESHOLDS
 
 Verdict = Literal["reached", "weakened", "lagging", "not reached", "reversed", "confounded", "inconclusive"]

@@ -146,7 +146,7 @@ def _check(trainer: Any, spec: ExtractSpec, metric_name: str, every: int) -> Non
         )
     if len(spec.layers) != 1 or spec.layers == ("all",):
         raise UsageError("SeparationCallback", found=f"layers {spec.layers}", expected="one layer", do="choose one")
-    if metric(metric_name).family != "component":
+    if not metric(metric_name).judges:
         raise UsageError(
             "SeparationCallback",
             found=metric_name,
@@ -202,7 +202,7 @@ def separation(
         model.train(training)
     found = {}
     for code, x in states.items():
-        (score,), _ = component_scores(x, draws[code], [metric(metric_name)], (k,))
+        (score,) = component_scores(x, draws[code], [metric(metric_name)], (k,))
         if score.found is None:
             raise UsageError(
                 f"SeparationCallback, language {code}",

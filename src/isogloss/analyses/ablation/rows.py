@@ -15,17 +15,17 @@ from isogloss.analyses.behaviour.statistics import mean_difference, ranked
 from isogloss.auditing.analysis import Findings
 from isogloss.auditing.measure import Measured
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import HELD, RowKey, jackknife_estimate, score_row
+from isogloss.auditing.rows import RowKey, jackknife_estimate, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.margins import margins
 from isogloss.records import Estimate, Row
 from isogloss.stats.effects import gain
 from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.metric import HELD, Score
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import ridge_probe
 from isogloss.stats.probe_scores import probe_scores
-from isogloss.stats.score import Score
 
 KIND = "behaviour_control"
 #: Where rows of all languages together stand, and those of no layer.

@@ -11,6 +11,7 @@ import polars as pl
 
 from isogloss.analyses.behaviour.generated_answers import greedy_rows, greedy_warnings
 from isogloss.analyses.behaviour.link import LinkPairs, link_rows, read_pairs
+from isogloss.analyses.behaviour.metrics import BEHAVIOURS, LINEAR
 from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.analyses.behaviour.request import Behaviour
 from isogloss.analyses.behaviour.statistics import (
@@ -26,7 +27,7 @@ from isogloss.auditing.compare import Change, Family, compare
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.measure import Measured
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import HELD, ONE_UNIT, RowKey, difference_row, score_row
+from isogloss.auditing.rows import RowKey, difference_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score import map_side_by_side
 from isogloss.hidden_states.spec import Layer
@@ -34,7 +35,7 @@ from isogloss.likelihoods.margins import Margins, margins
 from isogloss.records import Estimate, Row
 from isogloss.stats.effects import false_discovery, gain, gap
 from isogloss.stats.jackknife import Jackknife
-from isogloss.stats.score import Score
+from isogloss.stats.metric import Score
 from isogloss.warnings import CodedWarning
 
 #: The file of the run folder with a line for each pair.
@@ -45,9 +46,6 @@ NO_LAYER = Layer(0, "")
 PLANTED = (2.0, 1.0)
 #: Scores of a text's margins: BEHAVIOURS row -> field of `Margins`.
 MARGIN_FIELDS = {"refusal_margin": "total", "refusal_margin_per_token": "per_token", "first_token_gap": "first"}
-LINEAR = "delete-one jackknife t"
-#: Methods of hidden states -> their names where nothing is fitted.
-METHODS = {ONE_UNIT: LINEAR, HELD: "delete-one jackknife, logit scale"}
 
 
 class BehaviourItem(NamedTuple):
@@ -156,9 +154,8 @@ def _key(plan: Plan, reading: Reading) -> RowKey:
 
 
 def _without_layer(row: Row, kind: str) -> Row:
-    """Make a row of hidden states one of behaviour: nothing was fitted for it."""
-    method = METHODS.get(row.estimate.method or "", row.estimate.method)
-    return replace(row, kind=kind, layer=None, norm="", estimate=replace(row.estimate, method=method))
+    """Make a row of hidden states one of behaviour, which has no layer."""
+    return replace(row, kind=kind, layer=None, norm="")
 
 
 def _scores(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
@@ -204,7 +201,7 @@ def _placebo(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
         yield _without_layer(score_row(placebo, "placebo", key), "behaviour")
         if placebo.found and aligned.found:
             beyond = gain(placebo.found, aligned.found)
-            named = replace(aligned, metric="text_preference_over_placebo")
+            named = replace(aligned, row=BEHAVIOURS["text_preference_over_placebo"])
             row = difference_row("gain", named, beyond, np.empty(0), key, critical=None, method=LINEAR)
             yield _without_layer(row, "behaviour_gain")
 

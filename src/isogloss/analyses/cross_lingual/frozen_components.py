@@ -10,10 +10,9 @@ import numpy as np
 
 from isogloss.stats.component_scopes import in_components
 from isogloss.stats.jackknife import delete_one
+from isogloss.stats.metric import Score, missing
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import Draws
-from isogloss.stats.published_scores import group_ids
-from isogloss.stats.score import Score, missing
 
 SHARE = METRICS["between_class_variance"]
 
@@ -40,10 +39,10 @@ def frozen_share(fitted: np.ndarray, x: np.ndarray, draws: Draws, k: int) -> Sco
         left.append(SHARE.many(in_components(fitted[kept], x[kept], k), labels, partners, draws.folds[kept])[0])
     permuted = np.array(null)
     return Score(
-        metric=SHARE.name,
+        row=SHARE,
         components=k,
         plug_in=float(plug_in),
-        found=delete_one(float(plug_in), np.array(left), group_ids(draws)),
+        found=delete_one(float(plug_in), np.array(left), draws.group_ids),
         plug_in_null=permuted,
         null=permuted - (permuted.mean() if len(permuted) else 0.0),
     )

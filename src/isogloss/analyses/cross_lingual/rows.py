@@ -22,14 +22,14 @@ from isogloss.analyses.cross_lingual.transfer import transfer_scores
 from isogloss.auditing.analysis import Findings
 from isogloss.auditing.measure import Measured
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import GROUPS, RowKey, difference_row, jackknife_estimate, missing_row, score_row
+from isogloss.auditing.rows import RowKey, difference_row, jackknife_estimate, missing_row, score_row
 from isogloss.auditing.sample import Sample
 from isogloss.auditing.score import map_side_by_side
 from isogloss.hidden_states.activations import Activations
 from isogloss.hidden_states.spec import Layer
 from isogloss.records import Row
 from isogloss.stats.effects import false_discovery, gain
-from isogloss.stats.score import Score
+from isogloss.stats.metric import GROUPS, Score
 
 REFITTED = "delete-group jackknife, probe refitted, logit scale"
 #: Kinds whose p values are corrected together.

@@ -9,7 +9,6 @@ import numpy as np
 from isogloss.stats.components import ROUNDING
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.permutations import Draws
-from isogloss.stats.published_scores import group_ids
 
 #: Draws of the null; its spread is so small that more would change no digit.
 DRAWS = 20
@@ -63,15 +62,14 @@ def shift_rank(reference: np.ndarray, aligned: np.ndarray, draws: Draws, seed: i
     if (_centred(shift) ** 2).sum() <= ROUNDING * (reference.astype(np.float64) ** 2).sum():
         return None
     parts = [shift[draws.groups != group] for group in range(draws.n_groups)]
-    ids = group_ids(draws)
     centred = _centred(shift)
     whole = effective_rank(centred)
     rng = np.random.default_rng([seed, 5])
     null = [effective_rank(_centred(rng.permuted(centred, axis=0))) for _ in range(DRAWS)]
     return ShiftRank(
-        found=_around(whole, [effective_rank(_centred(part)) for part in parts], ids),
+        found=_around(whole, [effective_rank(_centred(part)) for part in parts], draws.group_ids),
         null=np.array(null),
-        mean_share=_around(_mean_share(shift), [_mean_share(part) for part in parts], ids),
+        mean_share=_around(_mean_share(shift), [_mean_share(part) for part in parts], draws.group_ids),
     )
 
 

@@ -20,10 +20,10 @@ import scipy.linalg
 
 from isogloss.analyses.cross_lingual.shared_folds import Part, group_names, n_groups
 from isogloss.stats.jackknife import delete_one
+from isogloss.stats.metric import Score, missing
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import DECIMALS, bordered_inverse, ledoit_wolf_ridge, standardised
 from isogloss.stats.probe_scores import SHARED_TRAINING, logit
-from isogloss.stats.score import Score, missing
 
 AUROC = METRICS["auroc"]
 
@@ -113,7 +113,7 @@ def _score(products: np.ndarray, probes: _Probes, part: Part, names: np.ndarray)
     n = part.draws.per_class
     found = delete_one(float(logit(plug_in, n)), logit(left, n), names)
     return Score(
-        metric=AUROC.name,
+        row=AUROC,
         components=None,
         plug_in=float(plug_in),
         found=replace(found, value=float(logit(plug_in, n))),

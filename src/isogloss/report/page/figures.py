@@ -18,6 +18,7 @@ from isogloss.report.page.view import Named, View, layer_name
 from isogloss.report.palette import LIGHT, OPEN, Theme, in_dark
 from isogloss.report.tables import metric_words, primary_layer
 from isogloss.results import Audit
+from isogloss.stats.metrics import METRICS
 from isogloss.text import sanitize
 
 ROWS = alt.NamedData(name="rows")
@@ -159,7 +160,7 @@ def score_axis(rows: Sequence[Row], metric: str, components: int | None) -> Axis
     """Span the scores of a metric with their intervals and nulls; distances that grow without end get a log axis."""
     parts = ("value", "low", "high", "null_low", "null_high")
     known = (getattr(row.estimate, part) for row in rows for part in parts)
-    return spread(known, title=metric_title(metric, components), log=metric == "bhattacharyya")
+    return spread(known, title=metric_title(metric, components), log=metric in METRICS and METRICS[metric].log_axis)
 
 
 def _metric_charts(

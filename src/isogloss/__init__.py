@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from isogloss.analyses.sensitivity import sensitivity as sensitivity
     from isogloss.auditing.config import AuditConfig as AuditConfig
-    from isogloss.auditing.gain_change import gain_change as gain_change
+    from isogloss.tuning.gain_change import gain_change as gain_change
     from isogloss.auditing.run import audit as audit
     from isogloss.data.corpus import Corpus as Corpus
     from isogloss.data.languages import LANGUAGES as LANGUAGES
@@ -49,7 +49,7 @@ _HOMES = {
     "Corpus": "isogloss.data.corpus",
     "EngineConfig": "isogloss.engines.config",
     "ExtractSpec": "isogloss.hidden_states.spec",
-    "GuardConfig": "isogloss.tuning.side_effects",
+    "SideEffectConfig": "isogloss.tuning.side_effects",
     "IsoglossError": "isogloss.errors",
     "LANGUAGES": "isogloss.data.languages",
     "METRICS": "isogloss.stats.metrics",
@@ -61,7 +61,7 @@ _HOMES = {
     "audit": "isogloss.auditing.run",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.hidden_states.fill",
-    "gain_change": "isogloss.auditing.gain_change",
+    "gain_change": "isogloss.tuning.gain_change",
     "gate": "isogloss.gating.judge",
     "side_effects": "isogloss.tuning.side_effects",
     "load_corpus": "isogloss.data.load",

@@ -146,7 +146,7 @@ def test_without_a_rules_file_findings_are_shown_at_the_run(gate, runs):
         (["bad", "--min-retention", 0.5, "--baseline", "old"], 2, "margin or gain_margin as well"),
         (["bad", "--margin", 0.1, "--baseline", "bad"], 2, "the run itself"),
         (["bad", "--margin", 0.1, "--baseline", "none"], 1, "no audit.json"),
-        (["bad", "--no-reversed", "--inconclusive", "maybe"], 2, "apart, fail or pass"),
+        (["bad", "--no-reversed", "--inconclusive", "maybe"], 2, "separate, fail or pass"),
         (["bad", "--no-reversed", "--format", "jsn"], 2, "did you mean 'json'"),
         (["bad", "--no-reversed", "--out", "gate.txt"], 2, ".sarif (sarif)"),
         (["bad", "--no-reversed", "--out", "old"], 2, "old"),

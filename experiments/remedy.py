@@ -21,7 +21,7 @@ import remedy_tables as tables
 from page import write_between
 
 import isogloss
-from isogloss.auditing.gain_change import primary_gains
+from isogloss.tuning.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.data.corpus import Corpus
 from isogloss.data.splits import split_corpus

@@ -14,7 +14,7 @@ import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.auditing.config import STANDARD_CONTROLS, parse_primary
-from isogloss.auditing.gain_change import primary_gains
+from isogloss.tuning.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.hidden_states.spec import Layer

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import isogloss
 from conftest import make_adapter
-from isogloss.auditing.descendants import audit_descendants, short_names
+from isogloss.recipes.descendants import audit_descendants, short_names
 from isogloss.cli.app import app
 from isogloss.errors import UsageError
 from isogloss.models.load import load_model

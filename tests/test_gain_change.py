@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import isogloss
-from isogloss.auditing.gain_change import compare_gains, gain_change
+from isogloss.tuning.gain_change import compare_gains, gain_change
 from isogloss.models.pairs import ModelPair, ModelRef
 from test_mean_gap import exact, mean_of
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from isogloss.analyses.published_metrics.request import PublishedMetrics as PublishedMetrics
     from isogloss.analyses.sensitivity import sensitivity as sensitivity
     from isogloss.auditing.config import AuditConfig as AuditConfig
-    from isogloss.auditing.gain_change import gain_change as gain_change
     from isogloss.data.corpus import Corpus as Corpus
     from isogloss.data.languages import LANGUAGES as LANGUAGES
     from isogloss.data.load import load_corpus as load_corpus
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from isogloss.stats import metrics as metrics
     from isogloss.tuning.callback import SeparationCallback as SeparationCallback
     from isogloss.tuning.config import TuneConfig as TuneConfig
+    from isogloss.tuning.gain_change import gain_change as gain_change
     from isogloss.tuning.preferences import preferences as preferences
     from isogloss.tuning.side_effects import SideEffectConfig as SideEffectConfig
     from isogloss.tuning.side_effects import side_effects as side_effects
@@ -73,7 +73,7 @@ _HOMES = {
     "audit": "isogloss.analyses.audit",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.hidden_states.fill",
-    "gain_change": "isogloss.auditing.gain_change",
+    "gain_change": "isogloss.tuning.gain_change",
     "gate": "isogloss.gating.judge",
     "side_effects": "isogloss.tuning.side_effects",
     "load_corpus": "isogloss.data.load",

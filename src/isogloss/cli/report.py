@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, path_option, refuse_place, run_argument
+from isogloss.cli.options import columns, console, deliver, path_option, refuse_unwritable, run_argument
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
 
@@ -56,7 +56,7 @@ def report(
         _print_pairs(found, pairs, sample)
     else:
         place = out or run / "report.html"
-        refuse_place(place)  # before the page is made, which takes seconds
+        refuse_unwritable(place)  # before the page is made, which takes seconds
         deliver(_page(found, sample), place)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.auditing.gain_change import GainChange, gain_change
 from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
 from isogloss.report.terminal import print_note, track
+from isogloss.tuning.gain_change import GainChange, gain_change
 
 if TYPE_CHECKING:
     from isogloss.data.corpus import Corpus

@@ -112,7 +112,7 @@ class Activations:
             for about in told(place, names):
                 how = {"execution": about["execution"], "versions": about["versions"]}
                 kept = found.setdefault(canonical_json(how), how | {"drift": about["drift"]})
-                kept["drift"] = max(kept["drift"], about["drift"], key=lambda drift: drift["max"])
+                kept["drift"] = max(kept["drift"], about["drift"], key=_largest)
         return [found[key] for key in sorted(found)]
 
     def drift(self) -> dict[str, float]:
@@ -121,7 +121,7 @@ class Activations:
         Raises:
             StoreError: a file of the store is missing or broken.
         """
-        return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
+        return max((how["drift"] for how in self.computed_how()), key=_largest)
 
     def of(self, language: str, part: Corpus) -> Activations:
         """Take those of one language; `part` holds all of its texts."""
@@ -141,6 +141,11 @@ class Activations:
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""
         return int(read(self.entries[language], "cut").sum())
+
+
+def _largest(drift: Mapping[str, Any]) -> float:
+    """Sort a drift that could not be measured, which is null, above all others."""
+    return float("inf") if drift["max"] is None else float(drift["max"])
 
 
 def locate(

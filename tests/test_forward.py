@@ -326,7 +326,7 @@ def test_texts_with_finite_states_decide(changeable, rows):
 
 
 def test_without_a_finite_text_nothing_is_called_fine(changeable, rows):
-    """The states are checked when they are stored; until then the model is run in the plain way, and no drift is known."""
+    """The model is run in the plain way, no drift is known, and its states are checked when they are stored."""
     changeable.blocks[1].mlp.up_proj.weight.data[0] = float("nan")
     sample = sample_rows(as_prompts(rows))
     execution, measured = settle(changeable, sample, FINAL, execution=OURS, spec=ExtractSpec())
@@ -366,7 +366,7 @@ def test_a_shared_beginning_without_shortcuts_is_refused(tiny):
     start = tuple(range(5, 25))
     planned = plan_rows([(2, *start, 30), (2, *start, 31, 32)], OURS)
     assert planned.prefix
-    with pytest.raises(ValueError, match="shared beginning .*shortcuts"):
+    with pytest.raises(ValueError, match=r"shared beginning .*shortcuts"):
         hidden_states(tiny, planned, FINAL, execution=PLAIN)
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from isogloss.hidden_states.activations import Activations
     from isogloss.io.paths import AnyPath
     from isogloss.likelihoods.cached import Answers, Likelihoods
-    from isogloss.models.size import Size
     from isogloss.models.checkpoints import Checkpoint
     from isogloss.models.pairs import ModelPair, ModelRef
+    from isogloss.models.size import Size
     from isogloss.progress import Track
     from isogloss.stats.metric import Metric
 

@@ -6,7 +6,7 @@ from isogloss.analyses.ablation.edited_reading import ABLATED, RANDOMS
 from isogloss.analyses.ablation.statistics import MOST_TRIED
 from isogloss.auditing.config import ABLATE, AuditConfig
 from isogloss.likelihoods.answers import SIDES, answered_languages, answers
-from isogloss.likelihoods.greedy_answers import NEW_TOKENS
+from isogloss.likelihoods.cached import NEW_TOKENS
 from isogloss.models.size import Size
 from isogloss.recipes.facts import TextFacts
 

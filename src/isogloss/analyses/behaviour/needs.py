@@ -15,9 +15,8 @@ from isogloss.io.paths import AnyPath
 from isogloss.likelihoods.answers import answered_languages
 from isogloss.likelihoods.cached import Answers, Likelihoods, locate_answers, locate_bits, locate_spoken
 from isogloss.likelihoods.refusal_detector import detected_languages
-from isogloss.models.checkpoints import Checkpoint, fetch
+from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.models.size import read_depth
 from isogloss.progress import Track
 
 #: The link is read at this share of the depth at most: the last states and the first tokens of an answer are tied by

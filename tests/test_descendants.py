@@ -28,7 +28,7 @@ def test_each_descendant_has_the_audit_that_it_has_alone(
         loads.append(checkpoint.base_sha256)
         return load_model(checkpoint, **settings)
 
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", load)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", load)
     settings = {"config": CONFIG, "device": "cpu"}
     found = audit_descendants(base, refs, corpus, out=tmp_path / "runs", store=tmp_path / "store", **settings)
     assert list(found) == ["adapter", "other"]

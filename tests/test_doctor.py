@@ -53,6 +53,7 @@ def test_families_pass(name, dtype, tmp_path):
 def test_broken_weights_are_named(sick):
     found = sick(lambda model: model.blocks[2].mlp.up_proj.weight.data[0].fill_(float("nan")))
     assert (found["weights"], found["states finite and not zero"]) == ("failed", "failed")
+    assert {check for check, verdict in found.items() if verdict == "ok"} == {"architecture", "raw text"}
 
 
 def test_blocks_in_another_order_are_not_the_models_own_states(sick):
@@ -79,6 +80,17 @@ def test_a_model_whose_texts_reach_each_other_fails_the_batch(sick):
     found = sick(leak)
     assert found["batch and single text"] == "failed"
     assert found["shortcuts"] == "note"
+
+
+def test_a_model_that_cannot_be_batched_fails_the_shortcuts(sick):
+    """The self-check refuses it; doctor says so and goes on."""
+
+    def lose(model):
+        model.blocks[3].mlp.register_forward_hook(lambda _, args, out: out * float("nan") if len(args[0]) > 1 else out)
+
+    found = sick(lose)
+    assert (found["batch and single text"], found["shortcuts"]) == ("failed", "failed")
+    assert found["LM head"] == "ok"
 
 
 def test_an_unknown_step_after_the_head_is_a_note(sick):

@@ -133,7 +133,7 @@ def test_more_layers_and_more_texts_compute_only_what_is_new(tiny_folder, parall
         seen.append((len(plan.inverse), [layer.name for layer in wanted["last"]]))
         return hidden_states(model, plan, wanted, **options)
 
-    monkeypatch.setattr("isogloss.hidden_states.fill.hidden_states", counted)
+    monkeypatch.setattr("isogloss.hidden_states.compute.hidden_states", counted)
 
     def ask(texts, *layers):
         seen.clear()

@@ -11,15 +11,29 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from isogloss.errors import IsoglossError, ModelError
 from isogloss.models.checkpoints import Checkpoint, group_by_weights
-from isogloss.models.edits import Edit
 from isogloss.models.pairs import RANDOM
 
 #: Most halvings of a unit's batches: from 1,024 tokens down to 16, and from 16,384 down to 256.
 MOST_HALVINGS = 6
+
+
+class ModelEdit(Protocol):
+    """A change of a loaded model: a value that is hashable, can be compared, and can be sent to a worker.
+
+    Calling it with a model gives a context manager, within whose block the model is edited.
+    """
+
+    def __call__(self, model: Any, /) -> AbstractContextManager[None]:  # noqa: ANN401 - a loaded model, which needs torch
+        """Edit a model for the length of a block."""
+        ...
+
+    def sha256(self, model_sha256: str) -> str:
+        """Hash of the edited model, from that of the model: it names what is computed with it."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +44,13 @@ class Job:
         checkpoint: the model.
         device: a torch device.
         go_on: whether texts that give no finite numbers are left out and named, in place of an error.
-        edit: what is taken out of the model in memory.
+        edit: of the model in memory, if there is one.
     """
 
     checkpoint: Checkpoint
     device: str
     go_on: bool = False
-    edit: Edit | None = None
+    edit: ModelEdit | None = None
 
     @property
     def name(self) -> str:

@@ -14,7 +14,6 @@ import torch
 from isogloss.engines.work_units import Done, Job, UnitT, Work, smaller
 from isogloss.models.adapters import merges, use_checkpoint
 from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.edits import edited
 
 #: What torch says on a CPU, where an allocation that fails has no class of its own.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
@@ -108,7 +107,8 @@ class Worker:
         self._leave_job()
         if self._held != (work, job.checkpoint):
             self._hold(work, job)
-        self._inside.enter_context(edited(self._model, job.edit))
+        if job.edit is not None:
+            self._inside.enter_context(job.edit(self._model))
         self._ready = self._inside.enter_context(work.prepare(self._model, job))
         self._at = work, job
 

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isogloss.data.corpus import Corpus
+from isogloss.engines.work_units import ModelEdit
 from isogloss.errors import ModelError
 from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, told
 from isogloss.io.files import canonical_json, sha256_text
 from isogloss.io.paths import AnyPath, parse_path
-from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.edits import Edit
+from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
 from isogloss.models.pairs import ModelRef
-from isogloss.models.size import read_depth
 from isogloss.progress import Track, silent
 
 #: What is kept of each text beside its states: how many tokens it has (BOS left out), and whether it lost its end.
@@ -48,7 +47,7 @@ class Activations:
     spec: ExtractSpec
     layers: tuple[Layer, ...]
     entries: Mapping[str, Entry]
-    edit: Edit | None = None
+    edit: ModelEdit | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -112,7 +111,7 @@ class Activations:
             for about in told(place, names):
                 how = {"execution": about["execution"], "versions": about["versions"]}
                 kept = found.setdefault(canonical_json(how), how | {"drift": about["drift"]})
-                kept["drift"] = max(kept["drift"], about["drift"], key=lambda drift: drift["max"])
+                kept["drift"] = max(kept["drift"], about["drift"], key=_largest)
         return [found[key] for key in sorted(found)]
 
     def drift(self) -> dict[str, float]:
@@ -121,7 +120,7 @@ class Activations:
         Raises:
             StoreError: a file of the store is missing or broken.
         """
-        return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
+        return max((how["drift"] for how in self.computed_how()), key=_largest)
 
     def of(self, language: str, part: Corpus) -> Activations:
         """Take those of one language; `part` holds all of its texts."""
@@ -132,7 +131,7 @@ class Activations:
         entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
         return replace(self, corpus=corpus, entries=entries)
 
-    def under(self, edit: Edit, layer: Layer) -> Activations:
+    def under(self, edit: ModelEdit, layer: Layer) -> Activations:
         """Find where the states of one layer are, or will be, if the model is edited."""
         hashed = edit.sha256(self.checkpoint.sha256)
         entries = {code: one.edited(hashed) for code, one in self.entries.items()}
@@ -141,6 +140,11 @@ class Activations:
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""
         return int(read(self.entries[language], "cut").sum())
+
+
+def _largest(drift: Mapping[str, Any]) -> float:
+    """Sort a drift that could not be measured, which is null, above all others."""
+    return float("inf") if drift["max"] is None else float(drift["max"])
 
 
 def locate(

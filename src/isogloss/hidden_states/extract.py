@@ -60,6 +60,9 @@ def hidden_states(
     Returns:
         Position -> layer -> float32 array (texts, width), in the order of the rows that were planned. They are not
         checked: see `check_states`.
+
+    Raises:
+        ValueError: the plan has a shared beginning, and the execution no shortcuts.
     """
     cache = shared_cache(model, plan.distinct[0][: plan.prefix]) if plan.prefix else None
     pinned = model.device.type == "cuda"

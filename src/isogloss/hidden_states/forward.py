@@ -48,8 +48,13 @@ def forward(
             `places`.
         places: int64 (rows, m), the only tokens that are read: the MLP of the last block run is given no others, so
             states of that block at other tokens are wrong. None: all are read.
-        cache: from `shared_cache`.
+        cache: from `shared_cache`; with shortcuts only, for the attention mask of a batch lacks the shared beginning.
+
+    Raises:
+        ValueError: there is a cache, and no shortcuts.
     """
+    if cache is not None and not shortcuts:
+        raise ValueError("a shared beginning needs shortcuts: plan the rows with the execution that runs them")
     deepest = max(layer.index for layer in layers)
     post = [layer for layer in layers if layer.norm == "post"]
     inputs: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
@@ -73,26 +78,38 @@ def forward(
 
 
 @contextlib.contextmanager
-def _short_mlp(block: Any, batch: Batch, places: torch.Tensor) -> Iterator[None]:  # noqa: ANN401
-    """Give the MLP of a block only the tokens that are read: it works on each token alone."""
+def _short_mlp(block: Any, batch: Batch, indices: torch.Tensor) -> Iterator[None]:  # noqa: ANN401
+    """Give the MLP of a block only the tokens that are read: it works on each token alone.
+
+    Its inputs may be given by position or by name. An MLP that is given no tensor of (rows, tokens, ...) is left alone.
+    """
     mlp = getattr(block, "mlp", None)
     if not isinstance(mlp, torch.nn.Module):
         yield
         return
 
-    def shorten(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401
+    shortened = False
+
+    def shorten(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        nonlocal shortened
         del module
-        # BLOOM's MLP is given the residual beside its input, and both have a row and a token for each place.
-        return tuple(take(arg, places) if _has_tokens(arg, batch) else arg for arg in args)
+        # BLOOM's MLP is given the residual beside its input; both have a row for each text and a token for each id.
+        shortened = any(_has_tokens(value, batch) for value in (*args, *kwargs.values()))
+        return tuple(map(shorter, args)), {name: shorter(value) for name, value in kwargs.items()}
+
+    def shorter(value: Any) -> Any:  # noqa: ANN401
+        return take(value, indices) if _has_tokens(value, batch) else value
 
     def lengthen(module: Any, args: Any, output: Any) -> Any:  # noqa: ANN401
         del module, args
+        if not shortened:
+            return output
         tokens = batch.ids.shape[1]
         if isinstance(output, tuple):  # a mixture of experts hands its router's choices over as well
-            return (put(output[0], places, tokens), *output[1:])
-        return put(output, places, tokens)
+            return (put(output[0], indices, tokens), *output[1:])
+        return put(output, indices, tokens)
 
-    handles = [mlp.register_forward_pre_hook(shorten), mlp.register_forward_hook(lengthen)]
+    handles = [mlp.register_forward_pre_hook(shorten, with_kwargs=True), mlp.register_forward_hook(lengthen)]
     try:
         yield
     finally:

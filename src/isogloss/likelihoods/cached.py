@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.data.corpus import Corpus
+from isogloss.engines.work_units import ModelEdit
 from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read
@@ -17,7 +18,6 @@ from isogloss.io.paths import AnyPath, parse_path
 from isogloss.likelihoods.answers import SIDES, Side, answers
 from isogloss.likelihoods.refusal_detector import detector_sha256
 from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.edits import Edit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Answers:
     spec: ExtractSpec
     names: tuple[str, ...]
     entries: Mapping[str, Entry]
-    edit: Edit | None = None
+    edit: ModelEdit | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ class Answers:
         entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
         return replace(self, corpus=corpus, entries=entries)
 
-    def under(self, edit: Edit) -> Answers:
+    def under(self, edit: ModelEdit) -> Answers:
         """Find where the numbers are, or will be, if the model is edited."""
         hashed = edit.sha256(self.checkpoint.sha256)
         return replace(self, entries={code: one.edited(hashed) for code, one in self.entries.items()}, edit=edit)

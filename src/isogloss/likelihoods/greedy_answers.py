@@ -1,4 +1,4 @@
-"""Greedy answers, and whether they begin like a known refusal."""
+"""Greedy answers of a model, and whether they begin like a known refusal."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from isogloss.likelihoods.cached import NEW_TOKENS
 from isogloss.models.load import LoadedModel
 
-#: Tokens of an answer: enough for the beginning of a refusal.
-NEW_TOKENS = 24
+#: Prompts in a batch.
 BATCH = 16
 
 

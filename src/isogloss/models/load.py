@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import gguf as gguf_library
 import torch
@@ -78,7 +77,7 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
     with (
         track("Converting the GGUF file (first run only)", 4) as advance,
         quiet_transformers(),
-        mock.patch.object(gguf_library, "GGUFReader", reader),
+        replaced_attribute(gguf_library, "GGUFReader", reader),
         tempfile.TemporaryDirectory(dir=target.parent, prefix=".gguf.", suffix=UNFINISHED) as passing,
     ):
         gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref, Path(passing))
@@ -104,6 +103,17 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
 
 
 @contextlib.contextmanager
+def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:  # noqa: ANN401 - a module or class
+    """Within the block, give an attribute of another library's module or class another value."""
+    usual = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, usual)
+
+
+@contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence the bars and advice of transformers and datasets while we work; our errors say what matters."""
     verbosity = transformers_logging.get_verbosity()
@@ -112,7 +122,7 @@ def quiet_transformers() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         silent_bars = functools.partialmethod(tqdm.__init__, disable=True)
-        with warnings.catch_warnings(), mock.patch.object(tqdm, "__init__", silent_bars):
+        with warnings.catch_warnings(), replaced_attribute(tqdm, "__init__", silent_bars):
             warnings.simplefilter("ignore", FutureWarning)  # between transformers and peft, not the user's to mend
             yield
     finally:

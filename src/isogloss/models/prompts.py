@@ -164,3 +164,24 @@ def _template_error(found: str) -> ModelError:
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash of how a tokenizer reads texts of many scripts: those of a model and its descendants agree in it."""
     return sha256_text(canonical_json(tokenizer(list(SAMPLES), add_special_tokens=True)["input_ids"]))
+
+
+def check_context(rows: Sequence[tuple[int, ...]], context: int | None, name: str) -> None:
+    """Refuse rows of token ids that are longer than what a model was made for: no later position was ever trained.
+
+    Args:
+        rows: token ids, one row or more.
+        context: most tokens, as the model's configuration names them; None if it names no limit.
+        name: the model, for the message.
+
+    Raises:
+        ModelError: a row is longer than the context.
+    """
+    longest = max(map(len, rows))
+    if context is not None and longest > context:
+        raise ModelError(
+            f"model {name}",
+            found=f"a text of {longest} tokens",
+            expected=f"at most {context}, its context",
+            do=f"use --max-tokens {context}",
+        )

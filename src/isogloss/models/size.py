@@ -1,4 +1,4 @@
-"""How large a model is: depth, width and parameters, from its configuration alone."""
+"""How large a model is: depth, width and parameters, counted from its configuration without its weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING
 
-from isogloss.errors import ModelError
 from isogloss.models.architecture import auto_class, find_decoder, read_config
-from isogloss.models.checkpoints import Checkpoint, converted_folder
 from isogloss.models.load import quiet_transformers
-from isogloss.progress import Track, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,22 +69,3 @@ def saved_size(folder: Path) -> int | None:
     if not files or not all(path.is_file() for path in files):
         return None
     return sum((path.stat().st_size for path in files), start=0)
-
-
-def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
-    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded."""
-    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
-    if (folder / "config.json").is_file():
-        try:
-            config = json.loads((folder / "config.json").read_text("utf-8"))
-            depth = config.get("text_config", config).get("num_hidden_layers")
-        except (ValueError, AttributeError) as error:
-            raise ModelError(
-                f"model {checkpoint.ref}", found=f"a broken config.json ({error})", expected="JSON", do="copy it again"
-            ) from error
-        if isinstance(depth, int):
-            return depth
-    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
-    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
-
-    return model_depth(checkpoint, track)

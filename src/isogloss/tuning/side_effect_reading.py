@@ -14,7 +14,7 @@ from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.kernels import fast_linears
 from isogloss.io.files import sha256_text
 from isogloss.likelihoods.answers import SIDES, USES, answered_languages, answers
-from isogloss.likelihoods.fill import scored_characters
+from isogloss.likelihoods.compute import scored_characters
 from isogloss.likelihoods.greedy_answers import begins_like, greedy
 from isogloss.likelihoods.lm_head import check_head, text_bits
 from isogloss.likelihoods.margins import refusal_log_odds

@@ -25,8 +25,8 @@ from isogloss.errors import ModelError, UsageError
 from isogloss.hidden_states.activations import Activations, locate
 from isogloss.likelihoods.answers import answered_languages
 from isogloss.likelihoods.cached import Answers
+from isogloss.models.checkpoints import read_depth
 from isogloss.models.edits import Edit, edit_of
-from isogloss.models.size import read_depth
 from isogloss.stats.text_pairs import unit_ids
 
 #: The aligned model without its harm direction, and with as much taken out along random ones.

@@ -16,11 +16,10 @@ from isogloss.errors import CorpusError, UsageError
 from isogloss.hidden_states.activations import Activations, locate
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.answers import SIDES, answered_languages, answers
-from isogloss.likelihoods.cached import Answers, Likelihoods, locate_answers, locate_bits, locate_spoken
-from isogloss.likelihoods.greedy_answers import NEW_TOKENS
+from isogloss.likelihoods.cached import NEW_TOKENS, Answers, Likelihoods, locate_answers, locate_bits, locate_spoken
 from isogloss.likelihoods.refusal_detector import detected_languages
-from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.size import Size, read_depth
+from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
+from isogloss.models.size import Size
 
 #: The link is read at this share of the depth at most: the LM head ties the last states to the first tokens of an
 #: answer, whatever the model has learnt.

@@ -311,11 +311,11 @@ def test_source_rows_are_complete(name):
     assert row.citation
     assert row.homepage
     assert set(row.languages) <= set(LANGUAGES)
-    assert {part.language for part in row.parts} == (set(row.languages) if row.parts else set())
-    for part in row.parts:
-        assert (part.hub is None) != (part.url is None)
-        assert row.revision or not part.url
-    assert row.kind != "harmful-only" or {part.label for part in row.parts} == {"1"}
+    assert {file.language for file in row.files} == (set(row.languages) if row.files else set())
+    for file in row.files:
+        assert (file.hub is None) != (file.url is None)
+        assert row.revision or not file.url
+    assert row.kind != "harmful-only" or {file.label for file in row.files} == {"1"}
 
 
 # Real data

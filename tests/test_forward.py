@@ -150,15 +150,15 @@ def test_last_tokens_are_taken_and_put_back():
     assert batch.ids.tolist() == [[1, 2, 3], [4, 0, 0]]
     assert batch.real.tolist() == [[True] * 3, [True, False, False]]
     hidden = torch.arange(6.0).reshape(2, 3, 1)
-    places = batch.places(["last"])
+    places = batch.token_indices(["last"])
     assert take(hidden, places).flatten().tolist() == [2, 3]
     assert put(take(hidden, places), places, 3)[..., 0].tolist() == [[0, 0, 2], [3, 0, 0]]
-    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).places(
+    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).token_indices(
         ["last", "last_instruction_token"]
     )
     assert both.tolist() == [[2, 1], [0, 0]]
     assert put(take(hidden, both), both, 3)[..., 0].tolist() == [[0, 1, 2], [3, 0, 0]]
-    assert batch.places(["last", "mean"]) is None
+    assert batch.token_indices(["last", "mean"]) is None
 
 
 def test_a_shared_beginning_changes_only_rounding(tiny, rows):

@@ -13,7 +13,7 @@ from isogloss.hidden_states.activations import Activations, locate
 from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.io.paths import AnyPath
 from isogloss.likelihoods.answers import answered_languages
-from isogloss.likelihoods.cached import Answers, Likelihoods, locate_answers, locate_bits, locate_spoken
+from isogloss.likelihoods.cached import Answers, Likelihoods, locate_answers, locate_bits, locate_greedy
 from isogloss.likelihoods.refusal_detector import detected_languages
 from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
@@ -146,7 +146,7 @@ def plan_behaviour(
         )
         if sample.paired
         else {},
-        spoken=locate_spoken(
+        spoken=locate_greedy(
             {role: one for role, one in checkpoints.items() if role != "placebo"},
             _first(_only(sample, heard), generate),
             spec,

@@ -230,7 +230,15 @@ def test_the_model_is_as_before_after_packing(tiny, rows, precision):
     np.testing.assert_array_equal(state, again)
 
 
-@pytest.mark.parametrize("kernel", ["plain", "plain-bf16", *(["onednn", "onednn-bf16"] if can_pack() else [])])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "plain",
+        "plain-bf16",
+        *(["onednn"] if can_pack() else []),
+        *(["onednn-bf16"] if can_pack() and has_bf16() else []),
+    ],
+)
 def test_fast_rounds_weights_and_inputs_of_linear_layers(tiny, kernel):
     """Every kernel gives the product of the rounded numbers; those of bfloat16 round the result as well."""
     linear = tiny.blocks[1].mlp.up_proj

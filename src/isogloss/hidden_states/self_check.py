@@ -123,7 +123,7 @@ def settle(
 ) -> tuple[Execution, Drift]:
     """Keep to the execution if this model gives its own numbers with it; else drop its shortcuts and packed weights.
 
-    A drift that is not a number never passes. A model that gives no usable states for any text is run without shortcuts,
+    A drift that is not a number never passes. A model without usable states for any text is run without shortcuts,
     and `check_states` names the texts when their states are stored.
 
     Returns:

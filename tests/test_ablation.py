@@ -19,7 +19,7 @@ from isogloss.analyses.ablation.statistics import beyond_random, harm_direction,
 from isogloss.auditing.plan import make_plan
 from isogloss.engines.remote_checkpoints import job_here
 from isogloss.errors import UsageError
-from isogloss.hidden_states import fill as compute
+from isogloss.hidden_states import compute
 from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.shard import read_manifests
 from isogloss.hidden_states.units import units_of

@@ -19,8 +19,7 @@ from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
 from isogloss.engines.work_units import MOST_HALVINGS
 from isogloss.engines.worker import Worker
 from isogloss.errors import ModelError, UsageError
-from isogloss.hidden_states import fill as compute
-from isogloss.hidden_states import store
+from isogloss.hidden_states import compute, store
 from isogloss.hidden_states.activations import locate
 from isogloss.hidden_states.compute import EXTRACTION, compute_missing
 from isogloss.hidden_states.extract import hidden_states

@@ -228,7 +228,7 @@ def test_a_random_model_is_filled_beside_the_pair(
         "random": ModelRef(base=str(base), random_seed=0),
     }
     counted(monkeypatch, "compute.load_model", load_model, loads)
-    counted(monkeypatch, "tokens.load_tokenizer", load_tokenizer, tokenizers)
+    counted(monkeypatch, "compute.load_tokenizer", load_tokenizer, tokenizers)
     found = locate(refs, corpus, ExtractSpec(prompt_format=prompt_format), store=tmp_path / "store")
     assert fill(found) == 6
     assert loads == [str(refs["reference"]), str(refs["random"])]

@@ -246,7 +246,7 @@ def test_bfloat16_is_near_and_finite(folder, rows, layers, own):
 
 
 #: Tables of pairs, of what ships with isogloss and of published sizes: names are what they are for.
-TABLES = {"pairs.py", "fetch.py", "published.py"}
+TABLES = {"pairs.py", "checkpoints.py", "published_models.py"}
 
 
 def test_no_family_is_known_by_name_to_the_code():

@@ -28,7 +28,7 @@ DoneT = TypeVar("DoneT")
 class Engine(Protocol):
     """Maps pure functions over picklable things.
 
-    `device` is where models are run, if nobody asked for another: None is the rule of the machine.
+    `device` is where models are run by default; None is the rule of the machine.
     """
 
     @property
@@ -37,19 +37,19 @@ class Engine(Protocol):
         ...
 
     def call(self, function: Callable[..., DoneT], **arguments: Any) -> DoneT:  # noqa: ANN401
-        """Call a function where models are run, to ask what the machine there is like."""
+        """Call a function on a machine that runs models, to learn what that machine is like."""
         ...
 
     def run(
         self, work: Work[UnitT], units: Sequence[UnitT], *, advance: Advance, tell: Callable[[str], None]
     ) -> Iterator[Done]:
-        """Do the units, each on its model, and yield what became of them in whatever order.
+        """Do the units, each on its model, and yield their results in any order.
 
         Args:
             work: the kind of work.
             units: all of them, on any number of models.
-            advance: told of the texts that are done.
-            tell: told, in a line, what went wrong and was mended.
+            advance: called with the number of texts that are done.
+            tell: called with one line for each mishap that was mended.
         """
         ...
 
@@ -95,15 +95,14 @@ class LocalEngine:
     def map(self, function: Callable[..., DoneT], items: Sequence[ItemT], *, workers: int | None) -> Iterator[DoneT]:
         """Map on several threads.
 
-        Each has one BLAS thread, so that the numbers do not depend on how many there are, and no core is asked for
-        twice.
+        Each has one BLAS thread, so that numbers do not depend on the number of threads, and no core is used twice.
         """
         with threadpool_limits(1), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
             yield from pool.map(function, items)
 
 
 class _Ahead:
-    """Tokens of units, made once for all models that read them alike, while other units are run forward."""
+    """Tokens of units, made once for all models that share them, while other units are run forward."""
 
     def __init__(self, work: Work[UnitT], units: Sequence[UnitT], pool: ThreadPoolExecutor) -> None:
         self._readers = Counter(unit.tokens_key for unit in units)
@@ -122,7 +121,7 @@ class _Ahead:
             first.set_result(work.encode(unit))
 
     def take(self, unit: UnitT) -> Any:  # noqa: ANN401
-        """Give a unit its tokens; the last of their readers takes them out."""
+        """Give a unit its tokens; the last reader removes them."""
         key = unit.tokens_key
         self._readers[key] -= 1
         made = self._made[key] if self._readers[key] else self._made.pop(key)
@@ -133,7 +132,7 @@ LOCAL = LocalEngine()
 
 
 def open_engine(config: EngineConfig) -> AbstractContextManager[Engine]:
-    """Connect to what does the work; a Ray cluster that is started for it ends with the block.
+    """Connect to an engine; a Ray cluster that is started for it ends with the block.
 
     Raises:
         UsageError: the extra of the engine is not installed, or its cluster cannot be reached.

@@ -1,4 +1,4 @@
-"""Units of texts -> hidden states in the cache: the work that every engine does, and the only step that loads weights."""
+"""Units of texts -> hidden states in the cache: work that any engine maps, and the only step that loads weights."""
 
 from __future__ import annotations
 
@@ -31,40 +31,41 @@ from isogloss.progress import Track
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """How a model is run after it was checked, and what its shards say of that."""
+    """How a model is run after its self-check, and what its shards record about that."""
 
     execution: Execution
     about: Mapping[str, Any]
 
 
 def compute_missing(
-    founds: Sequence[Mapping[str, Activations]],
+    located: Sequence[Mapping[str, Activations]],
     *,
     execution: Execution,
     track: Track,
     engine: Engine = LOCAL,
     go_on: bool = False,
 ) -> None:
-    """Run the missing parts forward and write their shards.
+    """Run the texts with missing states forward and write their shards.
 
-    Models that share their base weights are loaded as one, and their adapters switched; positions and layers that are
-    read under the same prompts share their forward passes. Tokens are computed once where models share a tokenizer; in
-    chat prompt format their tokenizers must agree.
+    Models that share their base weights are loaded once, and their adapters switched. Positions and layers under the
+    same prompts share their forward passes. Tokens are computed once for models that share a tokenizer; with chat
+    prompts, the tokenizers must agree.
 
     Args:
-        founds: from `locate`, of the same models and texts under one spec or several that differ in prompt format,
+        located: from `locate`, of the same models and texts under one spec or several that differ in prompt format,
             position and layers only.
         execution: how to run.
         track: progress display.
-        engine: who does the work.
+        engine: what does the work.
         go_on: leave out texts that give no finite states, and name all of them at the end.
 
     Raises:
-        ModelError: see `load_model`, `use_checkpoint` and `encode`; or the tokenizers disagree in chat prompt format; or a
-            text is longer than a model's context; or a hidden state is not finite, or is all zeros (with `text_ids`).
+        ModelError: see `load_model`, `use_checkpoint`, `encode` and `settle`; or the tokenizers disagree on chat
+            prompts; or a text is longer than a model's context; or a hidden state is not finite, or is all zeros (with
+            `text_ids`).
         StoreError: the states cannot be written.
     """
-    units = units_of(founds, execution, go_on=go_on)
+    units = units_of(located, execution, go_on=go_on)
     run_units(engine, EXTRACTION, units, name="Reading hidden states", track=track)
 
 
@@ -75,10 +76,11 @@ def load(job: StatesJob) -> LoadedModel:
 
 @contextmanager
 def prepare(model: LoadedModel, job: StatesJob) -> Iterator[Ready]:
-    """Check that a model gives its own numbers as it will be run, and keep it so during the block.
+    """Check that a model gives its own numbers as it will be run, and keep its fast kernels during the block.
 
     Raises:
         UsageError: this machine cannot run it so.
+        ModelError: see `settle`.
     """
     check_execution(job.execution)
     sample = sample_rows(encode_texts(job, job.sample, "sample"))
@@ -115,13 +117,15 @@ def compute_unit(
     whole = np.ones(len(unit.texts), dtype=bool)
     broken = None
     try:
-        for found in states.values():
-            check_states(found, name, unit.text_ids)
+        for of_position in states.values():
+            check_states(of_position, name, unit.text_ids)
     except ModelError as error:
         if not unit.job.go_on:
             raise
         broken = error
-        whole &= ~np.any([broken_rows(state) for found in states.values() for state in found.values()], axis=0)
+        whole &= ~np.any(
+            [broken_rows(state) for of_position in states.values() for state in of_position.values()], axis=0
+        )
         error.text_ids = tuple(np.array(unit.text_ids)[~whole].tolist())
     counts = {
         "token_counts": np.array([len(row) - prompts.bos for row in prompts.ids], dtype=np.int32),
@@ -131,7 +135,7 @@ def compute_unit(
     rows = np.flatnonzero(whole).tolist()
     for output in unit.outputs if rows else ():
         arrays = {layer.name: state for layer, state in states[output.position].items()} | counts
-        kept = {each: arrays[each][whole] for each in output.names}
+        kept = {array: arrays[array][whole] for array in output.names}
         write(output.entry, rows, kept, about={**ready.about, "execution": how})
     return Done(number=unit.number, broken=broken)
 
@@ -140,35 +144,36 @@ EXTRACTION: Work[StatesUnit] = Work(load=load, prepare=prepare, encode=encode_un
 
 
 def encode_texts(job: StatesJob, texts: Sequence[str], language: str) -> Prompts:
-    """Turn texts into token ids as the job's model is given them; in chat prompt format one template serves all models.
+    """Turn texts into the token ids that the job's model is given; one chat template serves all models.
 
     Raises:
-        ModelError: see `encode` and `load_tokenizer`; or a model would be given tokens that are not its own.
+        ModelError: see `encode` and `load_tokenizer`; or the model would be given tokens of another tokenizer.
     """
-    spec, own = job.spec, _tokenizer(job.tokenizer)
+    spec, tokenizer = job.spec, _tokenizer(job.tokenizer)
     if spec.prompt_format == "raw":
-        return encode(own, texts, max_tokens=spec.max_tokens)
-    lent = _tokenizer(job.lender)
+        return encode(tokenizer, texts, max_tokens=spec.max_tokens)
+    lender = _tokenizer(job.lender)
     if job.tokenizer.base_sha256 != job.lender.base_sha256:
         _same_tokens(job, texts, language)
-    return encode(lent, texts, prompt_format="chat", max_tokens=spec.max_tokens, template=spec.chat_template)
+    return encode(lender, texts, prompt_format="chat", max_tokens=spec.max_tokens, template=spec.chat_template)
 
 
 def _same_tokens(job: StatesJob, texts: Sequence[str], language: str) -> None:
-    mine, theirs = (
-        encode(_tokenizer(one), texts, max_tokens=job.spec.max_tokens).ids for one in (job.tokenizer, job.lender)
+    ids, lender_ids = (
+        encode(_tokenizer(checkpoint), texts, max_tokens=job.spec.max_tokens).ids
+        for checkpoint in (job.tokenizer, job.lender)
     )
-    if differ := sum(a != b for a, b in zip(mine, theirs, strict=True)):
+    if differ := sum(a != b for a, b in zip(ids, lender_ids, strict=True)):
         raise ModelError(
             f"tokenizers of {job.tokenizer.ref} and {job.lender.ref}",
             found=f"other tokens in {differ} of {len(texts)} {language} texts",
-            expected="the same tokens for both models in chat prompt_format",
+            expected="the same tokens for both models with chat prompts",
             do="use --prompt-format raw, or check that the aligned model descends from the reference",
         )
 
 
 def tokenizer_fingerprint(job: StatesJob) -> str:
-    """Fingerprint of the tokenizer of the job's model."""
+    """Hash how the tokenizer of the job's model reads sample texts."""
     return fingerprint(_tokenizer(job.tokenizer))
 
 

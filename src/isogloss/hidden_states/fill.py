@@ -16,22 +16,22 @@ from isogloss.progress import Track, silent
 
 
 def fill(
-    *founds: Mapping[str, Activations],
+    *located: Mapping[str, Activations],
     execution: Execution | None = None,
     engine: Engine = LOCAL,
     go_on: bool = False,
     track: Track = silent,
 ) -> int:
-    """Compute what the store lacks, and count the (model, language) parts that were computed.
+    """Compute what the store lacks, and count the models and languages for which something was computed.
 
-    torch is imported, and weights are loaded, only if something is missing. Every shard that is done stays: after an
-    interruption the same call goes on with the next.
+    torch is imported, and weights are loaded, only if something is missing. Finished shards stay: after an
+    interruption the same call continues with the next.
 
     Args:
-        founds: from `locate`, of the same models and texts under one spec or several that differ in prompt format, position
-            and layers only. What is read under the same prompts is read in the same forward passes.
+        located: from `locate`, of the same models and texts, under specs that differ in prompt format, position and
+            layers only. Positions and layers under the same prompts share their forward passes.
         execution: how to run forward passes; None is the rule for this machine.
-        engine: who does the work.
+        engine: what does the work.
         go_on: see `compute_missing`.
         track: progress display.
 
@@ -39,18 +39,18 @@ def fill(
         ModelError: see `compute_missing`.
         StoreError: the store is broken or cannot be written.
     """
-    asked = [activations for found in founds for activations in found.values()]
-    if not any(one.missing for one in asked):
+    wanted = [activations for models in located for activations in models.values()]
+    if not any(activations.missing for activations in wanted):
         return 0
-    with filling((place for one in asked for place in one.entries.values()), track):
-        # Asked again under the lock: another process may have been at it.
-        n_missing = sum(len(one.missing) for one in asked)
+    with filling((entry for activations in wanted for entry in activations.entries.values()), track):
+        # Counted again under the lock: another process may have computed some of it.
+        n_missing = sum(len(activations.missing) for activations in wanted)
         if n_missing:
             from isogloss.hidden_states.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-            spec = asked[0].spec
-            how = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
-            compute_missing(founds, execution=how, track=track, engine=engine, go_on=go_on)
+            spec = wanted[0].spec
+            execution = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
+            compute_missing(located, execution=execution, track=track, engine=engine, go_on=go_on)
     return n_missing
 
 
@@ -63,7 +63,7 @@ def extract(
     device: str | None = None,
     track: Track = silent,
 ) -> Activations:
-    """Run a corpus through a model and keep the hidden states that `spec` asks for.
+    """Run a corpus through a model and store the hidden states that `spec` asks for.
 
     A second call with the same model, spec and texts reads the store and loads no weights; one with more layers or
     texts computes only those.
@@ -72,13 +72,13 @@ def extract(
         ModelError: the model cannot be loaded, or its states cannot be used.
         StoreError: the store is broken or cannot be written.
     """
-    found = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
-    if found["aligned"].missing:
+    located = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
+    if located["aligned"].missing:
         fill(
-            found,
+            located,
             execution=choose_execution(
-                dtype=found["aligned"].spec.dtype, precision=found["aligned"].spec.precision, device=device
+                dtype=located["aligned"].spec.dtype, precision=located["aligned"].spec.precision, device=device
             ),
             track=track,
         )
-    return found["aligned"]
+    return located["aligned"]

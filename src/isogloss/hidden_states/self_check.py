@@ -74,8 +74,8 @@ def measure_drift(
 ) -> Drift:
     """Compare the states of a few rows with those of the unchanged model, one row at a time.
 
-    Texts for which the unchanged model, or the model in its rounded precision, gives no usable states are left out: they
-    say nothing of our forward pass, and are named when states are stored.
+    Texts are left out if the unchanged model, or the model in its rounded precision, gives no usable states for them:
+    they say nothing about our forward pass, and are named when states are stored.
 
     Args:
         model: with the wanted adapter active.
@@ -123,8 +123,8 @@ def settle(
 ) -> tuple[Execution, Drift]:
     """Keep to the execution if this model gives its own numbers with it; else drop its shortcuts and packed weights.
 
-    A drift that is not a number never passes. If the model itself gives no usable states for any of the texts, it is run
-    without shortcuts, and `check_states` names the texts when their states are stored.
+    A drift that is not a number never passes. A model without usable states for any text is run without shortcuts,
+    and `check_states` names the texts when their states are stored.
 
     Returns:
         The execution to use, and how far its states lie from the model's own: by rounding; with "fast", or in

@@ -27,16 +27,16 @@ from isogloss.models.load import LoadedModel, load_model, load_tokenizer
 from isogloss.models.prompts import Prompts, check_context, encode
 from isogloss.progress import Track
 
-#: What is read with an LM head: of the texts their bits, of answers their likelihoods, or the model's own answers.
-What = Literal["bits", "answers", "spoken"]
+#: What is read with an LM head: the bits of the texts, the likelihoods of answers, or the model's own greedy answers.
+What = Literal["bits", "answers", "greedy"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadJob(Job):
-    """One model, and what it is asked; `speaker` is whose tokenizer and chat template the prompts come from."""
+    """One model, and what to read from it; `prompter` gives the tokenizer and chat template of the prompts."""
 
     what: What
-    speaker: Checkpoint
+    prompter: Checkpoint
     prompt_format: Literal["raw", "chat"]
     template: str | None
     max_tokens: int
@@ -47,7 +47,7 @@ class HeadJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadUnit(Unit):
-    """Texts to ask about, and the entry that the numbers go to."""
+    """Texts to read, and the entry that the numbers go to."""
 
     job: HeadJob
     entry: Entry
@@ -61,13 +61,13 @@ def compute_missing(
     engine: Engine = LOCAL,
     go_on: bool = False,
 ) -> None:
-    """Compute the missing parts, one base model at a time, and write their shards.
+    """Compute the missing numbers, one base model at a time, and write their shards.
 
     Args:
-        wanted: from `locate_bits`, `locate_answers` and `locate_spoken`.
+        wanted: from `locate_bits`, `locate_answers` and `locate_greedy`.
         execution: how to run.
         track: progress display.
-        engine: who does the work.
+        engine: what does the work.
         go_on: leave out texts whose likelihood is not finite, and name all of them at the end.
 
     Raises:
@@ -76,52 +76,52 @@ def compute_missing(
         StoreError: the numbers cannot be written.
     """
     units: list[HeadUnit] = []
-    for one in wanted:
-        job = _job(one, execution, go_on=go_on)
-        for code in one.missing:
-            part, entry = one.corpus.part(code), one.entries[code]
-            for gap in one.gaps(code):
+    for task in wanted:
+        job = _job(task, execution, go_on=go_on)
+        for code in task.missing:
+            texts, entry = task.corpus.part(code), task.entries[code]
+            for gap in task.gaps(code):
                 rows = list(gap.rows)
                 units.append(
                     HeadUnit(
                         number=len(units),
                         job=job,
                         language=code,
-                        texts=tuple(part["text"][rows]),
-                        text_ids=tuple(part["text_id"][rows]),
+                        texts=tuple(texts["text"][rows]),
+                        text_ids=tuple(texts["text_id"][rows]),
                         entry=replace(entry, texts=tuple(entry.texts[row] for row in rows)),
                     )
                 )
     run_units(engine, LIKELIHOODS, units, name="Reading likelihoods", track=track)
 
 
-def _job(one: Likelihoods | Answers, execution: Execution, *, go_on: bool) -> HeadJob:
-    if isinstance(one, Likelihoods):
+def _job(wanted: Likelihoods | Answers, execution: Execution, *, go_on: bool) -> HeadJob:
+    if isinstance(wanted, Likelihoods):
         return HeadJob(
-            checkpoint=one.checkpoint,
+            checkpoint=wanted.checkpoint,
             device=execution.device,
             go_on=go_on,
             what="bits",
-            speaker=one.checkpoint,
+            prompter=wanted.checkpoint,
             prompt_format="raw",
             template=None,
-            max_tokens=one.max_tokens,
-            dtype=one.dtype,
-            quantize=one.quantize,
+            max_tokens=wanted.max_tokens,
+            dtype=wanted.dtype,
+            quantize=wanted.quantize,
             execution=execution,
         )
     return HeadJob(
-        checkpoint=one.checkpoint,
+        checkpoint=wanted.checkpoint,
         device=execution.device,
         go_on=go_on,
-        edit=one.edit,
-        what="answers" if one.names == SCORED else "spoken",
-        speaker=one.speaker,
-        prompt_format=one.spec.prompt_format,
-        template=one.spec.chat_template,
-        max_tokens=one.spec.max_tokens,
-        dtype=one.spec.dtype,
-        quantize=one.spec.quantize,
+        edit=wanted.edit,
+        what="answers" if wanted.names == SCORED else "greedy",
+        prompter=wanted.prompter,
+        prompt_format=wanted.spec.prompt_format,
+        template=wanted.spec.chat_template,
+        max_tokens=wanted.spec.max_tokens,
+        dtype=wanted.spec.dtype,
+        quantize=wanted.spec.quantize,
         execution=execution,
     )
 
@@ -138,11 +138,11 @@ def prepare(model: LoadedModel, job: HeadJob) -> Iterator[PreTrainedTokenizerBas
     """Keep the linear layers fast during the block, and hand out the tokenizer."""
     check_execution(job.execution)
     with fast_linears(model, job.execution):
-        yield model.tokenizer if job.speaker == job.checkpoint else load_tokenizer(job.speaker)
+        yield model.tokenizer if job.prompter == job.checkpoint else load_tokenizer(job.prompter)
 
 
 def no_tokens(unit: HeadUnit) -> tuple[()]:
-    """Nothing is made ahead: the texts are few, and characters are counted with the model's own tokenizer."""
+    """Encode nothing ahead: the texts are few, and characters are counted with the model's own tokenizer."""
     del unit
     return ()
 
@@ -154,7 +154,7 @@ def compute_unit(
     tokens: tuple[()],
     advance: Callable[[int], None],
 ) -> Done:
-    """Ask a model about the texts of a unit, and write the numbers.
+    """Read the texts of a unit with the LM head, and write the numbers.
 
     Raises:
         ModelError: the tokenizer joins texts and answers, or a text is longer than the context; or a likelihood is not
@@ -164,7 +164,7 @@ def compute_unit(
     del tokens
     job = unit.job
     execution = replace(job.execution, token_budget=job.execution.token_budget >> unit.halvings)
-    arrays = ask(model, tokenizer, job, unit.language, unit.texts, execution=execution, advance=advance)
+    arrays = read_with_head(model, tokenizer, job, unit.language, unit.texts, execution=execution, advance=advance)
     whole = np.ones(len(unit.texts), dtype=bool)
     for name in ("bits", "answer_total"):
         if name in arrays:
@@ -182,7 +182,7 @@ def compute_unit(
 LIKELIHOODS: Work[HeadUnit] = Work(load=load, prepare=prepare, encode=no_tokens, compute=compute_unit)
 
 
-def ask(
+def read_with_head(
     model: LoadedModel,
     tokenizer: PreTrainedTokenizerBase,
     job: HeadJob,
@@ -192,12 +192,12 @@ def ask(
     execution: Execution,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Mapping[str, np.ndarray]:
-    """Ask a loaded model about texts; one that was edited in memory may be asked too.
+    """Read texts with the LM head of a loaded model, which may be edited in memory.
 
     Args:
         model: with the wanted adapter or edit active.
-        tokenizer: of the job's speaker.
-        job: what is asked.
+        tokenizer: that of the prompter.
+        job: what to read.
         language: of the texts and answers.
         texts: one or more.
         execution: how to run.
@@ -217,17 +217,17 @@ def ask(
     if job.what == "bits":
         bits = text_bits(model, rows, execution=execution, advance=advance)
         return {"bits": bits, "characters": scored_characters(tokenizer, texts, prompts, job.max_tokens)}
-    if job.what == "spoken":
+    if job.what == "greedy":
         written = greedy(model, rows, new_tokens=NEW_TOKENS, advance=advance)
         return {"refused": np.array([is_refusal(language, text) for text in written], dtype=np.uint8)}
     ids = answer_ids(tokenizer, scored_answers(language), raw=job.prompt_format == "raw")
-    found = answer_likelihoods(model, rows, ids, execution=execution, advance=_by_text(advance, len(ids)))
-    counts = np.tile(found.tokens.astype(np.int32), (len(rows), 1))
-    return dict(zip(SCORED, (found.total, found.first, counts), strict=True))
+    scored = answer_likelihoods(model, rows, ids, execution=execution, advance=_by_text(advance, len(ids)))
+    counts = np.tile(scored.tokens.astype(np.int32), (len(rows), 1))
+    return dict(zip(SCORED, (scored.total, scored.first, counts), strict=True))
 
 
 def _by_text(advance: Callable[[int], None], rows_per_text: int) -> Callable[[int], None]:
-    """Count texts where rows are counted: a text is done with its last row, whichever rows these were."""
+    """Turn a count of rows into a count of texts: a text is done once all its rows are, in whatever order."""
     done = 0
 
     def count(rows: int) -> None:
@@ -253,8 +253,8 @@ def scored_characters(
 ) -> np.ndarray:
     """Count the characters (code points) of each text that its tokens after the first stand for: int32 (texts,).
 
-    A text that was read whole after a BOS counts whole. Otherwise the scored tokens are decoded; a character of which
-    only some bytes were scored counts as one to three there.
+    A text that was read whole after a BOS counts whole. Otherwise the scored tokens are decoded; a character with only
+    some of its bytes scored counts as one to three characters there.
     """
     lengths = [
         len(text)

@@ -1,4 +1,4 @@
-"""Likelihoods and answers that the cache lacks: computed under its locks, and nothing else; torch is imported only then."""
+"""Likelihoods and answers that the cache lacks: computed under its locks, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def fill_bits(
     go_on: bool = False,
     track: Track = silent,
 ) -> int:
-    """Compute what the store lacks, and count the (model, language) parts that were computed.
+    """Compute what the store lacks, and count the models and languages for which something was computed.
 
     torch is imported, and weights are loaded, only if something is missing. Models that share their base are loaded
     once for all that is wanted of them.
 
     Args:
-        wanted: from `locate_bits`, `locate_answers` and `locate_spoken`, of one dtype and quantisation.
+        wanted: from `locate_bits`, `locate_answers` and `locate_greedy`, of one dtype and quantisation.
         execution: how to run forward passes; None is the rule for this machine.
-        engine: who does the work.
+        engine: what does the work.
         go_on: see `compute_missing`.
         track: progress display.
 
@@ -35,17 +35,17 @@ def fill_bits(
         ModelError: see `compute_missing`.
         StoreError: the store is broken or cannot be written.
     """
-    asked = list(wanted)
-    if not any(one.missing for one in asked):
+    tasks = list(wanted)
+    if not any(task.missing for task in tasks):
         return 0
-    with filling((place for one in asked for place in one.entries.values()), track):
-        # Asked again under the lock: another process may have been at it.
-        n_missing = sum(len(one.missing) for one in asked)
+    with filling((entry for task in tasks for entry in task.entries.values()), track):
+        # Counted again under the lock: another process may have computed some of it.
+        n_missing = sum(len(task.missing) for task in tasks)
         if n_missing:
             from isogloss.likelihoods.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-            first = asked[0]
+            first = tasks[0]
             dtype = first.spec.dtype if isinstance(first, Answers) else first.dtype
-            how = execution or choose_execution(dtype=dtype, precision="exact")
-            compute_missing(asked, execution=how, track=track, engine=engine, go_on=go_on)
+            execution = execution or choose_execution(dtype=dtype, precision="exact")
+            compute_missing(tasks, execution=execution, track=track, engine=engine, go_on=go_on)
     return n_missing

@@ -39,8 +39,8 @@ def size_of_folder(folder: Path) -> Size:
 
 def size_of_numbers(numbers: Mapping[str, Any], name: str) -> Size:
     """Count the parameters of a model from the numbers of its configuration, `model_type` among them."""
-    others = {key: value for key, value in numbers.items() if key != "model_type"}
-    return _count(CONFIG_MAPPING[numbers["model_type"]](**others), name)
+    settings = {key: value for key, value in numbers.items() if key != "model_type"}
+    return _count(CONFIG_MAPPING[numbers["model_type"]](**settings), name)
 
 
 def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is untyped
@@ -49,8 +49,8 @@ def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is un
     text = config.get_text_config()
     _, blocks = find_decoder(causal, text.num_hidden_layers, name)
     return Size(
-        parameters=sum(one.numel() for one in causal.parameters()),
-        block_parameters=sum(one.numel() for one in blocks.parameters()),
+        parameters=sum(tensor.numel() for tensor in causal.parameters()),
+        block_parameters=sum(tensor.numel() for tensor in blocks.parameters()),
         depth=text.num_hidden_layers,
         width=text.hidden_size,
         inner_width=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
@@ -59,7 +59,7 @@ def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is un
 
 
 def saved_size(folder: Path) -> int | None:
-    """Bytes of the weights in a folder, if it has all of them; the index, where there is one, says which those are."""
+    """Bytes of the weights in a folder, None if some are missing; the index, if there is one, names the files."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         named: set[str] = set(json.loads(index.read_text("utf-8"))["weight_map"].values())

@@ -16,7 +16,7 @@ from isogloss.errors import CorpusError, UsageError
 from isogloss.hidden_states.activations import Activations, locate
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.answers import SIDES, answered_languages, answers
-from isogloss.likelihoods.cached import NEW_TOKENS, Answers, Likelihoods, locate_answers, locate_bits, locate_spoken
+from isogloss.likelihoods.cached import NEW_TOKENS, Answers, Likelihoods, locate_answers, locate_bits, locate_greedy
 from isogloss.likelihoods.refusal_detector import detected_languages
 from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
 from isogloss.models.size import Size
@@ -121,7 +121,7 @@ def behaviour_needs(plan: Plan, request: Behaviour, source: Source) -> Needs:
         )
         if sample.paired
         else {},
-        greedy_answers=locate_spoken(
+        greedy_answers=locate_greedy(
             {role: checkpoint for role, checkpoint in checkpoints.items() if role != "placebo"},
             _first_texts(texts_of(sample, detected), request.generate),
             spec,

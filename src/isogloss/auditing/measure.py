@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isogloss.analyses.chat_template import compare_prompt_formats
+from isogloss.analyses.chat_template.rows import compare_prompt_formats
 from isogloss.analyses.cross_lingual.rows import cross_lingual_rows
 from isogloss.analyses.matched.analysis import compare_matched
 from isogloss.auditing.audit_warnings import all_warnings

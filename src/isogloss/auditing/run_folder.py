@@ -21,7 +21,7 @@ from isogloss.io.files import UNFINISHED, canonical_json, remove, saving, staged
 from isogloss.io.leases import leased
 from isogloss.io.locks import LOCK, locked
 from isogloss.io.paths import AnyPath, names, reading
-from isogloss.report.charts import write_figures
+from isogloss.report.figure_files import write_figures
 from isogloss.report.page import page_html
 from isogloss.report.read_run import read_run
 from isogloss.results import Audit, Identity

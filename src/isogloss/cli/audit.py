@@ -96,7 +96,8 @@ def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner)
     """Audit one pair and print what was found."""
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.recipes.build import pair_of  # noqa: PLC0415
-    from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_audit  # noqa: PLC0415
 
     result = isogloss.audit(
         pair_of(settings),
@@ -131,7 +132,7 @@ def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Man
     from isogloss.auditing.descendants import audit_descendants  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
     from isogloss.report.descendants import CAPTION, descendant_rows  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
 
     if settings.pair:
         raise UsageError("models", found="--pair and --aligned", expected="one way to name them", do="drop one")
@@ -162,7 +163,7 @@ def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
     """Do the audits of a recipe, and say after each where it is."""
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
     from isogloss.recipes.run import run_recipe  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
 
     recipe = read_recipe(name, given)
     outcomes = []

@@ -27,13 +27,13 @@ def compare(
     ] = False,
 ) -> None:
     """Put audits side by side: retention and verdict, gain, separation, language by model."""
-    from isogloss.report.comparable import named, refuse_differences  # noqa: PLC0415
+    from isogloss.report.comparison.comparable import named, refuse_differences  # noqa: PLC0415
     from isogloss.report.comparison_matrix import comparison_frame, matrix_tables  # noqa: PLC0415
     from isogloss.report.exports.latex import latex  # noqa: PLC0415
     from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
     from isogloss.report.exports.tidy import csv  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
-    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_paper_table  # noqa: PLC0415
 
     if len(runs) < 2:  # noqa: PLR2004
         raise UsageError("compare", found="one run", expected="two or more", do="name another")

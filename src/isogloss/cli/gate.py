@@ -105,14 +105,14 @@ def _telling(inconclusive: str, form: str | None, out: Sequence[Path]) -> Tellin
 def _tell(judgement: Judgement, telling: Telling, place: str) -> None:
     """Write the files that were asked for, and print."""
     from isogloss.gating.formats import gate_table  # noqa: PLC0415
-    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_table  # noqa: PLC0415
 
     for path, one in telling.files:
         deliver(one.write(judgement, place=place, inconclusive=telling.policy), path)
     if telling.form:
         typer.echo(telling.form.write(judgement, place=place, inconclusive=telling.policy), nl=False)
     else:
-        print_paper_table(gate_table(judgement), console())
+        print_table(gate_table(judgement), console())
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:

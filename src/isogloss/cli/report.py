@@ -106,7 +106,7 @@ def _card(audit: Audit) -> str:
 
 def _print_pairs(found: Run, most: int, sample: Corpus | None) -> None:
     from isogloss.report.lost_pairs import about, most_lost, pair_rows  # noqa: PLC0415
-    from isogloss.report.terminal import print_note, print_table  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_note, print_table  # noqa: PLC0415
 
     lost = most_lost(found.audit, found.points, most)
     if lost.height:

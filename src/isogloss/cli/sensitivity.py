@@ -41,7 +41,7 @@ def sensitivity(
     import isogloss  # noqa: PLC0415
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
     from isogloss.recipes.recipe import read_recipe, single  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
 
     wanted = read_recipe(recipe, given) if recipe is not None else single(Settings(**given))
     settled = [(job, pair_of(job.settings), config_of(job.settings)) for job in wanted.jobs]

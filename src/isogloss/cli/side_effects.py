@@ -10,7 +10,7 @@ import typer
 
 from isogloss.auditing.gain_change import GainChange, gain_change
 from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
-from isogloss.report.terminal import print_note, track
+from isogloss.report.render_terminal import print_note
 
 if TYPE_CHECKING:
     from isogloss.data.corpus import Corpus
@@ -53,7 +53,8 @@ def print_side_effects(
 ) -> SideEffects:
     """Compute guards and print them, with what they mean and the warning that belongs to them."""
     import isogloss  # noqa: PLC0415
-    from isogloss.report.terminal import print_note, track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_note  # noqa: PLC0415
     from isogloss.tuning.side_effects import LIMIT, WARNING  # noqa: PLC0415
 
     config = isogloss.SideEffectConfig(texts=texts, generate=generate)

@@ -113,7 +113,7 @@ def tune(
     from isogloss.data.splits import split_corpus  # noqa: PLC0415
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
     from isogloss.models.tuning_record import read_tune_record  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
 
     chosen = as_fields(given)
     remedy = _remedy(run, corpus, model)

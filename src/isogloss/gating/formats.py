@@ -27,30 +27,41 @@ from isogloss.gating.judgement import (
 )
 from isogloss.gating.rules import RULES
 from isogloss.io.files import canonical_json, sha256_text
-from isogloss.report.exports.markdown import markdown
-from isogloss.report.exports.paper import PaperTable
+from isogloss.report.render_markdown import render_markdown
+from isogloss.report.table import Column, Table, TableKind, text_cell
 from isogloss.text import sanitize
 
-HEADINGS = ("language", "rule", "found", "asked", "verdict")
+FINDINGS = TableKind(
+    key="gate",
+    title="Findings of the gate",
+    columns=tuple(
+        Column(key=key, heading=key, description="", align="left")
+        for key in ("language", "rule", "found", "asked", "verdict")
+    ),
+)
 
 
-def gate_table(judgement: Judgement) -> PaperTable:
+def gate_table(judgement: Judgement) -> Table:
     """Write a line a finding, the worst first; the sentence and the notes stand below."""
-    return PaperTable(
-        name="gate",
+    return FINDINGS.fill(
+        [
+            {
+                "language": text_cell(language(one)),
+                "rule": text_cell(one.rule),
+                "found": text_cell(found(one)),
+                "asked": text_cell(asked(one.rule, one.asked)),
+                "verdict": text_cell(one.verdict, tag=one.verdict),
+            }
+            for one in judgement.findings
+        ],
         title=f"isogloss gate: {judgement.verdict}",
-        headings=HEADINGS,
-        rows=tuple(
-            (language(one), one.rule, found(one), asked(one.rule, one.asked), one.verdict) for one in judgement.findings
-        ),
-        left=frozenset(range(len(HEADINGS))),
         notes=(sentence(judgement), " ".join(notes(judgement))),
     )
 
 
 def to_markdown(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
     """Write the table as GitHub Markdown, as for a step summary."""
-    return markdown([gate_table(judgement)])
+    return render_markdown([gate_table(judgement)])
 
 
 def to_github(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats

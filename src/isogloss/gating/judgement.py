@@ -10,7 +10,7 @@ from typing import Literal
 from isogloss.gating.rules import RULES, Value
 from isogloss.records import NAN
 from isogloss.report.estimates import format_percent
-from isogloss.report.tables import label
+from isogloss.report.view import language_label
 from isogloss.text import sanitize
 
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -94,7 +94,7 @@ MOST_DIGITS = 6
 
 def language(finding: Finding) -> str:
     """Name the language of a finding."""
-    return WHOLE if finding.language is None else label(finding.language)
+    return WHOLE if finding.language is None else language_label(finding.language)
 
 
 def asked(rule: str, value: Value) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from isogloss.records import Estimate
-from isogloss.report.comparable import remarks, warning
+from isogloss.report.comparison.comparable import remarks, warning
 from isogloss.report.estimates import DASH, format_interval, format_number, format_percent
 from isogloss.report.exports.paper import PaperTable
 from isogloss.report.tables import label, metric_words, order, primary

@@ -34,6 +34,15 @@ class Column:
     align: Literal["left", "right"] = "right"
     priority: int = 0
 
+    @property
+    def explained(self) -> str:
+        """Heading and description as one sentence.
+
+        >>> Column(key="gain", heading="gain", description="Aligned minus reference.").explained
+        'Gain: aligned minus reference.'
+        """
+        return f"{self.heading[:1].upper()}{self.heading[1:]}: {lower_first(self.description)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -45,7 +54,7 @@ class Cell:
         interval: its bounds as text, empty where there are none.
         note: a remark in small print, such as why there is no number.
         tag: a verdict or another word of a fixed list, which decides a colour.
-        language: BCP 47 tag of the text, where it is the name of a language.
+        language: code of the language that the cell names; empty where it names none.
     """
 
     text: str = DASH
@@ -57,9 +66,17 @@ class Cell:
 
     @property
     def line(self) -> str:
-        """The cell as one line of plain text, for surfaces without small print."""
-        shown = f"{self.text} {self.interval}" if self.interval else self.text
-        return f"{shown}, {self.note}" if self.note and self.text != DASH else shown
+        """The cell as one line of plain text: number and interval, or code and name of a language.
+
+        Notes are left out: `Table.reasons` gathers those that say why a number is missing.
+        """
+        text = f"{self.language} {self.text}" if self.language not in {"", self.text} else self.text
+        return f"{text} {self.interval}" if self.interval else text
+
+    @property
+    def small_print(self) -> str:
+        """What stands below the number on the page: the interval, then the note."""
+        return " ".join(part for part in (self.language, self.interval, self.note) if part and part != self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +120,13 @@ class Table:
         return tuple(row[keys.index(key)] for row in self.rows)
 
     def select(self, keys: Sequence[str]) -> Table:
-        """Return the table with these columns only, in its own order."""
-        kept = [number for number, column in enumerate(self.columns) if column.key in keys]
+        """Return the table with these columns only, in the order of `keys`.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        numbers = {column.key: number for number, column in enumerate(self.columns)}
+        kept = [numbers[key] for key in keys]
         return replace(
             self,
             columns=tuple(self.columns[number] for number in kept),
@@ -114,8 +136,20 @@ class Table:
     @property
     def description(self) -> str:
         """The caption, and what each column holds: what stands below the table."""
-        described = [f"{column.heading}: {lower_first(column.description)}" for column in self.columns[1:]]
+        described = [column.explained for column in self.columns[1:] if column.description]
         return " ".join([*([self.caption] if self.caption else []), *dict.fromkeys(described)])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why numbers are missing: a sentence for each reason, with the rows that it holds for."""
+        rows_of: dict[str, list[str]] = {}
+        for row in self.rows:
+            for cell in row:
+                if cell.text == DASH and cell.note:
+                    rows_of.setdefault(cell.note, []).append(row[0].language or row[0].text)
+        return tuple(
+            f"{DASH} {', '.join(dict.fromkeys(rows_of[reason]))}: {reason.rstrip('.')}." for reason in sorted(rows_of)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +239,50 @@ class Section:
         return (table for block in self.blocks for table in block.tables)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableKind:
+    """The columns that a table may have, declared once: tables, captions and the column dictionary are made of them.
+
+    Attributes:
+        key: as of `Table`.
+        title: as of `Table`; what fills the table may give a longer one.
+        columns: all that it may have, in their order; the first names the row.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+
+    def fill(
+        self,
+        rows: Sequence[Mapping[str, Cell]],
+        *,
+        key: str = "",
+        title: str = "",
+        caption: str = "",
+        notes: Sequence[str] = (),
+        groups: Sequence[int] = (),
+    ) -> Table:
+        """Make a table of rows of cells by column key. Columns that no row has are left out.
+
+        Raises:
+            KeyError: a row has a cell for a column that is not declared.
+        """
+        named = {name for row in rows for name in row}
+        if strangers := named - {column.key for column in self.columns}:
+            raise KeyError(f"table {self.key} has no column {min(strangers)!r}")
+        columns = tuple(column for number, column in enumerate(self.columns) if number == 0 or column.key in named)
+        return Table(
+            key=key or self.key,
+            title=title or self.title,
+            columns=columns,
+            rows=tuple(tuple(row.get(column.key, Cell()) for column in columns) for row in rows),
+            caption=caption,
+            notes=tuple(notes),
+            groups=tuple(groups),
+        )
+
+
 def build_table(
     key: str,
     title: str,
@@ -239,7 +317,7 @@ def number_cell(value: float | None, *, digits: int = 3, note: str = "") -> Cell
 
 def count_cell(count: int) -> Cell:
     """Show a whole number."""
-    return Cell(text=f"{count:,}", value=count)
+    return Cell(text=str(count), value=count)
 
 
 def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False, note: str = "") -> Cell:
@@ -260,7 +338,7 @@ def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = 
 def change_cell(before: Estimate | None, after: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
     """Show how a number changed from the reference to the aligned model; only one of them where one is missing."""
     known = [estimate for estimate in (before, after) if estimate is not None]
-    if all(math.isnan(estimate.value) for estimate in known):
+    if not known or all(math.isnan(estimate.value) for estimate in known):
         return Cell(note=sanitize(next((estimate.reason or "" for estimate in known), "")))
     text = " → ".join(format_number(estimate, digits=digits, signed=signed) for estimate in known)
     value = known[-1].value
@@ -277,3 +355,13 @@ def lower_first(text: str) -> str:
     if len(first) > 1 and first[1:] != first[1:].lower():
         return text
     return f"{first[:1].lower()}{first[1:]} {rest}".rstrip()
+
+
+def pair_cell(first: Estimate | None, second: Estimate | None, *, digits: int = 2) -> Cell:
+    """Show two numbers of one row, such as AUROC / pair accuracy; the cell sorts by the first."""
+    known = [estimate for estimate in (first, second) if estimate is not None]
+    if not known or all(math.isnan(estimate.value) for estimate in known):
+        return Cell(note=sanitize(next((estimate.reason or "" for estimate in known), "")))
+    text = " / ".join(format_number(estimate, digits=digits) for estimate in known)
+    value = first.value if first is not None and not math.isnan(first.value) else None
+    return Cell(text=text, value=value)

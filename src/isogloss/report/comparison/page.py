@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isogloss.report.command import command
-from isogloss.report.comparable import remarks, warning
+from isogloss.report.comparison.comparable import remarks, warning
 from isogloss.report.comparison_tables import BASELINES, against_table, cells_table, codes_table, runs_table
 from isogloss.report.estimates import format_percent
 from isogloss.report.heatmap import QUANTITIES, cell, heatmap_figure

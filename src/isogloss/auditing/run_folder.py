@@ -179,4 +179,4 @@ def write_run(
         # From what was written, as `isogloss report` does: both write the same page.
         run = read_run(folder)
         write_figures(audit, run.points, folder / "figures")
-        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record, pairs=run.pairs))
+        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record))

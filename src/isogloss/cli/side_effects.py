@@ -10,6 +10,7 @@ import typer
 
 from isogloss.auditing.gain_change import GainChange, gain_change
 from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
+from isogloss.cli.progress_bars import track
 from isogloss.report.render_terminal import print_note
 
 if TYPE_CHECKING:

@@ -85,8 +85,8 @@ def _short(names: list[str]) -> list[str]:
 @store.command()
 def verify(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Read everything and check it; exit code 1 and a line for each fault."""
-    from isogloss.hidden_states.maintenance import faults  # noqa: PLC0415
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
+    from isogloss.hidden_states.maintenance import faults  # noqa: PLC0415
 
     found = faults(_root(root), track)
     if as_json:
@@ -113,8 +113,8 @@ def prune(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Delete what meets all conditions that are given. A run that needs it computes it again."""
-    from isogloss.hidden_states.maintenance import alone, choose, delete  # noqa: PLC0415
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
+    from isogloss.hidden_states.maintenance import alone, choose, delete  # noqa: PLC0415
 
     if everything == bool(broken or older_than or model):
         raise UsageError(

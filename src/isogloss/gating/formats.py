@@ -27,8 +27,9 @@ from isogloss.gating.judgement import (
 )
 from isogloss.gating.rules import RULES
 from isogloss.io.files import canonical_json, sha256_text
+from isogloss.report.cells import text_cell
 from isogloss.report.render_markdown import render_markdown
-from isogloss.report.table import Column, Table, TableKind, text_cell
+from isogloss.report.table import Column, Table, TableKind
 from isogloss.text import sanitize
 
 FINDINGS = TableKind(

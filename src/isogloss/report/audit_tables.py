@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from isogloss.records import Estimate, Row
+from isogloss.report.cells import change_cell, estimate_cell, number_cell, pair_cell, text_cell
 from isogloss.report.estimates import DASH, format_value
-from isogloss.report.sentences import layer_words, measured, metric_title
-from isogloss.report.table import (
-    Cell,
-    Column,
-    Section,
-    Table,
-    TableKind,
-    change_cell,
-    estimate_cell,
-    number_cell,
-    pair_cell,
-    text_cell,
-)
-from isogloss.report.view import Named, View
+from isogloss.report.sentences import measured, metric_title
+from isogloss.report.table import Cell, Column, Table, TableKind
+from isogloss.report.view import MODELS, Named, View
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
@@ -86,16 +75,16 @@ LANGUAGES = TableKind(
         ),
     ),
 )
-#: What a paper prints of LANGUAGES.
-IN_PAPERS = ("language", "reference", "aligned", "gain", "retention", "verdict")
-
 SCORES = TableKind(
     key="scores",
     title="Every metric at the layer that verdicts come from",
     columns=(
         LANGUAGE,
         Column(
-            key="metric", heading="metric", description="Metric and the principal components that it reads.", align="left"
+            key="metric",
+            heading="metric",
+            description="Metric and the principal components that it reads.",
+            align="left",
         ),
         replace(REFERENCE, description="Score in the model before alignment."),
         replace(ALIGNED, description="Score in the model after alignment."),
@@ -123,11 +112,11 @@ CONTROLS = TableKind(
     columns=(
         LANGUAGE,
         Column(
-            key="probe", heading="probe, aligned", description="AUROC / pair accuracy of the aligned model's linear probe."
+            key="probe",
+            heading="probe, aligned",
+            description="AUROC / pair accuracy of the aligned model's linear probe.",
         ),
-        Column(
-            key="length", heading="length", description="AUROC / pair accuracy of text length alone.", priority=1
-        ),
+        Column(key="length", heading="length", description="AUROC / pair accuracy of text length alone.", priority=1),
         Column(
             key="ngrams",
             heading="n-grams",
@@ -152,9 +141,7 @@ CONTROLS = TableKind(
             description="Median share of words that differ between the texts of a pair.",
             priority=2,
         ),
-        Column(
-            key="tokens", heading="tokens/char", description="Tokens per character, median over texts.", priority=4
-        ),
+        Column(key="tokens", heading="tokens/char", description="Tokens per character, median over texts.", priority=4),
         Column(
             key="bits",
             heading="bits/char",
@@ -175,13 +162,14 @@ def _language_cells(view: View, language: Named) -> dict[str, Cell]:
     level = language.resource_class
     codes = dict.fromkeys(warning.code for warning in audit.warnings if warning.language == language.code)
     aligned = view.primary("score", language, model="aligned")
+    probes = [view.estimate("score", language, "auroc", model=model) for model in MODELS]
     cells = {
         "language": language.cell,
         "aligned": estimate_cell(aligned),
-        "probe": change_cell(*(view.estimate("score", language, "auroc", model=model) for model in ("reference", "aligned")), digits=2),
-        "resources": Cell(text=f"class {level}", value=level, note=language.group) if level is not None else Cell(note=""),
+        "probe": change_cell(*probes, digits=2),
+        "resources": Cell() if level is None else Cell(text=f"class {level}", value=level, note=language.group),
         "warnings": text_cell(" ".join(codes)),
-    }  # fmt: skip
+    }
     if not audit.has_reference:
         return cells | {"null": number_cell(aligned.null_high if aligned else None)}
     gain = view.primary_row("gain", language)
@@ -299,34 +287,3 @@ def _control_cells(view: View, language: Named) -> dict[str, Cell]:
         "tokens": estimate_cell(control("tokens_per_character"), digits=2),
         "bits": estimate_cell(control("bits_per_character"), digits=2),
     }
-
-
-def export_tables(view: View, sections: Sequence[Section] = ()) -> list[Table]:
-    """List what `isogloss report --format` prints: the primary estimand, a table for each other metric, and analyses."""
-    languages = replace(language_table(view), title=_export_title(view.audit, *metrics_of(view.audit)[0]))
-    shown = [name for name in IN_PAPERS if name in {column.key for column in languages.columns}]
-    scores = score_table(view)
-    metrics = [_metric_table(view, scores, group) for group in range(1, len(metrics_of(view.audit)))]
-    return [languages.select(shown), *metrics, *(table for section in sections for table in section.tables)]
-
-
-def _metric_table(view: View, scores: Table, group: int) -> Table:
-    """Take the rows of one metric, as a table of its own."""
-    metric, components = metrics_of(view.audit)[group]
-    rows = tuple(row for row, number in zip(scores.rows, scores.groups, strict=True) if number == group)
-    key = "-".join(part for part in (metric.replace("_", "-"), str(components or "")) if part)
-    kept = [column.key for column in scores.columns if column.key in IN_PAPERS]
-    table = replace(scores, key=key, title=_export_title(view.audit, metric, components), rows=rows, groups=())
-    table = table.select(kept)
-    if "gain" in kept and any(cell.note == "log odds" for cell in table.column("gain")):
-        columns = [replace(one, heading="gain (log odds)") if one.key == "gain" else one for one in table.columns]
-        table = replace(table, columns=tuple(columns))
-    return table
-
-
-def _export_title(audit: Audit, metric: str, components: int | None) -> str:
-    models = " → ".join(
-        sanitize(str(audit.models[role]["name"])) for role in ("reference", "aligned") if audit.models.get(role)
-    )
-    title = metric_title(metric, components, unit="principal components")
-    return f"{sanitize(str(audit.corpus['name']))}, {models}: {title}, {layer_words(audit)}"

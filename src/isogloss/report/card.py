@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from isogloss.data.named_corpora import CORPORA
 from isogloss.records import Estimate
-from isogloss.report.audit_tables import export_tables
+from isogloss.report.exports import export_tables
 from isogloss.report.render_markdown import escape, render_markdown
 from isogloss.report.sentences import headline, metric_title
 from isogloss.report.view import Named, language_label, view

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from isogloss.report.estimates import format_number
 from isogloss.report.palette import OPEN
+from isogloss.report.settings import setting
 from isogloss.report.view import Named, View, layer_name
 from isogloss.results import Audit
 from isogloss.stats.thresholds import Thresholds
@@ -60,18 +61,6 @@ def metric_title(metric: str, components: int | None, *, unit: str = "components
     """
     words = sanitize(METRICS.get(metric, metric))
     return f"{words}, {components} {unit}" if components else words
-
-
-def setting(audit: Audit, key: str, otherwise: str = "not stated") -> str:
-    """Return a setting of the audit as words."""
-    return in_words(audit.config.get(key), otherwise)
-
-
-def in_words(value: Any, otherwise: str = "not stated") -> str:  # noqa: ANN401 - a JSON value
-    """Write a JSON value as words; lists with commas."""
-    if value is None or value in ([], ""):
-        return otherwise
-    return sanitize(", ".join(str(item) for item in value) if isinstance(value, list) else str(value))
 
 
 def layer_words(audit: Audit) -> str:
@@ -219,10 +208,8 @@ def next_steps(thresholds: Thresholds) -> tuple[tuple[frozenset[str], str, str],
         ),
         (
             frozenset({"not reached", "weakened", "lagging"}),
-            "Add preference data in these languages, align again, and audit the new checkpoint on texts it has not "
-            "seen.",
-            f"They retain less than {percent(thresholds.reached)} of the gain. isogloss tune --languages trains a "
-            "small adapter to try this on.",
+            "Add preference data in these languages, align again, and audit the new checkpoint on unseen texts.",
+            f"They retain less than {percent(thresholds.reached)} of the gain. isogloss tune trains a small adapter.",
         ),
         (
             frozenset({"confounded"}),
@@ -270,9 +257,9 @@ def measured(view: View) -> str:
     level = audit.config.get("level")
     shown = percent(level) if isinstance(level, float) else ""
     hold = "hold for all languages together" if audit.has_reference else "hold for each language by itself"
+    reading = f"{layer_words(audit)}, {setting(audit, 'position')} token, {per_class} texts per class"
     parts = [
-        f"Separation: {what}, debiased, at {layer_words(audit)}, {setting(audit, 'position')} token, {per_class} texts "
-        "per class.",
+        f"Separation: {what}, debiased, at {reading}.",
         f"Brackets: {shown} intervals that {hold} (≈: approximate).".replace("  ", " "),
     ]
     row = view.primary_row("gain", view.pivot)

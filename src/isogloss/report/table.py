@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from isogloss.records import Estimate
-from isogloss.report.estimates import DASH, format_interval, format_number, format_value
-from isogloss.text import sanitize
+from isogloss.report.estimates import DASH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +61,11 @@ class Cell:
     note: str = ""
     tag: str = ""
     language: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse NaN, which does not sort: a cell without a number has no value."""
+        if self.value is not None and math.isnan(self.value):
+            raise ValueError(f"cell {self.text!r} with the value NaN; leave the value out")
 
     @property
     def line(self) -> str:
@@ -133,6 +136,10 @@ class Table:
             rows=tuple(tuple(row[number] for number in kept) for row in self.rows),
         )
 
+    def renamed(self, key: str, title: str) -> Table:
+        """Return the table under another key and title."""
+        return replace(self, key=key, title=title)
+
     @property
     def description(self) -> str:
         """The caption, and what each column holds: what stands below the table."""
@@ -175,7 +182,7 @@ class Figure:
         caption: the rest of it.
         legend: what shapes and colours mean, in words.
         spec: name of the chart in `Section.specs`.
-        size: a figure of full width, or one of several small ones.
+        size: a figure of full width, one of two side by side, or one of several small ones.
         rows: field -> values, all equally long.
         fields: what is shown of the rows.
         heading: name of the panel, such as a language; empty for a figure that stands by itself.
@@ -189,7 +196,7 @@ class Figure:
     fields: tuple[Field, ...]
     caption: str = ""
     legend: str = ""
-    size: Literal["wide", "multiple"] = "wide"
+    size: Literal["wide", "pair", "multiple"] = "wide"
     heading: str = ""
     models: bool = False
 
@@ -202,7 +209,7 @@ class Block:
         heading: empty for the first part of a section.
         text: sentences that explain what is shown.
         findings: sentences that say what was measured; the terminal prints them too.
-        figures: drawn in their order; several of size "multiple" stand side by side.
+        figures: drawn in their order, all of one size; those that are not "wide" stand side by side.
         tables: printed in their order.
         note: a remark in small print.
     """
@@ -303,48 +310,6 @@ def build_table(
     )
 
 
-def text_cell(text: str | None, *, note: str = "", tag: str = "") -> Cell:
-    """Show words; a dash for None or nothing."""
-    return Cell(text=sanitize(text) if text else DASH, note=sanitize(note), tag=tag)
-
-
-def number_cell(value: float | None, *, digits: int = 3, note: str = "") -> Cell:
-    """Show a number without an interval; a dash for None or NaN."""
-    if value is None or math.isnan(value):
-        return Cell(note=sanitize(note))
-    return Cell(text=format_value(value, digits=digits), value=value, note=sanitize(note))
-
-
-def count_cell(count: int) -> Cell:
-    """Show a whole number."""
-    return Cell(text=str(count), value=count)
-
-
-def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False, note: str = "") -> Cell:
-    """Show an estimate with its interval; a dash with the reason where there is no value."""
-    if estimate is None:
-        return Cell(note=sanitize(note))
-    if math.isnan(estimate.value):
-        return Cell(note=sanitize(estimate.reason or note))
-    bounds = format_interval(estimate, digits=digits, signed=signed)
-    return Cell(
-        text=format_number(estimate, digits=digits, signed=signed),
-        value=estimate.value,
-        interval="" if bounds == DASH else bounds,
-        note=sanitize(note),
-    )
-
-
-def change_cell(before: Estimate | None, after: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
-    """Show how a number changed from the reference to the aligned model; only one of them where one is missing."""
-    known = [estimate for estimate in (before, after) if estimate is not None]
-    if not known or all(math.isnan(estimate.value) for estimate in known):
-        return Cell(note=sanitize(next((estimate.reason or "" for estimate in known), "")))
-    text = " → ".join(format_number(estimate, digits=digits, signed=signed) for estimate in known)
-    value = known[-1].value
-    return Cell(text=text, value=None if math.isnan(value) else value)
-
-
 def lower_first(text: str) -> str:
     """Begin a description with a small letter where it follows its heading; names and abbreviations stay.
 
@@ -355,13 +320,3 @@ def lower_first(text: str) -> str:
     if len(first) > 1 and first[1:] != first[1:].lower():
         return text
     return f"{first[:1].lower()}{first[1:]} {rest}".rstrip()
-
-
-def pair_cell(first: Estimate | None, second: Estimate | None, *, digits: int = 2) -> Cell:
-    """Show two numbers of one row, such as AUROC / pair accuracy; the cell sorts by the first."""
-    known = [estimate for estimate in (first, second) if estimate is not None]
-    if not known or all(math.isnan(estimate.value) for estimate in known):
-        return Cell(note=sanitize(next((estimate.reason or "" for estimate in known), "")))
-    text = " / ".join(format_number(estimate, digits=digits) for estimate in known)
-    value = first.value if first is not None and not math.isnan(first.value) else None
-    return Cell(text=text, value=value)

@@ -14,6 +14,8 @@ from isogloss.report.table import Cell
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
+#: The models of a pair, before and after alignment.
+MODELS = ("reference", "aligned")
 #: Joshi et al.'s resource classes: the lowest of each group, with its name.
 GROUPS = ((4, "high-resource"), (3, "middle"), (0, "low-resource"))
 #: Names that are longer than this are cut; no language's is.

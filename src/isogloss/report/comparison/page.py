@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from isogloss.report.command import command
-from isogloss.report.comparison.comparable import remarks, warning
-from isogloss.report.comparison_tables import BASELINES, against_table, cells_table, codes_table, runs_table
-from isogloss.report.estimates import format_percent
-from isogloss.report.heatmap import QUANTITIES, cell, heatmap_figure
-from isogloss.report.page.figures import metric_title, place
+from isogloss.report.comparison.comparable import NamedAudits, remarks, warning
+from isogloss.report.comparison.heatmap import heatmap_figure
+from isogloss.report.comparison.runs import codes_table, runs_table
+from isogloss.report.comparison.tables import (
+    BASELINES,
+    QUANTITIES,
+    against_table,
+    languages_of,
+    quantities_table,
+)
 from isogloss.report.page.provenance import Fact, provenance
 from isogloss.report.page.render import render
-from isogloss.report.page.view import Named, View, told_apart, view
 from isogloss.report.palette import OPEN
-from isogloss.results import Audit
+from isogloss.report.sentences import metric_title, percent
+from isogloss.report.view import View, view
 from isogloss.text import sanitize
 
+NOT_COMPARABLE = "These audits are not comparable."
 #: Of more runs than these the headline names the extremes.
 FEW = 3
 
@@ -50,106 +56,81 @@ class Compared:
     command: str
 
 
-def comparison_html(audits: Sequence[tuple[str, Audit]]) -> str:
+def comparison_html(audits: NamedAudits) -> str:
     """Return a page that puts audits side by side. Equal arguments give equal pages.
 
     Args:
-        audits: names and audits, as from `comparable.named`. Where corpus, pivot or primary metric differ, the page
+        audits: names and audits, as from `name_audits`. Where corpus, pivot or primary metric differ, the page
             says above all that they are not comparable; whether to make it then is up to the caller.
     """
     names = [sanitize(name) for name, _ in audits]
     views = [view(audit) for _, audit in audits]
-    languages = _languages(views)
-    figures = {"heatmap": heatmap_figure(names, views, languages)}
+    languages = languages_of(views)
     caution = warning(audits)
-    pivots = sorted({one.pivot for one in views})
+    pivots = sorted({run.pivot.name for run in views})
+    primary = audits[0][1].primary
     content = {
         "names": names,
         "caution": caution,
         "remarks": remarks(audits),
-        "headline": [Part(text="These audits are not comparable.")] if caution else headline(names, views),
+        "headline": [Part(text=NOT_COMPARABLE)] if caution else comparison_headline(names, views),
         "pivot": pivots[0] if len(pivots) == 1 else "the pivot",
         "languages": languages,
         "corpora": list(dict.fromkeys(sanitize(str(audit.corpus["name"])) for _, audit in audits)),
-        "metric": metric_title(audits[0][1].primary.metric, audits[0][1].primary.components),
-        "quantities": [one.title for one in QUANTITIES],
+        "metric": metric_title(primary.metric, primary.components),
+        "quantities": [quantity.title for quantity in QUANTITIES],
         "tables": {
             "runs": runs_table(names, views),
-            "cells": cells_table(names, views, languages),
+            "cells": quantities_table(names, views, languages),
             "against": against_table(names, views, languages),
             "codes": codes_table(names, views),
         },
         "baselines": names[:BASELINES],
-        "wrong": _wrong([audit for _, audit in audits]),
-        "runs": [_compared(name, audit) for name, audit in zip(names, [a for _, a in audits], strict=True)],
+        "runs": [_compared(name, run) for name, run in zip(names, views, strict=True)],
         "version": audits[0][1].versions.get("isogloss", ""),
     }
-    data = {
+    data: dict[str, Any] = {
         "name": "published",
-        "languages": [{"name": one.name, "tag": one.tag} for one in languages],
+        "languages": [{"name": language.name, "tag": language.tag} for language in languages],
         "layers": [],
-        "figures": figures,
+        "figures": {"heatmap": heatmap_figure(names, views, languages)},
+        "sections": {"specs": {}, "figures": {}},
         "texts": None,
     }
     return render("comparison.html.j2", content, data)
 
 
-def _languages(views: Sequence[View]) -> list[Named]:
-    """All languages: pivots first, then by mean retention, or by the first run that has them."""
-    found: dict[str, Named] = {}
-    for one in views:
-        for named in one.languages:
-            found.setdefault(named.code, named)
-    codes = list(found)
-
-    def order(code: str) -> tuple[bool, float, int]:
-        pivot = any(one.audit.pivot == code for one in views)
-        kept = [cell(one, found[code], QUANTITIES[0])["value"] for one in views]
-        known = [value for value in kept if math.isfinite(value)]
-        return not pivot, -sum(known) / len(known) if known else math.inf, codes.index(code)
-
-    return told_apart([found[code] for code in sorted(codes, key=order)])
-
-
-def headline(names: Sequence[str], views: Sequence[View]) -> list[Part]:
-    """Say how many of its other languages alignment reached in each run; of many runs, in the least and the most."""
-    found = [
-        Reached(name=name, count=sum(one.known == "reached" for one in each.others), total=len(each.others))
-        for name, each in zip(names, views, strict=True)
-        if each.audit.has_reference and each.others
+def comparison_headline(names: Sequence[str], views: Sequence[View]) -> list[Part]:
+    """Say how many languages retain enough of the gain in each run; of many runs, in the least and the most."""
+    counts = [
+        Reached(
+            name=name,
+            count=sum(language.known == "reached" for language in run.others),
+            total=len(run.others),
+        )
+        for name, run in zip(names, views, strict=True)
+        if run.audit.has_reference and run.others
     ]
-    if not found:
-        return [Part(text="None of these audits can say what alignment reached.")]
+    if not counts:
+        return [Part(text="None of these audits can say how many languages alignment reached.")]
     # Where some languages are open, one of them may have been reached all the same.
-    surely = "demonstrably " if any(one.known in OPEN for each in views for one in each.others) else ""
-    start = f"Alignment {surely}reached "
-    if len({(one.count, one.total) for one in found}) == 1 and len(found) == len(names):
-        runs = "both runs" if len(found) == 2 else f"each of {len(found)} runs"  # noqa: PLR2004 - two are both
-        return [Part(text=f"{start}{found[0].count} of {found[0].total} other languages in {runs}.")]
-    if len(found) > FEW:
-        least, most = (chosen(found, key=lambda one: one.count / one.total) for chosen in (min, max))
-        return [*_share(f"{start}from ", least, " other languages"), *_share(" to ", most), Part(text=".")]
-    joints = [start, *[", "] * (len(found) - 2), " and "][: len(found)]
-    parts = (
-        _share(joint, one, "" if i else " other languages")
-        for i, (joint, one) in enumerate(zip(joints, found, strict=True))
-    )
+    surely = "demonstrably " if any(language.known in OPEN for run in views for language in run.others) else ""
+    least = percent(views[0].audit.thresholds.reached)
+    start = f"Languages that {surely}retain at least {least} of the pivot's gain: "
+    if len({(each.count, each.total) for each in counts}) == 1 and len(counts) == len(names):
+        runs = "both runs" if len(counts) == 2 else f"each of {len(counts)} runs"  # noqa: PLR2004 - two are both
+        return [Part(text=f"{start}{counts[0].count} of {counts[0].total} in {runs}.")]
+    if len(counts) > FEW:
+        fewest, most = (choose(counts, key=lambda each: each.count / each.total) for choose in (min, max))
+        return [*_share(f"{start}from ", fewest), *_share(" to ", most), Part(text=".")]
+    joints = [start, *[", "] * (len(counts) - 2), " and "][: len(counts)]
+    parts = (_share(joint, each) for joint, each in zip(joints, counts, strict=True))
     return [*itertools.chain(*parts), Part(text=".")]
 
 
-def _share(before: str, one: Reached, what: str = "") -> list[Part]:
-    return [Part(text=f"{before}{one.count} of {one.total}{what} in "), Part(text=one.name, name=True)]
+def _share(before: str, reached: Reached) -> list[Part]:
+    return [Part(text=f"{before}{reached.count} of {reached.total} in "), Part(text=reached.name, name=True)]
 
 
-def _wrong(audits: Sequence[Audit]) -> dict[str, str]:
-    """How often a line that says "exclude" can be wrong: of two runs, and of all of them, at most."""
-    levels = [audit.config.get("level") for audit in audits]
-    if not all(isinstance(level, float) for level in levels):
-        return {}
-    each = sorted((1 - float(level) for level in levels if isinstance(level, float)), reverse=True)
-    return {"two": format_percent(sum(each[:2])), "all": format_percent(min(1.0, sum(each)))}
-
-
-def _compared(name: str, audit: Audit) -> Compared:
-    verdicts_from = f"{metric_title(audit.primary.metric, audit.primary.components)} at layer {place(audit)}"
-    return Compared(name=name, facts=tuple(provenance(audit, {}, verdicts_from)), command=command(audit))
+def _compared(name: str, run: View) -> Compared:
+    return Compared(name=name, facts=tuple(provenance(run.audit, {})), command=command(run.audit))

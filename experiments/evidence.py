@@ -22,7 +22,7 @@ import isogloss
 from isogloss.data.corpus import Corpus
 from isogloss.io.files import sha256_text
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.report.terminal import track
+from isogloss.cli.progress_bars import track
 from isogloss.results import Audit
 
 BEGIN = "<!-- written by experiments/evidence.py -->"

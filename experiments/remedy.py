@@ -27,7 +27,7 @@ from isogloss.data.corpus import Corpus
 from isogloss.data.splits import split_corpus
 from isogloss.hidden_states.store import default_store
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.report.terminal import track
+from isogloss.cli.progress_bars import track
 from isogloss.results import Audit
 from isogloss.stats.effects import gap_ratio
 from isogloss.tuning.side_effects import LanguageGuard, SideEffects, side_effects_of_descendants

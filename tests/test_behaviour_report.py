@@ -16,7 +16,7 @@ from isogloss.report.command import command
 from isogloss.report.grammar import Axis
 from isogloss.report.page import behaviour as page
 from isogloss.report.read_run import PAIRS, read_pairs, refuse_unsound
-from isogloss.report.terminal import print_audit
+from isogloss.report.render_terminal import print_audit
 from isogloss.results import Audit
 from pages import data_of, page_of
 

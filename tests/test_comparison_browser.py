@@ -11,7 +11,7 @@ from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 
 from handmade import small_audit
 from hostile import HOSTILE
-from isogloss.report.comparable import named
+from isogloss.report.comparison.comparable import named
 from isogloss.report.comparison import comparison_html
 from isogloss.text import sanitize
 from test_page_browser import (  # noqa: F401 - fixtures

@@ -11,12 +11,12 @@ from rich.console import Console
 from handmade import estimate, language_rows, make_audit, small_audit
 from isogloss.errors import UsageError
 from isogloss.records import LanguageVerdict
-from isogloss.report.comparable import differences, named, refuse_differences, remarks, warning
+from isogloss.report.comparison.comparable import differences, named, refuse_differences, remarks, warning
 from isogloss.report.comparison_matrix import comparison_frame, exclusions, matrix_tables
 from isogloss.report.exports.latex import latex
 from isogloss.report.exports.markdown import markdown
 from isogloss.report.exports.tidy import csv
-from isogloss.report.terminal import STYLES, _style, print_paper_table
+from isogloss.report.render_terminal import STYLES, _style, print_paper_table
 from isogloss.results import Primary
 from test_exports import NASTY, check_latex
 

@@ -28,7 +28,7 @@ from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.units import sample_texts, units_of
 from isogloss.models.checkpoints import fetch
 from isogloss.progress import silent, tell
-from isogloss.report.terminal import track
+from isogloss.cli.progress_bars import track
 from planted import load
 from running import OURS
 

@@ -11,7 +11,7 @@ from conftest import parallel_rows
 from handmade import small_audit
 from isogloss.errors import StoreError
 from isogloss.report.lost_pairs import about, most_lost, pair_rows
-from isogloss.report.terminal import print_table
+from isogloss.report.render_terminal import print_table
 from planted import load
 from test_report_pairs import PLAIN, points
 

@@ -15,7 +15,7 @@ import isogloss
 from conftest import make_model, parallel_rows
 from handmade import small_audit
 from isogloss.cli import app
-from isogloss.report.comparable import named
+from isogloss.report.comparison.comparable import named
 from isogloss.report.comparison import comparison_html
 from isogloss.report.exports.card import model_card
 from isogloss.report.exports.latex import latex

@@ -151,7 +151,7 @@ def test_without_a_connection_a_hub_corpus_is_one_line(monkeypatch, tmp_path):
 def test_narrow_terminals_get_the_columns_that_carry_the_answer(tiny_folder, parallel_file, tmp_path):
     from rich.console import Console
 
-    from isogloss.report.terminal import print_audit
+    from isogloss.report.render_terminal import print_audit
 
     pair = ModelPair(name="t", reference=None, aligned=ModelRef(base=str(tiny_folder)), source="test")
     audit = isogloss.audit(

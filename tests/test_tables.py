@@ -24,7 +24,7 @@ from isogloss.report.tables import (
     markdown,
     warning_lines,
 )
-from isogloss.report.terminal import STYLES, print_audit
+from isogloss.report.render_terminal import STYLES, print_audit
 from isogloss.results import Audit
 from isogloss.text import sanitize
 from isogloss.warnings import WARNINGS, CodedWarning

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
+import polars as pl
+
 from isogloss.analyses.registry import ANALYSES as NAMES
-from isogloss.auditing.analysis import Analysis
+from isogloss.auditing.analysis import Analysis, sections_of
 from isogloss.auditing.config import AuditConfig, known_metrics
 from isogloss.auditing.run import run_audit
 from isogloss.data.corpus import Corpus
@@ -13,6 +16,7 @@ from isogloss.engines.config import EngineConfig
 from isogloss.io.paths import AnyPath
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
+from isogloss.report.table import Section
 from isogloss.results import Audit
 from isogloss.stats.metric import Metric
 
@@ -20,6 +24,16 @@ from isogloss.stats.metric import Metric
 ANALYSES: tuple[Analysis, ...] = tuple(import_module(f"isogloss.analyses.{name}.analysis").ANALYSIS for name in NAMES)
 #: The metrics of the core and of all analyses.
 METRICS: dict[str, Metric] = known_metrics(ANALYSES)
+
+
+def audit_sections(audit: Audit, frames: Mapping[str, pl.DataFrame] | None = None) -> list[Section]:
+    """Return what all analyses show of an audit.
+
+    Args:
+        audit: the result.
+        frames: file name -> table that an analysis wrote into the run folder.
+    """
+    return sections_of(ANALYSES, audit, frames)
 
 
 def audit(

@@ -14,7 +14,7 @@ import polars as pl
 from isogloss.auditing.request import Request
 from isogloss.errors import IsoglossError
 from isogloss.records import Row
-from isogloss.report.table import Block, Section
+from isogloss.report.table import Block, Section, TableKind
 from isogloss.results import Audit
 from isogloss.warnings import CodedWarning
 
@@ -168,6 +168,7 @@ class Analysis:
             None where nothing follows. The result replaces that of `needs`.
         rows: measures, from what is in the cache.
         sections: what is shown of an audit, from results alone.
+        tables: the tables of its sections, for the column dictionary.
         cost: what it adds to `isogloss plan`.
         frames: names of the files that it writes into the run folder.
     """
@@ -179,6 +180,7 @@ class Analysis:
     follow: Callable[[Plan, Any, Needs], Needs | None] = follow_with_nothing
     rows: Callable[[Measured, Any], Findings] = find_nothing
     sections: Callable[[Audit, Mapping[str, pl.DataFrame]], Sequence[Section]] = show_nothing
+    tables: tuple[TableKind, ...] = ()
     cost: Callable[[CostFacts, Any], Sequence[Work]] = cost_nothing
     frames: tuple[str, ...] = ()
 
@@ -188,9 +190,9 @@ class Analysis:
         return self.request.name
 
 
-def reading_of(analyses: Sequence[Analysis]) -> dict[str, tuple[str, ...]]:
-    """Return what a reader of run folders must know of analyses: name -> names of the files that it adds."""
-    return {analysis.name: analysis.frames for analysis in analyses}
+def reading_of(analyses: Sequence[Analysis]) -> tuple[list[str], list[str]]:
+    """Return what a reader of run folders must know of analyses: their names, and the files that they add."""
+    return [analysis.name for analysis in analyses], [name for analysis in analyses for name in analysis.frames]
 
 
 def sections_of(

@@ -21,7 +21,7 @@ from isogloss.io.files import UNFINISHED, canonical_json, remove, saving, staged
 from isogloss.io.leases import leased
 from isogloss.io.locks import LOCK, locked
 from isogloss.io.paths import AnyPath, names, reading
-from isogloss.report.charts import write_figures
+from isogloss.report.figure_files import write_figures
 from isogloss.report.page import page_html
 from isogloss.report.read_run import read_run
 from isogloss.results import Audit, Identity
@@ -184,7 +184,8 @@ def write_run(
         }
         _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
-        run = read_run(folder, analyses=reading_of(analyses))
+        names, frames = reading_of(analyses)
+        run = read_run(folder, names, frames=frames)
         write_figures(audit, run.points, folder / "figures")
         sections = sections_of(analyses, run.audit, run.frames)
         write_atomic(folder / "report.html", page_html(run.audit, run.points, sections=sections, run=run.record))

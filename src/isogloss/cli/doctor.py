@@ -22,9 +22,9 @@ def doctor(
 ) -> None:
     """Check that a model's hidden states are read correctly: exit code 1 if a check fails."""
     from isogloss.auditing.doctor import doctor as run_checks  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.hidden_states.spec import ExtractSpec  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
 
     spec = ExtractSpec(dtype=dtype, quantize=quantize)  # checks the options
     results = run_checks(ModelRef.parse(model), dtype=spec.dtype, quantize=spec.quantize, device=device, track=track)

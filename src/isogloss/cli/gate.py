@@ -105,14 +105,14 @@ def _check_output(inconclusive: str, form: str | None, out: Sequence[Path]) -> G
 def _write(judgement: Judgement, output: GateOutput, location: str) -> None:
     """Write the files, and print."""
     from isogloss.gating.formats import gate_table  # noqa: PLC0415
-    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_table  # noqa: PLC0415
 
     for path, row in output.files:
         deliver(row.write(judgement, location=location, inconclusive=output.policy), path)
     if output.printed:
         typer.echo(output.printed.write(judgement, location=location, inconclusive=output.policy), nl=False)
     else:
-        print_paper_table(gate_table(judgement), console())
+        print_table(gate_table(judgement), console())
 
 
 def _read_list(text: str | None) -> tuple[str, ...] | None:

@@ -46,9 +46,9 @@ def columns(options: list[str] | None) -> dict[str, str]:
 
 def show(rows: Iterable[dict[str, str]]) -> None:
     """Print a table."""
-    from isogloss.report.terminal import print_table  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_records  # noqa: PLC0415
 
-    print_table(list(rows), console())
+    print_records(list(rows), console())
 
 
 def deliver(text: str, out: AnyPath | None) -> None:

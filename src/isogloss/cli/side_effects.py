@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
-from isogloss.report.terminal import print_note, track
+from isogloss.cli.progress_bars import track
+from isogloss.report.render_terminal import print_note
 from isogloss.tuning.gain_change import GainChange, gain_change
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def print_side_effects(
 ) -> SideEffects:
     """Compute guards and print them, with what they mean and the warning that belongs to them."""
     import isogloss  # noqa: PLC0415
-    from isogloss.report.terminal import print_note, track  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_note  # noqa: PLC0415
     from isogloss.tuning.side_effects import LIMIT, WARNING  # noqa: PLC0415
 
     config = isogloss.SideEffectConfig(texts=texts, generate=generate)

@@ -84,9 +84,9 @@ def _short(names: list[str]) -> list[str]:
 
 @store.command()
 def verify(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Read and check everything; exit code 1 and a line for each fault."""
+    """Read everything and check it; exit code 1 and a line for each fault."""
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.hidden_states.maintenance import faults  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
 
     errors = faults(_root(root), track)
     if as_json:
@@ -116,9 +116,9 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only print what would be deleted.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Delete the files that meet all given conditions. A run that needs them computes them again."""
+    """Delete what meets all conditions that are given. A run that needs it computes it again."""
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.hidden_states.maintenance import alone, choose, delete  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
 
     if everything == bool(broken or older_than or model):
         raise UsageError(

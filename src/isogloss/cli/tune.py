@@ -109,11 +109,11 @@ def tune(
     adapter on these, with --split held-out. The same command after an interruption goes on.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.cli.side_effects import print_gain_change  # noqa: PLC0415
     from isogloss.data.splits import split_corpus  # noqa: PLC0415
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
     from isogloss.models.tuning_record import read_tune_record  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
 
     chosen = as_fields(given)
     remedy = _remedy(run, corpus, model)

@@ -27,37 +27,47 @@ from isogloss.gating.judgement import (
 )
 from isogloss.gating.rules import RULES
 from isogloss.io.files import canonical_json, sha256_text
-from isogloss.report.exports.markdown import markdown
-from isogloss.report.exports.paper import PaperTable
+from isogloss.report.cells import text_cell
+from isogloss.report.render_markdown import render_markdown
+from isogloss.report.table import Column, Table, TableKind
 from isogloss.text import sanitize
 
-HEADINGS = ("language", "rule", "found", "required", "verdict")
-
-
-def gate_table(judgement: Judgement) -> PaperTable:
-    """Write one row per finding, the worst first, with the summary and the notes below."""
-    return PaperTable(
-        name="gate",
-        title=f"isogloss gate: {judgement.verdict}",
-        headings=HEADINGS,
-        rows=tuple(
-            (
-                format_language(finding),
-                finding.rule,
-                format_found(finding),
-                format_required(finding.rule, finding.required),
-                finding.verdict,
-            )
-            for finding in judgement.findings
+FINDINGS = TableKind(
+    key="gate",
+    title="Findings of the gate",
+    columns=(
+        Column(
+            key="language", heading="language", description="Language of the finding, or the whole run.", align="left"
         ),
-        left=frozenset(range(len(HEADINGS))),
+        Column(key="rule", heading="rule", description="Rule of the gate.", align="left"),
+        Column(key="found", heading="found", description="Number or words that the rule reads.", align="left"),
+        Column(key="required", heading="required", description="What the rule requires.", align="left"),
+        Column(key="verdict", heading="verdict", description="Pass, fail or inconclusive.", align="left"),
+    ),
+)
+
+
+def gate_table(judgement: Judgement) -> Table:
+    """Write one row per finding, the worst first, with the summary and the notes below."""
+    return FINDINGS.fill(
+        [
+            {
+                "language": text_cell(format_language(finding)),
+                "rule": text_cell(finding.rule),
+                "found": text_cell(format_found(finding)),
+                "required": text_cell(format_required(finding.rule, finding.required)),
+                "verdict": text_cell(finding.verdict, tag=finding.verdict),
+            }
+            for finding in judgement.findings
+        ],
+        title=f"isogloss gate: {judgement.verdict}",
         notes=(summary_sentence(judgement), " ".join(notes(judgement))),
     )
 
 
 def to_markdown(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
     """Write the table as GitHub Markdown, for a step summary."""
-    return markdown([gate_table(judgement)])
+    return render_markdown([gate_table(judgement)])
 
 
 def to_github(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats

@@ -10,7 +10,7 @@ from typing import Literal
 from isogloss.gating.rules import RULES, Value
 from isogloss.records import NAN
 from isogloss.report.estimates import format_percent
-from isogloss.report.tables import label
+from isogloss.report.view import language_label
 from isogloss.text import sanitize
 
 GateVerdict = Literal["pass", "fail", "inconclusive"]
@@ -110,7 +110,7 @@ MOST_DIGITS = 6
 
 def format_language(finding: Finding) -> str:
     """Name the language of a finding."""
-    return WHOLE_RUN if finding.language is None else label(finding.language)
+    return WHOLE_RUN if finding.language is None else language_label(finding.language)
 
 
 def format_required(rule: str, value: Value) -> str:

@@ -8,7 +8,7 @@ from isogloss.data.languages import LANGUAGES
 from isogloss.errors import UsageError, unknown
 from isogloss.gating.bounds import primary_estimand
 from isogloss.gating.rules import CLASS_KEY, LANGUAGE_KEY, LANGUAGES_KEY, RULES, Rules, Value
-from isogloss.report.comparable import differences, remarks
+from isogloss.report.comparison.comparable import differences, remarks
 from isogloss.results import Audit
 from isogloss.text import sanitize
 

@@ -9,7 +9,7 @@ from isogloss.analyses.chat_template.rows import (
     chat_template_needs,
     check_chat_template,
 )
-from isogloss.analyses.chat_template.tables import chat_template_sections
+from isogloss.analyses.chat_template.tables import TABLES, sections
 from isogloss.auditing.analysis import Analysis
 
 ANALYSIS = Analysis(
@@ -18,5 +18,6 @@ ANALYSIS = Analysis(
     needs=chat_template_needs,
     rows=chat_template_findings,
     cost=chat_template_cost,
-    sections=chat_template_sections,
+    sections=sections,
+    tables=TABLES,
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from isogloss.analyses.cross_lingual.request import CrossLingual
 from isogloss.analyses.cross_lingual.rows import cross_lingual_findings
-from isogloss.analyses.cross_lingual.tables import cross_lingual_sections
+from isogloss.analyses.cross_lingual.tables import TABLES, sections
 from isogloss.auditing.analysis import Analysis
 
 ANALYSIS = Analysis(
     request=CrossLingual,
     rows=cross_lingual_findings,
-    sections=cross_lingual_sections,
+    sections=sections,
+    tables=TABLES,
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from isogloss.analyses.matched.request import Matched
 from isogloss.analyses.matched.rows import check_matched, matched_findings
-from isogloss.analyses.matched.tables import matched_sections
+from isogloss.analyses.matched.tables import TABLES, sections
 from isogloss.auditing.analysis import Analysis
 
 ANALYSIS = Analysis(
     request=Matched,
     check=check_matched,
     rows=matched_findings,
-    sections=matched_sections,
+    sections=sections,
+    tables=TABLES,
 )

@@ -9,9 +9,10 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from isogloss.data.named_corpora import CORPORA
 from isogloss.records import Estimate
-from isogloss.report.exports.markdown import escape, markdown
-from isogloss.report.exports.paper import paper_tables
-from isogloss.report.tables import label, metric_words, order, primary
+from isogloss.report.exports import export_tables
+from isogloss.report.render_markdown import escape, render_markdown
+from isogloss.report.sentences import headline, metric_title
+from isogloss.report.view import Named, language_label, view
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
@@ -33,39 +34,41 @@ def model_card(audit: Audit) -> str:
     """
     name = sanitize(str(audit.models["aligned"]["name"]))
     data = ModelCardData(model_name=name, eval_results=_results(audit))
-    table = markdown(paper_tables(audit)[:1])
-    parts = ["---", data.to_yaml(), "---", "", f"## {TASK.capitalize()}", "", table, escape(LIMITS), ""]
+    shown = view(audit)
+    table = render_markdown(export_tables(shown)[:1])
+    answer = escape(headline(shown).text)
+    parts = ["---", data.to_yaml(), "---", "", f"## {TASK.capitalize()}", "", answer, "", table, escape(LIMITS), ""]
     return "\n".join(parts)
 
 
 def _results(audit: Audit) -> list[EvalResult]:
-    verdicts = {one.language: one.verdict for one in audit.verdicts}
+    shown = view(audit)
     kinds = {"separation": ("score", "aligned"), "gain": ("gain", ""), "retention": ("retention", "")}
-    found = []
-    for code in sorted(audit.languages, key=lambda code: order(audit, code)):
+    results = []
+    for language in shown.languages:
         for name, (kind, model) in kinds.items():
-            estimate = primary(audit, code, kind, model)
+            estimate = shown.primary(kind, language, model=model)
             if estimate is not None and not math.isnan(estimate.value):
-                found.append(_result(audit, code, name, estimate, verdicts.get(code)))
-    return found
+                results.append(_result(audit, language, name, estimate))
+    return results
 
 
-def _result(audit: Audit, code: str, name: str, estimate: Estimate, verdict: str | None) -> EvalResult:
+def _result(audit: Audit, language: Named, name: str, estimate: Estimate) -> EvalResult:
     corpus = sanitize(str(audit.corpus["name"]))
     revision = audit.corpus.get("revision")
-    quantity = f"{metric_words(audit.primary.metric)}, {audit.primary.components} principal components"
+    quantity = metric_title(audit.primary.metric, audit.primary.components, unit="principal components")
     return EvalResult(
         task_type=TASK_TYPE,
         task_name=TASK,
         dataset_type=_dataset(corpus),
-        dataset_name=f"{corpus} ({label(code)})",
-        dataset_config=sanitize(code),
+        dataset_name=f"{corpus} ({language_label(language.code)})",
+        dataset_config=sanitize(language.code),
         dataset_revision=sanitize(str(revision)) if revision else None,
         dataset_args={"sha256": sanitize(str(audit.corpus["sha256"])), "texts_per_class": estimate.n},
         metric_type=f"{sanitize(audit.primary.metric)}_{name}",
         metric_name=f"{name} ({quantity})",
         metric_value=estimate.value,
-        metric_args=_details(audit, estimate, verdict),
+        metric_args=_details(audit, estimate, language.verdict.verdict if language.verdict else None),
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import altair as alt
 
-from isogloss.report.grammar import MODELS, Axis, by_label, by_model, fitting, label_shape, model_shape, number
+from isogloss.report.grammar import Axis, by_label, by_model, fitting, label_shape, model_shape, number
 from isogloss.report.palette import Theme
+from isogloss.report.view import MODELS
 
 PANEL = 150
 HEIGHT = 130
@@ -86,21 +87,21 @@ def layers(axis: Axis, theme: Theme, *, data: alt.Data, null: bool = True) -> al
     return fitting(alt.layer(*parts).properties(height=HEIGHT), theme, left=44, right=10)
 
 
-def margins(cross_lingual: Axis, up: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
+def margins(x_axis: Axis, y_axis: Axis, theme: Theme, *, data: alt.Data) -> alt.LayerChart:
     """Draw one language's distribution of within-pair margins: aligned filled, reference as an outline.
 
     Fields of data: from, to (a bin), reference, aligned (shares of pairs in it).
     """
     base = alt.Chart(data)
-    x = number("from", cross_lingual)
+    x = number("from", x_axis)
     zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=theme.muted, strokeWidth=1)
     parts = [
         base.mark_rect(color=theme.aligned, opacity=0.55, tooltip=alt.TooltipContent("data")).encode(
-            x=x, x2="to:Q", y=number("aligned", up, kind=alt.Y), y2=alt.datum(0)
+            x=x, x2="to:Q", y=number("aligned", y_axis, kind=alt.Y), y2=alt.datum(0)
         ),
         base.mark_line(interpolate="step-after", stroke=theme.reference, strokeWidth=1.8).encode(
-            x=number("from", cross_lingual), y=number("reference", up, kind=alt.Y)
+            x=number("from", x_axis), y=number("reference", y_axis, kind=alt.Y)
         ),
-        zero.encode(x=number("at", cross_lingual)),
+        zero.encode(x=number("at", x_axis)),
     ]
     return fitting(alt.layer(*parts).properties(height=HEIGHT - 20), theme, left=44, right=10)

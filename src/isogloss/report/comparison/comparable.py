@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
+from isogloss.report.settings import analysis_settings, in_words
 from isogloss.results import Audit
 from isogloss.text import sanitize
+
+#: Audits with their names, in the order in which they were given.
+NamedAudits = Sequence[tuple[str, Audit]]
 
 
 def _corpus(audit: Audit) -> str:
@@ -18,17 +22,17 @@ def _primary(audit: Audit) -> str:
     return f"{audit.primary.metric} in {audit.primary.components} components"
 
 
-#: What must agree before two numbers may be compared: what is looked at, and how it is said.
+#: What must agree before two numbers may be compared: what is looked at, and how it is written.
 NEEDED: dict[str, tuple[Callable[[Audit], str], Callable[[Audit], str]]] = {
     "corpus": (lambda audit: str(audit.corpus["sha256"]), _corpus),
     "pivot": (lambda audit: audit.pivot, lambda audit: audit.pivot),
     "primary metric": (_primary, _primary),
 }
-#: Settings that may differ, and then are said.
-SAID = ("position", "prompt_format", "max_tokens", "dtype", "match", "seed", "permutations", "level")
+#: Settings that may differ, and are then named.
+NAMED_SETTINGS = ("position", "prompt_format", "max_tokens", "dtype", "seed", "permutations", "level")
 
 
-def named(folders: Sequence[AnyPath], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:
+def name_audits(folders: Sequence[AnyPath], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:
     """Call each audit by its aligned model; where two have the same, by its folder, and last by its path.
 
     Raises:
@@ -45,17 +49,17 @@ def named(folders: Sequence[AnyPath], audits: Sequence[Audit]) -> list[tuple[str
     return [(sanitize(name), audit) for name, audit in zip(names, audits, strict=True)]
 
 
-def differences(audits: Sequence[tuple[str, Audit]]) -> dict[str, str]:
-    """What of NEEDED differs, and how: empty if the audits may be compared."""
-    found = {}
-    for name, (key, say) in NEEDED.items():
-        said = {key(audit): sanitize(say(audit)) for _, audit in audits}
-        if len(said) > 1:
-            found[name] = ", ".join(said.values())
-    return found
+def differences(audits: NamedAudits) -> dict[str, str]:
+    """Name what of NEEDED differs, with its values: empty if the audits may be compared."""
+    different = {}
+    for name, (key, write) in NEEDED.items():
+        values = {key(audit): sanitize(write(audit)) for _, audit in audits}
+        if len(values) > 1:
+            different[name] = ", ".join(values.values())
+    return different
 
 
-def refuse_differences(audits: Sequence[tuple[str, Audit]]) -> None:
+def refuse_differences(audits: NamedAudits) -> None:
     """Stop unless corpus, pivot and primary metric agree.
 
     Raises:
@@ -70,29 +74,23 @@ def refuse_differences(audits: Sequence[tuple[str, Audit]]) -> None:
         )
 
 
-def warning(audits: Sequence[tuple[str, Audit]]) -> str | None:
+def warning(audits: NamedAudits) -> str | None:
     """Say above a table that its columns cannot be compared, or None."""
-    found = differences(audits)
-    if not found:
+    different = differences(audits)
+    if not different:
         return None
-    what = "; ".join(f"{name}: {values}" for name, values in found.items())
-    return f"Not comparable: these audits differ in {what}. A difference between columns may come from that alone."
+    listed = "; ".join(f"{name}: {values}" for name, values in different.items())
+    return f"Not comparable: these audits differ in {listed}. A difference between columns may come from that alone."
 
 
-def remarks(audits: Sequence[tuple[str, Audit]]) -> list[str]:
+def remarks(audits: NamedAudits) -> list[str]:
     """Say which other settings differ between the audits."""
-    found = []
-    for name in SAID:
-        values = [_words(audit.config.get(name)) for _, audit in audits]
-        if len(set(values)) > 1:
-            found.append(f"{name.replace('_', ' ')}: {', '.join(values)}")
-    layers = [sanitize(audit.primary.layer) for _, audit in audits]
-    if len(set(layers)) > 1:
-        found.append(f"layer: {', '.join(layers)}")
-    return [f"Settings that differ, run by run: {'; '.join(found)}."] if found else []
-
-
-def _words(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return sanitize(" ".join(str(part) for part in value)) or "none"
-    return sanitize("not recorded" if value is None else str(value))
+    values = {
+        name: [in_words(audit.config.get(name), "not recorded") for _, audit in audits] for name in NAMED_SETTINGS
+    }
+    settings = [analysis_settings(audit) for _, audit in audits]
+    for name in sorted({name for each in settings for name in each}):
+        values[name] = [each.get(name, "none") for each in settings]
+    values["layer"] = [sanitize(audit.primary.layer) for _, audit in audits]
+    listed = [f"{name.replace('_', ' ')}: {', '.join(each)}" for name, each in values.items() if len(set(each)) > 1]
+    return [f"Settings that differ, run by run: {'; '.join(listed)}."] if listed else []

@@ -6,16 +6,16 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 from isogloss.records import Estimate
+from isogloss.report.comparison.tables import QUANTITIES, Quantity
 from isogloss.report.estimates import DASH, format_number
-from isogloss.report.grammar import fitting, margin_for, rows
-from isogloss.report.page.view import Named, View
-from isogloss.report.palette import LIGHT, Theme, in_dark
+from isogloss.report.grammar import ROWS, as_columns, draw_in_both_themes, fitting, margin_for, rows
+from isogloss.report.palette import Theme
+from isogloss.report.view import Named, View
 from isogloss.text import sanitize
 
 #: Pixels per language.
@@ -41,68 +41,48 @@ SIGNS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """What a heat map can show; `name` is "retention", "gain", "separation" or "verdict"."""
-
-    name: str
-    title: str
-    kind: str = ""
-    model: str = ""
-    digits: int = 3
-    signed: bool = False
-
-
-QUANTITIES = (
-    Quantity(name="retention", title="retention: share of the pivot's gain that arrived", kind="retention", digits=2),
-    Quantity(name="gain", title="gain: separation after minus before alignment", kind="gain", signed=True),
-    Quantity(name="separation", title="separation in the aligned model", kind="score", model="aligned"),
-    Quantity(name="verdict", title="verdict"),
-)
-
-
 def heatmap_figure(names: Sequence[str], views: Sequence[View], languages: Sequence[Named]) -> dict[str, Any]:
     """The cells of every quantity, and the chart that draws one: with room for words, and without.
 
     Args:
-        names: of the runs, made visible, each once.
+        names: of the runs, sanitized, each once.
         views: the audits of the runs.
         languages: rows from top to bottom.
     """
     columns = column_names(names)
-    labels = [one.name for one in languages]
-    data = alt.NamedData(name="rows")
-    spec = {
-        layout: _both(heatmap(labels, columns, LIGHT, data=data, upright=layout == "upright"))
-        for layout in ("lying", "upright")
-    }
-    found = []
+    labels = [language.name for language in languages]
+
+    def draw(layout: str) -> dict[str, Any]:
+        upright = layout == "upright"
+        return draw_in_both_themes(lambda theme: heatmap(labels, columns, theme, data=ROWS, upright=upright))
+
+    spec = {layout: draw(layout) for layout in ("lying", "upright")}
+    shown = []
     for quantity in QUANTITIES:
         cells = [
-            {"name": name, "run": column, "label": one.name, **cell(view, one, quantity)}
-            for one in languages
-            for name, column, view in zip(names, columns, views, strict=True)
+            {"name": name, "run": column, "label": language.name, **heat_cell(run, language, quantity)}
+            for language in languages
+            for name, column, run in zip(names, columns, views, strict=True)
         ]
         end = _end(quantity, cells)
-        for one in cells:
-            one["shade"] = one["value"] / end if quantity.kind else math.nan
-        found.append({"name": quantity.name, "title": quantity.title, "end": end, "cells": _columns(cells)})
-    return {"quantities": found, "spec": spec, "runs": len(columns), "wordy": WORDY}
+        for cell in cells:
+            cell["shade"] = cell["value"] / end if quantity.kind else math.nan
+        shown.append({"name": quantity.name, "title": quantity.title, "end": end, "cells": as_columns(cells)})
+    return {"quantities": shown, "spec": spec, "runs": len(columns), "wordy": WORDY}
 
 
-def cell(view: View, one: Named, quantity: Quantity) -> dict[str, Any]:
-    """What a run says of a language: the number with its interval, the verdict, and the text of its cell."""
-    own = next((mine for mine in view.languages if mine.code == one.code), None)
-    found = None
-    if own and quantity.kind:
-        found = view.primary(quantity.kind, own, model=quantity.model)
-    estimate = found or Estimate(value=math.nan, n=0, seed=0, reason="the pivot" if own and own.pivot else "not here")
-    word, known = (own.word, own.known) if own else (DASH, "not measured")
-    sign = SIGNS[known] if own else DASH
+def heat_cell(run: View, language: Named, quantity: Quantity) -> dict[str, Any]:
+    """Draw what a run says of a language: the number with its interval, the verdict, and the text of its cell."""
+    in_run = run.find(language.code)
+    number = run.primary(quantity.kind, in_run, model=quantity.model) if in_run and quantity.kind else None
+    missing = "the pivot" if in_run and in_run.pivot else "not in this run"
+    estimate = number or Estimate(value=math.nan, n=0, seed=0, reason=missing)
+    word, known = (in_run.word, in_run.known) if in_run else (DASH, "not measured")
+    sign = SIGNS[known] if in_run else DASH
     shown = format_number(estimate, digits=quantity.digits, signed=quantity.signed)
     if not quantity.kind:
         shown = sign
-    elif shown == DASH and own and own.pivot:
+    elif shown == DASH and in_run and in_run.pivot:
         shown = "pivot" if quantity.kind == "retention" else DASH
     judged = quantity.name in {"retention", "verdict"}
     return {
@@ -110,31 +90,27 @@ def cell(view: View, one: Named, quantity: Quantity) -> dict[str, Any]:
         "low": estimate.low,
         "high": estimate.high,
         "approximate": bool(estimate.approximate),
-        "reason": sanitize(estimate.reason or "") if quantity.kind else _reason(own),
+        "reason": sanitize(estimate.reason or "") if quantity.kind else _reason(in_run),
         "verdict": word,
         "known": known,
         "over": shown,
-        "under": word if judged and own and shown != word else "",
+        "under": word if judged and in_run and shown != word else "",
         "sign": sign if quantity.name == "retention" and shown not in {*SIGNS.values(), "pivot"} else "",
-        "worded": not quantity.kind and own is not None,
+        "worded": not quantity.kind and in_run is not None,
     }
 
 
-def _reason(own: Named | None) -> str:
-    if own is None:
-        return "not here"
-    return sanitize(own.verdict.reason or "") if own.verdict else ""
+def _reason(language: Named | None) -> str:
+    if language is None:
+        return "not in this run"
+    return sanitize(language.verdict.reason or "") if language.verdict else ""
 
 
 def _end(quantity: Quantity, cells: Sequence[dict[str, Any]]) -> float:
     """The number at which the colours end, on both sides of zero."""
     if quantity.name == "retention":
         return 1.0
-    return max((abs(one["value"]) for one in cells if math.isfinite(one["value"])), default=1.0) or 1.0
-
-
-def _columns(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [record[name] for record in records] for name in records[0]} if records else {}
+    return max((abs(cell["value"]) for cell in cells if math.isfinite(cell["value"])), default=1.0) or 1.0
 
 
 def column_names(names: Sequence[str]) -> list[str]:
@@ -195,7 +171,7 @@ def heatmap(
 
 
 def _axis(theme: Theme, *, upright: bool) -> alt.Axis:
-    # Names are split at line ends of our own making: `visible` has replaced any other.
+    # Names are split at line ends of our own making: `sanitize` has replaced any other.
     lines = "split(datum.label, '\\n')"
     if upright:
         lines = f"join({lines}, '')"
@@ -211,8 +187,3 @@ def _axis(theme: Theme, *, upright: bool) -> alt.Axis:
         orient="top", labelExpr=lines, labelFontSize=12, labelColor=theme.ink, labelOverlap=False,
         grid=False, **turned,
     )  # fmt: skip
-
-
-def _both(chart: alt.LayerChart) -> dict[str, Any]:
-    spec = chart.to_dict(validate=False)
-    return {"light": spec, "dark": in_dark(spec)}

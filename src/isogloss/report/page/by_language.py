@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import altair as alt
 
 from isogloss.report.grammar import (
-    MODELS,
     Axis,
     by_model,
     dashed_if_approximate,
@@ -18,6 +17,7 @@ from isogloss.report.grammar import (
     rows,
 )
 from isogloss.report.palette import Theme
+from isogloss.report.view import MODELS
 
 #: Pixels per language.
 STEP = 34
@@ -32,7 +32,7 @@ RESOURCES = {
     "not classed": "cross",
 }
 #: What could explain the probe's score, with the shapes that stand for it.
-CONTROLS = {"n-grams": "square", "text length": "triangle-up", "an untrained model": "cross"}
+CONTROLS = {"n-grams": "square", "text length": "triangle-up", "untrained model": "cross"}
 
 
 def answer(
@@ -41,7 +41,7 @@ def answer(
     """Draw one number per language with its interval: verdict by colour and word, resource class by shape.
 
     Fields of data: label, value, low, high, verdict, colour (a verdict that isogloss knows), shape, approximate, open,
-    cut_low, cut_high (whether the interval leaves the axis). From `threshold` on a language has kept enough.
+    cut_low, cut_high (whether the interval leaves the axis). From `threshold` on a language is reached.
     """
     words = list(theme.verdicts)
     scale = alt.Scale(domain=words, range=[theme.verdicts[word] for word in words])

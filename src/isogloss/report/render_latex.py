@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from isogloss.report.exports.paper import PaperTable
+from isogloss.report.table import Table
 from isogloss.text import sanitize
 
 SPECIAL = {
@@ -41,9 +41,9 @@ PREAMBLE = (
 )
 
 
-def latex(tables: Sequence[PaperTable]) -> str:
-    """Write each table as a floating table of its own."""
-    return PREAMBLE + "\n".join(_table(table) for table in tables)
+def render_latex(tables: Sequence[Table]) -> str:
+    """Write each table as a floating table of its own; descriptions, notes and reasons stand below."""
+    return PREAMBLE + "\n".join(_render_table(table) for table in tables)
 
 
 def escape(text: str) -> str:
@@ -66,23 +66,23 @@ def _row(cells: Sequence[str]) -> str:
     return " & ".join(_cell(cell) for cell in cells) + r" \\"
 
 
-def _table(table: PaperTable) -> str:
-    columns = "".join("l" if number in table.left else "r" for number in range(len(table.headings)))
-    notes = [rf"\par\footnotesize {escape(note)}" for note in table.notes]
+def _render_table(table: Table) -> str:
+    columns = "".join("l" if column.align == "left" else "r" for column in table.columns)
+    below = [text for text in (*table.notes, table.description, *table.reasons) if text]
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering\small",
             rf"\caption{{{escape(table.title)}}}",
-            rf"\label{{tab:isogloss-{re.sub('[^a-zA-Z0-9-]', '', table.name)}}}",
+            rf"\label{{tab:isogloss-{re.sub('[^a-zA-Z0-9-]', '', table.key)}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            _row(table.headings),
+            _row([column.heading for column in table.columns]),
             r"\midrule",
-            *(_row(row) for row in table.rows),
+            *(_row([cell.line for cell in row]) for row in table.rows),
             r"\bottomrule",
             r"\end{tabular}",
-            *notes,
+            *(rf"\par\footnotesize {escape(text)}" for text in below),
             r"\end{table}",
             "",
         ]

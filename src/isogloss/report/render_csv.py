@@ -13,10 +13,10 @@ FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
-def csv(frame: pl.DataFrame) -> str:
-    """Write a frame as CSV: numbers in full, missing ones empty, words guarded.
+def render_csv(frame: pl.DataFrame) -> str:
+    """Write a frame as CSV: numbers in full, missing ones empty, words guarded against formulas.
 
-    >>> print(csv(pl.DataFrame({"a": ["=1+1", "x"], "b": [-0.5, None]})), end="")
+    >>> print(render_csv(pl.DataFrame({"a": ["=1+1", "x"], "b": [-0.5, None]})), end="")
     a,b
     '=1+1,-0.5
     x,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -19,7 +20,9 @@ from isogloss.likelihoods.answers import SIDES, answered_languages, answers
 from isogloss.likelihoods.cached import NEW_TOKENS, Answers, Likelihoods, locate_answers, locate_bits, locate_greedy
 from isogloss.likelihoods.refusal_detector import detected_languages
 from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
-from isogloss.models.size import Size
+
+if TYPE_CHECKING:
+    from isogloss.models.size import Size
 
 #: The link is read at this share of the depth at most: the LM head ties the last states to the first tokens of an
 #: answer, whatever the model has learnt.

@@ -34,7 +34,7 @@ from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.leave_one_out import LEADING, leave_out, rows_of_units
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import Draws, draw
-from isogloss.stats.score import Score
+from isogloss.stats.metric import Score
 from isogloss.stats.silhouette import open_silhouette
 
 K = 10

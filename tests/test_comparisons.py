@@ -9,9 +9,9 @@ import scipy.stats
 from isogloss.auditing.compare import FIELLER, POINTWISE, TOGETHER, Change, Family, compare
 from isogloss.hidden_states.spec import Layer
 from isogloss.stats.jackknife import Jackknife
-from isogloss.stats.probe_scores import logit
 from isogloss.stats.metric import Score, missing
 from isogloss.stats.metrics import METRICS
+from isogloss.stats.probe_scores import logit
 from isogloss.stats.text_pairs import unit_ids
 
 N = 40

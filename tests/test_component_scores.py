@@ -157,7 +157,8 @@ def test_the_mean_of_the_null_is_what_permutations_take_off_the_value(paired):
 @BOTH
 def test_plug_in_values_are_the_metrics_of_principal_components(paired):
     x, draws = block(2, 60, paired=paired)
-    found, projection = component_scores(x, draws, ROWS, (2, 5))
+    block_scores = score_block(x, draws, ROWS, (2, 5))
+    found, projection = block_scores.scores, block_scores.projection
     assert [(one.metric, one.components) for one in found] == [(name, k) for name in NAMES for k in (2, 5)]
     labels = np.vstack([draws.harmful, draws.permutations])
     for one in found:

@@ -355,10 +355,10 @@ def test_bhattacharyya_does_not_depend_on_the_units_of_the_axes():
     ("name", "with_pairs"),
     [(name, True) for name in METRICS] + [(name, False) for name, row in METRICS.items() if not row.needs_pairs],
 )
-def test_many_labelings_at_once_give_what_each_gives_alone(name, with_partners):
+def test_many_labelings_at_once_give_what_each_gives_alone(name, with_pairs):
     x, harmful, pairs = two_classes(24, n=15)
     rng = np.random.default_rng(24)
-    partners = partner_index(pairs, harmful) if with_partners else None
+    partners = partner_index(pairs, harmful) if with_pairs else None
     folds = dealt(harmful, partners, 3, rng)
     labels = permuted(harmful, partners, 300, rng)
     if METRICS[name].basis == "probe":

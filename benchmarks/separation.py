@@ -1,10 +1,10 @@
 """Our statistics beside the plain loop over scikit-learn and numpy: jackknife, null and gain of three paper metrics.
 
 One language, two models, 10 components, every unit left out once (jackknife) and 1,000 permutations, then the gain
-and its gap to another language. The plain loop calls silhouette_score, or a numpy formula for the other two metrics, for each
-unit left out and each permutation. It runs for some units and permutations only, and its time is scaled to all of
-them. It does less than ours: it does not fit the components without each unit, and takes no jackknife estimate of each
-permutation.
+and its gap to another language. The plain loop calls silhouette_score, or a numpy formula for the other two metrics,
+for each unit left out and each permutation. It runs for some units and permutations only, and its time is scaled to all
+of them. It does less than ours: it does not fit the components without each unit, and takes no jackknife estimate of
+each permutation.
 
 Ours runs as in the audit, one block (a model) a worker thread with BLAS limited to one thread, and alone in a process,
 whose peak memory is read. The loop may use all threads that BLAS and scikit-learn take.

@@ -161,7 +161,7 @@ def test_samples_are_correlated_as_they_should_be():
     def correlation(a, b):
         return np.corrcoef(a.ravel(), b.ravel())[0, 1]
 
-    assert correlation(pivot[0][:n], pivot[0][n:]) == pytest.approx(pop.TWINS, abs=0.02)
+    assert correlation(pivot[0][:n], pivot[0][n:]) == pytest.approx(pop.PAIRS, abs=0.02)
     for reference, aligned in (pivot, parallel, other):
         assert correlation(reference, aligned) == pytest.approx(pop.MODELS, abs=0.02)
         assert reference.std() == pytest.approx(1, abs=0.02)

@@ -149,12 +149,12 @@ def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarra
     found = match(
         mine,
         theirs,
-        order_own=_order(own, my_rows),
-        order_pivot=_order(pivot, their_rows),
-        own_strata=None if paired else own.draws.harmful.astype(np.intp),
+        order=_order(own, my_rows),
+        pivot_order=_order(pivot, their_rows),
+        strata=None if paired else own.draws.harmful.astype(np.intp),
         pivot_strata=None if paired else pivot.draws.harmful.astype(np.intp),
     )
-    return np.sort(my_rows[found.own].ravel()), np.sort(their_rows[found.pivot].ravel())
+    return np.sort(my_rows[found.rows].ravel()), np.sort(their_rows[found.pivot_rows].ravel())
 
 
 def _order(sample: Sample, rows: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ from isogloss.analyses.behaviour.link_statistics import (
     FEWEST_LANGUAGES,
     POWER_AT,
     SPLITS,
-    across_languages,
+    correlate_languages,
     halves,
     mean_slope,
     rank_slope,
-    shared,
+    share_units,
 )
 from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.analyses.behaviour.statistics import pair_differences
@@ -172,7 +172,7 @@ def _slope_estimate(slope: Jackknife | None, items: Sequence[Items], code: str, 
 def _mean_estimate(slopes: Sequence[Jackknife], seed: int) -> Estimate:
     if len(slopes) < 2:  # noqa: PLR2004 - one slope has no spread
         return Estimate(value=NAN, n=len(slopes), seed=seed, reason="fewer than two languages with a slope")
-    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if shared(slopes) else MEAN)
+    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if share_units(slopes) else MEAN)
 
 
 def _estimate(found: Jackknife, n: int, seed: int, method: str) -> Estimate:
@@ -197,7 +197,7 @@ def _across(items: Sequence[Items], told: BehaviourPlan, seed: int) -> list[Row]
         missing = Estimate(value=NAN, n=n, seed=seed, reason=reason)
         return [_row(told, "", "across_spearman", missing)]
     behaviour = [[one.behaviour[~half].mean() for half in one.halves] for one in usable]
-    found = across_languages(np.column_stack([one.gains for one in usable]), np.array(behaviour).T, seed)
+    found = correlate_languages(np.column_stack([one.gains for one in usable]), np.array(behaviour).T, seed)
     orders = "all orders of the languages" if found.exact else "orders of the languages, drawn"
     few = n < FEWEST_LANGUAGES
     value = Estimate(

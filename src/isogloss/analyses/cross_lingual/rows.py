@@ -15,7 +15,7 @@ import numpy as np
 from isogloss.analyses.cross_lingual.directions import Directions, direction_rows, harm_directions
 from isogloss.analyses.cross_lingual.frozen_components import frozen_share
 from isogloss.analyses.cross_lingual.semantic_layers import meaning_rows
-from isogloss.analyses.cross_lingual.shared_folds import Part, part_together
+from isogloss.analyses.cross_lingual.shared_folds import LinkedTexts, share_folds
 from isogloss.analyses.cross_lingual.shift_rank import shift_rank
 from isogloss.analyses.cross_lingual.transfer import transfer_scores
 from isogloss.auditing.plan import Plan
@@ -41,7 +41,7 @@ class Together(NamedTuple):
     activations: Activations
     layer: Layer
     rows: Mapping[str, np.ndarray]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, LinkedTexts]
 
 
 class Alone(NamedTuple):
@@ -62,7 +62,7 @@ def cross_lingual_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, 
     """Compute all rows across languages; none unless the plan asks for them."""
     if not plan.config.cross_lingual:
         return []
-    parts = part_together(
+    parts = share_folds(
         {code: one.draws for code, one in samples.items()},
         {code: _links(plan, one) for code, one in samples.items()},
         plan.config.seed,
@@ -159,7 +159,7 @@ def language_rows(one: Alone) -> list[Row]:
 def _rank_rows(before: np.ndarray, after: np.ndarray, sample: Sample, place: AnyPath) -> list[Row]:
     found = shift_rank(before, after, sample.draws, place.seed)
     reason = None if found else "alignment moved no text differently from another"
-    rank, mean, null = (found.found, found.mean_share, found.null) if found else (None, None, None)
+    rank, mean, null = (found.rank, found.mean_share, found.null) if found else (None, None, None)
     numbers = {
         "effective_rank": jackknife_estimate(rank, place, method=GROUPS, null=null, reason=reason),
         "mean_shift_share": jackknife_estimate(mean, place, method=GROUPS, reason=reason),

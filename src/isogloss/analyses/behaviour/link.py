@@ -12,11 +12,11 @@ from isogloss.analyses.behaviour.link_statistics import (
     FEWEST_LANGUAGES,
     POWER_AT,
     SPLITS,
-    across_languages,
+    correlate_languages,
     halves,
     mean_slope,
     rank_slope,
-    shared,
+    share_units,
 )
 from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.analyses.behaviour.statistics import pair_differences
@@ -177,7 +177,7 @@ def _slope_estimate(slope: Jackknife | None, pairs: Sequence[LinkPairs], code: s
 def _mean_estimate(slopes: Sequence[Jackknife], seed: int) -> Estimate:
     if len(slopes) < 2:  # noqa: PLR2004 - one slope has no spread
         return Estimate(value=NAN, n=len(slopes), seed=seed, reason="fewer than two languages with a slope")
-    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if shared(slopes) else MEAN)
+    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if share_units(slopes) else MEAN)
 
 
 def _estimate(jackknife: Jackknife, n: int, seed: int, method: str) -> Estimate:
@@ -202,7 +202,7 @@ def _across(pairs: Sequence[LinkPairs], behaviour_plan: BehaviourPlan, seed: int
         missing = Estimate(value=NAN, n=n, seed=seed, reason=reason)
         return [_row(behaviour_plan, "", "across_spearman", missing)]
     behaviour = [[language.behaviour[~half].mean() for half in language.halves] for language in usable]
-    correlation = across_languages(
+    correlation = correlate_languages(
         np.column_stack([language.gains for language in usable]), np.array(behaviour).T, seed
     )
     orders = "all orders of the languages" if correlation.exact else "orders of the languages, drawn"

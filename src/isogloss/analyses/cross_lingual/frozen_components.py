@@ -1,7 +1,7 @@
 """Separation in components that alignment could not move: those of the reference model, for both models.
 
-In its own components a model's separation rises also where alignment shrinks everything else. In those of the reference
-it rises only if the classes part in directions that mattered before.
+In the components of the same model, separation also rises if alignment shrinks everything else. In the components of
+the reference it rises only if the classes separate in directions that mattered before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHARE = METRICS["between_class_variance"]
 
 
 def frozen_share(fitted: np.ndarray, x: np.ndarray, draws: Draws, k: int) -> Score:
-    """Between-class share of variance of states in the first k components of others, debiased.
+    """Score the between-class share of variance of states in the first k components of other states, debiased.
 
     Without each jackknife group the components are fitted without it too.
 

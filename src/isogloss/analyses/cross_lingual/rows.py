@@ -16,7 +16,7 @@ from isogloss.analyses.cross_lingual.directions import Directions, direction_row
 from isogloss.analyses.cross_lingual.frozen_components import frozen_share
 from isogloss.analyses.cross_lingual.request import CrossLingual
 from isogloss.analyses.cross_lingual.semantic_layers import semantic_layer_rows
-from isogloss.analyses.cross_lingual.shared_folds import Part, part_together
+from isogloss.analyses.cross_lingual.shared_folds import LinkedTexts, share_folds
 from isogloss.analyses.cross_lingual.shift_rank import shift_rank
 from isogloss.analyses.cross_lingual.transfer import transfer_scores
 from isogloss.auditing.analysis import Findings
@@ -42,7 +42,7 @@ class ModelItem(NamedTuple):
     activations: Activations
     layer: Layer
     rows: Mapping[str, np.ndarray]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, LinkedTexts]
 
 
 class LanguageItem(NamedTuple):
@@ -63,7 +63,7 @@ def cross_lingual_findings(measured: Measured, request: CrossLingual) -> Finding
     """Compute all rows that compare languages, at the primary layer."""
     del request
     plan, samples, track, engine = measured.plan, measured.samples, measured.track, measured.engine
-    parts = part_together(
+    parts = share_folds(
         {language: sample.draws for language, sample in samples.items()},
         {language: _links(plan, sample) for language, sample in samples.items()},
         plan.config.seed,
@@ -158,7 +158,7 @@ def language_rows(item: LanguageItem) -> list[Row]:
 def _rank_rows(before: np.ndarray, after: np.ndarray, sample: Sample, key: RowKey) -> list[Row]:
     found = shift_rank(before, after, sample.draws, key.seed)
     reason = None if found else "alignment moved no text differently from another"
-    rank, mean, null = (found.found, found.mean_share, found.null) if found else (None, None, None)
+    rank, mean, null = (found.rank, found.mean_share, found.null) if found else (None, None, None)
     numbers = {
         "effective_rank": jackknife_estimate(rank, key, method=GROUPS, null=null, reason=reason),
         "mean_shift_share": jackknife_estimate(mean, key, method=GROUPS, reason=reason),

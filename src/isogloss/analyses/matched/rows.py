@@ -147,12 +147,12 @@ def match_rows(sample: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.
     matches = match(
         own_features,
         pivot_features,
-        order_own=_order(sample, own_rows),
-        order_pivot=_order(pivot, pivot_rows),
-        own_strata=None if paired else sample.draws.harmful.astype(np.intp),
+        order=_order(sample, own_rows),
+        pivot_order=_order(pivot, pivot_rows),
+        strata=None if paired else sample.draws.harmful.astype(np.intp),
         pivot_strata=None if paired else pivot.draws.harmful.astype(np.intp),
     )
-    return np.sort(own_rows[matches.own].ravel()), np.sort(pivot_rows[matches.pivot].ravel())
+    return np.sort(own_rows[matches.rows].ravel()), np.sort(pivot_rows[matches.pivot_rows].ravel())
 
 
 def _order(sample: Sample, rows: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_blocks_in_another_order_are_not_the_models_own_states(sick):
     assert found["weights"] == "ok"
 
 
-def test_a_final_norm_that_does_nothing_is_warningd(sick):
+def test_a_final_norm_that_does_nothing_is_noticed(sick):
     def idle(model):
         model.decoder.norm.forward = lambda hidden: hidden
 

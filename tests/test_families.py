@@ -1,4 +1,4 @@
-"""Every family on its real class, tiny and with an untrained model: loaded as a user would, and read to the last bit.
+"""Every family on its real class, tiny and untrained: loaded as a user would, and read to the last bit.
 
 The oracle is always the model itself as transformers runs it, one text at a time, with `output_hidden_states`.
 """

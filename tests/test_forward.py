@@ -273,7 +273,7 @@ def test_sample_rows_are_spread_and_cut(rows):
 
 
 def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows):
-    """A model that looks ahead: padding without a mask reaches its tokens, and the check warnings it."""
+    """A model that looks ahead: padding without a mask reaches its tokens, and the check notices it."""
     make_model(tmp_path, seed=3)
     model = load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
     layers = [Layer(4, "post")]

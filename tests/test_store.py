@@ -349,7 +349,7 @@ def two(tmp_path):
 
 @pytest.mark.parametrize("fault", BREAK)
 def test_a_fault_is_found_named_and_can_be_mended(fault, two, tmp_path):
-    do, suffix, words, warningd = BREAK[fault]
+    do, suffix, words, noticed = BREAK[fault]
     german, english = two
     victim = min(english.folder.glob(f"*{suffix}"))
     do(victim)
@@ -359,7 +359,7 @@ def test_a_fault_is_found_named_and_can_be_mended(fault, two, tmp_path):
         assert gaps(english, ["1", "2"]) == []
         return read(english, "2")
 
-    if warningd:
+    if noticed:
         with pytest.raises(StoreError, match=words) as error:
             ask()
         assert f"store {victim}" in str(error.value)

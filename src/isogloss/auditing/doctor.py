@@ -218,9 +218,8 @@ def _speed(subject: Subject, execution: Execution) -> CheckResult:
     how = f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"
     ok = drift.within(TOLERANCE[subject.dtype])
     if ok and used != execution:
-        return CheckResult(
-            check="shortcuts", verdict="note", found=f"with them this model gives other numbers, so it is run: {how}"
-        )
+        found = f"they change the numbers of this model, so it is run with the {how}"
+        return CheckResult(check="shortcuts", verdict="note", found=found)
     return _result("shortcuts", how, ok=ok)
 
 

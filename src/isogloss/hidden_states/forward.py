@@ -1,4 +1,7 @@
-"""The forward pass: one batch of token rows through the blocks, and the read-out of hidden states from it."""
+"""The forward pass of one batch, and the read-out: hidden states of all tokens -> one vector for each text.
+
+A batch runs no further than it is read: no LM head, and no block after the last wanted layer.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The self-check: do our forward passes give the model's own numbers? It runs before any state is trusted.
 
-A few texts of the corpus are read twice: as the audit will read them, and one at a time by torch's own products. Where
-a model is run in another precision than its states are compared with, the drift is measured and recorded.
+A few texts of the corpus are read twice: as the audit will read them, and one at a time by torch's own products. For
+"fast" precision, and for bfloat16, the drift from float32 is measured and recorded: a bfloat16 model is computed in
+float32, one block at a time, to see what its states would be without rounding.
 """
 
 from __future__ import annotations

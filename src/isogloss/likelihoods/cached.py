@@ -1,4 +1,8 @@
-"""Likelihoods and answers as the cache holds them, one language at a time."""
+"""Likelihoods and answers as the cache holds them, one language at a time. No torch here.
+
+Bits per character say whether a model reads a language at all. They can be compared between models and within a
+language, but not between languages: a character of Chinese carries more than one of English.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Log-likelihoods of answers: all answers to a text are packed into one masked sequence, so its prompt is encoded once.
+"""Log-likelihoods of answers: all answers to a prompt in one masked sequence, so that the prompt is encoded once.
 
-A model that does not take such a mask is given one sequence for each answer.
+A row is the prompt and then every answer. The mask lets an answer see the prompt and itself, but no other answer, and
+positions begin again after the prompt. An answer so costs a fraction of a row. Not every architecture takes such a mask
+or such positions, so `fits` compares a few texts with plain rows first; other models get one row for each answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""References -> checkpoints: files found here or downloaded, with their hashes; no weights are loaded."""
+"""References -> checkpoints: files found here or downloaded, with their hashes. No weights are loaded; no torch here.
+
+Local folders stay where they are. Hub models come through the hub's own client and cache. A GGUF file is converted once
+into the user's cache, under its sha256. `cached_folder` and `cached_data` look into the hub's cache without a request.
+"""
 
 from __future__ import annotations
 

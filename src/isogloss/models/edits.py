@@ -1,6 +1,7 @@
 """Edits of a loaded model: a direction that is taken out of its residual stream while the edit is active.
 
-An edit is a value that can be compared and sent to a worker; torch is imported only where it is applied.
+An edit is a value that can be compared and sent to a worker. Hooks on what the blocks write apply it to a model; torch
+is imported only then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How large a model is: depth, width and parameters, counted from its configuration without its weights."""
+"""The size of a model, counted from its configuration on torch's meta device, which holds no weights."""
 
 from __future__ import annotations
 

@@ -128,8 +128,8 @@ def _say_kept(folder: AnyPath, cache_states: str) -> None:
 
 def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit several descendants of one reference, a run folder each, and print them side by side."""
-    from isogloss.recipes.descendants import audit_descendants  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
+    from isogloss.recipes.descendants import audit_descendants  # noqa: PLC0415
     from isogloss.report.descendants import CAPTION, descendant_rows  # noqa: PLC0415
     from isogloss.report.terminal import track  # noqa: PLC0415
 

@@ -7,11 +7,11 @@ from typer.testing import CliRunner
 
 import isogloss
 from conftest import make_adapter
-from isogloss.recipes.descendants import audit_descendants, short_names
 from isogloss.cli.app import app
 from isogloss.errors import UsageError
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.recipes.descendants import audit_descendants, short_names
 from isogloss.report.descendants import descendant_rows
 
 CONFIG = isogloss.AuditConfig(permutations=20, controls=(), metrics=("between_class_variance",))

@@ -233,7 +233,7 @@ def _states(
     spec: ExtractSpec,
 ) -> dict[str, np.ndarray]:
     """Extract the hidden states of all languages at once: language -> float32 (texts, width)."""
-    loaded: LoadedModel = look_loaded(model, tokenizer)
+    loaded: LoadedModel = look_inside(model, tokenizer)
     budget, overhead = GPU_BATCH if loaded.device.type != "cpu" else CPU_BATCH
     # Without packed weights, which would have to be packed again after every step.
     execution = Execution(device=str(loaded.device), token_budget=budget, overhead=overhead)

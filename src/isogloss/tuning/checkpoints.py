@@ -152,7 +152,8 @@ def divergence(history: list[Mapping[str, float]]) -> str | None:
         return "a loss or gradient that is not finite"
     last = losses[1:][-PATIENCE:]
     if len(last) == PATIENCE and all(loss > max(DIVERGENCE_FACTOR * losses[0], UNTRAINED_LOSS) for loss in last):
-        return f"a loss above {DIVERGENCE_FACTOR:g} times the first one ({losses[0]:.2g}) {PATIENCE} times in a row, last {last[-1]:.2g}"
+        limit = f"{DIVERGENCE_FACTOR:g} times the first one ({losses[0]:.2g})"
+        return f"a loss above {limit} {PATIENCE} times in a row, last {last[-1]:.2g}"
     return None
 
 

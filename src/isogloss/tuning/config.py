@@ -47,7 +47,7 @@ class TuneConfig:
         loss_reference: base or start: the model that DPO and KTO measure margins from when an adapter is continued. (A
             new adapter starts as its base.) From the base, existing preferences count, and texts where the adapter
             already has them weigh less. From the start, every language begins at a margin of 0 again.
-        rank: rank of the LoRA matrices on all linear layers; alpha is twice the rank. A continued adapter keeps its own.
+        rank: rank of the LoRA matrices on all linear layers, and half of alpha. A continued adapter keeps its rank.
         max_tokens: tokens of prompt and answer together. Longer prompts lose their end; answers are never cut.
         seed: random seed for the draw, the order, the answers and the initial weights of the adapter.
         budget: even or need.

@@ -107,7 +107,9 @@ def test_equal_audits_give_equal_pages():
 
 
 def said(audits):
-    return "".join(part.text for part in comparison_headline([name for name, _ in audits], [view(audit) for _, audit in audits]))
+    return "".join(
+        part.text for part in comparison_headline([name for name, _ in audits], [view(audit) for _, audit in audits])
+    )
 
 
 START = "Languages that retain at least 80 % of the pivot's gain: "

@@ -92,7 +92,9 @@ def test_every_metric_has_a_table_with_reasons_for_what_is_missing():
     distance = tables["bhattacharyya-10"]
     assert texts(distance)[2] == ("sw Swahili", "–", "–", "–", "–")
     assert distance.reasons[-1] == "– sw: fewer than 100 texts per class for 10 components."
-    (row,) = texts(tables["matched"].select(["language", "texts", "gain_matched", "retention_matched", "verdict_matched"]))
+    (row,) = texts(
+        tables["matched"].select(["language", "texts", "gain_matched", "retention_matched", "verdict_matched"])
+    )
     assert row == ("am Amharic", "84", "+0.000 [-0.500, +0.500]", "–", "inconclusive")
 
 

@@ -46,9 +46,7 @@ def sample_of(tmp_path, texts):
 def pair_rows(audit, lost, sample=None):
     """The rows of the table as text, by heading."""
     table = lost_pairs_table(audit, lost, sample)
-    return [
-        {column.heading: cell.line for column, cell in zip(table.columns, row, strict=True)} for row in table.rows
-    ]
+    return [{column.heading: cell.line for column, cell in zip(table.columns, row, strict=True)} for row in table.rows]
 
 
 def test_only_ids_are_shown_unless_texts_are_asked_for(lost):

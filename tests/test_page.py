@@ -479,7 +479,7 @@ def test_the_page_and_the_terminal_say_the_same_sentence(page):
 def test_thresholds_on_the_page_are_those_of_the_audit():
     audit = replace(small_audit(), thresholds=Thresholds(reached=0.65, not_reached=0.15))
     page = page_of(audit)
-    body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    body = re.sub(r"<script.*?</script>|[^<>]*of pairs right", "", page, flags=re.DOTALL)
     assert body.count("65 %") >= 4
     assert "80 %" not in body
     assert "25 %" not in body

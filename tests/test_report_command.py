@@ -112,7 +112,13 @@ def test_defaults_and_named_models_make_the_same_settings(monkeypatch):
 
 
 def test_options_are_read_back(monkeypatch):
-    audit = with_settings(small_audit(), primary_changed=True, per_class=40, controls=[], analyses={"matched": {"options": {"match": ["length", "edit"]}}})
+    audit = with_settings(
+        small_audit(),
+        primary_changed=True,
+        per_class=40,
+        controls=[],
+        analyses={"matched": {"options": {"match": ["length", "edit"]}}},
+    )
     options = parsed(command(audit))
     assert parse_primary(options["primary"]) == replace(audit.primary, layer="final")
     assert (options["per_class"], options["match"], options["controls"]) == (40, "length,edit", "none")

@@ -39,9 +39,7 @@ def said(audit, names="code"):
 
 def rows_of(table):
     """The rows of a table as text, by column key."""
-    return [
-        {column.key: cell.line for column, cell in zip(table.columns, row, strict=True)} for row in table.rows
-    ]
+    return [{column.key: cell.line for column, cell in zip(table.columns, row, strict=True)} for row in table.rows]
 
 
 def lines(audit):
@@ -74,7 +72,9 @@ def test_the_headline_names_all_languages_by_verdict():
         "2 of 5 languages demonstrably retain at least 80 % of the English gain. Reached: de, fr. "
         "Not reached: am, sw. Inconclusive: hi."
     )
-    assert said(audit, "name").endswith("Reached: German and French. Not reached: Amharic and Swahili. Inconclusive: Hindi.")
+    assert said(audit, "name").endswith(
+        "Reached: German and French. Not reached: Amharic and Swahili. Inconclusive: Hindi."
+    )
 
 
 def test_no_verdict_is_without_words_or_style():

@@ -32,9 +32,7 @@ def decisions(source):
             constants = [part.value for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant)]
             if any(is_family(side) for side in sides) or any(value in TABLES for value in constants):
                 yield node.lineno
-        elif isinstance(node, ast.Subscript) and is_family(node.slice):
-            yield node.lineno
-        elif isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant) and node.value.value in TABLES:
+        elif (isinstance(node, ast.Subscript) and is_family(node.slice)) or (isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant) and node.value.value in TABLES):
             yield node.lineno
 
 

@@ -29,11 +29,15 @@ def decisions(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
-            constants = [part.value for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant)]
-            if any(is_family(side) for side in sides) or any(value in TABLES for value in constants):
-                yield node.lineno
-        elif (isinstance(node, ast.Subscript) and is_family(node.slice)) or (isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant) and node.value.value in TABLES):
-            yield node.lineno
+        elif isinstance(node, ast.Subscript):
+            sides = [node.slice] if is_family(node.slice) else []
+        elif isinstance(node, ast.MatchValue):
+            sides = [node.value]
+        else:
+            continue
+        constants = [part.value for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant)]
+        if any(is_family(side) for side in sides) or any(value in TABLES for value in constants):
+            yield sides[0].lineno
 
 
 def is_family(node):

@@ -101,7 +101,7 @@ def test_a_new_metric_is_a_new_row():
     row = replace(row, without_units=METRICS["silhouette"].without_units, null=METRICS["silhouette"].null)
     new, silhouette = score_block(x, draws, [row, METRICS["silhouette"]], (2,)).scores
     assert (new.metric, new.row) == ("new", row)
-    assert new.found.value == silhouette.found.value
+    assert new.jackknife.value == silhouette.jackknife.value
     assert metric("new", {"new": row}) is row
 
 

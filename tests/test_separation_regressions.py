@@ -43,8 +43,8 @@ def test_a_component_lost_with_a_unit_is_not_ignored():
         x, draws, [row for row in METRICS.values() if row.judges], (2,)
     ).scores
     # Without that text the second component holds nothing: a share and a silhouette of one direction, and no distance.
-    assert np.isfinite([share.found.value, share.found.se, silhouette.found.value, silhouette.found.se]).all()
-    assert distance.found is None
+    assert np.isfinite([share.jackknife.value, share.jackknife.se, silhouette.jackknife.value, silhouette.jackknife.se]).all()
+    assert distance.jackknife is None
     assert distance.reason == "a class does not vary in every component"
 
 

@@ -36,9 +36,9 @@ class BlockScores:
         scores = [
             replace(
                 score,
-                found=replace(score.found, units=known.setdefault(score.found.units.tobytes(), score.found.units)),
+                jackknife=replace(score.jackknife, units=known.setdefault(score.jackknife.units.tobytes(), score.jackknife.units)),
             )
-            if score.found
+            if score.jackknife
             else score
             for score in self.scores
         ]

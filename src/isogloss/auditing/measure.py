@@ -150,7 +150,7 @@ def _score_rows(plan: Plan, scored: Sequence[Scored]) -> list[Row]:
 def _family_wise(rows: Sequence[Row], scored: Sequence[Scored], primary: Cell) -> list[Row]:
     """Correct the permutation p values of the primary estimand for all languages and models."""
     scores = [found for one in scored for block in one.blocks.values() for found in block.scores]
-    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].found is not None]
+    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].jackknife is not None]
     found = list(rows)
     if family:
         observed = np.array([scores[i].plug_in for i in family])

@@ -203,14 +203,14 @@ def separation(
     found = {}
     for code, x in states.items():
         (score,) = component_scores(x, draws[code], [metric(metric_name)], (k,))
-        if score.found is None:
+        if score.jackknife is None:
             raise UsageError(
                 f"SeparationCallback, language {code}",
                 found=str(score.reason),
                 expected="enough texts for the metric",
                 do="raise per_class or lower components",
             )
-        found[code] = score.found
+        found[code] = score.jackknife
     return found
 
 

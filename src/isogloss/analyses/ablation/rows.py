@@ -112,7 +112,7 @@ def _beyond(one: Tried) -> Jackknife:
 
 def _detection(one: Tried) -> Jackknife | None:
     """Change of the probe's log odds; None where a score is missing."""
-    before, after = one.detection["aligned"].found, one.detection[ABLATED].found
+    before, after = one.detection["aligned"].jackknife, one.detection[ABLATED].jackknife
     return gain(before, after) if before and after else None
 
 
@@ -131,7 +131,7 @@ def _means(plan: Plan, tried: Sequence[Tried]) -> Iterator[Row]:
     def moved(name: str) -> list[Jackknife]:
         return [change(one.margins["aligned"], one.margins[name], one.sample.draws) for one in tried]
 
-    before = [mean_difference("refusal_margin", one.margins["aligned"], one.sample.draws).found for one in tried]
+    before = [mean_difference("refusal_margin", one.margins["aligned"], one.sample.draws).jackknife for one in tried]
     yield row("refusal_margin", "aligned", before, TEXTS)
     for name in (ABLATED, *RANDOMS):
         yield row("refusal_margin_change", name, moved(name), TEXTS)

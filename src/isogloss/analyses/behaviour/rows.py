@@ -190,8 +190,8 @@ def _placebo(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
         place = _place(plan, one)
         scores = {role: one.preferences[role] for role in ("placebo", "aligned")}
         yield _nowhere(score_row(scores["placebo"], "placebo", place), "behaviour")
-        if scores["placebo"].found and scores["aligned"].found:
-            beyond = gain(scores["placebo"].found, scores["aligned"].found)
+        if scores["placebo"].jackknife and scores["aligned"].jackknife:
+            beyond = gain(scores["placebo"].jackknife, scores["aligned"].jackknife)
             named = replace(scores["aligned"], row=BEHAVIOURS["text_preference_over_placebo"])
             none = np.empty(0)
             row = difference_row("gain", named, beyond, none, place, critical=None, method=LINEAR)

@@ -47,8 +47,9 @@ class Change:
     @property
     def gain(self) -> Jackknife:
         """Aligned minus reference, on the metric's scale."""
-        assert self.reference.jackknife is not None and self.aligned.jackknife is not None  # noqa: S101, PT018 - see `reason`
-        return gain(self.reference.jackknife, self.aligned.jackknife)
+        before, after = self.reference.jackknife, self.aligned.jackknife
+        assert before is not None and after is not None  # noqa: S101, PT018 - see `reason`
+        return gain(before, after)
 
     @property
     def null(self) -> np.ndarray:

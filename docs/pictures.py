@@ -11,8 +11,10 @@ from pathlib import Path
 from rich.console import Console
 
 from isogloss import Audit
-from isogloss.report.tables import markdown
-from isogloss.report.terminal import print_audit
+from isogloss.report.exports import export_tables
+from isogloss.report.render_markdown import render_markdown
+from isogloss.report.render_terminal import print_audit
+from isogloss.report.view import view
 
 IMAGES = Path(__file__).parent / "images"
 #: Name, width and height of the window, colours, and what stands at its top.
@@ -30,7 +32,7 @@ def figures(run: Path) -> None:
         console = Console(record=True, width=160, file=nowhere, force_terminal=True)
         print_audit(Audit.load(run), console)
         console.save_svg(str(IMAGES / "terminal.svg"), title="isogloss audit")
-    print(markdown(Audit.load(run)))  # noqa: T201
+    print(render_markdown(export_tables(view(Audit.load(run)))[:1]))  # noqa: T201
     for name in ("scatter", "separation"):
         shutil.copy(run / "figures" / f"{name}.png", IMAGES / f"{name}.png")
 

@@ -137,7 +137,7 @@ def small_audit(**changes):
     )
     verdicts = (
         LanguageVerdict(language="en", verdict="pivot"),
-        LanguageVerdict(language="am", verdict="confounded", low=0.8125, high=1.25, matched="inconclusive"),
+        LanguageVerdict(language="am", verdict="confounded", low=0.8125, high=1.25, cross_check="inconclusive"),
         LanguageVerdict(language="sw", verdict="not reached", low=-0.25, high=0.2421875, disagree=True),
     )
     warnings = (

@@ -24,9 +24,9 @@ MEDIAN = "order statistics"
 PERMUTED = "permuted labels"
 
 
-def control_part(part: tuple[Plan, Sample]) -> list[Row]:
-    """Compute the controls of a language from its part of a plan (an item for an engine)."""
-    return control_rows(*part)
+def control_rows_of_language(item: tuple[Plan, Sample]) -> list[Row]:
+    """Compute the controls of a language (an item of work for an engine): its part of the plan, and its sample."""
+    return control_rows(*item)
 
 
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:

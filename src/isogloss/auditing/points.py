@@ -8,16 +8,32 @@ import numpy as np
 import polars as pl
 
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.score import Scored
+from isogloss.auditing.score import ScoredBlock
 from isogloss.io.files import saving
 
+#: Columns of points.parquet, with what each holds.
+POINT_COLUMNS = {
+    "text_id": "Id of the text.",
+    "pair_id": "Id of the pair that the text belongs to; null for a text without a partner.",
+    "item_id": "Id of the item, shared by translations; null where the corpus has none.",
+    "language": "Language code.",
+    "harmful": "Whether the text is harmful.",
+    "model": "reference or aligned.",
+    "layer": "Layer, 0 for embeddings, k for the output of block k.",
+    "norm": "pre or post the final norm, for the last layer; empty for all others.",
+    "fold": "Fold of cross-fitting: texts of a fold are scored by one probe, fitted on all other folds.",
+    "pc1": "First principal component of the hidden state; null where the texts vary in no direction.",
+    "pc2": "Second principal component; null where the texts vary in fewer than two directions.",
+    "score": "Cross-fitted probe score, about -1 to 1, higher for more harmful; comparable within a fold only.",
+}
 
-def write_points(plan: Plan, one: Scored, folder: Path) -> None:
+
+def write_points(plan: Plan, scored: ScoredBlock, folder: Path) -> None:
     """Write one line a text and model, of a language and layer, as files of a folder; see `join_points`."""
-    for role in one.blocks:
+    for role in scored.scores:
         path = folder / f"{sum(1 for _ in folder.iterdir()):09}.parquet"
         with saving(path, "folder for passing files (TMPDIR)"):
-            _block(plan, one, role).write_parquet(path)
+            _block(plan, scored, role).write_parquet(path)
 
 
 def join_points(folder: Path, path: Path) -> None:
@@ -40,10 +56,10 @@ def join_points(folder: Path, path: Path) -> None:
             writer.write_table(read_table(part))
 
 
-def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:
-    block = one.blocks[role]
+def _block(plan: Plan, scored: ScoredBlock, role: str) -> pl.DataFrame:
+    block = scored.scores[role]
     components = block.projection.scores
-    part = plan.corpus.part(one.sample.language)
+    part = plan.corpus.part(scored.sample.language)
     missing = np.full(len(part), np.nan)
     numbers = {
         "pc1": components[:, 0] if components.shape[1] > 0 else missing,
@@ -52,8 +68,8 @@ def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:
     }
     return part.select("text_id", "pair_id", "item_id", "language", "harmful").with_columns(
         model=pl.lit(role),
-        layer=pl.lit(one.layer.index, dtype=pl.Int64),
-        norm=pl.lit(one.layer.norm),
-        fold=pl.Series(one.sample.draws.folds, dtype=pl.Int64),
+        layer=pl.lit(scored.layer.index, dtype=pl.Int64),
+        norm=pl.lit(scored.layer.norm),
+        fold=pl.Series(scored.sample.draws.folds, dtype=pl.Int64),
         **{name: pl.Series(column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()},
     )

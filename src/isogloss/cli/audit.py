@@ -15,7 +15,7 @@ from isogloss.cli.settings import with_settings
 from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import Settings, make_settings
 
 if TYPE_CHECKING:
     from isogloss.auditing.config import AuditConfig
@@ -86,7 +86,7 @@ def audit(
         return
     from isogloss.recipes.build import config_of, corpus_of  # noqa: PLC0415 - `isogloss --help` must not wait for it
 
-    settings = Settings(**given)
+    settings = make_settings(given)
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers, cache_states=cache_states)
     (_several if len(settings.aligned) > 1 else _one)(settings, texts, config, manner)
@@ -95,8 +95,10 @@ def audit(
 def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit one pair and print what was found."""
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
+    from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.recipes.build import pair_of  # noqa: PLC0415
-    from isogloss.report.terminal import print_audit, track  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_audit  # noqa: PLC0415
 
     result = isogloss.audit(
         pair_of(settings),
@@ -112,7 +114,7 @@ def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner)
     if manner.as_json:
         typer.echo(result.to_json(), nl=False)
     else:
-        print_audit(result, console())
+        print_audit(result, console(), audit_sections(result))
     folder = manner.out or result.folder_in(manner.runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
     _say_kept(folder, config.cache_states)
@@ -128,10 +130,11 @@ def _say_kept(folder: AnyPath, cache_states: str) -> None:
 
 def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit several descendants of one reference, a run folder each, and print them side by side."""
-    from isogloss.auditing.descendants import audit_descendants  # noqa: PLC0415
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
-    from isogloss.report.descendants import CAPTION, descendant_rows  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
+    from isogloss.recipes.descendants import audit_descendants  # noqa: PLC0415
+    from isogloss.report.comparison.runs import descendant_table  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_table  # noqa: PLC0415
 
     if settings.pair:
         raise UsageError("models", found="--pair and --aligned", expected="one way to name them", do="drop one")
@@ -150,8 +153,7 @@ def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Man
     if manner.as_json:
         typer.echo(json.dumps({name: json.loads(one.to_json()) for name, one in audits.items()}, ensure_ascii=False))
     else:
-        show(descendant_rows(audits))
-        typer.echo(f"\n{CAPTION}")
+        print_table(descendant_table(audits), console())
     for name, one in audits.items():
         folder = manner.out / name if manner.out else one.folder_in(manner.runs)
         typer.echo(f"Wrote {folder}", err=True)
@@ -160,9 +162,9 @@ def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Man
 
 def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
     """Do the audits of a recipe, and say after each where it is."""
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
     from isogloss.recipes.run import run_recipe  # noqa: PLC0415
-    from isogloss.report.terminal import track  # noqa: PLC0415
 
     recipe = read_recipe(name, given)
     outcomes = []

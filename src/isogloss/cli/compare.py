@@ -27,13 +27,13 @@ def compare(
     ] = False,
 ) -> None:
     """Put audits side by side: retention and verdict, gain, separation, language by model."""
-    from isogloss.report.comparable import named, refuse_differences  # noqa: PLC0415
-    from isogloss.report.comparison_matrix import comparison_frame, matrix_tables  # noqa: PLC0415
-    from isogloss.report.exports.latex import latex  # noqa: PLC0415
-    from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
-    from isogloss.report.exports.tidy import csv  # noqa: PLC0415
+    from isogloss.report.comparison.comparable import name_audits, refuse_differences  # noqa: PLC0415
+    from isogloss.report.comparison.tables import comparison_frame, comparison_tables  # noqa: PLC0415
     from isogloss.report.read_run import read_audit  # noqa: PLC0415
-    from isogloss.report.terminal import print_paper_table  # noqa: PLC0415
+    from isogloss.report.render_csv import render_csv  # noqa: PLC0415
+    from isogloss.report.render_latex import render_latex  # noqa: PLC0415
+    from isogloss.report.render_markdown import render_markdown  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_table  # noqa: PLC0415
 
     if len(runs) < 2:  # noqa: PLR2004
         raise UsageError("compare", found="one run", expected="two or more", do="name another")
@@ -46,17 +46,19 @@ def compare(
             expected="a page, such as compare.html, or md, latex or csv",
             do="name the page so, or say --format",
         )
-    audits = named(runs, [read_audit(run) for run in runs])
+    audits = name_audits(runs, [read_audit(run) for run in runs])
     if not anyway:
         refuse_differences(audits)
     if out and not form:
-        from isogloss.report.comparison import comparison_html  # noqa: PLC0415
+        from isogloss.report.comparison.page import comparison_html  # noqa: PLC0415
 
         deliver(comparison_html(audits), out)
+    elif form == "csv":
+        deliver(render_csv(comparison_frame(audits)), out)
     elif form:
-        write = {"md": markdown, "latex": latex}
-        deliver(write[form](matrix_tables(audits)) if form in write else csv(comparison_frame(audits)), out)
+        render = render_markdown if form == "md" else render_latex
+        deliver(render(comparison_tables(audits)), out)
     else:
         screen = console()
-        for table in matrix_tables(audits, intervals=screen.width >= FIRST + WIDE * len(audits)):
-            print_paper_table(table, screen)
+        for table in comparison_tables(audits, intervals=screen.width >= FIRST + WIDE * len(audits)):
+            print_table(table, screen)

@@ -1,13 +1,12 @@
-"""`isogloss report`: what a run folder already holds, as a page, as a paper's tables, or in the terminal."""
+"""`isogloss report`: a run folder as a page, as tables for a paper, or in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, path_option, refuse_place, run_argument
+from isogloss.cli.options import columns, console, deliver, path_option, refuse_unwritable, run_argument
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
 
@@ -41,6 +40,8 @@ def report(
     out: Annotated[AnyPath | None, path_option("File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
+    from isogloss.analyses.audit import ANALYSES  # noqa: PLC0415
+    from isogloss.auditing.analysis import reading_of  # noqa: PLC0415
     from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
 
     _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
@@ -50,14 +51,15 @@ def report(
         audit = read_audit(run)
         deliver(_card(audit) if card else _tables(audit, form or ""), out)
         return
-    found = read_run(run)
-    sample = _sample(found.audit, corpus, column) if show_text or embed_text else None
+    names, frames = reading_of(ANALYSES)
+    read = read_run(run, names, frames=frames)
+    sample = _sample(read.audit, corpus, column) if show_text or embed_text else None
     if pairs:
-        _print_pairs(found, pairs, sample)
+        _print_pairs(read, pairs, sample)
     else:
-        place = out or run / "report.html"
-        refuse_place(place)  # before the page is made, which takes seconds
-        deliver(_page(found, sample), place)
+        page = out or run / "report.html"
+        refuse_unwritable(page)  # before the page is made, which takes seconds
+        deliver(_page(read, sample), page)
 
 
 def _check(
@@ -85,41 +87,47 @@ def _check(
 
 
 def _tables(audit: Audit, form: str) -> str:
-    from isogloss.report.exports.latex import latex  # noqa: PLC0415
-    from isogloss.report.exports.markdown import markdown  # noqa: PLC0415
-    from isogloss.report.exports.paper import paper_tables  # noqa: PLC0415
-    from isogloss.report.exports.tidy import csv  # noqa: PLC0415
+    from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
+    from isogloss.report.exports import export_tables  # noqa: PLC0415
+    from isogloss.report.render_csv import render_csv  # noqa: PLC0415
+    from isogloss.report.render_latex import render_latex  # noqa: PLC0415
+    from isogloss.report.render_markdown import render_markdown  # noqa: PLC0415
+    from isogloss.report.view import view  # noqa: PLC0415
 
-    write: dict[str, Callable[[], str]] = {
-        "md": lambda: markdown(paper_tables(audit)),
-        "latex": lambda: latex(paper_tables(audit)),
-        "csv": lambda: csv(audit.table()),
-    }
-    return write[form]()
+    if form == "csv":
+        return render_csv(audit.table())
+    tables = export_tables(view(audit), audit_sections(audit))
+    return render_markdown(tables) if form == "md" else render_latex(tables)
 
 
 def _card(audit: Audit) -> str:
-    from isogloss.report.exports.card import model_card  # noqa: PLC0415
+    from isogloss.report.card import model_card  # noqa: PLC0415
 
     return model_card(audit)
 
 
-def _print_pairs(found: Run, most: int, sample: Corpus | None) -> None:
-    from isogloss.report.lost_pairs import about, most_lost, pair_rows  # noqa: PLC0415
-    from isogloss.report.terminal import print_note, print_table  # noqa: PLC0415
+def _print_pairs(read: Run, most: int, sample: Corpus | None) -> None:
+    from isogloss.report.lost_pairs import NOTHING, lost_pairs_table, most_lost  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_note, print_table  # noqa: PLC0415
 
-    lost = most_lost(found.audit, found.points, most)
+    lost = most_lost(read.audit, read.points, most)
     if lost.height:
-        print_table(pair_rows(found.audit, lost, sample), console())
-    print_note(about(found.audit, lost), console())
+        print_table(lost_pairs_table(read.audit, lost, sample), console())
+    else:
+        print_note(NOTHING, console())
 
 
-def _page(found: Run, sample: Corpus | None) -> str:
+def _page(read: Run, sample: Corpus | None) -> str:
+    from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
     from isogloss.report.lost_pairs import by_id  # noqa: PLC0415
     from isogloss.report.page import page_html  # noqa: PLC0415
 
     return page_html(
-        found.audit, found.points, run=found.record, pairs=found.pairs, texts=by_id(sample) if sample else None
+        read.audit,
+        read.points,
+        sections=audit_sections(read.audit, read.frames),
+        run=read.record,
+        texts=by_id(sample) if sample else None,
     )
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isogloss.data.load import HUB_ID
 from isogloss.data.named_corpora import CORPORA
 from isogloss.data.readers import SUFFIXES
+from isogloss.report.settings import analysis_options
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
 #: Options whose values stand in the audit's settings under the same name.
-PLAIN = ("dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "permutations")
+PLAIN = ("position", "prompt_format", "dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "permutations")
 #: Those that are recorded only where they were chosen.
-RARE = ("split", "trained_texts")
+RARE = ("quantize", "split", "trained_texts")
 FLAGS = ("quarantine",)
-LISTS = ("metrics", "match", "controls")
+LISTS = ("metrics", "controls")
+#: Options whose values are files; the audit holds the hash of their content.
+FILES = ("chat_template",)
 #: The command line takes no fewer.
 MIN_PERMUTATIONS = 100
 
@@ -39,7 +42,8 @@ def command(audit: Audit) -> str:
 
 
 def _models(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
-    for role in ("reference", "aligned"):
+    others = [role for role in audit.models if role not in {"reference", "aligned"}]
+    for role in ("reference", "aligned", *others):
         yield from _named(audit, role, remarks)
 
 
@@ -94,17 +98,13 @@ def _has_suffix(part: str) -> bool:
     return part.lower().endswith(SUFFIXES)
 
 
-def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | None]]:
+def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     config = audit.config
+    options = analysis_options(config)
     yield "--layers", ",".join(_layer(name) for name in config["layers"])
-    yield from _reading(config, remarks)
-    for name in PLAIN:
-        if name not in config and name != "pivot":
-            remarks.append(f"--{_option(name)} is not recorded")
-        elif config.get(name) is not None:
-            yield f"--{_option(name)}", str(config[name])
-    yield from ((f"--{_option(name)}", str(config[name])) for name in RARE if name in config)
-    yield from ((f"--{name}", None) for name in FLAGS if config.get(name))
+    yield from _reading(config, options, remarks)
+    yield from ((f"--{_option(name)}", str(config[name])) for name in RARE if config.get(name) is not None)
+    yield from ((f"--{name}", "") for name in FLAGS if config.get(name))
     for name in LISTS:
         chosen = config.get(name)
         if chosen is None:
@@ -114,39 +114,38 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | Non
     if config.get("primary_changed"):
         primary = audit.primary
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
-    yield from _behaviour(audit, remarks)
-    if audit.config.get("cross_lingual"):
-        yield "--cross-lingual", None
+    for name, value in options.items():
+        if name not in {*PLAIN, *FILES}:
+            yield from _analysis_option(name, value)
     if _few(config):
         remarks.append(f"--permutations below {MIN_PERMUTATIONS} can be asked for in Python only")
 
 
-def _reading(config: dict[str, Any], remarks: list[str]) -> Iterator[tuple[str, str]]:
-    """How texts were read: with both prompt formats the audit holds those of the chat template by themselves."""
-    chat = config.get("chat")
-    for name in ("position", "prompt_format"):
-        value = (chat or config).get(name)
-        if value is None:
-            remarks.append(f"--{name} is not recorded")
-        else:
-            yield f"--{name}", "both" if chat and name == "prompt_format" else str(value)
-    if template := (chat or config).get("chat_template"):
-        remarks.append(f"--chat-template was a file: put your path (its text has sha256 {template})")
-        yield "--chat-template", "template.jinja"
-    if config.get("quantize") is not None:
-        yield "--quantize", str(config["quantize"])
+def _reading(config: Mapping[str, Any], options: Mapping[str, Any], remarks: list[str]) -> Iterator[tuple[str, str]]:
+    """How texts were read and drawn; what an analysis was asked for goes before what the audit records."""
+    for name in PLAIN:
+        value = options.get(name, config.get(name))
+        if name not in config and value is None and name != "pivot":
+            remarks.append(f"--{_option(name)} is not recorded")
+        elif value is not None:
+            yield f"--{_option(name)}", str(value)
+    for name in FILES:
+        if digest := options.get(name, config.get(name)):
+            remarks.append(f"--{_option(name)} was a file: put your path (its content has sha256 {digest})")
+            yield f"--{_option(name)}", "FILE"
 
 
-def _behaviour(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str | None]]:
-    if not audit.config.get("behaviour"):
-        return
-    yield "--behaviour", None
-    if audit.config.get("generate"):
-        yield "--generate", str(audit.config["generate"])
-    yield from _named(audit, "placebo", remarks)
+def _analysis_option(name: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a JSON value
+    """Write one option: a flag, a list or a value; nothing for one that is off."""
+    if value is True:
+        yield f"--{_option(name)}", ""
+    elif isinstance(value, list):
+        yield from [(f"--{_option(name)}", ",".join(map(str, value)))] if value else []
+    elif value is not None and value is not False:
+        yield f"--{_option(name)}", str(value)
 
 
-def _few(config: dict[str, Any]) -> bool:
+def _few(config: Mapping[str, Any]) -> bool:
     permutations = config.get("permutations")
     return isinstance(permutations, int) and permutations < MIN_PERMUTATIONS
 

@@ -6,17 +6,20 @@ its data, so no text of a corpus or a model can be read as an expression.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
-from isogloss.report.palette import Theme
+from isogloss.report.palette import LIGHT, Theme, in_dark
+from isogloss.report.view import MODELS
 
+#: The rows that a figure of the page hands to its chart.
+ROWS = alt.NamedData(name="rows")
 LABELS = ("harmful", "harmless")
 LABEL_SHAPES = ("triangle-up", "circle")
-MODELS = ("reference", "aligned")
 MODEL_SHAPES = ("circle", "diamond")
 #: Dashes for intervals that are only approximate.
 DASHED = [[1, 0], [4, 3]]
@@ -38,6 +41,33 @@ class Axis:
     percent: bool = False
     ticks: tuple[float, ...] = ()
     form: str = "~g"
+
+
+def draw_in_both_themes(build: Callable[[Theme], Any]) -> dict[str, Any]:
+    """Draw a chart in light and dark."""
+    spec = build(LIGHT).to_dict(validate=False)
+    return {"light": spec, "dark": in_dark(spec)}
+
+
+def as_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows into columns, which take a fraction of the room."""
+    return {name: [record[name] for record in records] for name in records[0]} if records else {}
+
+
+def finite(values: Iterable[float]) -> list[float]:
+    """Keep the numbers that can be drawn."""
+    return [value for value in values if math.isfinite(value)]
+
+
+def spread(values: Iterable[float], *, title: str, log: bool = False) -> Axis:
+    """Span the values with a little room; a linear axis has its zero."""
+    known = finite(values)
+    if log:
+        above = [value for value in known if value > 0]
+        return Axis(title=title, low=min(above, default=0.1) * 0.8, high=max(above, default=1.0) * 1.25, log=True)
+    low, high = min([0.0, *known]), max([0.0, *known])
+    room = 0.04 * ((high - low) or 1.0)
+    return Axis(title=title, low=low - room if low < 0 else 0.0, high=high + room)
 
 
 def rows(labels: Sequence[str], theme: Theme, *, bold_first: bool = False) -> alt.Y:

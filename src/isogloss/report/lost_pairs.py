@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
 
 from isogloss.data.corpus import Corpus
 from isogloss.data.curate import balance
-from isogloss.data.splits import part_of
+from isogloss.data.splits import take_split
 from isogloss.errors import CorpusError, StoreError
-from isogloss.report.tables import label, order, primary_layer
+from isogloss.report.cells import number_cell, text_cell
+from isogloss.report.table import Cell, Column, Table, TableKind
+from isogloss.report.view import view
 from isogloss.results import Audit
-from isogloss.text import sanitize
 
 #: A block is one model, language and layer: what a probe is fitted on.
 BLOCK = ("layer", "norm", "language", "model")
@@ -48,16 +48,16 @@ LOSSES: dict[str, type[pl.DataType]] = {
 
 
 def margins(points: pl.DataFrame) -> pl.DataFrame:
-    """Measure how far each pair's twins lie apart on the probe's score.
+    """Measure how far the texts of each pair lie apart on the probe's score.
 
     Args:
         points: as in points.parquet: text_id, pair_id, item_id, language, harmful, model, layer, norm, score.
 
     Returns:
         A line a pair, language, model and layer, with the columns of MARGINS, sorted by layer, norm, language, model
-        and pair id. `harmful_id` and `harmless_id` are the text ids of the twins; `margin` is null where a twin has no
+        and pair id. `harmful_id` and `harmless_id` are the ids of its texts; `margin` is null where a text has no
         score; `standardised` is the margin over the standard deviation of the block's margins, null where that is zero
-        or unknown. Empty for texts without twins.
+        or unknown. Empty for texts without pairs.
     """
     keys = [*BLOCK, "pair_id"]
     paired = points.drop_nulls("pair_id")
@@ -78,7 +78,7 @@ def margins(points: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def losses(found: pl.DataFrame, pivot: str) -> pl.DataFrame:
+def losses(pair_margins: pl.DataFrame, pivot: str) -> pl.DataFrame:
     """Order the pairs of each language by what they lose, the greatest loss first.
 
     Where languages share items (translations), a loss is the aligned model's standardised margin of an item in the
@@ -86,7 +86,7 @@ def losses(found: pl.DataFrame, pivot: str) -> pl.DataFrame:
     standardised margin of the pair minus the aligned model's: basis "reference"; nothing without a reference.
 
     Args:
-        found: from `margins`.
+        pair_margins: from `margins`.
         pivot: the language that others are compared with.
 
     Returns:
@@ -94,22 +94,22 @@ def losses(found: pl.DataFrame, pivot: str) -> pl.DataFrame:
         1; equal losses by pair id). `before` and `after` are standardised margins, `loss` is before minus after;
         negative losses are gains. Pairs without a margin on either side are left out.
     """
-    aligned = found.filter(pl.col("model") == "aligned")
+    aligned = pair_margins.filter(pl.col("model") == "aligned")
     if _shares_items(aligned, pivot):
         basis, keys = "pivot", ["layer", "norm", "item_id"]
         before, after = aligned.filter(pl.col("language") == pivot), aligned.filter(pl.col("language") != pivot)
     else:
         basis, keys = "reference", ["layer", "norm", "language", "pair_id"]
-        before, after = found.filter(pl.col("model") == "reference"), aligned
+        before, after = pair_margins.filter(pl.col("model") == "reference"), aligned
     earlier = before.select(*keys, pl.col("standardised").alias("before"))
-    place = ["layer", "norm", "language"]
+    block = ["layer", "norm", "language"]
     return (
         after.rename({"standardised": "after"})
         .join(earlier, on=keys, how="inner", validate="m:1")
         .with_columns(loss=pl.col("before") - pl.col("after"), basis=pl.lit(basis))
         .drop_nulls("loss")
-        .sort(*place, pl.col("loss"), "pair_id", descending=[False, False, False, True, False])
-        .with_columns(rank=pl.int_range(1, pl.len() + 1).over(place))
+        .sort(*block, pl.col("loss"), "pair_id", descending=[False, False, False, True, False])
+        .with_columns(rank=pl.int_range(1, pl.len() + 1).over(block))
         .select(pl.col(name).cast(dtype) for name, dtype in LOSSES.items())
     )
 
@@ -124,17 +124,46 @@ def _shares_items(aligned: pl.DataFrame, pivot: str) -> bool:
     return bool(by_language) and all(not own.isdisjoint(others) for others in by_language.values())
 
 
-ABOUT = {
-    "pivot": (
-        "Margin: probe score of the harmful text minus that of its twin, aligned model, in standard deviations of the "
-        "language. Loss: margin in {pivot} minus margin in the language."
+LOST_PAIRS = TableKind(
+    key="lost-pairs",
+    title="Pairs that lose most",
+    columns=(
+        Column(key="language", heading="language", description="Code and name of the language.", align="left"),
+        Column(key="pair", heading="pair", description="Id of the item, or of the pair.", align="left"),
+        Column(
+            key="pivot_margin",
+            heading="margin, pivot",
+            description="Margin of the same item in the pivot, aligned model.",
+        ),
+        Column(key="reference_margin", heading="margin, reference", description="Margin in the reference model."),
+        Column(key="aligned_margin", heading="margin, aligned", description="Margin in the aligned model."),
+        Column(key="loss", heading="loss", description="The margin before it minus the margin of the aligned model."),
+        Column(
+            key="harmful",
+            heading="harmful text",
+            description="Id or text of the harmful text of the pair.",
+            align="left",
+        ),
+        Column(
+            key="harmless",
+            heading="harmless text",
+            description="Id or text of the harmless text of the pair.",
+            align="left",
+        ),
+        Column(
+            key="harmful_pivot",
+            heading="harmful text in the pivot",
+            description="The harmful text of the same item in the pivot.",
+            align="left",
+        ),
     ),
-    "reference": (
-        "Margin: probe score of the harmful text minus that of its twin, in standard deviations of its model. Loss: "
-        "margin in the reference model minus margin in the aligned model."
-    ),
-}
+)
+MARGIN = (
+    "Margin: probe score of the harmful text minus that of the harmless text, in standard deviations of the language's "
+    "margins."
+)
 CAUTION = "These are the extremes of noisy numbers: examples to read, not findings."
+NOTHING = "No pairs to show: the corpus has no text pairs, the run holds no probe scores, or no pair loses anything."
 
 
 def most_lost(audit: Audit, points: pl.DataFrame, most: int) -> pl.DataFrame:
@@ -142,15 +171,20 @@ def most_lost(audit: Audit, points: pl.DataFrame, most: int) -> pl.DataFrame:
 
     Languages stand as in every table; pairs that lose nothing are left out.
     """
-    layer, norm = primary_layer(audit)
-    here = points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
-    found = losses(margins(here), audit.pivot).filter((pl.col("rank") <= most) & (pl.col("loss") > 0))
-    places = {code: i for i, code in enumerate(sorted(audit.languages, key=lambda code: order(audit, code)))}
-    return found.sort(pl.col("language").replace_strict(places, default=len(places), return_dtype=pl.Int64), "rank")
+    layer, norm = audit.primary_layer
+    at_primary = points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
+    lost = losses(margins(at_primary), audit.pivot).filter((pl.col("rank") <= most) & (pl.col("loss") > 0))
+    order = {language.code: number for number, language in enumerate(view(audit).languages)}
+    return lost.sort(pl.col("language").replace_strict(order, default=len(order), return_dtype=pl.Int64), "rank")
 
 
-def pair_rows(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) -> list[dict[str, str]]:
-    """Write a line a pair; with a `sample` its texts too, and the pivot's where items are shared. Nothing is hidden.
+def lost_pairs_table(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) -> Table:
+    """Fill a row for each pair; with a `sample` its texts too, and the pivot's where items are shared.
+
+    Args:
+        audit: that the pairs are of.
+        lost: from `most_lost`.
+        sample: the texts of the audit, from `audited_texts`; None shows ids.
 
     Raises:
         StoreError: the points are of other texts than the sample.
@@ -162,38 +196,26 @@ def pair_rows(audit: Audit, lost: pl.DataFrame, sample: Corpus | None = None) ->
         raise StoreError(
             "points.parquet", found="texts that the audit did not read", expected="its texts", do="run the audit again"
         )
+    languages = {language.code: language.cell for language in view(audit).languages}
     rows = []
     for row in lost.iter_rows(named=True):
-        before, after = ("pivot", "language") if row["basis"] == "pivot" else ("reference", "aligned")
-        line = {
-            "language": label(row["language"]),
-            "item": sanitize(row["item_id"] or row["pair_id"]),
-            f"margin, {before}": f"{row['before']:+.2f}",
-            f"margin, {after}": f"{row['after']:+.2f}",
-            "loss": f"{row['loss']:.2f}",
+        cells = {
+            "language": languages.get(row["language"], text_cell(row["language"])),
+            "pair": text_cell(row["item_id"] or row["pair_id"]),
+            f"{row['basis']}_margin": _margin_cell(row["before"]),
+            "aligned_margin": _margin_cell(row["after"]),
+            "loss": number_cell(row["loss"], digits=2),
+            "harmful": text_cell(texts.get(row["harmful_id"], row["harmful_id"])),
+            "harmless": text_cell(texts.get(row["harmless_id"], row["harmless_id"])),
         }
-        if sample:
-            line |= _shown(row, texts, pivots, audit.pivot)
-        else:
-            line |= {"harmful text": sanitize(row["harmful_id"]), "twin": sanitize(row["harmless_id"])}
-        rows.append(line)
-    return rows
+        if sample and row["basis"] == "pivot":
+            cells["harmful_pivot"] = text_cell(pivots[row["item_id"]])
+        rows.append(cells)
+    return LOST_PAIRS.fill(rows, caption=f"{MARGIN} {CAUTION}")
 
 
-def _shown(
-    row: Mapping[str, str], texts: Mapping[str, str], pivots: Mapping[str | None, str], pivot: str
-) -> dict[str, str]:
-    found = {"harmful text": sanitize(texts[row["harmful_id"]]), "twin": sanitize(texts[row["harmless_id"]])}
-    if row["basis"] == "pivot":
-        found[f"harmful text in {sanitize(pivot)}"] = sanitize(pivots[row["item_id"]])
-    return found
-
-
-def about(audit: Audit, lost: pl.DataFrame) -> str:
-    """Say what the numbers are, or why there are none."""
-    if lost.is_empty():
-        return "No pairs to show: the corpus has no twins, the run holds no probe scores, or no pair loses anything."
-    return f"{ABOUT[lost['basis'][0]].format(pivot=sanitize(audit.pivot))} {CAUTION}"
+def _margin_cell(value: float) -> Cell:
+    return Cell(text=f"{value:+.2f}", value=value)
 
 
 def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
@@ -206,7 +228,7 @@ def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
     Raises:
         CorpusError: the texts, labels or ids are not those of the audit.
     """
-    corpus = part_of(corpus, str(audit.config.get("split", "all")))
+    corpus = take_split(corpus, str(audit.config.get("split", "all")))
     left_out = audit.corpus.get("left_out", ())
     whole = replace(corpus, frame=corpus.frame.filter(~pl.col("text_id").is_in(list(left_out)))) if left_out else corpus
     sample = balance(whole, per_class=audit.config.get("per_class"), seed=audit.config["seed"])

@@ -6,8 +6,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import polars as pl
@@ -18,45 +18,51 @@ from isogloss.records import Estimate, LanguageVerdict, Row
 from isogloss.results import Audit, Primary
 from isogloss.warnings import CodedWarning
 
-#: Columns of points.parquet that every version has written.
+#: Columns of points.parquet that reports read, each with its type.
 POINTS: dict[str, type[pl.DataType]] = {
     "text_id": pl.String,
     "pair_id": pl.String,
+    "item_id": pl.String,
     "language": pl.String,
     "harmful": pl.Boolean,
     "model": pl.String,
     "layer": pl.Int64,
     "norm": pl.String,
+    "fold": pl.Int64,
     "pc1": pl.Float64,
     "pc2": pl.Float64,
+    "score": pl.Float64,
 }
-#: Columns of behaviour.parquet that the page draws; all numbers are harmful minus harmless text.
-PAIRS: dict[str, type[pl.DataType]] = {"pair_id": pl.String, "language": pl.String} | {
-    f"{what}_{model}": pl.Float64 for what in ("latent", "behaviour") for model in ("reference", "aligned")
-}
-#: Columns that runs of isogloss 0.1.0 lack; they are null there.
-LATER: dict[str, type[pl.DataType]] = {"item_id": pl.String, "fold": pl.Int64, "score": pl.Float64}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What a run folder holds.
 
-    `record` is run.json (host, dates) and `pairs` behaviour.parquet (a line a pair, see `PAIRS`); None where there is
-    none.
+    Attributes:
+        folder: where it is.
+        audit: audit.json.
+        points: points.parquet, with the columns of POINTS.
+        record: run.json (host, dates); None where there is none.
+        frames: tables of analyses that are there, by file name.
     """
 
     folder: AnyPath
     audit: Audit
     points: pl.DataFrame
     record: dict[str, Any] | None
-    pairs: pl.DataFrame | None = None
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def read_run(folder: AnyPath | str) -> Run:
-    """Read a run folder: audit.json, points.parquet and, if they are there, run.json and behaviour.parquet.
+def read_run(folder: AnyPath | str, known: Collection[str] | None = None, *, frames: Collection[str] = ()) -> Run:
+    """Read a run folder: audit.json, points.parquet and, if they are there, run.json and tables of analyses.
 
     No model and no text is needed.
+
+    Args:
+        folder: of the run.
+        known: names of analyses; rows of others are skipped with warning A002. None skips nothing.
+        frames: names of the Parquet files that known analyses write.
 
     Raises:
         StoreError: a file is missing or is not what an audit wrote.
@@ -64,15 +70,29 @@ def read_run(folder: AnyPath | str) -> Run:
     folder = parse_path(folder)
     return Run(
         folder=folder,
-        audit=read_audit(folder),
+        audit=read_audit(folder, known),
         points=read_points(folder),
         record=_record(folder),
-        pairs=read_pairs(folder),
+        frames=read_frames(folder, frames),
     )
 
 
-def read_audit(folder: AnyPath | str) -> Audit:
+def read_frames(folder: AnyPath, names: Collection[str]) -> dict[str, pl.DataFrame]:
+    """Read the tables of analyses that a run folder holds, by file name.
+
+    Raises:
+        StoreError: a file is no table.
+    """
+    found = ((name, read_if_there(folder / name)) for name in names)
+    return {name: _read_parquet(folder / name, raw) for name, raw in found if raw is not None}
+
+
+def read_audit(folder: AnyPath | str, known: Collection[str] | None = None) -> Audit:
     """Read audit.json alone, and check what pages and tables rely on.
+
+    Args:
+        folder: of the run.
+        known: names of analyses; rows of others are skipped with warning A002. None skips nothing.
 
     Raises:
         StoreError: there is none, or it is not what an audit wrote.
@@ -92,11 +112,24 @@ def read_audit(folder: AnyPath | str) -> Audit:
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise StoreError(f"run {folder}", found=str(error), expected="audit.json", do="check the path") from error
     refuse_unsound(audit)
-    return audit
+    return audit if known is None else skip_unknown(audit, known)
+
+
+def skip_unknown(audit: Audit, known: Collection[str]) -> Audit:
+    """Leave out the rows of analyses that are not known, and say so in a warning for each of them."""
+    unknown = Counter(row.analysis for row in audit.rows if row.analysis and row.analysis not in known)
+    if not unknown:
+        return audit
+    warnings = [
+        CodedWarning(code="A002", detail=f"{name}: {count} row{'s' if count > 1 else ''}")
+        for name, count in sorted(unknown.items())
+    ]
+    rows = tuple(row for row in audit.rows if row.analysis not in unknown)
+    return replace(audit, rows=rows, warnings=(*audit.warnings, *warnings))
 
 
 def read_points(folder: AnyPath) -> pl.DataFrame:
-    """Read points.parquet: the columns of POINTS and LATER.
+    """Read points.parquet: the columns of POINTS.
 
     Raises:
         StoreError: there is none, or it lacks a column.
@@ -105,34 +138,36 @@ def read_points(folder: AnyPath) -> pl.DataFrame:
     raw = read_if_there(path)
     if raw is None:
         raise StoreError(f"run {folder}", found="no points.parquet", expected="a whole run folder", do="run it again")
-    return _columns(path, raw, POINTS, LATER)
+    return select_columns(str(path), _read_parquet(path, raw), POINTS)
 
 
-def read_pairs(folder: AnyPath) -> pl.DataFrame | None:
-    """Read behaviour.parquet: the columns of PAIRS; None where behaviour was not linked to hidden states.
+def _read_parquet(path: AnyPath, raw: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(raw))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _no_table(str(path), error) from error
+
+
+def select_columns(name: str, frame: pl.DataFrame, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """Take columns of a table of anybody, with their types.
+
+    Args:
+        name: of the file, for the error.
+        frame: what it holds.
+        columns: column -> type.
 
     Raises:
-        StoreError: it lacks a column, or is no table.
+        StoreError: it lacks a column, or one is of another type.
     """
-    path = folder / "behaviour.parquet"
-    raw = read_if_there(path)
-    return None if raw is None else _columns(path, raw, PAIRS, {})
-
-
-def _columns(
-    path: AnyPath, raw: bytes, needed: Mapping[str, type[pl.DataType]], later: Mapping[str, type[pl.DataType]]
-) -> pl.DataFrame:
-    """Read columns with their types; those of `later` are null where a file has none."""
     try:
-        found = pl.read_parquet(io.BytesIO(raw))
-        missing = [pl.lit(None, dtype).alias(name) for name, dtype in later.items() if name not in found.columns]
-        wanted = {**needed, **later}
-        return found.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
-    except (pl.exceptions.PolarsError, OSError) as error:
-        words = str(error).strip().splitlines()
-        raise StoreError(
-            f"{path}", found=words[0] if words else "no table", expected="what an audit wrote", do="run it again"
-        ) from error
+        return frame.select(pl.col(column).cast(dtype) for column, dtype in columns.items())
+    except pl.exceptions.PolarsError as error:
+        raise _no_table(name, error) from error
+
+
+def _no_table(name: str, error: Exception) -> StoreError:
+    lines = str(error).strip().splitlines()
+    return StoreError(name, found=lines[0] if lines else "no table", expected="what an audit wrote", do="run it again")
 
 
 def _record(folder: AnyPath) -> dict[str, Any] | None:
@@ -150,17 +185,9 @@ def _record(folder: AnyPath) -> dict[str, Any] | None:
 #: What JSON may hold for a field of a record, by the field's annotation; True is no number.
 KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 LAYER = re.compile(r"[0-9]{1,6}(-(pre|post))?")
-#: Kinds of rows that belong to no layer.
-EVERYWHERE = (
-    "control",
-    "behaviour",
-    "behaviour_gain",
-    "behaviour_gap",
-    "behaviour_retention",
-    "behaviour_control",
-    "link",
-)
-LISTS = ("layers", "match", "metrics", "controls")
+#: Kinds of rows of the audit itself that belong to a layer.
+LAYERED = ("score", "gain", "gap", "retention")
+LISTS = ("layers", "metrics", "controls")
 
 
 def refuse_unsound(audit: Audit) -> None:
@@ -186,13 +213,13 @@ def _faults(audit: Audit) -> Iterator[str]:
         yield from _of_record(record)
     if not LAYER.fullmatch(audit.primary.layer):
         yield f"the layer {audit.primary.layer!r}"
-    if any(row.layer is None for row in audit.rows if row.kind not in EVERYWHERE):
+    if any(row.layer is None for row in audit.rows if row.kind in LAYERED):
         yield "a number without a layer"
     scored = {row.language for row in audit.rows if row.kind == "score"}
     if audit.pivot not in scored:
         yield f"no score of the pivot {audit.pivot!r}"
-    place = ("kind", "language", "other", "model", "layer", "norm", "basis", "components", "metric", "sample")
-    keys = Counter(tuple(getattr(row, name) for name in place) for row in audit.rows)
+    key = ("kind", "language", "other", "model", "layer", "norm", "basis", "components", "metric", "sample")
+    keys = Counter(tuple(getattr(row, name) for name in key) for row in audit.rows)
     if twice := [key for key, times in keys.items() if times > 1]:
         yield f"one number twice ({' '.join(str(part) for part in twice[0] if part)})"
 
@@ -200,42 +227,50 @@ def _faults(audit: Audit) -> Iterator[str]:
 def _of_header(audit: Audit) -> Iterator[str]:
     models: Any = audit.models  # as JSON had it
     models = models if isinstance(models, Mapping) else {}
-    known = {"corpus": audit.corpus, "aligned model": models.get("aligned")}
-    known |= {"reference model": models["reference"]} if models.get("reference") is not None else {}
-    for what, one in known.items():
-        if not (isinstance(one, Mapping) and all(isinstance(one.get(key), str) for key in ("name", "sha256"))):
+    records = {"corpus": audit.corpus, "aligned model": models.get("aligned")}
+    records |= {f"{role} model": model for role, model in models.items() if model is not None}
+    for what, record in records.items():
+        if not (isinstance(record, Mapping) and all(isinstance(record.get(key), str) for key in ("name", "sha256"))):
             yield f"no name or hash of the {what}"
     config: Any = audit.config
     if not (isinstance(config, Mapping) and isinstance(audit.versions, Mapping) and isinstance(audit.pivot, str)):
         yield "no settings, versions or pivot"
         return
+    yield from _of_config(config)
+    left_out = audit.corpus.get("left_out") if isinstance(audit.corpus, Mapping) else None
+    if left_out is not None and not _words(left_out):
+        yield "left_out that is no list of words"
+
+
+def _of_config(config: Mapping[str, Any]) -> Iterator[str]:
     level = config.get("level")
     if not (isinstance(level, float) and 0 < level < 1):
         yield f"the level of confidence {level!r}"
     if not all(isinstance(config.get(name), str) for name in ("position", "prompt_format")):
-        yield "no position or prompt_format"
+        yield "no position or prompt format"
     if type(config.get("seed")) is not int:
         yield f"the seed {config.get('seed')!r}"
     if not isinstance(config.get("layers"), list):
         yield "no layers"
-    lists = {name: config.get(name) for name in LISTS}
-    lists |= {"left_out": audit.corpus.get("left_out")} if isinstance(audit.corpus, Mapping) else {}
-    for name, found in lists.items():
-        if found is not None and not _words(found):
+    analyses = config.get("analyses", {})
+    if not (isinstance(analyses, Mapping) and all(isinstance(each, Mapping) for each in analyses.values())):
+        yield "analyses that are no settings"
+    for name in LISTS:
+        if config.get(name) is not None and not _words(config[name]):
             yield f"{name} that are no list of words"
 
 
 def _words(found: object) -> bool:
-    return isinstance(found, list) and all(isinstance(one, str) for one in found)
+    return isinstance(found, list) and all(isinstance(word, str) for word in found)
 
 
 def _of_record(record: Row | Estimate | LanguageVerdict | Primary | CodedWarning) -> Iterator[str]:
-    for field in fields(record):
-        kinds = str(field.type).split(" | ")
+    for column in fields(record):
+        kinds = str(column.type).split(" | ")
         if kinds[0] not in KINDS:
             continue
-        value = getattr(record, field.name)
+        value = getattr(record, column.name)
         if value is None and "None" in kinds:
             continue
         if type(value) not in KINDS[kinds[0]]:
-            yield f"{field.name} {str(value)[:40]!r}"
+            yield f"{column.name} {str(value)[:40]!r}"

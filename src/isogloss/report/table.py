@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from isogloss.records import Estimate
-from isogloss.report.estimates import DASH, format_interval, format_number, format_value
-from isogloss.text import sanitize
+from isogloss.report.estimates import DASH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +32,15 @@ class Column:
     align: Literal["left", "right"] = "right"
     priority: int = 0
 
+    @property
+    def explained(self) -> str:
+        """Heading and description as one sentence.
+
+        >>> Column(key="gain", heading="gain", description="Aligned minus reference.").explained
+        'Gain: aligned minus reference.'
+        """
+        return f"{self.heading[:1].upper()}{self.heading[1:]}: {lower_first(self.description)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -45,7 +52,7 @@ class Cell:
         interval: its bounds as text, empty where there are none.
         note: a remark in small print, such as why there is no number.
         tag: a verdict or another word of a fixed list, which decides a colour.
-        language: BCP 47 tag of the text, where it is the name of a language.
+        language: code of the language that the cell names; empty where it names none.
     """
 
     text: str = DASH
@@ -55,11 +62,24 @@ class Cell:
     tag: str = ""
     language: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse NaN, which does not sort: a cell without a number has no value."""
+        if self.value is not None and math.isnan(self.value):
+            raise ValueError(f"cell {self.text!r} with the value NaN; leave the value out")
+
     @property
     def line(self) -> str:
-        """The cell as one line of plain text, for surfaces without small print."""
-        shown = f"{self.text} {self.interval}" if self.interval else self.text
-        return f"{shown}, {self.note}" if self.note and self.text != DASH else shown
+        """The cell as one line of plain text: number and interval, or code and name of a language.
+
+        Notes are left out: `Table.reasons` gathers those that say why a number is missing.
+        """
+        text = f"{self.language} {self.text}" if self.language not in {"", self.text} else self.text
+        return f"{text} {self.interval}" if self.interval else text
+
+    @property
+    def small_print(self) -> str:
+        """What stands below the number on the page: the interval, then the note."""
+        return " ".join(part for part in (self.language, self.interval, self.note) if part and part != self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,19 +123,40 @@ class Table:
         return tuple(row[keys.index(key)] for row in self.rows)
 
     def select(self, keys: Sequence[str]) -> Table:
-        """Return the table with these columns only, in its own order."""
-        kept = [number for number, column in enumerate(self.columns) if column.key in keys]
+        """Return the table with these columns only, in the order of `keys`.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        numbers = {column.key: number for number, column in enumerate(self.columns)}
+        kept = [numbers[key] for key in keys]
         return replace(
             self,
             columns=tuple(self.columns[number] for number in kept),
             rows=tuple(tuple(row[number] for number in kept) for row in self.rows),
         )
 
+    def renamed(self, key: str, title: str) -> Table:
+        """Return the table under another key and title."""
+        return replace(self, key=key, title=title)
+
     @property
     def description(self) -> str:
         """The caption, and what each column holds: what stands below the table."""
-        described = [f"{column.heading}: {lower_first(column.description)}" for column in self.columns[1:]]
+        described = [column.explained for column in self.columns[1:] if column.description]
         return " ".join([*([self.caption] if self.caption else []), *dict.fromkeys(described)])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why numbers are missing: a sentence for each reason, with the rows that it holds for."""
+        rows_of: dict[str, list[str]] = {}
+        for row in self.rows:
+            for cell in row:
+                if cell.text == DASH and cell.note:
+                    rows_of.setdefault(cell.note, []).append(row[0].language or row[0].text)
+        return tuple(
+            f"{DASH} {', '.join(dict.fromkeys(rows_of[reason]))}: {reason.rstrip('.')}." for reason in sorted(rows_of)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +182,7 @@ class Figure:
         caption: the rest of it.
         legend: what shapes and colours mean, in words.
         spec: name of the chart in `Section.specs`.
-        size: a figure of full width, or one of several small ones.
+        size: a figure of full width, one of two side by side, or one of several small ones.
         rows: field -> values, all equally long.
         fields: what is shown of the rows.
         heading: name of the panel, such as a language; empty for a figure that stands by itself.
@@ -155,7 +196,7 @@ class Figure:
     fields: tuple[Field, ...]
     caption: str = ""
     legend: str = ""
-    size: Literal["wide", "multiple"] = "wide"
+    size: Literal["wide", "pair", "multiple"] = "wide"
     heading: str = ""
     models: bool = False
 
@@ -168,7 +209,7 @@ class Block:
         heading: empty for the first part of a section.
         text: sentences that explain what is shown.
         findings: sentences that say what was measured; the terminal prints them too.
-        figures: drawn in their order; several of size "multiple" stand side by side.
+        figures: drawn in their order, all of one size; those that are not "wide" stand side by side.
         tables: printed in their order.
         note: a remark in small print.
     """
@@ -205,6 +246,50 @@ class Section:
         return (table for block in self.blocks for table in block.tables)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableKind:
+    """The columns that a table may have, declared once: tables, captions and the column dictionary are made of them.
+
+    Attributes:
+        key: as of `Table`.
+        title: as of `Table`; what fills the table may give a longer one.
+        columns: all that it may have, in their order; the first names the row.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+
+    def fill(
+        self,
+        rows: Sequence[Mapping[str, Cell]],
+        *,
+        key: str = "",
+        title: str = "",
+        caption: str = "",
+        notes: Sequence[str] = (),
+        groups: Sequence[int] = (),
+    ) -> Table:
+        """Make a table of rows of cells by column key. Columns that no row has are left out.
+
+        Raises:
+            KeyError: a row has a cell for a column that is not declared.
+        """
+        named = {name for row in rows for name in row}
+        if strangers := named - {column.key for column in self.columns}:
+            raise KeyError(f"table {self.key} has no column {min(strangers)!r}")
+        columns = tuple(column for number, column in enumerate(self.columns) if number == 0 or column.key in named)
+        return Table(
+            key=key or self.key,
+            title=title or self.title,
+            columns=columns,
+            rows=tuple(tuple(row.get(column.key, Cell()) for column in columns) for row in rows),
+            caption=caption,
+            notes=tuple(notes),
+            groups=tuple(groups),
+        )
+
+
 def build_table(
     key: str,
     title: str,
@@ -223,48 +308,6 @@ def build_table(
         caption=caption,
         notes=tuple(notes),
     )
-
-
-def text_cell(text: str | None, *, note: str = "", tag: str = "") -> Cell:
-    """Show words; a dash for None or nothing."""
-    return Cell(text=sanitize(text) if text else DASH, note=sanitize(note), tag=tag)
-
-
-def number_cell(value: float | None, *, digits: int = 3, note: str = "") -> Cell:
-    """Show a number without an interval; a dash for None or NaN."""
-    if value is None or math.isnan(value):
-        return Cell(note=sanitize(note))
-    return Cell(text=format_value(value, digits=digits), value=value, note=sanitize(note))
-
-
-def count_cell(count: int) -> Cell:
-    """Show a whole number."""
-    return Cell(text=f"{count:,}", value=count)
-
-
-def estimate_cell(estimate: Estimate | None, *, digits: int = 3, signed: bool = False, note: str = "") -> Cell:
-    """Show an estimate with its interval; a dash with the reason where there is no value."""
-    if estimate is None:
-        return Cell(note=sanitize(note))
-    if math.isnan(estimate.value):
-        return Cell(note=sanitize(estimate.reason or note))
-    bounds = format_interval(estimate, digits=digits, signed=signed)
-    return Cell(
-        text=format_number(estimate, digits=digits, signed=signed),
-        value=estimate.value,
-        interval="" if bounds == DASH else bounds,
-        note=sanitize(note),
-    )
-
-
-def change_cell(before: Estimate | None, after: Estimate | None, *, digits: int = 3, signed: bool = False) -> Cell:
-    """Show how a number changed from the reference to the aligned model; only one of them where one is missing."""
-    known = [estimate for estimate in (before, after) if estimate is not None]
-    if all(math.isnan(estimate.value) for estimate in known):
-        return Cell(note=sanitize(next((estimate.reason or "" for estimate in known), "")))
-    text = " → ".join(format_number(estimate, digits=digits, signed=signed) for estimate in known)
-    value = known[-1].value
-    return Cell(text=text, value=None if math.isnan(value) else value)
 
 
 def lower_first(text: str) -> str:

@@ -9,7 +9,7 @@ from itertools import pairwise, permutations
 import numpy as np
 
 from isogloss.analyses.cross_lingual.shared_folds import LinkedTexts, group_names, n_groups
-from isogloss.auditing.rows import AnyPath, jackknife_estimate
+from isogloss.auditing.rows import RowKey, jackknife_estimate
 from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.effects import gain
 from isogloss.stats.jackknife import Jackknife, delete_one
@@ -18,65 +18,65 @@ CORRECTED = "delete-group jackknife of products between different items"
 NOT_CLEAR = "the harm direction of {} is not clear of noise"
 
 
-def direction_rows(directions: Mapping[str, Directions], places: Mapping[str, AnyPath], pivot: str) -> list[Row]:
+def direction_rows(directions: Mapping[str, Directions], keys: Mapping[str, RowKey], pivot: str) -> list[Row]:
     """Write rows for each model, and for how far alignment changed the cosines.
 
     Args:
         directions: role -> the directions of that model.
-        places: language -> where its rows belong.
+        keys: language -> where its rows belong.
         pivot: the language along whose direction shares are taken.
     """
-    rows = [row for role, of_role in directions.items() for row in _of_model(role, of_role, places, pivot)]
+    rows = [row for role, of_role in directions.items() for row in _of_model(role, of_role, keys, pivot)]
     if "reference" in directions:
-        rows += _changes(directions["reference"], directions["aligned"], places)
+        rows += _changes(directions["reference"], directions["aligned"], keys)
     return rows
 
 
-def _of_model(role: str, directions: Directions, places: Mapping[str, AnyPath], pivot: str) -> list[Row]:
+def _of_model(role: str, directions: Directions, keys: Mapping[str, RowKey], pivot: str) -> list[Row]:
     codes, known, nulls = directions.languages, directions.known, directions.null_cosines
     rows = []
     for i, code in enumerate(codes):
-        reliability = jackknife_estimate(directions.reliability(i), places[code], method=CORRECTED)
-        rows.append(_row("reliability", role, places[code], "", reliability))
+        reliability = jackknife_estimate(directions.reliability(i), keys[code], method=CORRECTED)
+        rows.append(_row("reliability", role, keys[code], "", reliability))
     for i, j in permutations(range(len(codes)), 2):
-        place, other = places[codes[i]], codes[j]
+        key, other = keys[codes[i]], codes[j]
         reason = next((NOT_CLEAR.format(codes[k]) for k in (i, j) if not known[k]), None)
         plain = float(directions.plain_cosines[i, j])
         null = nulls[:, i, j]
         cosine = jackknife_estimate(
-            directions.cosine(i, j), place, method=CORRECTED, plug_in=plain, null=null, reason=reason, test=True
+            directions.cosine(i, j), key, method=CORRECTED, plug_in=plain, null=null, reason=reason, test=True
         )
         value = NAN if reason else directions.ceiling(i, j)
-        ceiling = Estimate(value=value, n=place.n, seed=place.seed, reason=reason)
-        rows += [_row("cosine", role, place, other, cosine), _row("ceiling", role, place, other, ceiling)]
+        ceiling = Estimate(value=value, n=key.n, seed=key.seed, reason=reason)
+        rows += [_row("cosine", role, key, other, cosine), _row("ceiling", role, key, other, ceiling)]
         if other == pivot:
             share = jackknife_estimate(
-                directions.share(i, j), place, method=CORRECTED, plug_in=plain**2, null=null**2, reason=reason
+                directions.share(i, j), key, method=CORRECTED, plug_in=plain**2, null=null**2, reason=reason
             )
-            rows.append(_row("share", role, place, other, share))
+            rows.append(_row("share", role, key, other, share))
     return rows
 
 
-def _changes(before: Directions, after: Directions, places: Mapping[str, AnyPath]) -> list[Row]:
+def _changes(before: Directions, after: Directions, keys: Mapping[str, RowKey]) -> list[Row]:
     known = before.known & after.known
     rows = []
     for i, j in permutations(range(len(before.languages)), 2):
-        place = places[before.languages[i]]
+        key = keys[before.languages[i]]
         reason = None if known[[i, j]].all() else "a harm direction is not clear of noise in one of the models"
         moved = gain(before.cosine(i, j), after.cosine(i, j))
-        changed = jackknife_estimate(moved, place, method=CORRECTED, reason=reason, test=True)
-        rows.append(_row("cosine", "", place, before.languages[j], changed))
+        changed = jackknife_estimate(moved, key, method=CORRECTED, reason=reason, test=True)
+        rows.append(_row("cosine", "", key, before.languages[j], changed))
     return rows
 
 
-def _row(kind: str, role: str, place: AnyPath, other: str, estimate: Estimate) -> Row:
+def _row(kind: str, role: str, key: RowKey, other: str, estimate: Estimate) -> Row:
     return Row(
         kind=kind,
         model=role,
-        language=place.language,
+        language=key.language,
         other=other,
-        layer=place.layer.index,
-        norm=place.layer.norm,
+        layer=key.layer.index,
+        norm=key.layer.norm,
         basis="means",
         metric="harm_direction",
         estimate=estimate,

@@ -11,7 +11,7 @@ import numpy as np
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
-from isogloss.auditing.score import side_by_side
+from isogloss.auditing.score import map_side_by_side
 from isogloss.engines.engine import Engine
 from isogloss.hidden_states.activations import Activations
 from isogloss.hidden_states.spec import Layer
@@ -36,7 +36,7 @@ class LayerWork(NamedTuple):
     chosen: np.ndarray
 
 
-def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine: Engine) -> list[Row]:
+def semantic_layer_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine: Engine) -> list[Row]:
     """Write the silhouettes by meaning and by language of every layer and model, over all languages together.
 
     Rows of "bottleneck" hold the share of halves in which a layer has the largest difference. Where texts are not
@@ -52,7 +52,7 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine
     shared_rows = {code: sample.rows[rows_of[:, column]] for column, (code, sample) in enumerate(samples.items())}
     items = [LayerWork(plan.activations[role], layer, shared_rows, chosen) for role, layer in blocks]
     workers = plan.config.workers
-    measured = side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
+    measured = map_side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
     maps = dict(zip(blocks, measured, strict=True))
     rows = []
     for role in plan.roles:

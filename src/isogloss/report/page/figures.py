@@ -3,126 +3,85 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import altair as alt
 import polars as pl
 
 from isogloss.records import Estimate, Row
-from isogloss.report.grammar import Axis
-from isogloss.report.page import charts, multiples
-from isogloss.report.page.points import packed
-from isogloss.report.page.view import Named, View, layer_name
-from isogloss.report.palette import LIGHT, OPEN, Theme, in_dark
-from isogloss.report.tables import metric_words, primary_layer
+from isogloss.report.audit_tables import metrics_of
+from isogloss.report.grammar import ROWS, Axis, as_columns, draw_in_both_themes, finite, spread
+from isogloss.report.page import by_language, small_multiples
+from isogloss.report.page.points import pack_points
+from isogloss.report.palette import OPEN
+from isogloss.report.sentences import metric_title, percent
+from isogloss.report.view import MODELS, Named, View
 from isogloss.results import Audit
 from isogloss.stats.metrics import METRICS
+from isogloss.stats.thresholds import Thresholds
 from isogloss.text import sanitize
 
-ROWS = alt.NamedData(name="rows")
-#: Retention from which a language counts as reached; docs/methods.md, section 7.
-KEPT = 0.8
 #: Retention beyond these is drawn as an arrow: an interval of a hopeless language would flatten all others.
 RETENTION_ENDS = (-1.0, 2.0)
-#: What verdicts are read at; fewer of them where a long axis would make them collide.
-TICKS, FEW_TICKS = (0.0, 0.25, 0.8, 1.0), (-1.0, 0.0, 0.8, 2.0)
+#: On a longer axis than this, ticks would collide, so fewer are drawn.
 LONG_AXIS = 1.7
 CHANCE = 0.5
 PERMUTED = "permuted_labels_auroc"
-CONTROL_NAMES = {"ngram_auroc": "n-grams", "length_auroc": "text length", "untrained_auroc": "an untrained model"}
-WORDS = {
-    "auroc": "probe, AUROC",
-    "pair_accuracy": "probe, share of pairs told apart",
-}
-
-
-def metric_title(metric: str, components: int | None) -> str:
-    """Name a metric and its components."""
-    words = sanitize(WORDS.get(metric, metric_words(metric)))
-    return f"{words}, {components} components" if components else words
-
-
-def metrics_of(audit: Audit) -> list[tuple[str, int | None]]:
-    """Metrics with scores, the primary one first."""
-    first = (audit.primary.metric, audit.primary.components)
-    found = dict.fromkeys((row.metric, row.components) for row in audit.find(kind="score"))
-    return sorted(found, key=lambda one: one != first)
-
-
-def drawn(build: Callable[[Theme], Any]) -> dict[str, Any]:
-    """Draw a chart in both themes."""
-    spec = build(LIGHT).to_dict(validate=False)
-    return {"light": spec, "dark": in_dark(spec)}
-
-
-def _finite(values: Iterable[float]) -> list[float]:
-    return [value for value in values if math.isfinite(value)]
-
-
-def spread(values: Iterable[float], *, title: str, log: bool = False) -> Axis:
-    """Span what is there with a little room; a linear axis has its zero."""
-    known = _finite(values)
-    if log:
-        above = [value for value in known if value > 0]
-        return Axis(title=title, low=min(above, default=0.1) * 0.8, high=max(above, default=1.0) * 1.25, log=True)
-    low, high = min([0.0, *known]), max([0.0, *known])
-    room = 0.04 * ((high - low) or 1.0)
-    return Axis(title=title, low=low - room if low < 0 else 0.0, high=high + room)
-
-
-def columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows as columns, which take a fraction of the room."""
-    return {name: [record[name] for record in records] for name in records[0]} if records else {}
+CONTROL_NAMES = {"ngram_auroc": "n-grams", "length_auroc": "text length", "untrained_auroc": "untrained model"}
 
 
 def answer_figure(view: View) -> dict[str, Any]:
-    """The first picture: retention per language, or what there is instead."""
-    kind = view.kind
-    found = [(one, _answer(view, one)) for one in view.languages]
+    """Draw the first picture: retention per language, or what there is instead."""
+    kind, thresholds = view.kind, view.audit.thresholds
+    answers = [(language, _answer(view, language)) for language in view.languages]
+    bounds = [x for _, answer in answers if answer for x in (answer.low, answer.high, answer.value)]
     if kind == "retention":
-        bounds = [x for _, e in found if e for x in (e.low, e.high, e.value)]
-        axis = _retention_axis(bounds, view.pivot)
+        axis = _retention_axis(bounds, view.pivot.name, thresholds)
     else:
         title = "gain in separation (aligned minus reference)" if kind == "gain" else "separation, aligned model"
-        axis = spread((x for _, e in found if e for x in (e.low, e.high, e.value)), title=title)
-    rows = [_answer_row(one, estimate, axis) for one, estimate in found]
+        axis = spread(bounds, title=title)
+    rows = [_answer_row(language, estimate, axis) for language, estimate in answers]
     labels = [row["label"] for row in rows]
-    threshold = KEPT if kind == "retention" else None
-    spec = drawn(lambda theme: charts.answer(axis, labels, theme, data=ROWS, threshold=threshold))
+    threshold = thresholds.reached if kind == "retention" else None
+    spec = draw_in_both_themes(lambda theme: by_language.answer(axis, labels, theme, data=ROWS, threshold=threshold))
     return {"kind": kind, "spec": spec, "rows": rows}
 
 
-def _answer(view: View, one: Named) -> Estimate | None:
-    if view.kind == "retention" and one.pivot:
+def _answer(view: View, language: Named) -> Estimate | None:
+    if view.kind == "retention" and language.pivot:
         return Estimate(value=1.0, n=0, seed=0, method="by definition")
-    return view.primary(view.kind, one, model=view.model)
+    return view.primary(view.kind, language, model=view.model)
 
 
-def _retention_axis(bounds: Iterable[float], pivot: str) -> Axis:
-    known = _finite(bounds)
+def _retention_axis(bounds: Iterable[float], pivot: str, thresholds: Thresholds) -> Axis:
+    known = finite(bounds)
     low = max(RETENTION_ENDS[0], min([0.0, *known]) - 0.04)
     high = min(RETENTION_ENDS[1], max([1.0, *known]) + 0.06)
-    ticks = tuple(tick for tick in (FEW_TICKS if high - low > LONG_AXIS else TICKS) if low <= tick <= high)
-    return Axis(title=f"share of the gain in {pivot} that arrived", low=low, high=high, percent=True, ticks=ticks)
+    # Ticks stand where verdicts turn.
+    if high - low > LONG_AXIS:
+        ticks = (RETENTION_ENDS[0], 0.0, thresholds.reached, RETENTION_ENDS[1])
+    else:
+        ticks = (0.0, thresholds.not_reached, thresholds.reached, 1.0)
+    shown = tuple(tick for tick in ticks if low <= tick <= high)
+    return Axis(title=f"share of the {pivot} gain that is retained", low=low, high=high, percent=True, ticks=shown)
 
 
-def _answer_row(one: Named, estimate: Estimate | None, axis: Axis) -> dict[str, Any]:
-    found = estimate or Estimate(value=math.nan, n=0, seed=0, reason="not measured")
+def _answer_row(language: Named, estimate: Estimate | None, axis: Axis) -> dict[str, Any]:
+    number = estimate or Estimate(value=math.nan, n=0, seed=0, reason="not measured")
     return {
-        "label": one.name,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "cut_low": found.low < axis.low,
-        "cut_high": found.high > axis.high,
-        "verdict": "pivot: 100 %" if one.pivot and found.method == "by definition" else one.word,
-        "colour": one.known,
-        "shape": one.group,
-        "approximate": bool(found.approximate),
-        "open": one.known in OPEN,
-        "reason": sanitize(found.reason or ""),
+        "label": language.name,
+        "value": number.value,
+        "low": number.low,
+        "high": number.high,
+        "cut_low": number.low < axis.low,
+        "cut_high": number.high > axis.high,
+        "verdict": f"pivot: {percent(1.0)}" if language.pivot and number.method == "by definition" else language.word,
+        "colour": language.known,
+        "shape": language.group,
+        "approximate": bool(number.approximate),
+        "open": language.known in OPEN,
+        "reason": sanitize(number.reason or ""),
     }
 
 
@@ -130,10 +89,10 @@ def scores_figure(view: View, layers: Sequence[tuple[int, str]]) -> dict[str, An
     """Every score, and charts of each metric: by language and, with several layers, by layer."""
     audit, languages = view.audit, view.languages
     metrics = metrics_of(audit)
-    codes = {one.code: i for i, one in enumerate(languages)}
+    numbers = {language.code: number for number, language in enumerate(languages)}
     records = [
         {
-            "language": codes[row.language],
+            "language": numbers[row.language],
             "metric": metrics.index((row.metric, row.components)),
             "layer": layers.index((row.layer or 0, row.norm)),
             "model": sanitize(row.model),
@@ -141,10 +100,9 @@ def scores_figure(view: View, layers: Sequence[tuple[int, str]]) -> dict[str, An
         }
         for row in audit.find(kind="score", sample="all")
     ]
-    labels = [one.name for one in languages]
+    labels = [language.name for language in languages]
     charts = [_metric_charts(audit, metric, labels, several=len(layers) > 1) for metric in metrics]
-    layer, norm = primary_layer(audit)
-    return {"metrics": charts, "scores": columns(records), "layer": layers.index((layer, norm))}
+    return {"metrics": charts, "scores": as_columns(records), "layer": layers.index(audit.primary_layer)}
 
 
 def score_numbers(estimate: Estimate) -> dict[str, Any]:
@@ -171,52 +129,55 @@ def _metric_charts(
     title = metric_title(name, components)
 
     wide = replace(score_axis(rows, name, components), title="")  # the caption has it, in as many lines as it needs
-    found: dict[str, Any] = {
+    charts: dict[str, Any] = {
         "title": title,
-        "spec": drawn(lambda theme: charts.separation(wide, labels, theme, data=ROWS)),
+        "spec": draw_in_both_themes(lambda theme: by_language.separation(wide, labels, theme, data=ROWS)),
     }
     if several:
-        found["layers"] = drawn(lambda theme: multiples.layers(wide, theme, data=ROWS))
-    return found
+        charts["layers"] = draw_in_both_themes(lambda theme: small_multiples.layers(wide, theme, data=ROWS))
+    return charts
 
 
 def scatter_figure(
     points: pl.DataFrame, languages: Sequence[Named], layers: Sequence[tuple[int, str]]
 ) -> dict[str, Any]:
     """The points of every language, and the chart that draws one."""
-    models = [model for model in ("reference", "aligned") if (points["model"] == model).any()]
-    spec = drawn(lambda theme: multiples.scatter(models, theme, data=ROWS))
-    return {"models": models, "spec": spec, "languages": packed(points, [one.code for one in languages], layers)}
+    models = [model for model in MODELS if (points["model"] == model).any()]
+    spec = draw_in_both_themes(lambda theme: small_multiples.scatter(models, theme, data=ROWS))
+    return {
+        "models": models,
+        "spec": spec,
+        "languages": pack_points(points, [language.code for language in languages], layers),
+    }
 
 
 def margins_figure(histograms: Mapping[str, Any]) -> dict[str, Any]:
     """Distributions of within-pair margins and the chart that draws one language's."""
     if not histograms:
         return {}
-    shares = [share for one in histograms["languages"] for model in one.values() for share in model["shares"]]
+    shares = [share for language in histograms["languages"] for model in language.values() for share in model["shares"]]
     edges = histograms["edges"]
-    cross_lingual = Axis(title="margin: toxic text minus its twin", low=edges[0], high=edges[-1])
-    up = Axis(title="", low=0.0, high=max(shares) * 1.05, percent=True)
-    return {"spec": drawn(lambda theme: multiples.margins(cross_lingual, up, theme, data=ROWS)), **histograms}
+    x_axis = Axis(title="margin: harmful text minus harmless text", low=edges[0], high=edges[-1])
+    y_axis = Axis(title="", low=0.0, high=max(shares) * 1.05, percent=True)
+    return {
+        "spec": draw_in_both_themes(lambda theme: small_multiples.margins(x_axis, y_axis, theme, data=ROWS)),
+        **histograms,
+    }
 
 
 def controls_figure(view: View) -> dict[str, Any]:
-    """The aligned model's probe beside what could explain its score."""
+    """Draw the aligned model's probe beside what could explain its score."""
     rows = []
-    for one in view.languages:
-        found = [("probe", view.row("score", one, "auroc", model="aligned"))]
+    for language in view.languages:
+        sources = [("probe", view.row("score", language, "auroc", model="aligned"))]
         for metric, name in (CONTROL_NAMES | {PERMUTED: "permuted labels"}).items():
-            found.append((name, view.row("control", one, metric)))
-        rows += [{"label": one.name, "what": what, **score_numbers(row.estimate)} for what, row in found if row]
+            sources.append((name, view.row("control", language, metric)))
+        rows += [{"label": language.name, "what": what, **score_numbers(row.estimate)} for what, row in sources if row]
     rows = [row | {"approximate": bool(row["approximate"])} for row in rows if math.isfinite(row["value"])]
     if not rows:
         return {}
-    known = _finite(row[part] for row in rows for part in ("value", "low", "high"))
+    known = finite(row[part] for row in rows for part in ("value", "low", "high"))
     axis = Axis(title="AUROC: how often the harmful text scores higher", low=min(CHANCE, *known) - 0.02, high=1.0)
-    labels = [one.name for one in view.languages]
-    return {"spec": drawn(lambda theme: charts.controls(axis, labels, theme, data=ROWS)), "rows": rows}
-
-
-def place(audit: Audit) -> str:
-    """Name the layer that verdicts come from."""
-    return sanitize(layer_name(*primary_layer(audit)))
+    labels = [language.name for language in view.languages]
+    spec = draw_in_both_themes(lambda theme: by_language.controls(axis, labels, theme, data=ROWS))
+    return {"spec": spec, "rows": rows}

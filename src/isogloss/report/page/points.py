@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.report.lost_pairs import losses, margins
-from isogloss.report.page.view import layer_name
-from isogloss.report.tables import primary_layer
+from isogloss.report.view import MODELS, layer_name
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
@@ -25,10 +24,10 @@ BINS = 24
 LOSING = 5
 
 
-def shown_per_place(languages: int, layers: int) -> int:
+def shown_per_layer(languages: int, layers: int) -> int:
     """How many texts per language and layer the page embeds.
 
-    >>> shown_per_place(12, 1), shown_per_place(12, 60)
+    >>> shown_per_layer(12, 1), shown_per_layer(12, 60)
     (200, 82)
     """
     return max(FEWEST, min(MOST, BUDGET // max(1, languages * layers) // 2 * 2))
@@ -57,35 +56,35 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def packed(points: pl.DataFrame, codes: Sequence[str], layers: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+def pack_points(points: pl.DataFrame, codes: Sequence[str], layers: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
     """Pack the chosen points: an entry a language, columns of texts, and per layer and model columns of numbers.
 
     Numbers have four digits: the picture needs no more, and they are in no table.
     """
-    chosen = choose(points, shown_per_place(len(codes), len(layers)))
-    found = []
+    chosen = choose(points, shown_per_layer(len(codes), len(layers)))
+    packed = []
     for code in codes:
         texts = chosen.filter(pl.col("language") == code)
-        here = points.filter(pl.col("language") == code)
+        own = points.filter(pl.col("language") == code)
         entry: dict[str, Any] = {
-            "text": [sanitize(one) for one in texts["text_id"]],
-            "pair": [None if one is None else sanitize(one) for one in texts["pair_id"]],
-            "harmful": [int(one) for one in texts["harmful"]],
+            "text": [sanitize(text) for text in texts["text_id"]],
+            "pair": [None if pair is None else sanitize(pair) for pair in texts["pair_id"]],
+            "harmful": [int(harmful) for harmful in texts["harmful"]],
             "layers": [
                 {
-                    model: _numbers(texts, place.filter(pl.col("model") == model))
-                    for model in ("reference", "aligned")
-                    if (place["model"] == model).any()
+                    model: _numbers(texts, at_layer.filter(pl.col("model") == model))
+                    for model in MODELS
+                    if (at_layer["model"] == model).any()
                 }
-                for place in (here.filter((pl.col("layer") == i) & (pl.col("norm") == norm)) for i, norm in layers)
+                for at_layer in (own.filter((pl.col("layer") == i) & (pl.col("norm") == norm)) for i, norm in layers)
             ],
         }
-        found.append(entry)
-    return found
+        packed.append(entry)
+    return packed
 
 
-def _numbers(texts: pl.DataFrame, place: pl.DataFrame) -> dict[str, list[float | None]]:
-    rows = texts.select("text_id").join(place, on="text_id", how="left", maintain_order="left")
+def _numbers(texts: pl.DataFrame, points: pl.DataFrame) -> dict[str, list[float | None]]:
+    rows = texts.select("text_id").join(points, on="text_id", how="left", maintain_order="left")
     return {
         short: [_short(value) for value in rows[name]] for short, name in (("x", "pc1"), ("y", "pc2"), ("s", "score"))
     }
@@ -97,22 +96,22 @@ def _short(value: float | None) -> float | None:
 
 def at_primary(audit: Audit, points: pl.DataFrame) -> pl.DataFrame:
     """Points of the layer that verdicts come from."""
-    layer, norm = primary_layer(audit)
+    layer, norm = audit.primary_layer
     return points.filter((pl.col("layer") == layer) & (pl.col("norm") == norm))
 
 
-def histograms(found: pl.DataFrame, codes: Sequence[str]) -> dict[str, Any]:
+def histograms(pair_margins: pl.DataFrame, codes: Sequence[str]) -> dict[str, Any]:
     """Count margins in common bins.
 
     Args:
-        found: from `margins`, of one layer.
+        pair_margins: from `margins`, of one layer.
         codes: languages, in the order of the result.
 
     Returns:
         `edges` (bins + 1,), and per language and model the share of pairs in each bin, how many pairs there are, and
         the share whose harmful text scores higher. Empty where there are no margins.
     """
-    values = found.drop_nulls("margin")
+    values = pair_margins.drop_nulls("margin")
     if values.is_empty():
         return {}
     margin = values["margin"].to_numpy()
@@ -121,28 +120,28 @@ def histograms(found: pl.DataFrame, codes: Sequence[str]) -> dict[str, Any]:
     edges = np.arange(math.floor(margin.min() / step), math.floor(margin.max() / step) + 2) * step
     languages = []
     for code in codes:
-        one: dict[str, Any] = {}
-        for model in ("reference", "aligned"):
+        by_model: dict[str, Any] = {}
+        for model in MODELS:
             own = margin[((values["language"] == code) & (values["model"] == model)).to_numpy()]
             if own.size:
                 shares = np.histogram(own, edges)[0] / own.size
-                one[model] = {"shares": shares.tolist(), "pairs": own.size, "above": float((own > 0).mean())}
-        languages.append(one)
+                by_model[model] = {"shares": shares.tolist(), "pairs": own.size, "above": float((own > 0).mean())}
+        languages.append(by_model)
     return {"edges": edges.tolist(), "languages": languages}
 
 
 def pair_figures(audit: Audit, points: pl.DataFrame, codes: Sequence[str]) -> tuple[dict[str, Any], pl.DataFrame]:
     """Histograms of margins at the primary layer, and the pairs that lose most in each language."""
-    found = margins(at_primary(audit, points))
-    lost = losses(found, audit.pivot)
-    return histograms(found, codes), lost.filter((pl.col("rank") <= LOSING) & (pl.col("loss") > 0))
+    pair_margins = margins(at_primary(audit, points))
+    lost = losses(pair_margins, audit.pivot)
+    return histograms(pair_margins, codes), lost.filter((pl.col("rank") <= LOSING) & (pl.col("loss") > 0))
 
 
 def layers_of(audit: Audit, points: pl.DataFrame) -> list[tuple[int, str]]:
     """Layers of scores and points, in order of depth."""
     seen = {(row.layer, row.norm) for row in audit.find(kind="score") if row.layer is not None}
     seen |= set(points.select("layer", "norm").unique().iter_rows())
-    return sorted(seen, key=lambda one: (one[0], one[1] == "post"))
+    return sorted(seen, key=lambda layer: (layer[0], layer[1] == "post"))
 
 
 def layer_names(layers: Sequence[tuple[int, str]]) -> list[str]:

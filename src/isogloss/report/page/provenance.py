@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isogloss.report.page.text import spoken
+from isogloss.report.sentences import verdicts_from
+from isogloss.report.settings import analysis_settings, setting
+from isogloss.report.view import MODELS
 from isogloss.results import Audit
+from isogloss.text import sanitize
 
 NOT_STATED = "not stated"
 
@@ -21,48 +24,52 @@ class Fact:
     hash: str = ""
 
 
-def provenance(audit: Audit, run: Mapping[str, Any], verdicts_from: str) -> list[Fact]:
+def provenance(audit: Audit, run: Mapping[str, Any]) -> list[Fact]:
     """List what a reader needs to repeat the audit or to tell it from another.
 
     Args:
         audit: the audit.
         run: content of run.json, or nothing.
-        verdicts_from: the metric and layer that verdicts come from, in words.
     """
     changed = ", changed from the default before the run" if audit.config.get("primary_changed") else ""
-    length = f"at most {spoken(audit, 'max_tokens')} tokens"
+    length = f"at most {setting(audit, 'max_tokens')} tokens"
     read_out = ", ".join(
         (
-            f"{spoken(audit, 'position')} token",
-            f"{spoken(audit, 'prompt_format')} text",
-            f"layers {spoken(audit, 'layers')}",
-            spoken(audit, "dtype"),
+            f"{setting(audit, 'position')} token",
+            f"{setting(audit, 'prompt_format')} text",
+            f"layers {setting(audit, 'layers')}",
+            setting(audit, "dtype"),
             length,
         )
     )
-    placebo = ["placebo"] if audit.models.get("placebo") else []
-    found = [_model(audit, role) for role in ("reference", "aligned", *placebo)]
-    found += [
+    others = [role for role in audit.models if role not in MODELS and audit.models[role]]
+    facts = [_model(audit, role) for role in (*MODELS, *others)]
+    facts += [
         _corpus(audit.corpus),
         Fact(term="Read-out", lines=(read_out,)),
-        Fact(term="Verdicts from", lines=(verdicts_from + changed,)),
-        Fact(term="Seed and permutations", lines=(f"{spoken(audit, 'seed')}, {spoken(audit, 'permutations')}",)),
-        Fact(term="Matching", lines=(spoken(audit, "match", "none"),)),
+        Fact(term="Verdicts from", lines=(verdicts_from(audit) + changed,)),
+        Fact(term="Seed and permutations", lines=(f"{setting(audit, 'seed')}, {setting(audit, 'permutations')}",)),
+        Fact(term="Analyses", lines=_analyses(audit)),
         Fact(term="Versions", lines=(_joined(audit.versions),)),
     ]
     if run:
-        found.append(Fact(term="Finished", lines=(str(run.get("finished") or NOT_STATED),)))
+        facts.append(Fact(term="Finished", lines=(str(run.get("finished") or NOT_STATED),)))
         host = run.get("host")
-        found.append(Fact(term="Machine", lines=(_joined(host) if isinstance(host, Mapping) else NOT_STATED,)))
-    return found
+        facts.append(Fact(term="Machine", lines=(_joined(host) if isinstance(host, Mapping) else NOT_STATED,)))
+    return facts
+
+
+def _analyses(audit: Audit) -> tuple[str, ...]:
+    settings = analysis_settings(audit)
+    return tuple(f"{name}: {words}" for name, words in settings.items()) or ("none",)
 
 
 def _model(audit: Audit, role: str) -> Fact:
     model = audit.models.get(role)
     if not model:
-        return Fact(term=f"{role.capitalize()} model", lines=("not published",))
+        return Fact(term=f"{sanitize(role).capitalize()} model", lines=("not published",))
     lines = (_of(model, "name"), f"revision {_of(model, 'revision')}")
-    return Fact(term=f"{role.capitalize()} model", lines=lines, hash=f"sha256 {_of(model, 'sha256')}")
+    return Fact(term=f"{sanitize(role).capitalize()} model", lines=lines, hash=f"sha256 {_of(model, 'sha256')}")
 
 
 def _corpus(corpus: Mapping[str, Any]) -> Fact:

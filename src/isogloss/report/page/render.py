@@ -1,6 +1,6 @@
 """Templates, styles, scripts and data -> one HTML file that may run only what isogloss wrote.
 
-Strings of others take two ways onto a page. In templates every string passes `visible` and is escaped; no template
+Strings of others take two ways onto a page. In templates every string passes `sanitize` and is escaped; no template
 writes one into a script or a style. In data they are JSON that cannot end its element, and the scripts make text nodes
 of them. Should both fail, the content security policy lets nothing run but the scripts whose hashes it names.
 """
@@ -23,7 +23,7 @@ from isogloss.report.palette import DARK, FONTS, LIGHT, ON_PAPER
 from isogloss.text import sanitize
 
 #: In the order in which they run.
-SCRIPTS = ("tables.js", "charts.js", "texts.js", "figures.js", "across.js", "comparison.js", "start.js")
+SCRIPTS = ("tables.js", "charts.js", "texts.js", "figures.js", "comparison.js", "start.js")
 #: Characters that could end a script element or a line of JavaScript, as JSON may also write them.
 ESCAPED = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 

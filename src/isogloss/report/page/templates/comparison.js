@@ -24,22 +24,7 @@ function heatmapFigure(holder) {
     ],
   };
   addFigure(figure);
-  window.addEventListener("beforeprint", () => {
-    if (themeName() === "dark") lightenCells(figure, spec.lying);
-  });
   return figure;
-}
-
-/** Cells have colours between those of the theme, which `lighten` does not know: mix those of paper anew. */
-function lightenCells(figure, spec) {
-  const { range: ends } = spec.light.layer[0].encoding.fill.scale;
-  const [low, zero, high] = ends.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
-  const shades = figure.rows().map((row) => row.shade).filter((shade) => shade !== null);
-  all(".layer_0_marks path", figure.chart).forEach((path, i) => {
-    const part = Math.min(1, Math.abs(shades[i]));
-    const end = shades[i] < 0 ? low : high;
-    path.setAttribute("fill", `rgb(${zero.map((from, j) => Math.round(from + part * (end[j] - from))).join(", ")})`);
-  });
 }
 
 /** Show the rows of a table that belong to what is chosen, and hide its second column, which says the same. */

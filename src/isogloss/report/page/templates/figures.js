@@ -170,7 +170,7 @@ function marginsFigure(holder) {
 function controlsFigure(holder) {
   addFigure({
     holder, name: "controls", size: "wide", title: () => "The probe, and what could explain its score",
-    key: "diamond: probe; square: n-grams; triangle: text length; cross: an untrained model; grey bar: permuted labels",
+    key: "diamond: probe; square: n-grams; triangle: text length; cross: untrained model; grey bar: permuted labels",
     spec: (theme) => F.controls.spec[theme],
     rows: () => F.controls.rows,
     csv: () => F.controls.rows.map(({ label, what, value, low, high, approximate }) => ({ language: label, what, value, low, high, approximate })),
@@ -178,31 +178,36 @@ function controlsFigure(holder) {
   });
 }
 
-function behaviourFigure(holder) {
-  const { rows, spec } = F.behaviour;
-  addFigure({
-    holder, name: "behaviour", size: "wide", title: () => "Hidden states and behaviour", key: "a point: a language; lines: 95 % intervals",
+/** A figure of an analysis: its fields say what tooltip, table and file show of its rows. */
+function sectionFigure(holder) {
+  const own = DATA.sections.figures[holder.dataset.key];
+  const spec = DATA.sections.specs[own.spec];
+  const layers = own.fields.filter((field) => field.form === "layer").map((field) => field.name);
+  const rows = toRows(own.rows).map((row) => ({ ...row, ...Object.fromEntries(layers.map((name) => [name, DATA.layers[row[name]] ?? row[name]])) }));
+  const bound = (row, field, end) => row[field.name ? `${field.name}_${end}` : end] ?? null;
+  const interval = (row, field) => ({ low: bound(row, field, "low"), high: bound(row, field, "high"), approximate: field.name ? false : row.approximate });
+  const shown = (row, field) => {
+    if (field.form === "interval") return interval(row, field).low === null ? null : range(interval(row, field));
+    const value = row[field.name] ?? null;
+    if (field.form !== "number") return value === "" ? null : value;
+    return value === null ? row.reason || null : shortly(value);
+  };
+  // An interval takes two columns of a table or file.
+  const columns = own.fields.flatMap((field) => {
+    if (field.form === "interval") return ["low", "high"].map((end) => ({ heading: `${field.heading}, ${end}`, read: (row) => bound(row, field, end) }));
+    return [{ heading: field.heading, read: (row) => row[field.name] ?? (field.form === "number" ? row.reason || null : null) }];
+  });
+  const figure = {
+    holder, name: holder.dataset.key, size: own.size === "multiple" ? "multiple" : "wide", key: own.legend,
+    title: () => (own.heading ? `${own.heading}: ${own.title}` : own.title),
     spec: (theme) => spec[theme],
     rows: () => rows,
-    csv: () => rows.map(({ label, x, x_low, x_high, y, y_low, y_high }) => ({ language: label, separation_gain: x, separation_low: x_low, separation_high: x_high, margin_gain: y, margin_low: y_low, margin_high: y_high })),
-    tip: (row) => [["language", row.label], ["gain in separation", shortly(row.x)], ["interval", range({ low: row.x_low, high: row.x_high })], ["gain in refusal margin", shortly(row.y)], ["interval", range({ low: row.y_low, high: row.y_high })]],
-  });
-}
-
-function itemsFigure(holder) {
-  const language = Number(holder.dataset.language);
-  const { name } = LANGUAGES[language];
-  const own = F.behaviour.items[language];
-  const rows = own.pair.map((pair, i) => ({ pair, x: own.x[i], y: own.y[i] }));
-  const figure = {
-    holder, name: `items-${name}`, size: "multiple", title: () => `${name}: pairs`, key: "a point: a pair",
-    spec: (theme) => F.behaviour.item_spec[theme],
-    rows: () => rows,
-    csv: () => rows.map(({ pair, x, y }) => ({ pair, hidden: x, behaviour: y })),
-    tip: (row) => [["pair", row.pair], ["hidden states", shortly(row.x)], ["behaviour", shortly(row.y)]],
+    csv: () => rows.map((row) => Object.fromEntries(columns.map(({ heading, read }) => [heading, read(row)]))),
+    tip: (row) => own.fields.map((field) => [field.heading, shown(row, field)]).filter(([, text]) => text !== null),
   };
   addFigure(figure);
-  lazyTable(holder, () => makeTable(figure.title(), ["pair", "hidden states", "behaviour"], rows.map((row) => [row.pair, row.x, row.y])));
+  lazyTable(holder, () => makeTable(figure.title(), columns.map(({ heading }) => heading), rows.map((row) => columns.map(({ read }) => read(row)))));
+  return figure;
 }
 
 /** Tables of many points are made when somebody opens them. */

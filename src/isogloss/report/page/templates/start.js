@@ -21,10 +21,24 @@ function bindTheme() {
 }
 
 /** Give a figure the colours of paper at once: drawing it anew would come too late for the print. */
-function lighten(chart) {
+function lighten(figure) {
   for (const name of ["fill", "stroke"]) {
-    for (const shape of all(`svg [${name}]`, chart)) shape.setAttribute(name, DATA.on_paper[shape.getAttribute(name)] ?? shape.getAttribute(name));
+    for (const shape of all(`svg [${name}]`, figure.chart)) shape.setAttribute(name, DATA.on_paper[shape.getAttribute(name)] ?? shape.getAttribute(name));
   }
+  const spec = figure.spec("light", figure.width);
+  const heat = (spec.layer ?? []).findIndex((layer) => layer.encoding?.fill?.scale?.interpolate === "rgb");
+  if (heat >= 0) lightenCells(figure, heat, spec.layer[heat].encoding.fill);
+}
+
+/** Cells of a heat map have colours between those of the theme, which the table of colours lacks: mix those of paper anew. */
+function lightenCells(figure, layer, { field, scale }) {
+  const [low, zero, high] = scale.range.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
+  const shades = figure.rows().map((row) => row[field]).filter((shade) => shade !== null);
+  all(`.layer_${layer}_marks path`, figure.chart).forEach((path, i) => {
+    const part = Math.min(1, Math.abs(shades[i]));
+    const end = shades[i] < 0 ? low : high;
+    path.setAttribute("fill", `rgb(${zero.map((from, j) => Math.round(from + part * (end[j] - from))).join(", ")})`);
+  });
 }
 
 function bindPrint() {
@@ -36,7 +50,7 @@ function bindPrint() {
       opened.push(details);
     }
     lightened = themeName() === "dark";
-    if (lightened) for (const figure of FIGURES) lighten(figure.chart);
+    if (lightened) for (const figure of FIGURES) lighten(figure);
   });
   window.addEventListener("afterprint", () => {
     if (lightened) redraw(FIGURES);
@@ -60,7 +74,7 @@ function bindCodes() {
 
 const KINDS = {
   answer: answerFigure, scatter: scatterFigure, separation: separationFigure, layers: layersFigure, margins: marginsFigure, controls: controlsFigure,
-  heatmap: heatmapFigure, behaviour: behaviourFigure, items: itemsFigure, matrix: matrixFigure, meaning: meaningFigure,
+  heatmap: heatmapFigure, section: sectionFigure,
 };
 
 function start() {

@@ -43,7 +43,7 @@ function addTextsToPairs(lost) {
     const one = lost[Number(holder.dataset.lost)];
     const { tag } = LANGUAGES[one.language];
     const table = holder.querySelector("table");
-    for (const heading of ["harmful text", "its twin"]) table.tHead.rows[0].append(element("th", { scope: "col", class: "left", text: heading }));
+    for (const heading of ["harmful text", "harmless text"]) table.tHead.rows[0].append(element("th", { scope: "col", class: "left", text: heading }));
     [...table.tBodies[0].rows].forEach((row, i) => {
       row.append(...one.ids[i].map((id) => element("td", { class: "left", children: [coveredText(id, tag)] })));
     });

@@ -1,0 +1,1 @@
+"""Does the answer depend on the prompt format? Model and format, two by two."""

@@ -1,1 +1,0 @@
-"""An audit for other people's documents: Markdown, LaTeX, CSV, model cards."""

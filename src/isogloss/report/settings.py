@@ -1,0 +1,48 @@
+"""The settings of an audit and of its analyses, as words and as options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isogloss.results import Audit
+from isogloss.text import sanitize
+
+
+def setting(audit: Audit, key: str, otherwise: str = "not stated") -> str:
+    """Return a setting of the audit as words."""
+    return in_words(audit.config.get(key), otherwise)
+
+
+def in_words(value: Any, otherwise: str = "not stated") -> str:  # noqa: ANN401 - a JSON value
+    """Write a JSON value as words; lists with commas."""
+    if value is None or value in ([], ""):
+        return otherwise
+    return sanitize(", ".join(str(item) for item in value) if isinstance(value, list) else str(value))
+
+
+def analysis_settings(audit: Audit) -> dict[str, str]:
+    """Return the settings of each analysis of an audit as words, by its name."""
+    settings = audit.config.get("analyses")
+    if not isinstance(settings, Mapping):
+        return {}
+    return {
+        sanitize(str(name)): ", ".join(
+            f"{sanitize(str(key)).replace('_', ' ')} {in_words(value)}"
+            for key, value in (each.items() if isinstance(each, Mapping) else ())
+        )
+        or "default settings"
+        for name, each in settings.items()
+    }
+
+
+def analysis_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that asked for the analyses of an audit: what stands under "options" of each.
+
+    >>> analysis_options({"analyses": {"matched": {"match": ["length"], "options": {"match": ["length"]}}}})
+    {'match': ['length']}
+    """
+    settings = config.get("analyses")
+    each = settings.values() if isinstance(settings, Mapping) else ()
+    asked = (own.get("options") for own in each if isinstance(own, Mapping))
+    return {str(name): value for options in asked if isinstance(options, Mapping) for name, value in options.items()}

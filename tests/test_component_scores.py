@@ -244,7 +244,11 @@ def test_scores_are_the_same_in_either_precision_and_the_states_left_as_they_wer
     x = x.astype(np.float32)
     before = x.copy()
     for one, other in zip(score(x, draws), score(x.astype(np.float64), draws), strict=True):
-        assert (one.plug_in, one.jackknife.value, one.jackknife.se) == (other.plug_in, other.jackknife.value, other.jackknife.se)
+        assert (one.plug_in, one.jackknife.value, one.jackknife.se) == (
+            other.plug_in,
+            other.jackknife.value,
+            other.jackknife.se,
+        )
     assert np.array_equal(x, before)
 
 
@@ -401,6 +405,9 @@ def test_a_block_lets_go_of_its_texts_and_holds_equal_units_once(paired):
     assert slim.projection.eigen_gap(2) == found.projection.eigen_gap(2)
     assert slim.text_scores is None
     assert all(
-        (one.jackknife.units == other.jackknife.units).all() for one, other in zip(slim.scores, found.scores, strict=True)
+        (one.jackknife.units == other.jackknife.units).all()
+        for one, other in zip(slim.scores, found.scores, strict=True)
     )
-    assert len({id(one.jackknife.units) for one in slim.scores}) < len({id(one.jackknife.units) for one in found.scores})
+    assert len({id(one.jackknife.units) for one in slim.scores}) < len(
+        {id(one.jackknife.units) for one in found.scores}
+    )

@@ -27,7 +27,7 @@ TABLES = METRICS | PUBLISHED | BEHAVIOURS
 def decisions(source):
     """Lines that compare a metric with a name, or read something off its family."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Compare):
+        if isinstance(node, ast.Compare) and not isinstance(node.ops[0], ast.Is | ast.IsNot):
             sides = [node.left, *node.comparators]
         elif isinstance(node, ast.Subscript):
             sides = [node.slice] if is_family(node.slice) else []

@@ -258,7 +258,11 @@ def test_shared_training_texts_make_the_variance_two_and_a_quarter_times_as_larg
         fixed_scores(numbers, draws, rows_of(paired)),
     )
     for one, other in zip(probed, fixed, strict=True):
-        assert (one.plug_in, one.jackknife.value, one.jackknife.df) == (other.plug_in, other.jackknife.value, other.jackknife.df)
+        assert (one.plug_in, one.jackknife.value, one.jackknife.df) == (
+            other.plug_in,
+            other.jackknife.value,
+            other.jackknife.df,
+        )
         assert np.array_equal(one.plug_in_null, other.plug_in_null)
         assert one.jackknife.influence == pytest.approx(1.5 * other.jackknife.influence, rel=1e-12)
         assert (other.effective_n, one.effective_n) == (30, pytest.approx(30 / 2.25))

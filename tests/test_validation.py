@@ -65,7 +65,8 @@ def with_se(factor):
 
     def scores(*arguments):
         return [
-            replace(one, jackknife=replace(one.jackknife, influence=factor * one.jackknife.influence)) for one in whole(*arguments)
+            replace(one, jackknife=replace(one.jackknife, influence=factor * one.jackknife.influence))
+            for one in whole(*arguments)
         ]
 
     return scores

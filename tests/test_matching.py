@@ -13,7 +13,7 @@ def matched(own, pivot, **options):
     """Match with the rows in their order; features may be given as a plain list."""
     own, pivot = (x[:, None] if x.ndim == 1 else x for x in (np.asarray(own, float), np.asarray(pivot, float)))
     options = {"order": np.arange(len(own)), "pivot_order": np.arange(len(pivot))} | options
-    return match(units, pivot_units, **options)
+    return match(own, pivot, **options)
 
 
 def planted(seed=0, *, shift=(0.8, 0.0), n=300, m=350):
@@ -249,7 +249,12 @@ def test_a_match_of_strata_needs_a_unit_of_every_one():
     ],
 )
 def test_what_cannot_be_matched_is_refused(change, message):
-    good = {"units": np.zeros((3, 1)), "pivot_units": np.zeros((3, 1)), "order": np.arange(3), "pivot_order": np.arange(3)}
+    good = {
+        "units": np.zeros((3, 1)),
+        "pivot_units": np.zeros((3, 1)),
+        "order": np.arange(3),
+        "pivot_order": np.arange(3),
+    }
     units, pivot_units, *_ = (good | change).values()
     options = {key: value for key, value in (good | change).items() if key not in {"units", "pivot_units"}}
     assert len(match(**good).rows) == 3

@@ -484,7 +484,7 @@ def test_another_machine_must_have_the_same_files(ref, adapter_folder, tmp_path,
     (tmp_path / "mine").symlink_to(ref.base)
     assert pinned(fetch(ModelRef(base="mine"))).base == str(tmp_path / "mine")
     with pytest.raises(
-        ModelError, match=r"found files with the hash .*; expected those that the driver has, .* every node"
+        ModelError, match=r"found files with the hash .*; expected the files of the driver, .* every node"
     ) as error:
         checkpoint_here(replace(theirs, base_sha256="0" * 64))
     assert ", on node " in str(error.value)

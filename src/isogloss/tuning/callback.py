@@ -18,7 +18,7 @@ from isogloss.errors import UsageError
 from isogloss.hidden_states.execution import CPU_BATCH, GPU_BATCH, Execution
 from isogloss.hidden_states.extract import check_states, hidden_states, plan_rows
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.models.load import LoadedModel
+from isogloss.models.load import LoadedModel, look_inside
 from isogloss.models.prompts import encode
 from isogloss.stats.component_scores import component_scores
 from isogloss.stats.effects import gain

@@ -7,13 +7,13 @@ import io
 from pathlib import Path
 
 import pytest
-from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 
 from handmade import small_audit
 from hostile import HOSTILE
-from isogloss.report.comparison.comparable import named
-from isogloss.report.comparison import comparison_html
+from isogloss.report.comparison.comparable import name_audits
+from isogloss.report.comparison.page import comparison_html
 from isogloss.text import sanitize
+from test_comparison_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 from test_page_browser import (  # noqa: F401 - fixtures
     CHROMIUM,
     browser,
@@ -139,7 +139,7 @@ def test_no_hostile_string_runs_or_breaks_out(opened, part):
     many = [encodable(text) for text in HOSTILE[part::3]]
     audits = [hostile_audit(cycled(part * len(HOSTILE) // 3 + i), many) for i in range(3)]
     folders = [Path(f"{i}-{encodable(HOSTILE[i]).replace(chr(0), '')}") for i in range(3)]
-    one = opened(comparison_html(named(folders, audits)))
+    one = opened(comparison_html(name_audits(folders, audits)))
     for details in one.page.locator("details").all():
         details.evaluate("d => { d.open = true; }")
     for select in ("#quantity", "#baseline"):

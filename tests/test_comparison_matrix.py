@@ -11,12 +11,13 @@ from rich.console import Console
 from handmade import estimate, language_rows, make_audit, small_audit
 from isogloss.errors import UsageError
 from isogloss.records import LanguageVerdict
-from isogloss.report.comparison.comparable import differences, named, refuse_differences, remarks, warning
-from isogloss.report.comparison_matrix import comparison_frame, exclusions, matrix_tables
-from isogloss.report.exports.latex import latex
-from isogloss.report.exports.markdown import markdown
-from isogloss.report.exports.tidy import csv
-from isogloss.report.render_terminal import STYLES, _style, print_paper_table
+from isogloss.report.comparison.comparable import differences, name_audits, refuse_differences, remarks, warning
+from isogloss.report.comparison.tables import comparison_frame, comparison_tables
+from isogloss.report.render_csv import render_csv
+from isogloss.report.render_latex import render_latex
+from isogloss.report.render_markdown import render_markdown
+from isogloss.report.render_terminal import STYLES, _style, print_table
+from isogloss.report.table import Cell
 from isogloss.results import Primary
 from test_exports import NASTY, check_latex
 
@@ -30,6 +31,11 @@ def model(name, kept, **changes):
 
 
 LOW, HIGH, WIDE = (0.25, 0.125, 0.5), (0.75, 0.625, 1.0), (0.5, 0.25, 0.75)
+
+
+def texts(table):
+    """The cells of a table as lines of text."""
+    return tuple(tuple(cell.line for cell in row) for row in table.rows)
 
 
 def pair(one=LOW, other=HIGH, **changes):
@@ -49,13 +55,13 @@ def pair(one=LOW, other=HIGH, **changes):
     ],
 )
 def test_audits_are_called_by_what_tells_them_apart(models, folders, names):
-    found = named([Path(one) for one in folders], [model(name, LOW) for name in models])
+    found = name_audits([Path(one) for one in folders], [model(name, LOW) for name in models])
     assert [name for name, _ in found] == names
 
 
 def test_a_run_is_compared_with_others_only(tmp_path):
     with pytest.raises(UsageError, match="a run twice"):
-        named([tmp_path / "a", tmp_path / "b" / ".." / "a"], [model("a", LOW)] * 2)
+        name_audits([tmp_path / "a", tmp_path / "b" / ".." / "a"], [model("a", LOW)] * 2)
 
 
 # What may be compared
@@ -88,11 +94,11 @@ def test_audits_of_the_same_are_not_refused():
 
 
 def test_settings_that_differ_are_said():
-    config = pair()[0][1].config | {"position": "mean", "match": ["length"]}
+    config = pair()[0][1].config | {"position": "mean", "analyses": {"matched": {"match": ["length"]}}}
     audits = pair(config=config, primary=Primary(metric="between_class_variance", components=10, layer="6"))
     (text,) = remarks(audits)
     assert (
-        text == "Settings that differ, run by run: position: last, mean; match: not recorded, length; layer: 4-post, 6."
+        text == "Settings that differ, run by run: position: last, mean; matched: none, match length; layer: 4-post, 6."
     )
 
 
@@ -100,57 +106,57 @@ def test_settings_that_differ_are_said():
 
 
 def test_the_tables_hold_retention_with_verdict_gain_and_separation():
-    kept, gain, separation, _ = matrix_tables(pair())
-    assert kept.headings == ("language", "first", "second")
-    assert kept.rows == (
+    kept, gain, separation, _ = comparison_tables(pair())
+    assert [column.heading for column in kept.columns] == ["language", "first", "second"]
+    assert texts(kept) == (
         ("en English", "pivot", "pivot"),
-        ("de German", "0.25 [0.12, 0.50] lagging", "0.75 [0.62, 1.00] lagging"),
+        ("de German", "0.25 lagging [0.12, 0.50]", "0.75 lagging [0.62, 1.00]"),
     )
-    assert gain.rows[1] == ("de German", "+0.100 [+0.000, +0.200]", "+0.100 [+0.000, +0.200]")
-    assert separation.rows[0] == ("en English", "0.300 [0.250, 0.350]", "0.300 [0.250, 0.350]")
-    assert matrix_tables(pair(), intervals=False)[0].rows[1] == ("de German", "0.25 lagging", "0.75 lagging")
+    assert texts(gain)[1] == ("de German", "+0.100 [+0.000, +0.200]", "+0.100 [+0.000, +0.200]")
+    assert texts(separation)[0] == ("en English", "0.300 [0.250, 0.350]", "0.300 [0.250, 0.350]")
+    assert texts(comparison_tables(pair(), intervals=False)[0])[1] == ("de German", "0.25 lagging", "0.75 lagging")
 
 
 def test_a_language_that_only_one_has_is_a_dash_in_the_other():
     audits = [("three", small_audit()), ("two", model("two", LOW))]
-    rows = {row[0]: row[1:] for row in matrix_tables(audits)[0].rows}
-    assert list(rows) == ["en English", "am Amharic", "sw Swahili", "de German"]
+    rows = {row[0]: row[1:] for row in texts(comparison_tables(audits)[0])}
+    assert list(rows) == ["en English", "am Amharic", "de German", "sw Swahili"]
     assert rows["sw Swahili"][1] == "–"
-    assert rows["de German"] == ("–", "0.25 [0.12, 0.50] lagging")
+    assert rows["de German"] == ("–", "0.25 lagging [0.12, 0.50]")
 
 
 @pytest.mark.parametrize(
     ("one", "other", "said"),
     [
-        (LOW, HIGH, "exclude each other: higher in second"),
-        (HIGH, LOW, "exclude each other: higher in first"),
-        (LOW, WIDE, "overlap"),
-        (LOW, (0.75, 0.5, 1.0), "overlap"),  # they touch
+        (LOW, HIGH, "higher 0.75 [0.62, 1.00]"),
+        (HIGH, LOW, "lower 0.25 [0.12, 0.50]"),
+        (LOW, WIDE, "overlap 0.50 [0.25, 0.75]"),
+        (LOW, (0.75, 0.5, 1.0), "overlap 0.75 [0.50, 1.00]"),  # they touch
         (LOW, None, "–"),
     ],
 )
 def test_two_audits_say_whether_their_intervals_exclude_each_other(one, other, said):
-    table = exclusions(pair(one, other))
-    assert [row[0] for row in table.rows] == ["de German"]  # the pivot has no retention
-    assert table.rows[0][3] == said
-    assert "at most 10%" in table.notes[0]
+    table = comparison_tables(pair(one, other))[-1]
+    assert [row[0] for row in texts(table)] == ["de German"]  # the pivot has no retention
+    assert texts(table)[0][3] == said
+    assert "at most 10%" in table.caption
 
 
 def test_three_audits_are_not_held_against_each_other():
     audits = [*pair(), ("third", model("third", WIDE))]
-    assert [table.name for table in matrix_tables(audits)] == [
+    assert [table.key for table in comparison_tables(audits)] == [
         "comparison-retention",
         "comparison-gain",
-        "comparison-score",
+        "comparison-separation",
     ]
 
 
 def test_what_is_not_comparable_says_so_above_every_table():
     audits = pair(**OTHERS["corpus"])
-    tables = matrix_tables(audits)
+    tables = comparison_tables(audits)
     for table in tables[:3]:
         assert table.title.startswith("Not comparable: these audits differ in corpus: mini c0, mini c1.")
-    assert any(note.startswith("Not comparable") for note in tables[3].notes)
+    assert "Not comparable" in tables[3].caption
     assert "caution" in comparison_frame(audits).columns
     assert "caution" not in comparison_frame(pair()).columns
 
@@ -164,12 +170,12 @@ def test_the_frame_holds_all_rows_of_all_runs():
 
 @pytest.mark.parametrize("text", NASTY)
 def test_names_of_runs_do_not_break_out(text):
-    audits = named([Path("a"), Path("b")], [model(text, LOW), model("other", HIGH)])
-    tables = matrix_tables(audits)
-    check_latex(latex(tables))
-    rows = [line for line in markdown(tables).splitlines() if line.startswith("|")]
+    audits = name_audits([Path("a"), Path("b")], [model(text, LOW), model("other", HIGH)])
+    tables = comparison_tables(audits)
+    check_latex(render_latex(tables))
+    rows = [line for line in render_markdown(tables).splitlines() if line.startswith("|")]
     assert len(rows) == 3 * 4 + 3
-    assert "\n=" not in csv(comparison_frame(audits))
+    assert "\n=" not in render_csv(comparison_frame(audits))
 
 
 def test_an_interval_that_is_only_approximate_keeps_its_sign():
@@ -178,12 +184,12 @@ def test_an_interval_that_is_only_approximate_keeps_its_sign():
     about = replace(row, estimate=estimate(*LOW, approximate="few texts"))
     rows = tuple(about if one is row else one for one in audits[0][1].rows)
     audits[0] = ("first", replace(audits[0][1], rows=rows))
-    assert matrix_tables(audits)[0].rows[1][1] == "0.25 ≈[0.12, 0.50] lagging"
+    assert texts(comparison_tables(audits)[0])[1][1] == "0.25 lagging ≈[0.12, 0.50]"
 
 
 def test_every_verdict_has_its_own_colour_in_the_terminal():
-    assert [_style(f"0.12 {word}") for word in STYLES] == list(STYLES.values())
-    assert _style("pivot") == ""
+    assert [_style(Cell(text="0.12", tag=word)) for word in STYLES] == list(STYLES.values())
+    assert _style(Cell(text="pivot", tag="pivot")) == ""
 
 
 # In a terminal
@@ -191,13 +197,13 @@ def test_every_verdict_has_its_own_colour_in_the_terminal():
 
 def printed(table, width):
     screen = Console(width=width, file=io.StringIO(), color_system=None)
-    print_paper_table(table, screen)
+    print_table(table, screen)
     return screen.file.getvalue()
 
 
 def test_columns_that_do_not_fit_stand_below():
     audits = [(f"model-number-{i}", model(str(i), (i / 8, 0.0, 1.0))) for i in range(7)]
-    table = matrix_tables(audits, intervals=False)[0]
+    table = comparison_tables(audits, intervals=False)[0]
     for width, parts in ((80, 2), (200, 1), (30, 7)):
         lines = printed(table, width).splitlines()
         assert sum(line.startswith("de German") for line in lines) == parts
@@ -209,13 +215,13 @@ def test_columns_that_do_not_fit_stand_below():
 
 def test_wide_letters_are_counted_by_what_they_take():
     audits = [(f"模型模型模型{i}", model(str(i), LOW)) for i in range(7)]
-    lines = printed(matrix_tables(audits, intervals=False)[0], 80).splitlines()
+    lines = printed(comparison_tables(audits, intervals=False)[0], 80).splitlines()
     assert all(cell_len(line) <= 80 for line in lines)
     assert "模型模型模型6" in "".join(lines)
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_nothing_is_cut_in_a_narrow_terminal(width):
-    words = printed(exclusions(pair()), width).split()
-    for word in ("0.25", "[0.12,", "0.50]", "exclude", "each", "other:", "higher", "second"):
+    words = printed(comparison_tables(pair())[-1], width).split()
+    for word in ("0.25", "[0.12,", "0.50]", "higher", "0.75", "[0.62,", "1.00]"):
         assert word in words

@@ -6,16 +6,16 @@ import re
 from dataclasses import replace
 
 import pytest
-from test_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 
 from handmade import estimate, make_audit, small_audit
 from isogloss.records import LanguageVerdict
-from isogloss.report.comparison import comparison_html, headline
-from isogloss.report.comparison_tables import BASELINES
-from isogloss.report.heatmap import BLANK, LINES, QUANTITIES, SIGNS, column_names
-from isogloss.report.page.view import view
+from isogloss.report.comparison.heatmap import BLANK, LINES, SIGNS, column_names
+from isogloss.report.comparison.page import comparison_headline, comparison_html
+from isogloss.report.comparison.tables import BASELINES, QUANTITIES
 from isogloss.report.palette import DARK, LIGHT
+from isogloss.report.view import view
 from pages import data_of, rows_of, without_reference
+from test_comparison_matrix import HIGH, LOW, OTHERS, WIDE, model, pair
 from test_page import Elements
 
 
@@ -107,7 +107,12 @@ def test_equal_audits_give_equal_pages():
 
 
 def said(audits):
-    return "".join(part.text for part in headline([name for name, _ in audits], [view(audit) for _, audit in audits]))
+    return "".join(
+        part.text for part in comparison_headline([name for name, _ in audits], [view(audit) for _, audit in audits])
+    )
+
+
+START = "Languages that retain at least 80 % of the pivot's gain: "
 
 
 def reaching(name, *words):
@@ -125,19 +130,19 @@ def reaching(name, *words):
     [
         (
             [reaching("a", "reached", "reached"), reaching("b", "reached", "lagging")],
-            "Alignment reached 2 of 2 other languages in a and 1 of 2 in b.",
+            f"{START}2 of 2 in a and 1 of 2 in b.",
         ),
         (
             [reaching("a", "reached"), reaching("b", "lagging"), reaching("c", "reached")],
-            "Alignment reached 1 of 1 other languages in a, 0 of 1 in b and 1 of 1 in c.",
+            f"{START}1 of 1 in a, 0 of 1 in b and 1 of 1 in c.",
         ),
         (
             [reaching("a", "reached"), reaching("b", "reached")],
-            "Alignment reached 1 of 1 other languages in both runs.",
+            f"{START}1 of 1 in both runs.",
         ),
         (
             [reaching("a", "inconclusive", "reached"), reaching("b", "reached", "reached")],
-            "Alignment demonstrably reached 1 of 2 other languages in a and 2 of 2 in b.",
+            "Languages that demonstrably retain at least 80 % of the pivot's gain: 1 of 2 in a and 2 of 2 in b.",
         ),
         (
             [
@@ -146,11 +151,11 @@ def reaching(name, *words):
                 reaching("c", "reached", "lagging"),
                 reaching("d", "reversed", "lagging"),
             ],
-            "Alignment reached from 0 of 2 other languages in d to 2 of 2 in a.",
+            f"{START}from 0 of 2 in d to 2 of 2 in a.",
         ),
         (
             [("a", without_reference()), ("b", without_reference())],
-            "None of these audits can say what alignment reached.",
+            "None of these audits can say how many languages alignment reached.",
         ),
     ],
 )
@@ -167,7 +172,7 @@ def test_what_is_not_comparable_is_said_before_anything_else(what, changes):
     assert "These audits are not comparable." in body
     assert body.index("Not comparable: these audits differ in") < body.index("<figure")
     assert what in body
-    assert "reached 0 of" not in body
+    assert "retain at least" not in body
     assert "not comparable" not in comparison_html(pair())
 
 

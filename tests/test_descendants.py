@@ -12,7 +12,7 @@ from isogloss.errors import UsageError
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.recipes.descendants import audit_descendants, short_names
-from isogloss.report.descendants import descendant_rows
+from isogloss.report.comparison.runs import descendant_table
 
 CONFIG = isogloss.AuditConfig(permutations=20, controls=(), metrics=("between_class_variance",))
 
@@ -37,16 +37,17 @@ def test_each_descendant_has_the_audit_that_it_has_alone(
         pair = ModelPair(name="own", reference=base, aligned=ref, source="test")
         assert audit == isogloss.audit(pair, corpus, store=tmp_path / "alone" / name, **settings)
         assert isogloss.Audit.load(tmp_path / "runs" / name) == audit
-    rows = descendant_rows(found)
-    assert [row["language"] for row in rows] == ["en English", "de German"]
-    assert rows[0]["adapter"].endswith("pivot")
+    table = descendant_table(found)
+    assert [cell.line for cell in table.column("language")] == ["en English", "de German"]
+    assert [column.heading for column in table.columns] == ["language", "adapter", "other"]
+    assert table.rows[0][1].text.endswith("pivot")
 
 
 def test_without_a_reference_there_are_scores(tiny_folder, other_folder, parallel_file, tmp_path):
     refs = [ModelRef(base=str(tiny_folder)), ModelRef(base=str(other_folder))]
     corpus = isogloss.load_corpus(parallel_file)
     found = audit_descendants(None, refs, corpus, config=CONFIG, store=tmp_path, device="cpu")
-    assert all(cell[0] != "+" for row in descendant_rows(found) for cell in row.values())
+    assert all(cell.text[0] != "+" for row in descendant_table(found).rows for cell in row)
     assert {warning.code for one in found.values() for warning in one.warnings} >= {"M002"}
 
 

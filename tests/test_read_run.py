@@ -1,6 +1,7 @@
 """What is read back from a run folder, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -10,7 +11,7 @@ from conftest import parallel_rows
 from handmade import small_audit
 from isogloss.errors import CorpusError, StoreError
 from isogloss.report.lost_pairs import audited_texts, by_id
-from isogloss.report.read_run import LATER, POINTS, read_run
+from isogloss.report.read_run import POINTS, read_run
 from planted import load
 from test_report_pairs import PLAIN, points
 
@@ -27,19 +28,39 @@ def test_a_run_is_read_back(folder):
     run = read_run(folder)
     assert run.audit == small_audit()
     assert run.record == {"finished": "2026-11-21"}
-    assert dict(run.points.schema) == {name: dtype() for name, dtype in (POINTS | LATER).items()}
+    assert dict(run.points.schema) == {name: dtype() for name, dtype in POINTS.items()}
     assert run.points["score"].null_count() == 0
     assert run.folder == folder
 
 
-def test_what_an_older_run_lacks_is_null(folder):
-    old = pl.read_parquet(folder / "points.parquet").drop("item_id", "score", "fold")
-    old.write_parquet(folder / "points.parquet")
+def test_a_run_without_a_record_is_whole(folder):
     (folder / "run.json").unlink()
-    run = read_run(folder)
-    assert run.record is None
-    for name in LATER:
-        assert run.points[name].null_count() == run.points.height
+    assert read_run(folder).record is None
+
+
+def test_tables_of_analyses_are_read_if_they_are_there(folder):
+    frame = pl.DataFrame({"pair_id": ["p"], "x": [1.0]})
+    assert read_run(folder, frames=["other.parquet"]).frames == {}
+    frame.write_parquet(folder / "other.parquet")
+    assert read_run(folder).frames == {}
+    assert read_run(folder, frames=["other.parquet"]).frames["other.parquet"].equals(frame)
+    (folder / "other.parquet").write_bytes(b"no table")
+    with pytest.raises(StoreError, match=r"other\.parquet"):
+        read_run(folder, frames=["other.parquet"])
+
+
+def test_rows_of_analyses_that_are_not_known_are_skipped_and_named(folder):
+    audit = small_audit()
+    rows = [
+        replace(audit.rows[0], kind="dream", metric=str(number), analysis=name, layer=None)
+        for number, name in enumerate(("dreams", "dreams", "matched"))
+    ]
+    replace(audit, rows=(*audit.rows, *rows)).save(folder)
+    assert len(read_run(folder).audit.rows) == len(audit.rows) + 3
+    read = read_run(folder, known=("matched",)).audit
+    assert [row.analysis for row in read.rows if row.analysis] == ["matched"]
+    (warning,) = [warning for warning in read.warnings if warning.code == "A002"]
+    assert warning.detail == "dreams: 2 rows"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +104,8 @@ def in_first_row(**changes):
         (spoilt(config=small_audit().config | {"position": 1}), "no position"),
         (spoilt(config=small_audit().config | {"seed": "x"}), "the seed 'x'"),
         (spoilt(config=small_audit().config | {"layers": 3}), "no layers"),
-        (spoilt(config=small_audit().config | {"match": "length"}), "match that are no list"),
+        (spoilt(config=small_audit().config | {"metrics": "auroc"}), "metrics that are no list"),
+        (spoilt(config=small_audit().config | {"analyses": {"matched": "length"}}), "analyses that are no settings"),
         (spoilt(pivot="eo"), "no score of the pivot 'eo'"),
         (spoilt(rows=[]), "no score of the pivot"),
         (spoilt(primary={"metric": "m", "components": 10, "layer": "last"}), "the layer 'last'"),

@@ -90,7 +90,6 @@ def test_defaults_and_named_models_make_the_same_settings(monkeypatch):
         components=[2, 10],
         primary_changed=False,
         per_class=None,
-        match=[],
         controls=list(config.controls),
         permutations=500,
         pivot="en",
@@ -113,7 +112,13 @@ def test_defaults_and_named_models_make_the_same_settings(monkeypatch):
 
 
 def test_options_are_read_back(monkeypatch):
-    audit = with_settings(small_audit(), primary_changed=True, per_class=40, match=["length", "edit"], controls=[])
+    audit = with_settings(
+        small_audit(),
+        primary_changed=True,
+        per_class=40,
+        controls=[],
+        analyses={"matched": {"options": {"match": ["length", "edit"]}}},
+    )
     options = parsed(command(audit))
     assert parse_primary(options["primary"]) == replace(audit.primary, layer="final")
     assert (options["per_class"], options["match"], options["controls"]) == (40, "length,edit", "none")
@@ -122,12 +127,13 @@ def test_options_are_read_back(monkeypatch):
 
 
 def test_how_texts_were_read_is_read_back():
-    chat = {"position": "last_instruction_token", "prompt_format": "chat", "chat_template": "f" * 64}
-    audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", chat=chat)
+    options = {"position": "last_instruction_token", "prompt_format": "both", "chat_template": "f" * 64}
+    chat = {"position": "last_instruction_token", "prompt_format": "chat", "options": options}
+    audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", analyses={"chat_template": chat})
     options = parsed(command(audit))
     assert (options["prompt_format"], options["position"]) == ("both", "last_instruction_token")
     assert (options["quantize"], options["precision"]) == ("bnb-8bit", "fast")
-    assert f"# --chat-template was a file: put your path (its text has sha256 {'f' * 64})" in command(audit)
+    assert f"# --chat-template was a file: put your path (its content has sha256 {'f' * 64})" in command(audit)
     assert options["chat_template"] is not None
     plain = parsed(command(with_settings(small_audit(), position="mean")))
     assert (plain["prompt_format"], plain["position"], plain["chat_template"]) == ("raw", "mean", None)

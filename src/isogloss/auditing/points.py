@@ -11,6 +11,22 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.score import ScoredBlock
 from isogloss.io.files import saving
 
+#: Columns of points.parquet, with what each holds.
+POINT_COLUMNS = {
+    "text_id": "Id of the text.",
+    "pair_id": "Id of the pair that the text belongs to; null for a text without a partner.",
+    "item_id": "Id of the item, shared by translations; null where the corpus has none.",
+    "language": "Language code.",
+    "harmful": "Whether the text is harmful.",
+    "model": "reference or aligned.",
+    "layer": "Layer, 0 for embeddings, k for the output of block k.",
+    "norm": "pre or post the final norm, for the last layer; empty for all others.",
+    "fold": "Fold of cross-fitting: texts of a fold are scored by one probe, fitted on all other folds.",
+    "pc1": "First principal component of the hidden state; null where the texts vary in no direction.",
+    "pc2": "Second principal component; null where the texts vary in fewer than two directions.",
+    "score": "Cross-fitted probe score, about -1 to 1, higher for more harmful; comparable within a fold only.",
+}
+
 
 def write_points(plan: Plan, scored: ScoredBlock, folder: Path) -> None:
     """Write one line a text and model, of a language and layer, as files of a folder; see `join_points`."""

@@ -18,26 +18,31 @@ IN_PAPERS = ("language", "reference", "aligned", "gain", "retention", "verdict")
 
 def export_tables(view: View, sections: Sequence[Section] = ()) -> list[Table]:
     """List what `isogloss report --format` prints: the primary estimand, every other metric, and the analyses."""
-    languages = replace(language_table(view), title=_export_title(view.audit, *metrics_of(view.audit)[0]))
+    metrics, scores = metrics_of(view.audit), score_table(view)
+    languages = language_table(view)
     shown = [name for name in IN_PAPERS if name in {column.key for column in languages.columns}]
-    scores = score_table(view)
-    metrics = [_metric_table(view, scores, group) for group in range(1, len(metrics_of(view.audit)))]
-    languages = replace(languages.select(shown), notes=(headline(view).text,))
-    return [languages, *metrics, *(table for section in sections for table in section.tables)]
+    primary = replace(languages.select(shown), notes=(headline(view).text,))
+    others = [_metric_table(scores, group) for group in range(1, len(metrics))]
+    named = [
+        table.renamed(_export_key(*metric), _export_title(view.audit, *metric))
+        for table, metric in zip((primary, *others), metrics, strict=True)
+    ]
+    return [*named, *(table for section in sections for table in section.tables)]
 
 
-def _metric_table(view: View, scores: Table, group: int) -> Table:
+def _metric_table(scores: Table, group: int) -> Table:
     """Take the rows of one metric, as a table of its own."""
-    metric, components = metrics_of(view.audit)[group]
     rows = tuple(row for row, number in zip(scores.rows, scores.groups, strict=True) if number == group)
-    key = "-".join(part for part in (metric.replace("_", "-"), str(components or "")) if part)
     kept = [column.key for column in scores.columns if column.key in IN_PAPERS]
-    table = replace(scores, key=key, title=_export_title(view.audit, metric, components), rows=rows, groups=())
-    table = table.select(kept)
+    table = replace(scores, rows=rows, groups=()).select(kept)
     if "gain" in kept and any(cell.note == "log odds" for cell in table.column("gain")):
         columns = [replace(one, heading="gain (log odds)") if one.key == "gain" else one for one in table.columns]
         table = replace(table, columns=tuple(columns))
     return table
+
+
+def _export_key(metric: str, components: int | None) -> str:
+    return "-".join(part for part in (metric.replace("_", "-"), str(components or "")) if part)
 
 
 def _export_title(audit: Audit, metric: str, components: int | None) -> str:

@@ -125,7 +125,7 @@ def headline(view: View, *, names: NameStyle = "code") -> Headline:
             first=f"No language was compared with {pivot}" + (f": {min(reasons).rstrip('.')}." if reasons else ".")
         )
     reached = sum(language.known == "reached" for language in others)
-    verb = "retains" if reached == 1 else "retain"
+    verb = "retains" if 1 in {reached, len(others)} else "retain"
     noun = "language" if len(others) == 1 else "languages"
     # Where some languages are open, one of them may have been reached all the same.
     surely = "demonstrably " if any(language.known in OPEN for language in others) else ""

@@ -144,7 +144,7 @@ def quantities_table(names: Sequence[str], views: Sequence[View], languages: Seq
             cells = run_cells([quantity_cell(run, language, quantity) for run in views])
             rows.append({"language": language.cell, "quantity": Cell(text=quantity.name)} | cells)
             groups.append(group)
-    return fill_runs(COMPARED, names, rows, groups=groups)
+    return fill_runs(COMPARED, names, rows, key="cells", groups=groups)
 
 
 def quantity_cell(run: View, language: Named, quantity: Quantity) -> Cell:

@@ -310,7 +310,7 @@ def test_labelled_texts_without_pairs_are_audited_too(pair, labelled_file, tmp_p
         (AuditConfig(primary=parse_primary("auroc")), MetricError, "a class variance share metric"),
         (AuditConfig(primary=parse_primary("pair_accuracy:2@final")), MetricError, "a class variance share metric"),
         (AuditConfig(primary=Primary(metric="silhouette", components=0, layer="")), UsageError, "at least 1 component"),
-        (AuditConfig(match=("lenght",)), UsageError, "any of length, edit"),
+        (AuditConfig(analyses=(Matched(match=("lenght",)),)), UsageError, "any of length, edit"),
         (AuditConfig(controls=("random",)), UsageError, "any of untrained, bits_per_character"),
     ],
 )

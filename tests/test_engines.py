@@ -45,7 +45,8 @@ class Sender(LocalEngine):
 
 
 def test_all_statistics_can_be_sent_and_are_the_same(pair, corpus, tmp_path, monkeypatch):
-    config = replace(FAST, behaviour=True, cross_lingual=True, controls=("bits_per_character", "ablate"))
+    analyses = (isogloss.Behaviour(), isogloss.Ablation(), isogloss.CrossLingual())
+    config = replace(FAST, controls=("bits_per_character",), analyses=analyses)
     here = isogloss.audit(pair, corpus, config=config, store=tmp_path, device="cpu")
     monkeypatch.setattr("isogloss.auditing.run.open_engine", lambda config: nullcontext(Sender()))
     assert isogloss.audit(pair, corpus, config=config, store=tmp_path, device="cpu").to_json() == here.to_json()

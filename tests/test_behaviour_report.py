@@ -45,11 +45,8 @@ def behaving_audit():
         found = replace(estimate(*numbers), n=9, p_value=0.09)
         rows.append(Row(kind="link", language="", metric=metric, layer=3, norm="", estimate=found))
     audit = small_audit()
-    return replace(
-        audit,
-        rows=(*audit.rows, *rows),
-        config=audit.config | {"analyses": {"behaviour": {"options": {"behaviour": True, "generate": 3}}}},
-    )
+    analyses = {"behaviour": {"options": {"behaviour": True, "generate": 3}}}
+    return replace(audit, rows=(*audit.rows, *rows), config=audit.config | {"analyses": analyses})
 
 
 def pairs_frame():

@@ -69,7 +69,7 @@ def print_section(section: Section, console: Console) -> None:
     for block in blocks:
         for table in block.tables:
             fitted = fit_table(table, console.width)
-            console.print()
+            console.print(Text(f"\n{table.title}\n"))
             console.print(_grid(fitted))
             _print_below(fitted, console)
         for finding in block.findings:

@@ -37,12 +37,12 @@ def analysis_settings(audit: Audit) -> dict[str, str]:
 
 
 def analysis_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that asked for the analyses of an audit: what stands under "options" of each.
+    """Return the options that asked for the analyses of an audit: "options" in the settings of each, or all of them.
 
     >>> analysis_options({"analyses": {"matched": {"match": ["length"], "options": {"match": ["length"]}}}})
     {'match': ['length']}
     """
     settings = config.get("analyses")
     each = settings.values() if isinstance(settings, Mapping) else ()
-    asked = (own.get("options") for own in each if isinstance(own, Mapping))
+    asked = (own.get("options", own) for own in each if isinstance(own, Mapping))
     return {str(name): value for options in asked if isinstance(options, Mapping) for name, value in options.items()}

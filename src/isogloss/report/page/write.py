@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import polars as pl
@@ -62,6 +62,7 @@ def page_html(
         texts: text of each text id, to be shown on request; None embeds no text at all.
     """
     shown = view(audit)
+    sections = place_sections(sections)
     languages = list(shown.languages)
     layers = layers_of(audit, points)
     histograms, lost_pairs = pair_figures(audit, points, [language.code for language in languages])
@@ -106,6 +107,12 @@ def page_html(
         "has_texts": texts is not None,
     }
     return render("page.html.j2", content, data | _texts(figures, texts))
+
+
+def place_sections(sections: Sequence[Section]) -> list[Section]:
+    """Let a section stand by itself where that which it should be within is not shown."""
+    keys = {"", *get_args(SectionKey), *(section.key for section in sections)}
+    return [section if section.within in keys else replace(section, within="") for section in sections]
 
 
 def section_figures(sections: Sequence[Section]) -> dict[str, Any]:

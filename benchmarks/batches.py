@@ -55,9 +55,9 @@ def main() -> None:
         tokens, times = [], []
         for size in SIZES:
             batch = [tuple(map(int, row)) for row in rng.integers(100, 1000, size=(size, TOKENS))]
-            one = replace(execution, token_budget=10**9, overhead=10**9)
+            one_batch = replace(execution, token_budget=10**9, overhead=10**9)
             tokens.append(size * TOKENS)
-            times.append(statistics.median(seconds(model, batch, one) for _ in range(2 * wanted.rounds)))
+            times.append(statistics.median(seconds(model, batch, one_batch) for _ in range(2 * wanted.rounds)))
             print(f"a batch of {tokens[-1]} tokens: {times[-1] * 1e3:.0f} ms")
         slope, offset = np.polyfit(tokens, times, 1)
         print(f"a pass costs {offset * 1e3:.0f} ms beside its tokens: {offset / slope:.0f} tokens' worth\n")
@@ -66,8 +66,9 @@ def main() -> None:
         for _ in range(wanted.rounds):
             for budget in BUDGETS:
                 rates[budget].append(len(rows) / seconds(model, rows, replace(execution, token_budget=budget)))
-        for budget, found in rates.items():
-            print(f"budget {budget}: {statistics.median(found):.1f} texts/s ({min(found):.1f} to {max(found):.1f})")
+        for budget, measured in rates.items():
+            median, low, high = statistics.median(measured), min(measured), max(measured)
+            print(f"budget {budget}: {median:.1f} texts/s ({low:.1f} to {high:.1f})")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/callback.py [--steps 6] [--write]
 
 Trains Gemma 3 270M by DPO on the bundled corpus as `isogloss tune` does (16 records a step), with the callback as it is
-unless told otherwise but measuring after every step, so that steps and measurements are timed in turn.
+by default, but measuring after every step, so that steps and measurements are timed in turn.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ def run_way(name: str, texts: list[str], vectors: Path) -> dict[str, Any]:
     read(texts[:WARM])
     loaded = memory()
     start = time.perf_counter()
-    found = read(texts)
+    states = read(texts)
     seconds = time.perf_counter() - start
-    np.save(vectors, found)
+    np.save(vectors, states)
     return {"seconds": seconds, "loaded": loaded, "peak": memory()}
 
 
@@ -76,7 +76,7 @@ def run_pair(name: str, texts: list[str]) -> dict[str, Any]:
     start = time.perf_counter()
     if name == "two":
         models = [load_model(checkpoint, device="cpu") for checkpoint in checkpoints]
-        work = list(zip(models, [[one] for one in checkpoints], strict=True))
+        work = list(zip(models, [[checkpoint] for checkpoint in checkpoints], strict=True))
     else:
         work = [(load_model(checkpoints[0], device="cpu"), checkpoints)]
     loaded = time.perf_counter()
@@ -113,13 +113,13 @@ def serve(kind: str, name: str, vectors: Path) -> None:
     print(json.dumps(result))
 
 
-def distances(found: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+def distances(states: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
     """Mean and largest distance of vectors, relative to the length of the wanted ones."""
-    n = min(len(found), len(wanted))
-    found, wanted = found[:n].astype(float), wanted[:n].astype(float)
-    if found.shape[1] == 1:
+    n = min(len(states), len(wanted))
+    states, wanted = states[:n].astype(float), wanted[:n].astype(float)
+    if states.shape[1] == 1:
         wanted = wanted[:, -1:]
-    moved = np.linalg.norm(found - wanted, axis=-1) / np.linalg.norm(wanted, axis=-1)
+    moved = np.linalg.norm(states - wanted, axis=-1) / np.linalg.norm(wanted, axis=-1)
     return float(moved.mean()), float(moved.max())
 
 
@@ -152,7 +152,7 @@ def compare(names: list[str], texts: list[str], slow: int, rounds: int) -> list[
     lines = []
     for name in names:
         some = results[name]
-        times = [one["rate"] / usual["rate"] for one, usual in zip(some, results["usual"], strict=True)]
+        times = [run["rate"] / usual["rate"] for run, usual in zip(some, results["usual"], strict=True)]
         mean, most = distances(states[name], states["usual"])
         share = f"{median(some, 'share'):.0%}" if name in OURS else ""
         rate = f"{median(some, 'rate'):.1f}"
@@ -175,8 +175,8 @@ def compare_pairs(texts: list[str], rounds: int) -> list[list[str]]:
     lines = []
     for name, title in zip(PAIRS, ("one model", "a pair that shares its weights", "two models loaded"), strict=True):
         some = results[name]
-        times = [one["seconds"] / alone["seconds"] for one, alone in zip(some, results["one"], strict=True)]
-        peaks = [one["peak"] / alone["peak"] for one, alone in zip(some, results["one"], strict=True)]
+        times = [run["seconds"] / alone["seconds"] for run, alone in zip(some, results["one"], strict=True)]
+        peaks = [run["peak"] / alone["peak"] for run, alone in zip(some, results["one"], strict=True)]
         cells = [f"{median(some, 'load'):.1f}", f"{median(some, 'seconds'):.1f}", f"{statistics.median(times):.2f}"]
         lines.append([title, *cells, f"{median(some, 'peak'):.2f}", f"{statistics.median(peaks):.2f}"])
     return lines

@@ -154,9 +154,9 @@ def measure(name: str, device: str, texts: int, rounds: int) -> list[list[str]]:
     rows = list(map(tuple, np.random.default_rng(0).integers(10, 900, size=(texts, TOKENS)).tolist()))
     model = draw(config, device)
     ways: dict[str, Read] = {"transformers": usual_loop(model), "isogloss": ours(model)}
-    found = {way: read(rows[:BATCH]) for way, read in ways.items()}
-    wanted = found["transformers"].astype(float)
-    moved = np.linalg.norm(found["isogloss"] - wanted, axis=-1) / np.linalg.norm(wanted, axis=-1)
+    states = {way: read(rows[:BATCH]) for way, read in ways.items()}
+    wanted = states["transformers"].astype(float)
+    moved = np.linalg.norm(states["isogloss"] - wanted, axis=-1) / np.linalg.norm(wanted, axis=-1)
     rates: dict[str, list[float]] = {way: [] for way in ways}
     shares: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -174,8 +174,8 @@ def measure(name: str, device: str, texts: int, rounds: int) -> list[list[str]]:
             extract = vllm(config, Path(storage))
             extract(rows[:BATCH])
             taken = [seconds(lambda: extract(rows), device) for _ in range(rounds)]
-        rates["vLLM"] = [texts / one for one in taken]
-        shares["vLLM"] = [texts * TOKENS * flops / one / limit for one in taken]
+        rates["vLLM"] = [texts / seconds for seconds in taken]
+        shares["vLLM"] = [texts * TOKENS * flops / seconds / limit for seconds in taken]
     print(f"{name}: mean distance from transformers {moved.mean():.0e}, at most {moved.max():.0e}; peak {peak:.1f} GB")
     return [
         [

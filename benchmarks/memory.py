@@ -49,13 +49,13 @@ def measure(count: int, budget: int) -> float:
         execution = choose_execution(dtype="float32", precision="exact", device="cpu")
         if budget:
             execution = replace(execution, token_budget=budget)
-        found = locate(
+        located = locate(
             {"aligned": ModelRef(base="embedded/gemma-3-270m")},
             corpus,
             ExtractSpec(layers=("all",)),
             store=Path(folder) / "store",
         )
-        fill(found, execution=execution)
+        fill(located, execution=execution)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

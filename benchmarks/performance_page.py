@@ -1,4 +1,4 @@
-"""docs/performance.md: each benchmark writes its own part of it, between two marks."""
+"""docs/performance.md: each benchmark writes its own section, between two marks."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def machine() -> str:
 
 def versions(*packages: str) -> str:
     """Name the installed versions of packages; those that are not installed are left out."""
-    found = []
+    versions = []
     for package in packages:
         try:
-            found.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return ", ".join(versions)
 
 
 def put(part: str, text: str) -> None:
@@ -44,8 +44,8 @@ def put(part: str, text: str) -> None:
     """
     begin, end = f"<!-- {part}: written by benchmarks/{part}.py -->", f"<!-- end of {part} -->"
     page = PAGE.read_text("utf-8")
-    before, found, rest = page.partition(begin)
+    before, mark, rest = page.partition(begin)
     _, closed, after = rest.partition(end)
-    if not found or not closed:
+    if not mark or not closed:
         raise ValueError(f"{PAGE}: no marks {begin} and {end}")
     PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")

@@ -79,10 +79,10 @@ def extract(workers: int, texts: int) -> dict[str, Any]:
             ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         config = EngineConfig(engine="ray", cpus_per_model=1, workers_per_model=workers) if workers else EngineConfig()
         with open_engine(config) as engine:
-            found = locate({"aligned": ModelRef(base=MODEL)}, corpus, ExtractSpec(), store=Path(folder) / "store")
+            located = locate({"aligned": ModelRef(base=MODEL)}, corpus, ExtractSpec(), store=Path(folder) / "store")
             execution = choose_execution(dtype="float32", precision="exact", device="cpu")
             began = time.perf_counter()
-            fill(found, execution=execution, engine=_Timed(engine if workers else LOCAL, seconds))
+            fill(located, execution=execution, engine=_Timed(engine if workers else LOCAL, seconds))
             return {"seconds": time.perf_counter() - began, "units": seconds}
 
 
@@ -126,9 +126,9 @@ def measured(texts: int, each: int) -> dict[str, float]:
         points = home / "points"
         points.mkdir()
         audit, kept = measure(plan, silent, engine, points=points)
-        found = {"driver": _peak() / 1e3, "statistics": ray.get(ray.remote(_peak).remote()) / 1e3}
+        peaks = {"driver": _peak() / 1e3, "statistics": ray.get(ray.remote(_peak).remote()) / 1e3}
         write_run(home / "run", audit, points, pairs=None, kept=kept, seconds={}, computed=0, states={})
-        return found | {"driver, page written": _peak() / 1e3}
+        return peaks | {"driver, page written": _peak() / 1e3}
 
 
 def _peak() -> int:
@@ -140,11 +140,13 @@ def _plant(plan: Any) -> None:
 
     about = {"execution": {"kernel": "planted"}, "versions": {}, "drift": {"max": 0.0}}
     rng = np.random.default_rng(0)
-    for one in plan.activations.values():
-        for entry in one.entries.values():
+    for activations in plan.activations.values():
+        for entry in activations.entries.values():
             for start in range(0, len(entry.texts), SHARD_TEXTS):
                 rows = range(start, min(start + SHARD_TEXTS, len(entry.texts)))
-                states = {layer.name: rng.normal(size=(len(rows), 640)).astype(np.float32) for layer in one.layers}
+                states = {
+                    layer.name: rng.normal(size=(len(rows), 640)).astype(np.float32) for layer in activations.layers
+                }
                 counts = {"token_counts": np.full(len(rows), 9, np.int32), "cut": np.zeros(len(rows), bool)}
                 write(entry, rows, states | counts, about=about)
 
@@ -226,11 +228,11 @@ def simulate(recorded: Sequence[float], load: float = 20.0) -> dict[str, float]:
 
 def child(*arguments: object) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", *map(str, arguments)]
-    # Ray's workers are as nice as nothing else here, or they would wait for whatever the machine does besides.
+    # Ray's workers get the same priority as this process, or they would wait for other work of the machine.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return measured
 
 
 CHILDREN: dict[str, Callable[..., dict[str, Any]]] = {"extract": extract, "measured": measured}
@@ -243,30 +245,31 @@ def main() -> None:
     parser.add_argument("--seconds", type=Path, help="recorded seconds of units, for the simulation")
     parser.add_argument("--memory-texts", type=int, nargs=2, default=(2 * EACH, 20 * EACH))
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.child:
-        print(json.dumps(CHILDREN[asked.child[0]](*map(int, asked.child[1:]))))
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(CHILDREN[options.child[0]](*map(int, options.child[1:]))))
         return
-    recorded = json.loads(asked.seconds.read_text()) if asked.seconds else None
+    recorded = json.loads(options.seconds.read_text()) if options.seconds else None
     one = None
-    if "overhead" in asked.what:
-        local, one = child("extract", 0, asked.texts), child("extract", 1, asked.texts)
+    if "overhead" in options.what:
+        local, one = child("extract", 0, options.texts), child("extract", 1, options.texts)
         recorded = recorded or one["units"]
         ratio = one["seconds"] / local["seconds"]
         print(f"overhead: local {local['seconds']:.1f} s, Ray {one['seconds']:.1f} s: {ratio:.3f}, <= {MOST_OVERHEAD}")
-    if "scaling" in asked.what:
-        one = one or child("extract", 1, asked.texts)
-        two = child("extract", 2, asked.texts)
+    if "scaling" in options.what:
+        one = one or child("extract", 1, options.texts)
+        two = child("extract", 2, options.texts)
         ratio = one["seconds"] / two["seconds"]
         print(f"scaling: {one['seconds']:.1f} s, {two['seconds']:.1f} s: {ratio:.2f} times >= {LEAST_SCALING}")
-    if "simulate" in asked.what:
-        found = simulate(recorded or np.random.default_rng(0).lognormal(np.log(12), 0.4, 200).tolist())
+    if "simulate" in options.what:
+        simulated = simulate(recorded or np.random.default_rng(0).lognormal(np.log(12), 0.4, 200).tolist())
         print(
-            f"{WORKERS} workers: {found['wall']:.0f} s, utilisation {found['utilisation']:.3f} >= {LEAST_UTILISATION}; "
-            f"{found['of which reading']:.3f} without {found['loads']} loads"
+            f"{WORKERS} workers: {simulated['wall']:.0f} s, "
+            f"utilisation {simulated['utilisation']:.3f} >= {LEAST_UTILISATION}; "
+            f"{simulated['of which reading']:.3f} without {simulated['loads']} loads"
         )
-    if "memory" in asked.what:
-        few, many = (child("measured", texts, EACH) for texts in asked.memory_texts)
+    if "memory" in options.what:
+        few, many = (child("measured", texts, EACH) for texts in options.memory_texts)
         for name in few:
             # Pictures of twenty languages take more than those of two, so nothing is asked of the page.
             asked_of = f", <= {FLAT}" if name in {"driver", "statistics"} else ""

@@ -1,9 +1,10 @@
 """Our statistics beside the plain loop over scikit-learn and numpy: jackknife, null and gain of three paper metrics.
 
-One language, two models, 10 components, every unit left out once (jackknife) and 1,000 permutations, then the gain and its
-gap to another language. The plain loop calls silhouette_score, or a numpy formula for the other two metrics, for each
-unit left out and each shuffle. It runs for some units and permutations only, and its time is scaled to all of them. It is
-spared what ours does beyond that: fitting the components without each unit, and the jackknife estimate of each shuffle.
+One language, two models, 10 components, every unit left out once (jackknife) and 1,000 permutations, then the gain
+and its gap to another language. The plain loop calls silhouette_score, or a numpy formula for the other two metrics,
+for each unit left out and each permutation. It runs for some units and permutations only, and its time is scaled to all
+of them. It does less than ours: it does not fit the components without each unit, and takes no jackknife estimate of
+each permutation.
 
 Ours runs as in the audit, one block (a model) a worker thread with BLAS limited to one thread, and alone in a process,
 whose peak memory is read. The loop may use all threads that BLAS and scikit-learn take.
@@ -26,15 +27,15 @@ import numpy as np
 from sklearn.metrics import pairwise_distances, silhouette_score
 from threadpoolctl import threadpool_limits
 
-from isogloss.stats import leave_one_out as downdate
+from isogloss.stats import leave_one_out
 from isogloss.stats.component_scores import component_scores
 from isogloss.stats.components import open_space, pca
 from isogloss.stats.effects import gain, gap
 from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.leave_one_out import LEADING, leave_out, rows_of_units
+from isogloss.stats.metric import Score
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import Draws, draw
-from isogloss.stats.score import Score
 from isogloss.stats.silhouette import open_silhouette
 
 K = 10
@@ -52,7 +53,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Found:
+class Timed:
     """What our side came to: scores of both models, gaps, seconds and peak memory in bytes."""
 
     reference: list[Score]
@@ -80,29 +81,29 @@ def make_job(n: int, permutations: int, *, paired: bool, seed: int) -> Job:
 
 
 def score(x: np.ndarray, draws: Draws) -> list[Score]:
-    return component_scores(x, draws, [METRICS[name] for name in NAMES], (K,))[0]
+    return component_scores(x, draws, [METRICS[name] for name in NAMES], (K,))
 
 
 def gains(reference: list[Score], aligned: list[Score]) -> list[Jackknife]:
-    found = []
+    changes = []
     for before, after in zip(reference, aligned, strict=True):
         assert before.found is not None and after.found is not None  # noqa: PT018
-        found.append(gain(before.found, after.found))
-    return found
+        changes.append(gain(before.found, after.found))
+    return changes
 
 
-def ours(job: Job, other: Job, results: multiprocessing.SimpleQueue[Found]) -> None:
+def ours(job: Job, other: Job, results: multiprocessing.SimpleQueue[Timed]) -> None:
     """Score both models, then the gain, and the gap to the gain of another language; runs in its own process."""
     with threadpool_limits(1), ThreadPoolExecutor(2) as workers:
         elsewhere = gains(score(other.reference, other.draws), score(other.aligned, other.draws))
         before = peak_memory()
         start = time.perf_counter()
         reference, aligned = workers.map(score, (job.reference, job.aligned), (job.draws, job.draws))
-        gaps = [gap(pivot, own) for pivot, own in zip(elsewhere, gains(reference, aligned), strict=True)]
-        for found in gaps:
-            found.interval()
+        gaps = [gap(pivot, change) for pivot, change in zip(elsewhere, gains(reference, aligned), strict=True)]
+        for difference in gaps:
+            difference.interval()
         seconds = time.perf_counter() - start
-    results.put(Found(reference, aligned, gaps, seconds, before, peak_memory()))
+    results.put(Timed(reference, aligned, gaps, seconds, before, peak_memory()))
 
 
 def peak_memory() -> int:
@@ -132,10 +133,10 @@ def plain_silhouette(z: np.ndarray, harmful: np.ndarray, partners: np.ndarray | 
     if partners is None:
         return float(silhouette_score(z, harmful))
     distances, n = pairwise_distances(z), len(z) // 2
-    own = np.where(harmful, distances @ harmful, distances @ ~harmful) / (n - 1)
+    same = np.where(harmful, distances @ harmful, distances @ ~harmful) / (n - 1)
     other = np.where(harmful, distances @ ~harmful, distances @ harmful)
     other = (other - distances[np.arange(2 * n), partners]) / (n - 1)
-    return float(((other - own) / np.maximum(own, other)).mean())
+    return float(((other - same) / np.maximum(same, other)).mean())
 
 
 PLAIN = dict(zip(NAMES, (plain_share, plain_bhattacharyya, plain_silhouette), strict=True))
@@ -167,8 +168,8 @@ def our_left_out(x: np.ndarray, draws: Draws, units: np.ndarray) -> dict[str, np
     opened = open_silhouette(space, draws.harmful, draws.partners, removed, K)
     (part,) = leave_out(space, removed[units], K)
     return {
-        "between_class_variance": downdate.between_class_variance(space, part, draws.harmful[None, :], K)[:, 0],
-        "bhattacharyya": downdate.bhattacharyya(space, part, draws.harmful, K),
+        "between_class_variance": leave_one_out.between_class_variance(space, part, draws.harmful[None, :], K)[:, 0],
+        "bhattacharyya": leave_one_out.bhattacharyya(space, part, draws.harmful, K),
         "silhouette": opened.held[units],  # with 10 dimensions and 10 components nothing is fitted
     }
 
@@ -193,12 +194,12 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(job: Job, found: Found, repeats: int) -> float:
+def compare(job: Job, timed: Timed, repeats: int) -> float:
     """Check that both sides agree, and return how long the plain loop takes for everything."""
     draws, total = job.draws, 0.0
     units = np.flatnonzero(draws.harmful)[:: len(draws.harmful) // (2 * repeats)][:repeats]
     units, permutations, worst = draws.unit_of_row[units], range(repeats), 0.0
-    for x, scores in ((job.reference, found.reference), (job.aligned, found.aligned)):
+    for x, scores in ((job.reference, timed.reference), (job.aligned, timed.aligned)):
         left_out = our_left_out(x, draws, units)
         for ours in scores:
             left, null = plain_values(ours.metric, x, draws, units, permutations)
@@ -231,7 +232,7 @@ def compare(job: Job, found: Found, repeats: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", action="store_true", help="the texts are twins")
+    parser.add_argument("--pairs", action="store_true", help="the texts are pairs")
     parser.add_argument("--texts", type=int, default=5000)
     parser.add_argument("--permutations", type=int, default=1000)
     parser.add_argument(
@@ -244,18 +245,19 @@ def main() -> None:
     results = context.SimpleQueue()
     process = context.Process(target=ours, args=(job, other, results))
     process.start()
-    found = results.get()
+    timed = results.get()
     process.join()
     kind = f"{wanted.texts // 2:,} pairs" if wanted.pairs else f"{wanted.texts // 2:,} texts a class"
     print(
-        f"{kind}, {K} components, 2 models, {wanted.permutations:,} permutations, {len(job.draws.units):,} units left out"
+        f"{kind}, {K} components, 2 models, {wanted.permutations:,} permutations, "
+        f"{len(job.draws.units):,} units left out"
     )
     print(
-        f"  isogloss: {found.seconds:.1f} s, peak memory {found.peak / 1e9:.2f} GB (start: {found.before / 1e9:.2f} GB)"
+        f"  isogloss: {timed.seconds:.1f} s, peak memory {timed.peak / 1e9:.2f} GB (start: {timed.before / 1e9:.2f} GB)"
     )
-    loop = compare(job, found, wanted.repeats)
+    loop = compare(job, timed, wanted.repeats)
     print(f"  plain loop: {loop:,.0f} s, scaled up from the calls above, not run in full")
-    print(f"  ratio {loop / found.seconds:,.0f}")
+    print(f"  ratio {loop / timed.seconds:,.0f}")
 
 
 if __name__ == "__main__":

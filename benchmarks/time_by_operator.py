@@ -33,15 +33,18 @@ def main() -> None:
         our_states(model, texts, execution)
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
             our_states(model, texts, execution)
-    found = sorted(profiler.key_averages(), key=lambda one: -one.self_cpu_time_total)
-    total = sum(one.self_cpu_time_total for one in found)
-    rows = [[f"`{one.key}`", f"{one.self_cpu_time_total / total:.1%}", str(one.count)] for one in found[:SHOWN]]
-    rest = found[SHOWN:]
+    operators = sorted(profiler.key_averages(), key=lambda operator: -operator.self_cpu_time_total)
+    total = sum(operator.self_cpu_time_total for operator in operators)
+    rows = [
+        [f"`{operator.key}`", f"{operator.self_cpu_time_total / total:.1%}", str(operator.count)]
+        for operator in operators[:SHOWN]
+    ]
+    rest = operators[SHOWN:]
     rows.append(
         [
             f"{len(rest)} others",
-            f"{sum(one.self_cpu_time_total for one in rest) / total:.1%}",
-            str(sum(one.count for one in rest)),
+            f"{sum(operator.self_cpu_time_total for operator in rest) / total:.1%}",
+            str(sum(operator.count for operator in rest)),
         ]
     )
     setting = (

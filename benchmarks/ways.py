@@ -198,12 +198,12 @@ def our_models(model: LoadedModel, checkpoints: Sequence[Checkpoint], texts: Seq
     execution = choose_execution(dtype="float32", precision="exact", device="cpu")
     layers = all_layers(model.depth)
     plan = plan_rows(encode(model.tokenizer, texts).ids, execution)
-    found = []
+    all_states = []
     for checkpoint in checkpoints:
         with use_checkpoint(model, checkpoint), fast_linears(model, execution):
             states = hidden_states(model, plan, {"last": layers}, execution=execution)["last"]
-        found.append(np.stack([states[layer] for layer in layers], 1))
-    return found
+        all_states.append(np.stack([states[layer] for layer in layers], 1))
+    return all_states
 
 
 #: The first is what the others are compared with.

@@ -15,8 +15,8 @@ def write_between(page: str, begin: str, text: str) -> None:
         ValueError: the page lacks a mark.
     """
     path = DOCS / page
-    before, found, rest = path.read_text("utf-8").partition(begin)
+    before, marker, rest = path.read_text("utf-8").partition(begin)
     _, closed, after = rest.partition(END)
-    if not found or not closed:
-        raise ValueError(f"{path}: no {END if found else begin}")
+    if not marker or not closed:
+        raise ValueError(f"{path}: no {END if marker else begin}")
     path.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}", "utf-8")

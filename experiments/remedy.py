@@ -1,13 +1,13 @@
-"""The remedy on a real model: from an audit that shows weak languages to adapters that reach them, and what that costs.
+"""The remedy on a real model: from an audit with weak languages to adapters that reach them, and their side effects.
 
     python experiments/remedy.py [--corpus NAME-OR-FILE] [--seeds 0,1,2] [--steps 300] [--work FOLDER] [--after FOLDER]
-        [--arms mixed,pivot-only,target-only] [--train NAME] [--write]
+        [--mixtures mixed,pivot-only,target-only] [--train NAME] [--write]
 
-Every step is kept in WORK, so the same command goes on where it was stopped: adapters from their last checkpoint,
-audits from the store. With --after every arm goes on, for as many steps more and with records drawn anew, from its own
-adapter in the WORK of an earlier round. Weak languages are chosen on the half of the pairs that is trained on and
-judged on the other. The tables are written by `remedy_tables.py`; --write puts them into docs/remedy.md, those of a
-later round in a place of their own.
+WORK holds the result of every step, so the same command resumes after an interruption: adapters from their last
+checkpoint, audits from the cache. With --after, every adapter continues from its counterpart in the WORK of an earlier
+round, for as many steps again and with newly drawn records. Weak languages are chosen on the training half of the pairs
+and judged on the held-out half. `remedy_tables.py` writes the tables; --write puts them into docs/remedy.md, those of a
+later round into a section of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import remedy_tables as tables
 from page import write_between
 
 import isogloss
-from isogloss.auditing.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.data.corpus import Corpus
 from isogloss.data.splits import split_corpus
@@ -30,107 +29,115 @@ from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.cli.progress_bars import track
 from isogloss.results import Audit
 from isogloss.stats.effects import gap_ratio
-from isogloss.tuning.side_effects import LanguageGuard, SideEffects, side_effects_of_descendants
+from isogloss.tuning.gain_change import primary_gains
+from isogloss.tuning.side_effects import LanguageSideEffects, SideEffects, side_effects_of_descendants
 from isogloss.tuning.weak_languages import weak_languages
 
-#: Where the tables of the first round stand in docs/remedy.md, and those of a later one.
+#: The lines of docs/remedy.md above the tables of the first round, and above those of a later round.
 BEGIN = "<!-- written by experiments/remedy.py -->"
 BEGIN_LATER = "<!-- written by experiments/remedy.py, later round -->"
-ARMS = ("mixed", "pivot-only", "target-only")
+MIXTURES = ("mixed", "pivot-only", "target-only")
 PIVOT = "en"
 BASE = "embedded/gemma-3-270m"
-#: What all adapters go on from.
+#: The adapter that all adapters continue.
 ENGLISH, BEFORE = f"{BASE}+embedded/english-dpo", "english-dpo"
-#: Records in a step: small batches at a constant rate move further in the same time than large ones.
+#: Records per step. At a constant learning rate, small batches move further in the same time than large ones.
 BATCH_SIZE = 8
-#: What a later round adds to its seed, so that its records are drawn anew.
-LATER = 100
-#: Texts per language and class that guards read (59 without a refusal bound their share below 5 %); greedy answers.
-GUARD_TEXTS, GUARD_ANSWERS = 60, 50
+#: Added to the seed of a later round, so that it draws new records.
+LATER_SEED = 100
+#: Texts per language and class that side effects are measured on (59 without a refusal bound the share below 5 %), and
+#: greedy answers per language.
+TEXTS, GREEDY_ANSWERS = 60, 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One adapter: its name, the arm of `isogloss tune`, and its seed."""
+class Adapter:
+    """An adapter to train: its name, training mixture and seed."""
 
     name: str
-    arm: str
+    mixture: str
     seed: int
 
 
-def arms(wanted: Sequence[str], seeds: Sequence[int]) -> list[Arm]:
-    """List the adapters: the remedy for each seed, and for the first the arms that show what it is made of."""
-    made = [(arm, seed) for arm in wanted for seed in (seeds if arm == "mixed" else seeds[:1])]
-    return [Arm(name=f"{arm}-{seed}", arm=arm, seed=seed) for arm, seed in made]
+def list_adapters(mixtures: Sequence[str], seeds: Sequence[int]) -> list[Adapter]:
+    """List the adapters: the mixed one for every seed, and those it is compared with for the first seed."""
+    settings = [(mixture, seed) for mixture in mixtures for seed in (seeds if mixture == "mixed" else seeds[:1])]
+    return [Adapter(name=f"{mixture}-{seed}", mixture=mixture, seed=seed) for mixture, seed in settings]
 
 
 def pair_of(aligned: str) -> ModelPair:
-    """The base and a descendant."""
+    """Pair the base with a descendant."""
     name = aligned.rpartition("/")[2]
     return ModelPair(name=name, reference=ModelRef.parse(BASE), aligned=ModelRef.parse(aligned), source="remedy")
 
 
 def choose(corpus: Corpus, work: Path) -> tuple[str, ...]:
-    """Audit the English-only adapter on the half that is trained on, and name its weak languages, worst first."""
+    """Audit the English-only adapter on the training half, and return its weak languages, the weakest first."""
     config = isogloss.AuditConfig(split="training", controls=())
     audit = isogloss.audit(pair_of(ENGLISH), corpus, config=config, out=work / "choose", reuse=True, track=track)
-    return tuple(one.language for one in weak_languages(audit))
+    return tuple(row.language for row in weak_languages(audit))
 
 
-def train(corpus: Corpus, weak: Sequence[str], arm: Arm, *, steps: int, work: Path, after: Path | None) -> str:
-    """Go on from the English-only adapter, or an earlier round, unless that was done, and name what came of it."""
-    out = work / arm.name
+def train(corpus: Corpus, weak: Sequence[str], adapter: Adapter, *, steps: int, work: Path, after: Path | None) -> str:
+    """Continue the English-only adapter, or that of an earlier round, unless this was done; return the model's name."""
+    out = work / adapter.name
     if not out.is_dir():
-        passes = 16 if arm.arm == "pivot-only" else 4  # its budget goes over one language's texts again and again
-        seed = arm.seed + (LATER if after else 0)
+        passes = 16 if adapter.mixture == "pivot-only" else 4  # its budget uses the texts of one language many times
+        seed = adapter.seed + (LATER_SEED if after else 0)
         config = isogloss.TuneConfig(
-            languages=tuple(weak), arm=arm.arm, steps=steps, batch_size=BATCH_SIZE, seed=seed, passes=passes
+            languages=tuple(weak),
+            mixture=adapter.mixture,
+            steps=steps,
+            batch_size=BATCH_SIZE,
+            seed=seed,
+            passes=passes,
         )
-        start = f"{BASE}+{after / arm.name}" if after else ENGLISH
+        start = f"{BASE}+{after / adapter.name}" if after else ENGLISH
         isogloss.tune(ModelRef.parse(start), corpus, out, config=config, track=track)
     return f"{BASE}+{out}"
 
 
 def judge(aligned: str, corpus: Corpus, out: Path) -> tables.Judged:
-    """Audit a model on the held-out half, and keep what moves its gains."""
+    """Audit a model on the held-out half, and return its gains with their jackknife."""
     pair, config = pair_of(aligned), isogloss.AuditConfig(split="held-out", controls=())
     audit = isogloss.audit(pair, corpus, config=config, out=out, reuse=True, track=track)
     return tables.Judged(audit=audit, gains=primary_gains(make_plan(pair, corpus, config, default_store(), track)))
 
 
 def elsewhere(aligned: str, work: Path, name: str) -> dict[str, Audit]:
-    """Audit a model where it was not tuned: on another corpus, in more languages, with two read-outs."""
-    corpus, found = isogloss.load_corpus("mini"), {}
+    """Audit a model on another corpus, in more languages and with two read-outs."""
+    corpus, audits = isogloss.load_corpus("mini"), {}
     for position in ("last", "mean"):
         config = isogloss.AuditConfig(spec=isogloss.ExtractSpec(position=position), controls=())
         out = work / f"mini-{position}-{name}"
-        found[position] = isogloss.audit(pair_of(aligned), corpus, config=config, out=out, reuse=True, track=track)
-    return found
+        audits[position] = isogloss.audit(pair_of(aligned), corpus, config=config, out=out, reuse=True, track=track)
+    return audits
 
 
-def guard(models: Mapping[str, str], corpus: Corpus, work: Path) -> dict[str, tuple[LanguageGuard, ...]]:
-    """Measure what models cost beside the adapter that they go on from, on the held-out half, unless it was done."""
-    files = {name: work / f"guard-{name}.json" for name in models}
+def measure_side_effects(
+    models: Mapping[str, str], corpus: Corpus, work: Path
+) -> dict[str, tuple[LanguageSideEffects, ...]]:
+    """Measure the side effects of models on the held-out half, relative to the English-only adapter."""
+    files = {name: work / f"side-effects-{name}.json" for name in models}
     new = {name: ModelRef.parse(models[name]) for name, file in files.items() if not file.is_file()}
     if new:
-        config = isogloss.SideEffectConfig(texts=GUARD_TEXTS, generate=GUARD_ANSWERS)
+        config = isogloss.SideEffectConfig(texts=TEXTS, generate=GREEDY_ANSWERS)
         _, held_out = split_corpus(corpus)
         assert held_out is not None  # noqa: S101 - it has pairs
-        for name, one in side_effects_of_descendants(
-            ModelRef.parse(ENGLISH), new, held_out, config=config, track=track
-        ).items():
-            files[name].write_text(one.to_json(), "utf-8")
+        measured = side_effects_of_descendants(ModelRef.parse(ENGLISH), new, held_out, config=config, track=track)
+        for name, side_effects in measured.items():
+            files[name].write_text(side_effects.to_json(), "utf-8")
     return {name: SideEffects.from_json(file.read_text("utf-8")).languages for name, file in files.items()}
 
 
-def write(
+def write_tables(
     weak: Sequence[str],
     steps: str,
     judged: Mapping[str, tables.Judged],
-    guarded: Mapping[str, Sequence[LanguageGuard]],
-    other: Mapping[str, Mapping[str, Audit]],
+    side_effects: Mapping[str, Sequence[LanguageSideEffects]],
+    elsewhere_audits: Mapping[str, Mapping[str, Audit]],
 ) -> str:
-    """Put all tables together."""
+    """Write all tables."""
     first = next(name for name in judged if name.startswith("mixed"))
     equal = next(name for name in judged if name.startswith("pivot-only"))
     compared = {}
@@ -138,29 +145,31 @@ def write(
         known = judged[before].gains
         compared[before] = {
             name: tables.Change(
-                ratio=gap_ratio(known, one.gains, pivot=PIVOT, languages=weak),
-                kept=one.gains[PIVOT].value / known[PIVOT].value,
+                gap=gap_ratio(known, model.gains, pivot=PIVOT, languages=weak),
+                pivot=model.gains[PIVOT].value / known[PIVOT].value,
             )
-            for name, one in judged.items()
+            for name, model in judged.items()
             if name not in (before, BEFORE)
         }
-    audits = {name: one.audit for name, one in judged.items()}
-    parts = {
-        f"Weak on the training half, worst first: {', '.join(weak)}. {steps} each.": [],
+    audits = {name: model.audit for name, model in judged.items()}
+    sections = {
+        f"Weak on the training half, weakest first: {', '.join(weak)}. {steps} each.": [],
         "### What the held-out half can show": tables.power_lines(judged[equal].audit, weak),
-        "### What was asked": tables.verdict_lines(compared[equal], guarded[first]),
-        f"### Mean gap to English beside {equal}, English alone for as many steps": tables.ratio_lines(compared[equal]),
-        f"### The same beside {BEFORE}, where all began": tables.ratio_lines(compared[BEFORE]),
+        "### Criteria": tables.verdict_lines(compared[equal], side_effects[first]),
+        f"### Mean gap to English, compared with {equal} (English only, the same number of steps)": tables.ratio_lines(
+            compared[equal]
+        ),
+        f"### Mean gap to English, compared with {BEFORE} (the start of all)": tables.ratio_lines(compared[BEFORE]),
         "### Gain of every language": tables.gain_lines(audits, [PIVOT, *weak]),
         "### The probe's AUROC": tables.separability_lines(audits, [PIVOT, *weak]),
-        f"### What it costs beside {BEFORE}": tables.side_effect_lines(guarded),
-        f"### Guards of {first}, language by language": tables.side_effect_language_lines(guarded[first]),
+        f"### Side effects relative to {BEFORE}": tables.side_effect_lines(side_effects),
+        f"### Side effects of {first} by language": tables.side_effect_language_lines(side_effects[first]),
     }
     for position in ("last", "mean"):
-        audits = {name: one[position] for name, one in other.items()}
+        audits = {name: by_position[position] for name, by_position in elsewhere_audits.items()}
         languages = next(iter(audits.values())).languages
-        parts[f"### On the bundled corpus, position {position}"] = tables.gain_lines(audits, languages)
-    return "\n\n".join("\n".join([head, "", *lines] if lines else [head]) for head, lines in parts.items())
+        sections[f"### On the bundled corpus, position {position}"] = tables.gain_lines(audits, languages)
+    return "\n\n".join("\n".join([head, "", *lines] if lines else [head]) for head, lines in sections.items())
 
 
 def main() -> None:
@@ -169,39 +178,43 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", type=Path, default=Path("runs/remedy"))
-    parser.add_argument("--after", type=Path, help="WORK of an earlier round, whose adapters are gone on from")
-    parser.add_argument("--arms", default=",".join(ARMS), help="mixed, pivot-only (what it is held against) and others")
-    parser.add_argument("--train", metavar="NAME", help="train this adapter and stop: several can be trained at once")
+    parser.add_argument("--after", type=Path, help="WORK of an earlier round, whose adapters are continued")
+    parser.add_argument("--mixtures", default=",".join(MIXTURES), help="mixed, pivot-only (the comparison) and others")
+    parser.add_argument(
+        "--train", metavar="NAME", help="train this adapter and stop, so that several can be trained at once"
+    )
     parser.add_argument("--write", action="store_true", help="write the tables into docs/remedy.md")
-    wanted = parser.parse_args()
-    named = wanted.arms.split(",")
-    if not {"mixed", "pivot-only"} <= set(named) <= set(ARMS):
-        parser.error(f"--arms: found {wanted.arms}; expected mixed and pivot-only among {', '.join(ARMS)}")
-    corpus, work = isogloss.load_corpus(wanted.corpus), wanted.work
+    options = parser.parse_args()
+    mixtures = options.mixtures.split(",")
+    if not {"mixed", "pivot-only"} <= set(mixtures) <= set(MIXTURES):
+        parser.error(f"--mixtures: found {options.mixtures}; expected mixed and pivot-only among {', '.join(MIXTURES)}")
+    corpus, work = isogloss.load_corpus(options.corpus), options.work
     work.mkdir(parents=True, exist_ok=True)
     weak = choose(corpus, work)
     if not weak:
-        print("No weak language was found: there is nothing to remedy.")
+        print("No weak language was found, so there is nothing to remedy.")
         return
-    seeds = [int(seed) for seed in wanted.seeds.split(",")]
-    made = arms(named, seeds)
-    if wanted.train:
-        arm = next((one for one in made if one.name == wanted.train), None)
-        if arm is None:
-            parser.error(f"--train: found {wanted.train}; expected one of {', '.join(one.name for one in made)}")
-        train(corpus, weak, arm, steps=wanted.steps, work=work, after=wanted.after)
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    adapters = list_adapters(mixtures, seeds)
+    if options.train:
+        by_name = {adapter.name: adapter for adapter in adapters}
+        if options.train not in by_name:
+            parser.error(f"--train: found {options.train}; expected one of {', '.join(by_name)}")
+        train(corpus, weak, by_name[options.train], steps=options.steps, work=work, after=options.after)
         return
-    how = {"steps": wanted.steps, "work": work, "after": wanted.after}
-    models = {BEFORE: ENGLISH} | {arm.name: train(corpus, weak, arm, **how) for arm in made}
+    settings = {"steps": options.steps, "work": work, "after": options.after}
+    models = {BEFORE: ENGLISH} | {adapter.name: train(corpus, weak, adapter, **settings) for adapter in adapters}
     judged = {name: judge(model, corpus, work / f"judge-{name}") for name, model in models.items()}
-    first, more = (next(arm.name for arm in made if arm.arm == kind) for kind in ("mixed", "pivot-only"))
-    other = {name: elsewhere(models[name], work, name) for name in (BEFORE, first)}
-    guarded = guard({name: models[name] for name in (first, more)}, corpus, work)
-    steps = f"{wanted.steps} steps{' more' if wanted.after else ''}"
-    text = write(weak, steps, judged, guarded, other)
+    first, equal = (
+        next(adapter.name for adapter in adapters if adapter.mixture == mixture) for mixture in ("mixed", "pivot-only")
+    )
+    elsewhere_audits = {name: elsewhere(models[name], work, name) for name in (BEFORE, first)}
+    side_effects = measure_side_effects({name: models[name] for name in (first, equal)}, corpus, work)
+    steps = f"{options.steps} steps{' more' if options.after else ''}"
+    text = write_tables(weak, steps, judged, side_effects, elsewhere_audits)
     print(text)
-    if wanted.write:
-        write_between("remedy.md", BEGIN_LATER if wanted.after else BEGIN, text)
+    if options.write:
+        write_between("remedy.md", BEGIN_LATER if options.after else BEGIN, text)
 
 
 if __name__ == "__main__":

@@ -54,10 +54,27 @@ def control(code, metric):
     return Row(kind="control", language=code, metric=metric, estimate=estimate(0.6, 0.5, 0.7))
 
 
+def with_method(run, method):
+    """The same run with all intervals made by another method."""
+    return replace(run, rows=tuple(replace(row, estimate=replace(row.estimate, method=method)) for row in run.rows))
+
+
 def alone(run):
     """The same run of an aligned model without a reference."""
     rows = tuple(row for row in run.rows if row.kind in {"score", "control"})
     return replace(run, rows=rows, verdicts=(), models={"reference": None, "aligned": run.models["aligned"]})
 
 
-__all__ = ["HERE", "METHODS", "POINTWISE", "PRIMARY", "PROBE", "alone", "control", "number", "run_of", "score"]
+__all__ = [
+    "HERE",
+    "METHODS",
+    "POINTWISE",
+    "PRIMARY",
+    "PROBE",
+    "alone",
+    "control",
+    "number",
+    "run_of",
+    "score",
+    "with_method",
+]

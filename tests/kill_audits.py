@@ -32,8 +32,8 @@ def prepare():
 
     import isogloss.auditing.run
     import isogloss.cli.app
-    import isogloss.hidden_states.fill
-    import isogloss.likelihoods.fill
+    import isogloss.hidden_states.compute
+    import isogloss.likelihoods.compute
 
     torch.set_num_threads(1)
     isogloss.hidden_states.store.SHARD_TEXTS = 8  # many shards of few texts
@@ -65,8 +65,8 @@ class Moments:
 def child(folder, out, deadly, blow):
     """Run the audit of FOLDER in this process, and write down how many moments it had."""
     import isogloss.auditing.run_folder
-    import isogloss.hidden_states.fill
-    import isogloss.likelihoods.fill
+    import isogloss.hidden_states.compute
+    import isogloss.likelihoods.compute
     from isogloss.cli import app
 
     os.chdir(folder)
@@ -85,8 +85,8 @@ def child(folder, out, deadly, blow):
         (os, "replace"),
         (os, "unlink"),
         (os, "ftruncate"),
-        (isogloss.hidden_states.fill, "hidden_states"),
-        (isogloss.likelihoods.fill, "text_bits"),
+        (isogloss.hidden_states.compute, "hidden_states"),
+        (isogloss.likelihoods.compute, "text_bits"),
     ):
         moments.watch(home, name)
     sys.argv = ["isogloss", "audit", "--reference", "base", "--aligned", "base+adapter", "--corpus", "pairs.jsonl"]

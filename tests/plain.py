@@ -21,7 +21,7 @@ def labels_and_partners(n, *, paired, rng=None, harmless=None):
 
 
 def states(rng, harmful, partners, *, apart, axis=0, spread=SPREAD):
-    """Hidden states with a known class difference on one axis; twins have most of their content in common."""
+    """Hidden states with a known class difference on one axis; partners have most of their content in common."""
     x = rng.normal(size=(len(harmful), len(spread)))
     if partners is not None:
         content = np.empty_like(x)
@@ -47,7 +47,7 @@ def dealt(harmful, partners, n_parts, rng):
 
 
 def kept(gone, partners):
-    """Rows that stay and their twins, counted anew."""
+    """Rows that stay and their partners, counted anew."""
     stays = ~gone
     if partners is None:
         return stays, None

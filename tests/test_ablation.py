@@ -19,7 +19,7 @@ from isogloss.analyses.ablation.statistics import beyond_random, harm_direction,
 from isogloss.auditing.plan import make_plan
 from isogloss.engines.remote_checkpoints import job_here
 from isogloss.errors import UsageError
-from isogloss.hidden_states import fill as compute
+from isogloss.hidden_states import compute
 from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.shard import read_manifests
 from isogloss.hidden_states.units import units_of
@@ -27,7 +27,7 @@ from isogloss.likelihoods.answers import answers
 from isogloss.likelihoods.fill import fill_bits
 from isogloss.models.adapters import use_checkpoint
 from isogloss.models.checkpoints import fetch
-from isogloss.models.edits import Edit, edit_of, edited
+from isogloss.models.edits import Edit, edit_of
 from isogloss.models.load import load_model
 from isogloss.models.prompts import encode
 from isogloss.progress import silent
@@ -80,9 +80,9 @@ def test_a_family_is_edited_and_is_as_it_was(name, tmp_path):
     model = load_model(fetch(ModelRef(base=str(folder))), device="cpu")
     own = streams(model)
     v = unit(0)
-    with edited(model, edit_of(v, v)):
+    with edit_of(v, v)(model):
         harm = streams(model)
-    with edited(model, edit_of(v, orthogonal(v))):
+    with edit_of(v, orthogonal(v))(model):
         other = streams(model)
     assert np.abs(harm @ v).max() < 1e-5 * np.abs(own).max()
     assert np.abs(own @ v).max() > 0.1
@@ -110,7 +110,7 @@ def test_an_edit_is_that_of_the_matrices_that_write_to_the_stream(same, tmp_path
     changed.causal.model.embed_tokens.weight.data -= changed.causal.model.embed_tokens.weight.data @ outer.T
     for block in changed.blocks:
         block.mlp.down_proj.weight.data -= outer @ block.mlp.down_proj.weight.data
-    with torch.inference_mode(), edited(hooked, edit_of(v, r)):
+    with torch.inference_mode(), edit_of(v, r)(hooked):
         found = hooked.causal(IDS).logits
     with torch.inference_mode():
         expected = changed.causal(IDS).logits
@@ -122,7 +122,7 @@ def test_an_edit_is_that_of_the_matrices_that_write_to_the_stream(same, tmp_path
 def test_an_error_inside_leaves_no_hooks(tiny_folder):
     model = load_model(fetch(ModelRef(base=str(tiny_folder))), device="cpu")
     v = unit(0)
-    with pytest.raises(ZeroDivisionError), edited(model, edit_of(v, v)):
+    with pytest.raises(ZeroDivisionError), edit_of(v, v)(model):
         raise ZeroDivisionError
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in model.blocks)
 
@@ -385,8 +385,8 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, planted, monkey
     def fail(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("isogloss.likelihoods.fill.load_model", fail)
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", fail)
+    monkeypatch.setattr("isogloss.likelihoods.compute.load_model", fail)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", fail)
     assert isogloss.audit(pair, corpus, config=config, store=root / "store", device="cpu") == run
 
 
@@ -438,7 +438,7 @@ def test_a_pair_with_an_adapter_merges_it_once_for_all_edits(tiny_folder, adapte
     layer = plan.primary_layer
     model = own(fetch(ref), device="cpu")
     texts = corpus.part("de")["text"].to_numpy()[edited_plan.ablation.rows["de"]].tolist()
-    with use_checkpoint(model, fetch(ref)), edited(model, one.edit):
+    with use_checkpoint(model, fetch(ref)), one.edit(model):
         alone = states_of(model, encode(model.tokenizer, texts).ids, [layer], execution=OURS)[layer]
     assert one.block("de", layer).hidden == pytest.approx(alone, abs=1e-5)
     assert one.block("de", layer).text_ids == tuple(

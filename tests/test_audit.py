@@ -14,7 +14,7 @@ import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.auditing.config import STANDARD_CONTROLS, parse_primary
-from isogloss.auditing.gain_change import primary_gains
+from isogloss.tuning.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.hidden_states.spec import Layer
@@ -204,7 +204,7 @@ def test_the_run_folder_is_complete_and_exact(run):
 
 def test_a_second_run_with_one_worker_loads_no_weights_and_gives_the_same_bytes(run, pair, corpus, monkeypatch):
     audit, out, store = run
-    monkeypatch.setattr("isogloss.hidden_states.fill.compute_missing", _fail)
+    monkeypatch.setattr("isogloss.hidden_states.compute.compute_missing", _fail)
     again = isogloss.audit(pair, corpus, config=replace(ALL, workers=1), out=out, store=store)
     assert again.to_json() == audit.to_json()
     assert json.loads((out / "run.json").read_text())["parts_computed"] == 0

@@ -11,10 +11,9 @@ import isogloss
 from conftest import make_model, make_tokenizer
 from isogloss.errors import CorpusError, IsoglossError, ModelError
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.models.checkpoints import fetch
+from isogloss.models.checkpoints import fetch, read_depth
 from isogloss.models.load import load_model, load_tokenizer
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.models.size import read_depth
 
 QUICK = {"permutations": 20, "controls": (), "per_class": 20}
 

@@ -203,8 +203,8 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, pair, corpus, c
     def fail(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("isogloss.likelihoods.fill.load_model", fail)
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", fail)
+    monkeypatch.setattr("isogloss.likelihoods.compute.load_model", fail)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", fail)
     again = isogloss.audit(pair, corpus, config=config, out=folder, store=store, device="cpu")
     assert again == audit
     assert Audit.load(folder) == audit

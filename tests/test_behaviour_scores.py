@@ -91,7 +91,7 @@ def test_an_adjusted_mean_is_the_intercept_and_its_jackknife_that_of_refitting()
 def test_a_preference_that_length_explains_is_adjusted_away():
     draws = paired(200)
     rng = np.random.default_rng(6)
-    lengths = rng.normal(1.0, 1.0, size=(200, 1))  # toxic twins are the longer ones
+    lengths = rng.normal(1.0, 1.0, size=(200, 1))  # toxic texts are the longer ones
     shifts = 3 * lengths[:, 0] + rng.normal(size=200)
     raw = adjusted_mean("text_preference_adjusted", shifts, np.empty((200, 0)), draws).found
     adjusted = adjusted_mean("text_preference_adjusted", shifts, lengths, draws).found

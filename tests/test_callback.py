@@ -174,5 +174,5 @@ def test_what_cannot_be_measured_is_refused(settings, found, corpus, tiny_folder
 def test_weights_in_parts_are_refused(corpus, tiny_folder, tmp_path):
     trainer = trainer_of("SFT", tiny_folder, corpus, tmp_path)
     trainer.is_fsdp_enabled = True
-    with pytest.raises(UsageError, match="weights are in parts"):
+    with pytest.raises(UsageError, match="weights sharded by fsdp"):
         isogloss.SeparationCallback(trainer, corpus)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import isogloss
+import isogloss.hidden_states.compute
 from conftest import make_tokenizer, parallel_rows
 from isogloss.errors import ModelError, UsageError
 from isogloss.hidden_states.activations import locate
@@ -118,13 +119,13 @@ def test_read_outs_of_the_same_prompts_share_their_forward_passes(refs, parallel
         )
     ]
     passes, loads = [], []
-    load = isogloss.hidden_states.fill.load_model
+    load = isogloss.hidden_states.compute.load_model
     monkeypatch.setattr(
-        "isogloss.hidden_states.fill.hidden_states",
+        "isogloss.hidden_states.compute.hidden_states",
         lambda model, plan, wanted, **how: passes.append(tuple(wanted)) or hidden_states(model, plan, wanted, **how),
     )
     monkeypatch.setattr(
-        "isogloss.hidden_states.fill.load_model", lambda *a, **options: loads.append(1) or load(*a, **options)
+        "isogloss.hidden_states.compute.load_model", lambda *a, **options: loads.append(1) or load(*a, **options)
     )
     together = [locate(refs, corpus, spec, store=tmp_path / "together") for spec in specs]
     assert fill(*together) == 2 * 2 * len(specs)
@@ -148,7 +149,7 @@ def test_what_one_read_out_has_is_not_computed_again_for_another(refs, parallel_
     fill(locate(refs, corpus, last, store=tmp_path))
     passes = []
     monkeypatch.setattr(
-        "isogloss.hidden_states.fill.hidden_states",
+        "isogloss.hidden_states.compute.hidden_states",
         lambda model, plan, wanted, **how: passes.append(dict(wanted)) or hidden_states(model, plan, wanted, **how),
     )
     fill(*(locate(refs, corpus, spec, store=tmp_path) for spec in (last, mean)))

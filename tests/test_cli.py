@@ -143,6 +143,40 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments, code, words, isogloss
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["audit", "--permutation", "100"], "--permutations"),
+        (["audit", "--prompt-formats", "chat"], "--prompt-format"),
+        (["tune", "--mixtures", "mixed"], "--mixture"),
+        (["side-effects", "--languges", "en"], "--languages"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_the_nearest_ones_in_one_line(arguments, nearest, isogloss_command):
+    code, out, err = isogloss_command(*arguments)
+    assert (code, out) == (2, "")
+    (line,) = [line for line in err.splitlines() if "No such option" in line]
+    assert arguments[1] in line
+    assert nearest in line.partition("ossible options")[2] or f"Did you mean {nearest}" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "--shuffles", "100"],
+        ["audit", "--rendering", "chat"],
+        ["audit", "--across"],
+        ["audit", "--keep", "all"],
+        ["audit", "--part", "training"],
+        ["tune", "--arm", "mixed"],
+    ],
+)
+def test_a_retired_option_is_no_alias(arguments, isogloss_command):
+    code, out, err = isogloss_command(*arguments)
+    assert (code, out) == (2, "")
+    assert f"No such option: {arguments[1]}" in err
+
+
 def test_a_primary_layer_that_is_not_read_is_refused(isogloss_command, models, parallel_file, tmp_path):
     arguments = ["--corpus", parallel_file, "--layers", "1,final", "--primary", "silhouette:2@2"]
     code, out, err = isogloss_command("audit", *models, *arguments)

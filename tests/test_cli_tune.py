@@ -46,16 +46,17 @@ def run_folder(tmp_path):
     return tmp_path / "RUN"
 
 
-def weak_audit(**lacks):
+def weak_audit(**shortfalls):
     """An audit in which the pivot gained 0.25 and each language lacks a share of that."""
     rows = language_rows("en", 0.05, 0.3, (0.25, 0.2, 0.3))
     rows += [
-        Row(kind="gap", language=code, estimate=estimate(0.25 * share, 0, 1), **HERE) for code, share in lacks.items()
+        Row(kind="gap", language=code, estimate=estimate(0.25 * share, 0, 1), **HERE)
+        for code, share in shortfalls.items()
     ]
     words = {0: "reached"}
     verdicts = [
         LanguageVerdict(language=code, verdict=words.get(share, "not reached" if share <= 1 else "reversed"))
-        for code, share in lacks.items()
+        for code, share in shortfalls.items()
     ]
     return make_audit(rows, [LanguageVerdict(language="en", verdict="pivot"), *verdicts])
 
@@ -67,7 +68,7 @@ def test_weak_languages_come_worst_first_with_what_they_lack():
         ("de", "not reached"),
         ("sw", "not reached"),
     ]
-    assert [one.lacks for one in found] == pytest.approx([1.2, 0.9, 0.4])
+    assert [one.shortfall for one in found] == pytest.approx([1.2, 0.9, 0.4])
 
 
 def test_inconclusive_and_confounded_languages_are_not_called_weak():
@@ -81,10 +82,12 @@ def test_without_a_gap_the_middle_of_the_verdict_counts():
         LanguageVerdict(language="am", verdict="not reached"),
     ]
     found = isogloss.weak_languages(make_audit([], verdicts))
-    assert [(one.language, pytest.approx(one.lacks)) for one in found] == [("am", 1.0), ("sw", 0.6)]
+    assert [(one.language, pytest.approx(one.shortfall)) for one in found] == [("am", 1.0), ("sw", 0.6)]
 
 
-def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_folder, pairs_file, tiny_folder, tmp_path):
+def test_weak_languages_are_tuned_and_side_effects_measured(
+    isogloss_command, run_folder, pairs_file, tiny_folder, tmp_path
+):
     arguments = ("tune", "--from", run_folder, "--corpus", pairs_file, "--model", tiny_folder, "--out", "adapter")
     code, out, err = isogloss_command(*arguments, *QUICK, "--budget", "need", "--side-effect-texts", 5, "--generate", 2)
     assert code == 0
@@ -93,13 +96,13 @@ def test_what_an_audit_found_weak_is_tuned_and_guarded(isogloss_command, run_fol
     assert record["records"] == {"en": 4, "sw": 4}
     assert record["recipe"]["needs"] == {"sw": pytest.approx(1.2)}
     assert "120% of the gain" in out
-    for words in ("over-refusal", "utility loss", "needs 59 texts", "can fool a measure", "greedy", "am "):
+    for words in ("over-refusal", "utility loss", "needs 59 texts", "can fool the measure", "greedy", "am "):
         assert words in out
     assert "Wrote adapter" in err
-    assert "No gains before and after: no aligned model to compare with is known" in err
-    # The same command for a second adapter, and guards alone on the same texts: those trained on are left out.
+    assert "not measured: no aligned model to compare with is known" in err
+    # Side effects alone, on the same texts: those that were trained on are left out.
     code, out, _ = isogloss_command(
-        "side_effects", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
+        "side-effects", "--reference", tiny_folder, "--aligned", f"{tiny_folder}+adapter", "--corpus", pairs_file,
         "--languages", "en", "--texts", 5, "--device", "cpu", "--json",
     )  # fmt: skip
     assert code == 0
@@ -121,10 +124,10 @@ def test_what_goes_on_from_an_adapter_is_held_against_it(
     code, out, err = isogloss_command(
         *common, *start[named], "--languages", "sw", "--out", "second", "--side-effect-texts", 5
     )
-    assert (code, "No gains" in err) == (0, False)
+    assert (code, "not measured" in err) == (0, False)
     assert out.index("gain before") < out.index("over-refusal")
-    assert "The mean gap to en over sw went from" in out
-    assert "of the gain that it had" in out
+    assert "Mean gap to en over sw:" in out
+    assert "Gain of en, after / before:" in out
 
 
 def test_a_run_whose_aligned_model_has_a_name_is_what_gains_are_held_against():

@@ -355,7 +355,7 @@ def test_a_cell_with_missing_numbers_does_not_make_a_family_significant():
     found = max_p(np.array([0.0, 1.0, np.nan]), gone)
     assert np.array_equal(found[:2], expected)
     assert np.isnan(found[2])
-    # One that some shuffle has no value for keeps the others, and the other cells keep that shuffle.
+    # One that some permutation has no value for keeps the others, and the other cells keep that permutation.
     some = null.copy()
     some[::10, 2] = np.nan
     found = max_p(observed, some)

@@ -9,8 +9,9 @@ import scipy.stats
 from isogloss.auditing.compare import FIELLER, POINTWISE, TOGETHER, Change, Family, compare
 from isogloss.hidden_states.spec import Layer
 from isogloss.stats.jackknife import Jackknife
+from isogloss.stats.metric import Score, missing
+from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe_scores import logit
-from isogloss.stats.score import Score, missing
 from isogloss.stats.text_pairs import unit_ids
 
 N = 40
@@ -30,7 +31,7 @@ def jackknife(value, se, *, code, seed=0):
 
 def score(value, se, *, code, seed=0, metric=SALIENT, null=(0.0, 0.1), approximate=None):
     return Score(
-        metric=metric,
+        row=METRICS[metric],
         components=None if metric == "auroc" else 10,
         plug_in=value,
         found=jackknife(value, se, code=code, seed=seed),
@@ -193,7 +194,7 @@ def test_models_that_are_the_same_have_no_gain_and_no_verdict():
 def test_probe_gains_are_differences_of_log_odds_with_their_null():
     def side(value):
         return Score(
-            metric="auroc",
+            row=METRICS["auroc"],
             components=None,
             plug_in=value,
             found=jackknife(float(logit(value, N)), 0.1, code="en"),

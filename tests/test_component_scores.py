@@ -1,4 +1,4 @@
-"""Salience scores of a block, end to end, against a slow and plain implementation of the same."""
+"""Component scores of a block, end to end, against a slow and plain implementation of the same."""
 
 import itertools
 from dataclasses import replace
@@ -17,7 +17,7 @@ from isogloss.stats.thresholds import THRESHOLDS
 from plain import METRIC, SPREAD, fresh_pca, kept, labels_and_partners, left_out, pseudo_mean, states
 
 BOTH = pytest.mark.parametrize("paired", [False, True])
-ROWS = [row for row in METRICS.values() if row.family == "component"]
+ROWS = [row for row in METRICS.values() if row.judges]
 NAMES = [row.name for row in ROWS]
 #: Components that hardly differ: which of them are kept is chance.
 TIED = np.array([1.2, 1.2, 1.1, 1.0])
@@ -33,7 +33,7 @@ def block(seed, n, *, paired, permutations=5, apart=1.0, spread=SPREAD, harmless
 
 
 def score(x, draws, *names, components=(2,)):
-    return component_scores(x, draws, [METRICS[name] for name in names or NAMES], components)[0]
+    return component_scores(x, draws, [METRICS[name] for name in names or NAMES], components)
 
 
 def jackknife_entries(left, draws):
@@ -157,7 +157,8 @@ def test_the_mean_of_the_null_is_what_permutations_take_off_the_value(paired):
 @BOTH
 def test_plug_in_values_are_the_metrics_of_principal_components(paired):
     x, draws = block(2, 60, paired=paired)
-    found, projection = component_scores(x, draws, ROWS, (2, 5))
+    block_scores = score_block(x, draws, ROWS, (2, 5))
+    found, projection = block_scores.scores, block_scores.projection
     assert [(one.metric, one.components) for one in found] == [(name, k) for name in NAMES for k in (2, 5)]
     labels = np.vstack([draws.harmful, draws.permutations])
     for one in found:
@@ -320,7 +321,7 @@ def test_permutations_that_leave_a_class_without_variation_have_no_distance_but_
     (found,) = score(without_variation(0, 1, 32, 33), draws, "bhattacharyya")
     assert found.found is None
     assert np.isnan(found.plug_in)
-    assert found.reason == "a class does not vary in every component under some shuffle"
+    assert found.reason == "a class does not vary in every component under some permutation"
 
 
 @BOTH
@@ -358,7 +359,7 @@ def test_few_texts_with_fitted_components_are_approximate():
 def test_a_score_that_hangs_on_the_fit_of_its_components_is_approximate(name, paired, monkeypatch):
     few = replace(THRESHOLDS, few_texts=25)
     monkeypatch.setattr(module, "THRESHOLDS", few)
-    said = "it hangs on components that the texts do not determine"
+    said = "it depends on components that the texts do not determine"
     for spread, hangs in ((SPREAD, False), (TIED, True)):
         x, draws = block(1, 25, paired=paired, harmless=None if paired else 33, permutations=1, spread=spread)
         assert score(x, draws, name)[0].approximate == (said if hangs else None)

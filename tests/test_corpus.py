@@ -120,8 +120,8 @@ def test_corpus_cannot_be_changed():
 
 
 def test_pairs_needs_a_pair_for_every_text():
-    assert make(*FOUR).partners
-    assert not make(*FOUR, ("en", "single", True)).partners
+    assert make(*FOUR).paired
+    assert not make(*FOUR, ("en", "single", True)).paired
 
 
 def test_parallel_needs_the_same_items_in_every_language():
@@ -266,14 +266,14 @@ def test_parallel_corpora_with_ids_of_their_own_are_put_together(tmp_path):
     one = write_pairs(tmp_path / "one.jsonl", word="x", languages=("en", "sw"))
     two = write_pairs(tmp_path / "two.jsonl", word="y")
     both = load_corpus([one, two])
-    assert both.partners
+    assert both.paired
     assert both.counts().rows() == [("en", 10, 10), ("sw", 5, 5)]
 
 
 def test_pairs_and_single_texts_are_put_together(tmp_path):
     both = load_corpus([write_pairs(tmp_path / "a.jsonl"), write_labelled(tmp_path / "b.csv", 0)])
     assert both.counts().rows() == [("en", 5, 10)]
-    assert not both.partners
+    assert not both.paired
 
 
 def test_named_corpus_and_file_are_put_together(tmp_path):
@@ -311,11 +311,11 @@ def test_source_rows_are_complete(name):
     assert row.citation
     assert row.homepage
     assert set(row.languages) <= set(LANGUAGES)
-    assert {part.language for part in row.parts} == (set(row.languages) if row.parts else set())
-    for part in row.parts:
-        assert (part.hub is None) != (part.url is None)
-        assert row.revision or not part.url
-    assert row.kind != "harmful-only" or {part.label for part in row.parts} == {"1"}
+    assert {file.language for file in row.files} == (set(row.languages) if row.files else set())
+    for file in row.files:
+        assert (file.hub is None) != (file.url is None)
+        assert row.revision or not file.url
+    assert row.kind != "harmful-only" or {file.label for file in row.files} == {"1"}
 
 
 # Real data
@@ -339,7 +339,7 @@ def test_real_multiparadetox_loses_its_five_equal_pairs_only(shared_data):
     sample = balance(corpus)
     assert sample.counts().rows() == [(code, 396, 396) for code in sorted(expected)]
     assert sample.warnings[-1].code == "C005"
-    assert sample.partners
+    assert sample.paired
 
 
 def test_real_label_sorted_toxicity_gives_both_classes_equally(shared_data, tmp_path):

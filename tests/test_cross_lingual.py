@@ -9,7 +9,7 @@ from sklearn.metrics import silhouette_samples
 from isogloss.analyses.cross_lingual.directions import harm_directions
 from isogloss.analyses.cross_lingual.frozen_components import frozen_share
 from isogloss.analyses.cross_lingual.semantic_layers import HALVES, draw_halves, layer_map
-from isogloss.analyses.cross_lingual.shared_folds import linked, part_together
+from isogloss.analyses.cross_lingual.shared_folds import linked, share_folds
 from isogloss.analyses.cross_lingual.shift_rank import effective_rank, shift_rank
 from isogloss.analyses.cross_lingual.transfer import transfer_scores
 from isogloss.stats.metrics import METRICS
@@ -29,7 +29,7 @@ def languages(n, codes=("en", "de"), *, shared=True, paired=True, permutations=5
         partners = partner_index(names, harmful) if paired else None
         draws[code] = draw(harmful, partners, keys=names, n_permutations=permutations, seed=seed)
         keys[code] = [[name] for name in names]
-    return part_together(draws, keys, seed)
+    return share_folds(draws, keys, seed)
 
 
 def planted(rng, part, shift, *, content=None, noise=1.0):
@@ -283,7 +283,7 @@ def test_the_effective_rank_of_a_planted_shift_of_rank_three_is_three():
     turned = np.linalg.qr(np.column_stack([np.ones(80), rng.normal(size=(80, 3))]))[0][:, 1:]
     after = before + 5 * turned @ basis.T + 2.0  # a shift of all texts alike does not count
     found = shift_rank(before, after, part.draws, 0)
-    assert found.found.value == pytest.approx(3, abs=1e-6)
+    assert found.rank.value == pytest.approx(3, abs=1e-6)
     assert found.null.min() > 10
     expected = 50 * 4 / (50 * 4 + 3 * 25 / 80)
     assert found.mean_share.value == pytest.approx(expected, rel=1e-3)
@@ -295,7 +295,7 @@ def test_the_effective_rank_of_noise_is_that_of_its_null():
     rng = np.random.default_rng(7)
     before = rng.normal(size=(80, 30))
     found = shift_rank(before, before + rng.normal(size=(80, 30)), part.draws, 0)
-    assert found.null.min() - 0.3 < found.found.value < found.null.max() + 0.3
+    assert found.null.min() - 0.3 < found.rank.value < found.null.max() + 0.3
     assert effective_rank(np.diag([1.0, 1.0])) == pytest.approx(2)
 
 

@@ -257,7 +257,7 @@ def test_every_text_is_drawn_about_equally_often():
 def test_pairs_are_drawn_together():
     rows = pairs(*((f"p{i}", f"{code} bad {i}", f"{code} good {i}", code) for code in ("en", "de") for i in range(60)))
     sample = balance(as_corpus(rows), per_class=25, seed=4)
-    assert sample.partners
+    assert sample.paired
     by_pair = sample.frame.group_by("language", "pair_id").agg(pl.col("harmful").sort())
     assert by_pair["harmful"].to_list() == [[False, True]] * 50
 
@@ -310,7 +310,7 @@ def test_parallel_pairs_are_drawn_as_the_same_items(tmp_path):
     path.write_text(json.dumps(records), encoding="utf-8")
     sample = balance(load_corpus(path), per_class=20)
     assert sample.parallel
-    assert sample.partners
+    assert sample.paired
     assert sample.counts().rows() == [("am", 20, 20), ("en", 20, 20)]
 
 

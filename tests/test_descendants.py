@@ -7,11 +7,11 @@ from typer.testing import CliRunner
 
 import isogloss
 from conftest import make_adapter
-from isogloss.auditing.descendants import audit_descendants, short_names
 from isogloss.cli.app import app
 from isogloss.errors import UsageError
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.recipes.descendants import audit_descendants, short_names
 from isogloss.report.comparison.runs import descendant_table
 
 CONFIG = isogloss.AuditConfig(permutations=20, controls=(), metrics=("between_class_variance",))
@@ -28,7 +28,7 @@ def test_each_descendant_has_the_audit_that_it_has_alone(
         loads.append(checkpoint.base_sha256)
         return load_model(checkpoint, **settings)
 
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", load)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", load)
     settings = {"config": CONFIG, "device": "cpu"}
     found = audit_descendants(base, refs, corpus, out=tmp_path / "runs", store=tmp_path / "store", **settings)
     assert list(found) == ["adapter", "other"]

@@ -10,12 +10,13 @@ import typer
 import yaml
 
 from families import FAMILIES
+from isogloss.analyses.behaviour.metrics import BEHAVIOURS
+from isogloss.analyses.published_metrics.metrics import PUBLISHED
 from isogloss.cli.app import app
 from isogloss.data.named_corpora import CORPORA
 from isogloss.gating.formats import FORMATS
 from isogloss.gating.rules import RULES, rules_from
 from isogloss.models.pairs import MODEL_PAIRS
-from isogloss.stats.behaviour_metrics import BEHAVIOURS
 from isogloss.stats.controls import CONTROLS
 from isogloss.stats.metrics import METRICS
 from isogloss.warnings import WARNINGS
@@ -37,7 +38,7 @@ def test_every_code_is_explained_in_its_own_words(code, kind):
     assert kind.meaning in line.group(1)
 
 
-@pytest.mark.parametrize("name", [*METRICS, *CONTROLS])
+@pytest.mark.parametrize("name", [*METRICS, *PUBLISHED, *CONTROLS])
 def test_every_number_is_defined(name):
     assert re.search(rf"^\| {name} \| .+ \|$", METHODS, re.MULTILINE)
 

@@ -53,6 +53,7 @@ def test_families_pass(name, dtype, tmp_path):
 def test_broken_weights_are_named(sick):
     found = sick(lambda model: model.blocks[2].mlp.up_proj.weight.data[0].fill_(float("nan")))
     assert (found["weights"], found["states finite and not zero"]) == ("failed", "failed")
+    assert {check for check, verdict in found.items() if verdict == "ok"} == {"architecture", "raw text"}
 
 
 def test_blocks_in_another_order_are_not_the_models_own_states(sick):
@@ -64,7 +65,7 @@ def test_blocks_in_another_order_are_not_the_models_own_states(sick):
     assert found["weights"] == "ok"
 
 
-def test_a_final_norm_that_does_nothing_is_warningd(sick):
+def test_a_final_norm_that_does_nothing_is_noticed(sick):
     def idle(model):
         model.decoder.norm.forward = lambda hidden: hidden
 
@@ -79,6 +80,17 @@ def test_a_model_whose_texts_reach_each_other_fails_the_batch(sick):
     found = sick(leak)
     assert found["batch and single text"] == "failed"
     assert found["shortcuts"] == "note"
+
+
+def test_a_model_that_cannot_be_batched_fails_the_shortcuts(sick):
+    """The self-check refuses it; doctor says so and goes on."""
+
+    def lose(model):
+        model.blocks[3].mlp.register_forward_hook(lambda _, args, out: out * float("nan") if len(args[0]) > 1 else out)
+
+    found = sick(lose)
+    assert (found["batch and single text"], found["shortcuts"]) == ("failed", "failed")
+    assert found["LM head"] == "ok"
 
 
 def test_an_unknown_step_after_the_head_is_a_note(sick):
@@ -105,5 +117,5 @@ def test_the_command_prints_and_its_exit_code_says_whether_it_is_well(tiny_folde
     assert "last_instruction_token '.', last_prompt_token '>'" in well.stdout
     listed = runner.invoke(app, ["doctor", str(folder), "--device", "cpu", "--json"])
     assert {one["verdict"] for one in json.loads(listed.stdout)} == {"ok"}
-    monkeypatch.setattr(module, "_finite", lambda own: module._finding("states", "broken", ok=False))
+    monkeypatch.setattr(module, "_finite", lambda own: module._result("states", "broken", ok=False))
     assert runner.invoke(app, ["doctor", str(folder), "--device", "cpu"]).exit_code == 1

@@ -13,18 +13,17 @@ import torch
 import isogloss
 from conftest import parallel_rows
 from isogloss import AuditConfig, EngineConfig, ModelPair, ModelRef
-from isogloss.engines.engine import LOCAL, open_engine
-from isogloss.engines.local import LocalEngine
+from isogloss.engines.engine import LOCAL, LocalEngine, open_engine
 from isogloss.engines.remote_checkpoints import checkpoint_here, pinned
 from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
 from isogloss.engines.work_units import MOST_HALVINGS
 from isogloss.engines.worker import Worker
 from isogloss.errors import ModelError, UsageError
-from isogloss.hidden_states import fill as compute
-from isogloss.hidden_states import store
+from isogloss.hidden_states import compute, store
 from isogloss.hidden_states.activations import locate
+from isogloss.hidden_states.compute import EXTRACTION, compute_missing
 from isogloss.hidden_states.extract import hidden_states
-from isogloss.hidden_states.fill import EXTRACTION, compute_missing, fill
+from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.units import sample_texts, units_of
 from isogloss.models.checkpoints import fetch

@@ -115,7 +115,7 @@ def test_infinite_and_zero_states_are_refused_by_name(weight, words, tiny_folder
         model.decoder.norm.weight.data.fill_(weight)
         return model
 
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", broken)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", broken)
     corpus = isogloss.load_corpus(parallel_file, languages=["en"])
     spec = ExtractSpec(layers=("2", "final"))
     with pytest.raises(ModelError, match=rf"{tiny_folder} at layer 4-post.*{words}") as error:
@@ -175,7 +175,7 @@ def test_the_second_extraction_reads_the_store_and_loads_no_weights(tiny_folder,
     corpus, ref = isogloss.load_corpus(parallel_file, languages=["en"]), ModelRef(base=str(tiny_folder))
     spec = ExtractSpec(layers=("2", "final"))
     first = isogloss.extract(ref, corpus, spec, store=tmp_path / "store")
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", _must_not_be_called)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", _must_not_be_called)
     second = isogloss.extract(ref, corpus, spec, store=tmp_path / "store")
     for layer in spec.resolve(4):
         np.testing.assert_array_equal(first.block("en", layer).hidden, second.block("en", layer).hidden)
@@ -194,7 +194,7 @@ def test_one_more_language_computes_only_that_language(tiny_folder, parallel_fil
     isogloss.extract(ref, isogloss.load_corpus(parallel_file, languages=["en"]), store=store)
     seen = []
     monkeypatch.setattr(
-        "isogloss.hidden_states.fill.hidden_states",
+        "isogloss.hidden_states.compute.hidden_states",
         lambda model, plan, *args, **kwargs: (
             seen.append(len(plan.inverse)) or hidden_states(model, plan, *args, **kwargs)
         ),
@@ -228,7 +228,7 @@ def test_a_random_model_is_filled_beside_the_pair(
         "random": ModelRef(base=str(base), random_seed=0),
     }
     counted(monkeypatch, "compute.load_model", load_model, loads)
-    counted(monkeypatch, "tokens.load_tokenizer", load_tokenizer, tokenizers)
+    counted(monkeypatch, "compute.load_tokenizer", load_tokenizer, tokenizers)
     found = locate(refs, corpus, ExtractSpec(prompt_format=prompt_format), store=tmp_path / "store")
     assert fill(found) == 6
     assert loads == [str(refs["reference"]), str(refs["random"])]

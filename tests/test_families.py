@@ -1,4 +1,4 @@
-"""Every family on its real class, tiny and with an untrained model: loaded as a user would, and read to the last bit.
+"""Every family on its real class, tiny and untrained: loaded as a user would, and read to the last bit.
 
 The oracle is always the model itself as transformers runs it, one text at a time, with `output_hidden_states`.
 """
@@ -19,11 +19,10 @@ from isogloss.hidden_states.self_check import in_float32, sample_rows, settle
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.likelihoods.lm_head import check_head
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.checkpoints import fetch
+from isogloss.models.checkpoints import fetch, read_depth
 from isogloss.models.load import load_model
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef
 from isogloss.models.prompts import encode
-from isogloss.models.size import read_depth
 from running import OURS, PLAIN, as_prompts, run
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "isogloss"
@@ -247,7 +246,7 @@ def test_bfloat16_is_near_and_finite(folder, rows, layers, own):
 
 
 #: Tables of pairs, of what ships with isogloss and of published sizes: names are what they are for.
-TABLES = {"pairs.py", "fetch.py", "published.py"}
+TABLES = {"pairs.py", "checkpoints.py", "published_models.py"}
 
 
 def test_no_family_is_known_by_name_to_the_code():

@@ -100,10 +100,10 @@ def test_the_second_that_fills_a_store_waits_and_finds_it_done(ref, corpus, tmp_
 
     def second():
         with monkeypatch.context() as patch:
-            patch.setattr("isogloss.hidden_states.fill.compute_missing", None)
+            patch.setattr("isogloss.hidden_states.compute.compute_missing", None)
             done.append(fill(other, track=track))
 
-    from isogloss.hidden_states.fill import compute_missing
+    from isogloss.hidden_states.compute import compute_missing
 
     done = []
     thread = threading.Thread(target=second)
@@ -258,7 +258,7 @@ def test_a_broken_store_stops_the_audit_before_any_weights_are_loaded(ref, corpu
     found = isogloss.extract(ref, corpus, SPEC, store=tmp_path, device="cpu")
     victim = next(found.entries["en"].folder.glob("*.safetensors"))
     os.truncate(victim, 10)
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", None)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", None)
     pair = ModelPair(name="t", reference=None, aligned=ref, source="test")
     with pytest.raises(StoreError, match=rf"store {victim}: found 10 bytes; expected \d+ bytes; .*prune --broken"):
         isogloss.audit(pair, corpus, config=FAST, store=tmp_path, out=tmp_path / "out")

@@ -11,11 +11,12 @@ import torch
 from transformers.activations import ACT2FN
 
 from conftest import make_model
-from isogloss.errors import StoreError, UsageError
+from isogloss.errors import ModelError, StoreError, UsageError
 from isogloss.hidden_states import self_check as drift
 from isogloss.hidden_states.batching import SHARES, plan_batches
 from isogloss.hidden_states.execution import Execution, can_pack, check_execution, choose_execution, has_bf16
-from isogloss.hidden_states.forward import forward, pad_right, put, take
+from isogloss.hidden_states.extract import hidden_states, plan_rows
+from isogloss.hidden_states.forward import _short_mlp, forward, pad_right, put, take
 from isogloss.hidden_states.kernels import ONEDNN_ACTIVATIONS, fast_linears, gated_mlp
 from isogloss.hidden_states.self_check import measure_drift, sample_rows, settle
 from isogloss.hidden_states.spec import ExtractSpec, Layer
@@ -149,15 +150,15 @@ def test_last_tokens_are_taken_and_put_back():
     assert batch.ids.tolist() == [[1, 2, 3], [4, 0, 0]]
     assert batch.real.tolist() == [[True] * 3, [True, False, False]]
     hidden = torch.arange(6.0).reshape(2, 3, 1)
-    places = batch.places(["last"])
+    places = batch.token_indices(["last"])
     assert take(hidden, places).flatten().tolist() == [2, 3]
     assert put(take(hidden, places), places, 3)[..., 0].tolist() == [[0, 0, 2], [3, 0, 0]]
-    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).places(
+    both = pad_right([(1, 2, 3), (4,)], torch.device("cpu"), text_ends=[2, 1]).token_indices(
         ["last", "last_instruction_token"]
     )
     assert both.tolist() == [[2, 1], [0, 0]]
     assert put(take(hidden, both), both, 3)[..., 0].tolist() == [[0, 1, 2], [3, 0, 0]]
-    assert batch.places(["last", "mean"]) is None
+    assert batch.token_indices(["last", "mean"]) is None
 
 
 def test_a_shared_beginning_changes_only_rounding(tiny, rows):
@@ -229,7 +230,15 @@ def test_the_model_is_as_before_after_packing(tiny, rows, precision):
     np.testing.assert_array_equal(state, again)
 
 
-@pytest.mark.parametrize("kernel", ["plain", "plain-bf16", *(["onednn", "onednn-bf16"] if can_pack() else [])])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "plain",
+        "plain-bf16",
+        *(["onednn"] if can_pack() else []),
+        *(["onednn-bf16"] if can_pack() and has_bf16() else []),
+    ],
+)
 def test_fast_rounds_weights_and_inputs_of_linear_layers(tiny, kernel):
     """Every kernel gives the product of the rounded numbers; those of bfloat16 round the result as well."""
     linear = tiny.blocks[1].mlp.up_proj
@@ -264,7 +273,7 @@ def test_sample_rows_are_spread_and_cut(rows):
 
 
 def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows):
-    """A model that looks ahead: padding without a mask reaches its tokens, and the check warnings it."""
+    """A model that looks ahead: padding without a mask reaches its tokens, and the check notices it."""
     make_model(tmp_path, seed=3)
     model = load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
     layers = [Layer(4, "post")]
@@ -276,6 +285,97 @@ def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows)
     execution, found = settle(model, sample, {"last": layers}, execution=OURS, spec=ExtractSpec())
     assert (execution.kernel, execution.shortcuts) == ("plain", False)
     assert found.max < 1e-4
+
+
+@pytest.fixture
+def changeable(tmp_path):
+    """A model of its own, to be broken."""
+    make_model(tmp_path, seed=3)
+    return load_model(fetch(ModelRef(base=str(tmp_path))), device="cpu")
+
+
+FINAL = {"last": [Layer(4, "post")]}
+
+
+def test_numbers_that_shortcuts_lose_turn_them_off(changeable, rows):
+    """NaN is above no tolerance, and must not pass for it."""
+    mlp = changeable.blocks[3].mlp
+    mlp.register_forward_hook(lambda _, args, output: output * float("nan") if args[0].shape[1] == 1 else output)
+    sample = sample_rows(as_prompts(rows))
+    execution, measured = settle(changeable, sample, FINAL, execution=OURS, spec=ExtractSpec())
+    assert (execution.kernel, execution.shortcuts) == ("plain", False)
+    assert measured.max < 1e-4
+    assert measured.texts == drift.SAMPLE_TEXTS
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"), [(1.0, "that differ by 9.22% of their length"), (float("nan"), "not finite")]
+)
+def test_a_model_that_cannot_be_batched_at_all_is_refused(changeable, rows, shift, words):
+    """Without shortcuts, too, it gives other numbers than one text at a time."""
+    mlp = changeable.blocks[3].mlp
+    mlp.register_forward_hook(lambda _, args, output: output + shift if args[0].shape[0] > 1 else output)
+    sample = sample_rows(as_prompts(rows))
+    with pytest.raises(ModelError, match=r"self-check of Gemma3ForCausalLM: .*at most 0\.001;") as error:
+        settle(changeable, sample, FINAL, execution=OURS, spec=ExtractSpec())
+    assert words in str(error.value)
+    assert "isogloss doctor" in str(error.value)
+
+
+def test_texts_with_finite_states_decide(changeable, rows):
+    """A text that the model itself gives no numbers for says nothing of our forward pass."""
+    changeable.decoder.get_input_embeddings().weight.data[7] = float("nan")
+    usual = [tuple(8 if token == 7 else token for token in row) for row in rows]
+    sample = sample_rows(as_prompts([*usual, (2, *[7] * 60)]))
+    execution, measured = settle(changeable, sample, FINAL, execution=OURS, spec=ExtractSpec())
+    assert execution == OURS
+    assert measured.max < 1e-4
+    assert measured.texts == drift.SAMPLE_TEXTS - 1
+
+
+def test_without_a_finite_text_nothing_is_called_fine(changeable, rows):
+    """The model is run in the plain way, no drift is known, and its states are checked when they are stored."""
+    changeable.blocks[1].mlp.up_proj.weight.data[0] = float("nan")
+    sample = sample_rows(as_prompts(rows))
+    execution, measured = settle(changeable, sample, FINAL, execution=OURS, spec=ExtractSpec())
+    assert (execution.kernel, execution.shortcuts) == ("plain", False)
+    assert measured.texts == 0
+    assert not measured.within(1e9)
+    with pytest.raises(ModelError, match=r"found no finite hidden states .*--dtype float32"):
+        settle(changeable, sample, FINAL, execution=OURS, spec=ExtractSpec(precision="fast"))
+
+
+def test_an_mlp_that_takes_its_input_by_name_is_shortened_too(changeable):
+    """`block(hidden)` may call `mlp(x=hidden)`: what is read is the same, and the MLP still gets no other tokens."""
+    batch = pad_right([(2, 5, 6, 7), (2, 8)], changeable.device)
+    mlp, lengths = changeable.blocks[3].mlp, []
+    mlp.register_forward_pre_hook(lambda _, args, kwargs: lengths.append(kwargs["x"].shape[1]), with_kwargs=True)
+    hidden = torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        with _short_mlp(changeable.blocks[3], batch, batch.last[:, None]):
+            short = mlp(x=hidden)
+        whole = mlp(x=hidden)
+    assert short.shape == whole.shape
+    assert torch.allclose(take(short, batch.last[:, None]), take(whole, batch.last[:, None]), atol=1e-4)
+    assert lengths == [4, 4]
+
+
+def test_an_mlp_that_is_given_no_tokens_is_left_alone(changeable):
+    batch = pad_right([(2, 5, 6, 7), (2, 8)], changeable.device)
+    hidden = torch.randn(8, 32)  # tokens of all rows in one, as some mixtures of experts take them
+    with torch.inference_mode():
+        with _short_mlp(changeable.blocks[3], batch, batch.last[:, None]):
+            short = changeable.blocks[3].mlp(hidden)
+        assert torch.equal(short, changeable.blocks[3].mlp(hidden))
+
+
+def test_a_shared_beginning_without_shortcuts_is_refused(tiny):
+    """The attention mask would not cover its tokens."""
+    start = tuple(range(5, 25))
+    planned = plan_rows([(2, *start, 30), (2, *start, 31, 32)], OURS)
+    assert planned.prefix
+    with pytest.raises(ValueError, match=r"shared beginning .*shortcuts"):
+        hidden_states(tiny, planned, FINAL, execution=PLAIN)
 
 
 def test_execution_is_chosen_by_rule_and_survives_run_json():

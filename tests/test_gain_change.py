@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import isogloss
-from isogloss.auditing.gain_change import compare_gains, gain_change
 from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.tuning.gain_change import compare_gains, gain_change
 from test_mean_gap import exact, mean_of
 
 
@@ -17,15 +17,15 @@ def test_numbers_by_hand():
     found = compare_gains(before, after, weak=["hi"], pivot="en", texts=9)
     assert [one.language for one in found.languages] == ["en", "hi"]
     assert [one.change for one in found.languages] == pytest.approx([0.1, 0.3])
-    assert (found.kept, found.kept_low, found.kept_high) == pytest.approx((1.25, 1.25, 1.25))
+    assert (found.pivot_ratio, found.pivot_ratio_low, found.pivot_ratio_high) == pytest.approx((1.25, 1.25, 1.25))
     assert found.gap.value == pytest.approx(0.2 / 0.4)
     assert compare_gains(before, after, weak=[], pivot="en", texts=9).gap is None
 
 
 def test_a_first_gain_of_zero_leaves_no_share():
     found = compare_gains({"en": exact(0.0)}, {"en": exact(0.1)}, weak=[], pivot="en", texts=9)
-    assert math.isnan(found.kept)
-    assert math.isnan(found.kept_low)
+    assert math.isnan(found.pivot_ratio)
+    assert math.isnan(found.pivot_ratio_low)
     both = {"en": exact(0.1), "hi": exact(0.1)}
     assert math.isnan(compare_gains(both, both, weak=["hi"], pivot="en", texts=9).gap.value)
 
@@ -43,7 +43,7 @@ def test_changes_of_all_languages_hold_together_and_pairs_pair_them():
         found = compare_gains(before, after, weak=["hi"], pivot="en", texts=n)
         wanted = {code: second - first for code, (first, second) in truth.items()}
         covered += all(one.low <= wanted[one.language] <= one.high for one in found.languages)
-        kept += found.kept_low <= 0.3 / 0.4 <= found.kept_high
+        kept += found.pivot_ratio_low <= 0.3 / 0.4 <= found.pivot_ratio_high
         assert max(one.high - one.low for one in found.languages) < 0.12  # 0.29 and more if texts were not paired
     assert 0.92 <= covered / runs <= 0.98
     assert 0.92 <= kept / runs <= 0.98
@@ -68,7 +68,7 @@ def test_gains_are_those_of_audits_on_the_same_texts(parallel_file, tiny_folder,
                 for row in audit.find(
                     kind="gain", language=one.language, metric="between_class_variance", components=10, sample="all"
                 )
-                if f"{row.layer}-{row.norm}" == audit.primary.layer
+                if row.layer_name == audit.primary.layer
             )
             assert getattr(one, name) == pytest.approx(row.estimate.value)
             assert one.change == pytest.approx(one.after - one.before)

@@ -8,14 +8,14 @@ import pytest
 import scipy.stats
 
 import isogloss
-from gates import HERE, METHODS, POINTWISE, PRIMARY, PROBE, alone, control, number, run_of
+from gates import HERE, METHODS, POINTWISE, PRIMARY, PROBE, alone, control, number, run_of, with_method
 from handmade import estimate
 from isogloss.auditing.compare import FIELLER, TOGETHER
 from isogloss.errors import UsageError
 from isogloss.gating import bounds as bounds_module
-from isogloss.gating.bounds import ALONE, Bounds, choose_estimand, difference, read_bounds, widen
-from isogloss.gating.judge import NEEDED, retention_regions
-from isogloss.gating.rules import SAYING
+from isogloss.gating.bounds import Bounds, choose_estimand, read_bounds, subtract, widen
+from isogloss.gating.judge import retention_regions
+from isogloss.gating.rules import DEFINITE_VERDICTS
 from isogloss.records import Estimate, Row
 from isogloss.stats import effects as compare
 from isogloss.stats import jackknife
@@ -23,7 +23,6 @@ from isogloss.stats.effects import read_verdict
 from isogloss.stats.jackknife import Interval
 from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import WARNINGS, CodedWarning
-from test_results import GOLDEN
 
 EPS = 1e-9
 NAN = float("nan")
@@ -138,7 +137,7 @@ def test_verdicts_that_say_nothing_can_be_forbidden_as_they_stand(word):
 
 
 def test_the_regions_are_those_of_the_verdicts():
-    assert set(REGIONS) == set(SAYING)
+    assert set(REGIONS) == set(DEFINITE_VERDICTS)
     for low, high, word in ((-2, -1, "reversed"), (0, 0.1, "not reached"), (0.3, 0.7, "weakened"), (0.9, 1, "reached")):
         assert read_verdict(Interval(low=low, high=high)) == word
         assert REGIONS[word][0] < low <= high < REGIONS[word][1]
@@ -170,7 +169,7 @@ def test_a_warning_that_is_there_fails():
     warned = replace(clean, warnings=(CodedWarning(code="S003", detail="ngram", language="hi"),))
     assert isogloss.gate(clean, {"no_warnings": ["S003"]}).verdict == "pass"
     judgement = isogloss.gate(warned, {"no_warnings": ["S003", "S001"]})
-    assert {one.language: (one.verdict, one.words) for one in judgement.findings} == {
+    assert {one.language: (one.verdict, one.observed) for one in judgement.findings} == {
         "hi": ("fail", ("S003",)),
         "en": ("pass", ()),
     }
@@ -179,7 +178,7 @@ def test_a_warning_that_is_there_fails():
     assert (first.language, first.verdict) == (None, "fail")
 
 
-@pytest.mark.parametrize("code", NEEDED)
+@pytest.mark.parametrize("code", [code for code, kind in WARNINGS.items() if kind.needs])
 def test_a_warning_that_could_not_come_is_inconclusive(code):
     run = run_of({"hi": around(0.5, 0.7)})
     judgement = isogloss.gate(run, {"no_warnings": [code], "languages": ["hi"]})
@@ -227,11 +226,11 @@ def test_a_language_without_the_number_is_inconclusive():
 
 
 def test_intervals_of_other_kinds_are_not_judged():
-    """Version 1 had percentile and group intervals; none of them is simultaneous."""
-    old = isogloss.Audit.from_json(GOLDEN.read_text("utf-8"))
-    judgement = isogloss.gate(old, {"min_gain": -1.0, "no_reversed": True, "no_verdicts": ["not reached"]})
-    assert {one.verdict for one in judgement.findings} == {"inconclusive"}
-    assert any("of a kind that the gate does not judge" in str(one.reason) for one in judgement.findings)
+    """A percentile interval of one language is not simultaneous, and cannot be widened."""
+    run = with_method(run_of({"hi": around(0.5, 0.7)}), "percentile bootstrap")
+    judgement = isogloss.gate(run, {"min_gain": -1.0, "no_reversed": True, "no_verdicts": ["not reached"]})
+    assert {finding.verdict for finding in judgement.findings} == {"inconclusive"}
+    assert all("the gate does not judge this kind of interval" in finding.reason for finding in judgement.findings)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_what_matched_texts_do_not_bear_out_is_inconclusive(matched, said):
     run = run_of({"hi": around(0.6, 0.7)}, matched={"hi": matched})
     assert verdict(run, {"min_retention": 0.5}) == said
     (found,) = isogloss.gate(run, {"min_retention": 0.5}).findings
-    assert (found.reason or "").startswith("not borne out by matched texts" if said == "inconclusive" else "")
+    assert (found.reason or "").startswith("not confirmed on matched texts" if said == "inconclusive" else "")
     assert verdict(run_of({"hi": around(0.4, 0.7)}, matched={"hi": matched}), {"min_retention": 0.5}) == "inconclusive"
 
 
@@ -261,7 +260,7 @@ def test_rules_are_asked_of_the_languages_that_they_name():
         "class": {"5": {"min_retention": 0.8}},
         "language": {"am": {"min_retention": 0.0}},
     }
-    found = {one.language: (one.asked, one.verdict) for one in isogloss.gate(run, rules).findings}
+    found = {one.language: (one.required, one.verdict) for one in isogloss.gate(run, rules).findings}
     assert found == {"de": (0.8, "fail"), "hi": (0.2, "pass"), "am": (0.0, "pass")}
     only = isogloss.gate(run, rules | {"languages": ["hi", "am"]})
     assert (only.verdict, len(only.findings)) == ("pass", 2)
@@ -282,12 +281,12 @@ def test_the_worst_stands_first_and_decides():
         ("de", "pass"),
     ]
     assert judgement.verdict == "fail"
-    assert [judgement.exit_code(word) for word in ("apart", "fail", "pass")] == [3, 3, 3]
+    assert [judgement.exit_code(word) for word in ("separate", "fail", "pass")] == [3, 3, 3]
     unsure = isogloss.gate(run, {"min_retention": 0.5, "languages": ["de", "hi"]})
     assert unsure.verdict == "inconclusive"
-    assert [unsure.exit_code(word) for word in ("apart", "fail", "pass")] == [4, 3, 0]
+    assert [unsure.exit_code(word) for word in ("separate", "fail", "pass")] == [4, 3, 0]
     sure = isogloss.gate(run, {"min_retention": 0.5, "languages": ["de"]})
-    assert [sure.exit_code(word) for word in ("apart", "fail", "pass")] == [0, 0, 0]
+    assert [sure.exit_code(word) for word in ("separate", "fail", "pass")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -330,9 +329,9 @@ def test_another_number_can_be_judged_and_is_said_not_to_be_the_primary():
     run = run_of({"hi": around(0.5, 0.7)}, gains={"hi": around(0, 0.1)}, more=probe)
     judgement = isogloss.gate(run, {"min_gain": 0.5, "estimand": "auroc"})
     assert judgement.verdict == "pass"
-    assert judgement.subject.estimand == "auroc@4-post"
+    assert judgement.run.estimand == "auroc@4-post"
     assert "not the primary estimand" in judgement.remarks[0]
-    assert "2 languages together" in judgement.remarks[1]
+    assert "2 languages simultaneously" in judgement.remarks[1]
     assert "log odds" in judgement.remarks[2]
     assert isogloss.gate(run, {"min_gain": 0.5}).remarks == ()
     assert str(choose_estimand(run, "between_class_variance:10@4-post")) == "between_class_variance:10@4-post"
@@ -362,7 +361,7 @@ def test_runs_that_cannot_be_compared_are_refused():
         "another primary metric": replace(old, primary=replace(PRIMARY, components=2)),
         "another primary estimand": replace(old, primary=replace(PRIMARY, layer="3")),
         "another position": replace(old, config=old.config | {"position": "mean"}),
-        "another prompt_format": replace(old, config=old.config | {"prompt_format": "chat"}),
+        "another prompt format": replace(old, config=old.config | {"prompt_format": "chat"}),
         "another max tokens": replace(old, config=old.config | {"max_tokens": 9}),
         "without a reference model": alone(old),
     }
@@ -395,11 +394,11 @@ def test_a_number_that_one_of_two_runs_lacks_is_inconclusive():
 
 
 def test_the_words_for_intervals_are_those_of_audits():
-    assert bounds_module.TOGETHER in TOGETHER
-    assert bounds_module.TOGETHER in FIELLER
-    assert POINTWISE.startswith(ALONE)
-    assert bounds_module.TOGETHER not in POINTWISE
-    assert bounds_module.TOGETHER in METHODS["retention"]
+    assert bounds_module.SIMULTANEOUS in TOGETHER
+    assert bounds_module.SIMULTANEOUS in FIELLER
+    assert POINTWISE.startswith(bounds_module.POINTWISE)
+    assert bounds_module.SIMULTANEOUS not in POINTWISE
+    assert bounds_module.SIMULTANEOUS in METHODS["retention"]
 
 
 def test_bounds_of_one_language_are_widened_for_several():
@@ -426,13 +425,13 @@ def test_a_fail_uses_the_widened_bounds():
     old = replace(run, models=run_of({"hi": None}, name="old").models)
     judged = isogloss.gate(run, both, baseline=old)
     assert {one.verdict for one in judged.findings if one.rule == "min_gain"} == {"inconclusive"}
-    assert judged.wrong == pytest.approx(0.1)
+    assert judged.max_false_fail_rate == pytest.approx(0.1)
 
 
 def test_a_difference_takes_the_bounds_that_lie_worst():
-    found = difference(Bounds(value=1, low=0, high=3), Bounds(value=2, low=1, high=5))
+    found = subtract(Bounds(value=1, low=0, high=3), Bounds(value=2, low=1, high=5))
     assert (found.value, found.low, found.high) == (-1, -5, 2)
-    rough = difference(Bounds(value=1, low=0, high=3, approximate=True), Bounds(value=2, low=1, high=5))
+    rough = subtract(Bounds(value=1, low=0, high=3, approximate=True), Bounds(value=2, low=1, high=5))
     assert rough.approximate
     assert not found.approximate
 
@@ -451,7 +450,7 @@ def test_a_difference_takes_the_bounds_that_lie_worst():
 def test_the_chance_of_a_wrong_fail_is_added_up_over_sets_of_intervals(rules, wrong):
     run, old = run_of({"hi": around(0.5, 0.7)}, name="new"), run_of({"hi": around(0.5, 0.7)}, name="old")
     baseline = old if "margin" in rules else None
-    assert isogloss.gate(run, rules, baseline=baseline).wrong == pytest.approx(wrong)
+    assert isogloss.gate(run, rules, baseline=baseline).max_false_fail_rate == pytest.approx(wrong)
 
 
 # A simulation with known truth: every language keeps exactly what is asked, so every fail is wrong

@@ -13,11 +13,10 @@ import yaml
 
 import isogloss
 from conftest import make_model, parallel_rows
-from gates import run_of
+from gates import run_of, with_method
 from isogloss.cli import app
 from isogloss.gating.rules import RULES
 from planted import moved, plant
-from test_results import GOLDEN
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD, UNSURE, BAD = (0.6, 0.5, 0.7), (0.5, 0.4, 0.6), (0.1, 0.0, 0.2)
@@ -146,7 +145,7 @@ def test_without_a_rules_file_findings_are_shown_at_the_run(gate, runs):
         (["bad", "--min-retention", 0.5, "--baseline", "old"], 2, "margin or gain_margin as well"),
         (["bad", "--margin", 0.1, "--baseline", "bad"], 2, "the run itself"),
         (["bad", "--margin", 0.1, "--baseline", "none"], 1, "no audit.json"),
-        (["bad", "--no-reversed", "--inconclusive", "maybe"], 2, "apart, fail or pass"),
+        (["bad", "--no-reversed", "--inconclusive", "maybe"], 2, "separate, fail or pass"),
         (["bad", "--no-reversed", "--format", "jsn"], 2, "did you mean 'json'"),
         (["bad", "--no-reversed", "--out", "gate.txt"], 2, ".sarif (sarif)"),
         (["bad", "--no-reversed", "--out", "old"], 2, "old"),
@@ -169,11 +168,11 @@ def test_what_cannot_be_judged_is_one_line(arguments, code, words, gate):
         (lambda path: path.write_text("{"), "expected JSON"),
         (lambda path: path.write_bytes(path.read_bytes()[:3000]), "expected JSON"),
         (
-            lambda path: path.write_text(path.read_text("utf-8").replace('"version": 2', '"version": 3')),
-            "version 1 or 2",
+            lambda path: path.write_text(path.read_text("utf-8").replace('"version": 3', '"version": 2')),
+            "found format version 2; expected format version 3",
         ),
         (lambda path: path.write_text(path.read_text("utf-8").replace('"level": 0.95', '"level": "high"')), "strange"),
-        (lambda path: path.rename(path.with_name("run.json")), "no audit.json; expected a finished run"),
+        (lambda path: path.rename(path.with_name("run.json")), "no audit.json; expected a run folder"),
     ],
 )
 @pytest.mark.parametrize("place", ["bad", "old"])
@@ -185,9 +184,9 @@ def test_a_spoilt_run_or_baseline_is_one_line(spoil, words, place, gate, runs):
     assert err.count("\n") == 1
 
 
-def test_a_run_of_version_1_does_not_pass(gate, runs):
-    save(runs / "v1", isogloss.Audit.from_json(GOLDEN.read_text("utf-8")))
-    assert gate("v1", "--no-reversed")[0] == 4
+def test_a_run_with_intervals_of_another_kind_does_not_pass(gate, runs):
+    save(runs / "other", with_method(run_of({"hi": GOOD}), "percentile bootstrap"))
+    assert gate("other", "--no-reversed")[0] == 4
 
 
 def test_an_audit_that_was_just_made_is_judged_and_shows_no_text(gate, runs, monkeypatch):

@@ -13,12 +13,12 @@ from gates import control, run_of
 from hostile import HOSTILE
 from isogloss.errors import UsageError
 from isogloss.gating.formats import FORMATS, format_of, gate_table
-from isogloss.gating.judgement import EXIT, asked, found, sentence
+from isogloss.gating.judgement import EXIT, format_found, format_required, summary_sentence
 from isogloss.gating.rules import RULES
 from isogloss.warnings import CodedWarning
 
-RULES_ASKED = {"min_retention": 0.5, "no_reversed": True, "no_warnings": ["S003"]}
-POLICIES = ("apart", "fail", "pass")
+REQUIRED = {"min_retention": 0.5, "no_reversed": True, "no_warnings": ["S003"]}
+POLICIES = ("separate", "fail", "pass")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def judgement():
     kept = {"de": (0.6, 0.5, 0.7), "hi": (0.5, 0.4, 0.6), "am": (0.1, -0.1, 0.2), "sw": None}
     controls = [control(code, "ngram_auroc") for code in ("en", *kept)]
     return isogloss.gate(
-        run_of(kept, more=controls, warnings=(CodedWarning(code="S003", detail="x", language="am"),)), RULES_ASKED
+        run_of(kept, more=controls, warnings=(CodedWarning(code="S003", detail="x", language="am"),)), REQUIRED
     )
 
 
@@ -35,8 +35,8 @@ def passing():
     return isogloss.gate(run_of({"de": (0.6, 0.5, 0.7)}), {"min_retention": 0.5})
 
 
-def written(judgement, name, *, inconclusive="apart", place="gate.toml"):
-    return FORMATS[name].write(judgement, place=place, inconclusive=inconclusive)
+def written(judgement, name, *, inconclusive="separate", location="gate.toml"):
+    return FORMATS[name].write(judgement, location=location, inconclusive=inconclusive)
 
 
 # JSON
@@ -52,8 +52,8 @@ def test_json_holds_every_finding_in_full(judgement, policy):
     assert mine["min_retention", "hi"]["verdict"] == "inconclusive"
     assert mine["min_retention", "sw"]["value"] is None
     assert mine["min_retention", "sw"]["reason"] == "the pivot's gain is not clear of zero"
-    assert mine["no_warnings", "am"]["words"] == ["S003"]
-    assert read["wrong_fail_at_most"] == 0.05
+    assert mine["no_warnings", "am"]["observed"] == ["S003"]
+    assert read["max_false_fail_rate"] == 0.05
     assert read["run"]["pivot"] == "en"
     unsure = isogloss.gate(run_of({"hi": (0.5, 0.4, 0.6)}), {"min_retention": 0.5})
     assert json.loads(written(unsure, "json", inconclusive=policy))["exit_code"] == unsure.exit_code(policy)
@@ -64,7 +64,7 @@ def test_json_holds_every_finding_in_full(judgement, policy):
 
 @pytest.mark.parametrize(
     ("policy", "kind", "other"),
-    [("apart", "error", "skipped"), ("fail", "error", "skipped"), ("pass", "skipped", "error")],
+    [("separate", "error", "skipped"), ("fail", "error", "skipped"), ("pass", "skipped", "error")],
 )
 def test_junit_tells_failures_from_what_is_open(judgement, policy, kind, other):
     root = ET.fromstring(written(judgement, "junit", inconclusive=policy))
@@ -76,11 +76,11 @@ def test_junit_tells_failures_from_what_is_open(judgement, policy, kind, other):
     plural = {"error": "errors", "skipped": "skipped"}
     assert int(suite.get(plural[kind])) == len(suite.findall(f".//{kind}")) == 4
     assert int(suite.get(plural[other])) == len(suite.findall(f".//{other}")) == 0
-    assert {case.get("classname") for case in cases} == {f"isogloss.gate.{rule}" for rule in RULES_ASKED}
+    assert {case.get("classname") for case in cases} == {f"isogloss.gate.{rule}" for rule in REQUIRED}
     assert len({(case.get("classname"), case.get("name")) for case in cases}) == 13
     told = next(case for case in cases if case.find("failure") is not None).find("failure")
     assert told.get("message") == told.text
-    assert "asked ≥ 0.50: fail" in told.text
+    assert "required ≥ 0.50: fail" in told.text
     assert all(case.get("time") == "0" for case in cases)
 
 
@@ -114,7 +114,7 @@ def test_sarif_is_what_the_standard_describes(judgement):
         lambda read: read["runs"][0]["results"][0].update(strange=1),
     ],
 )
-def test_the_reader_of_sarif_would_warning_a_fault(judgement, spoil):
+def test_the_reader_of_sarif_notices_a_fault(judgement, spoil):
     read = json.loads(written(judgement, "sarif"))
     spoil(read)
     with pytest.raises(ValueError, match="validation error"):
@@ -135,7 +135,7 @@ def test_the_numbers_of_a_finding_do_not_change_which_alert_it_is():
 # GitHub
 
 
-@pytest.mark.parametrize(("policy", "level"), [("apart", "warning"), ("fail", "error"), ("pass", "warning")])
+@pytest.mark.parametrize(("policy", "level"), [("separate", "warning"), ("fail", "error"), ("pass", "warning")])
 def test_annotations_are_one_a_rule_and_verdict(judgement, policy, level):
     lines = written(judgement, "github", inconclusive=policy).splitlines()
     commands = [re.fullmatch(r"::(\w+) title=([^:,]*)::(.*)", line) for line in lines if line.startswith("::")]
@@ -146,7 +146,7 @@ def test_annotations_are_one_a_rule_and_verdict(judgement, policy, level):
         (level, "isogloss gate%3A no_reversed inconclusive"),
     ]
     assert "%0Asw Swahili: retention the pivot's gain is not clear of zero" in commands[2][3]
-    assert lines[len(commands)] == sentence(judgement)
+    assert lines[len(commands)] == summary_sentence(judgement)
     assert not any(line.startswith("::") for line in written(passing(), "github").splitlines())
 
 
@@ -155,7 +155,7 @@ def test_annotations_are_one_a_rule_and_verdict(judgement, policy, level):
 
 def test_the_table_says_every_finding_and_one_sentence(judgement):
     table = gate_table(judgement)
-    assert table.headings == ("language", "rule", "found", "asked", "verdict")
+    assert table.headings == ("language", "rule", "found", "required", "verdict")
     assert table.rows[0] == ("am Amharic", "min_retention", "0.10 [-0.10, 0.20]", "≥ 0.50", "fail")
     assert table.rows[1] == ("am Amharic", "no_warnings", "S003", "no S003", "fail")
     missing = "lagging; the pivot's gain is not clear of zero"
@@ -164,7 +164,7 @@ def test_the_table_says_every_finding_and_one_sentence(judgement):
         "Fail: min_retention in am; no_warnings in am. Inconclusive: min_retention in hi, sw; no_reversed in am, sw."
     )
     assert "at most 5%" in " ".join(table.notes)
-    assert sentence(passing()) == "Pass: what is asked holds."
+    assert summary_sentence(passing()) == "Pass: the rule is met."
 
 
 def test_markdown_is_the_table(judgement):
@@ -187,13 +187,13 @@ def test_markdown_is_the_table(judgement):
     ],
 )
 def test_what_is_asked_is_not_rounded_away(rule, value, words):
-    assert asked(rule, value) == words
+    assert format_required(rule, value) == words
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.4999), (0.49996, 0.7), (0.5, 0.7), (0.2, 0.5), (0.4, 0.6)])
 def test_a_bound_never_looks_like_what_is_asked_unless_it_is(low, high):
     (one,) = isogloss.gate(run_of({"hi": ((low + high) / 2, low, high)}), {"min_retention": 0.5}).findings
-    shown = [float(number) for number in re.findall(r"-?[0-9.]+", found(one))][1:]
+    shown = [float(number) for number in re.findall(r"-?[0-9.]+", format_found(one))][1:]
     assert [number == 0.5 for number in shown] == [low == 0.5, high == 0.5]
 
 
@@ -207,7 +207,7 @@ def test_what_is_approximate_or_a_difference_is_marked():
         replace(run, rows=rows), {"margin": 0.3}, baseline=run_of({"hi": (0.4, 0.3, 0.5)}, name="old")
     )
     (one,) = judgement.findings
-    assert found(one) == "+0.10 ≈[-0.10, +0.30]"
+    assert format_found(one) == "+0.10 ≈[-0.10, +0.30]"
     assert any(note.startswith("≈") for note in judgement.remarks)
 
 
@@ -222,7 +222,7 @@ def test_nothing_breaks_out_of_any_format(text):
     rows = tuple(
         replace(row, estimate=replace(row.estimate, reason=text)) if row.estimate.reason else row for row in run.rows
     )
-    judgement = isogloss.gate(replace(run, rows=rows), RULES_ASKED | {"no_warnings": ["C006"]})
+    judgement = isogloss.gate(replace(run, rows=rows), REQUIRED | {"no_warnings": ["C006"]})
     shown = {name: written(judgement, name) for name in FORMATS}
     assert len(json.loads(shown["json"])["findings"]) == 7
     suite = ET.fromstring(shown["junit"].encode("utf-8")).find("testsuite")
@@ -249,4 +249,4 @@ def test_files_are_known_by_their_endings():
 
 def test_exit_codes_are_none_of_those_of_errors():
     assert sorted(EXIT.values()) == [0, 3, 4]
-    assert set(RULES_ASKED) <= set(RULES)
+    assert set(REQUIRED) <= set(RULES)

@@ -4,7 +4,7 @@ import pytest
 
 from isogloss.data.languages import LANGUAGES
 from isogloss.errors import UsageError
-from isogloss.gating.rules import CLASSES, OPEN, RULES, SAYING, Rules, read_rules, rules_from
+from isogloss.gating.rules import CLASSES, DEFINITE_VERDICTS, OPEN_VERDICTS, RULES, Rules, read_rules, rules_from
 
 FILE = """
 languages = ["hi", "am", "de"]
@@ -34,7 +34,7 @@ def test_a_file_is_read(file):
     rules = read_rules(file)
     assert rules.languages == ("hi", "am", "de")
     assert rules.estimand == "silhouette:10@12"
-    assert rules.of("hi") == {
+    assert rules.for_language("hi") == {
         "min_retention": 0.25,
         "no_reversed": True,
         "no_verdicts": ("not reached",),
@@ -45,25 +45,25 @@ def test_a_file_is_read(file):
 def test_the_rule_that_is_closest_to_a_language_stands(file):
     rules = read_rules(file)
     assert LANGUAGES["de"].resource_class == 5
-    assert rules.of("de")["min_retention"] == 0.6
-    assert rules.of("am")["min_retention"] == 0.0  # zero is a rule, false is none
-    assert "no_reversed" not in rules.of("am")
-    assert rules.of("xx")["min_retention"] == 0.25  # a language that isogloss does not know has no class
-    assert rules_from({"min_retention": 0.1, "class": {5: {"min_retention": 0.9}}}).of("hi-Latn") == {
+    assert rules.for_language("de")["min_retention"] == 0.6
+    assert rules.for_language("am")["min_retention"] == 0.0  # zero is a rule, false is none
+    assert "no_reversed" not in rules.for_language("am")
+    assert rules.for_language("xx")["min_retention"] == 0.25  # a language that isogloss does not know has no class
+    assert rules_from({"min_retention": 0.1, "class": {5: {"min_retention": 0.9}}}).for_language("hi-Latn") == {
         "min_retention": 0.1
     }
 
 
 def test_options_take_the_place_of_the_top_of_the_file(file):
     rules = read_rules(file, {"min_retention": 0.4, "languages": ("hi",)})
-    assert rules.of("hi")["min_retention"] == 0.4
-    assert rules.of("de")["min_retention"] == 0.6
+    assert rules.for_language("hi")["min_retention"] == 0.4
+    assert rules.for_language("de")["min_retention"] == 0.6
     assert rules.languages == ("hi",)
-    assert read_rules(None, {"margin": 0.1}) == Rules(everywhere={"margin": 0.1})
+    assert read_rules(None, {"margin": 0.1}) == Rules(general={"margin": 0.1})
 
 
 def test_verdicts_may_be_written_without_spaces():
-    assert rules_from({"no_verdicts": ["not-reached", "not_measured"]}).of("hi")["no_verdicts"] == (
+    assert rules_from({"no_verdicts": ["not-reached", "not_measured"]}).for_language("hi")["no_verdicts"] == (
         "not reached",
         "not measured",
     )
@@ -117,15 +117,15 @@ def test_what_is_no_rule_is_one_line(text, words, tmp_path):
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    for place in ("none.toml", ".", "binary"):
+    for name in ("none.toml", ".", "binary"):
         with pytest.raises(UsageError, match="a TOML file"):
-            read_rules(tmp_path / place)
+            read_rules(tmp_path / name)
 
 
 def test_the_table_is_whole():
     for name, rule in RULES.items():
         assert name.isidentifier()
         assert rule.about.endswith(".")
-        assert (rule.quantity == "") == (rule.reads == "warnings")
-    assert not set(SAYING) & set(OPEN)
-    assert {str(one.resource_class) for one in LANGUAGES.values() if one.resource_class is not None} <= set(CLASSES)
+        assert (rule.quantity == "") == (rule.judged_by == "warnings")
+    assert not set(DEFINITE_VERDICTS) & set(OPEN_VERDICTS)
+    assert {str(row.resource_class) for row in LANGUAGES.values() if row.resource_class is not None} <= set(CLASSES)

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from isogloss.stats import leave_one_out as downdate
 from isogloss.stats.components import open_space, pca
 from isogloss.stats.leave_one_out import LEADING, leave_out, rows_of_units
-from isogloss.stats.silhouette import open_silhouette, silhouette_left_out
+from isogloss.stats.silhouette import open_silhouette
 from isogloss.stats.text_pairs import unit_codes
 from plain import kept, labels_and_partners, left_out, permuted, silhouette, states
 
@@ -16,7 +16,7 @@ DECAY = np.geomspace(3, 0.2, 12)
 
 
 def block(seed, n, *, paired, spread=DECAY, apart=1.0, turn=True, harmless=None):
-    """Hidden states, turned so that no component is a column; labels, twins and unit of each row."""
+    """Hidden states, turned so that no component is a column; labels, partners and unit of each row."""
     rng = np.random.default_rng(seed)
     harmful, partners = labels_and_partners(n, paired=paired, rng=rng, harmless=harmless)
     x = states(rng, harmful, partners, apart=apart, spread=np.asarray(spread, dtype=float))
@@ -144,7 +144,7 @@ def without_each(name, x, harmful, partners, unit_of_row, k):
         elif name == "bhattacharyya":
             values.append(downdate.bhattacharyya(space, part, harmful, k))
         else:
-            values.append(silhouette_left_out(space, part, opened))
+            values.append(opened.refitted(space, part))
     return np.concatenate(values)
 
 

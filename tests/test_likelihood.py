@@ -18,7 +18,8 @@ from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError
 from isogloss.likelihoods import lm_head as likelihood
 from isogloss.likelihoods.cached import locate_bits
-from isogloss.likelihoods.fill import fill_bits, scored_characters
+from isogloss.likelihoods.compute import scored_characters
+from isogloss.likelihoods.fill import fill_bits
 from isogloss.likelihoods.lm_head import check_head, text_bits
 from isogloss.models.adapters import use_checkpoint
 from isogloss.models.checkpoints import fetch
@@ -107,7 +108,7 @@ def test_an_unknown_step_after_the_head_is_refused(tiny, rows, corpus, tmp_path,
 
     check_head(tiny)
     tiny.causal.register_forward_hook(shifted)
-    monkeypatch.setattr("isogloss.likelihoods.fill.load_model", lambda *args, **kwargs: tiny)
+    monkeypatch.setattr("isogloss.likelihoods.compute.load_model", lambda *args, **kwargs: tiny)
     found = locate_bits({"aligned": fetch(ModelRef(base=tiny.tokenizer.name_or_path))}, corpus, store=tmp_path)
     with pytest.raises(ModelError, match="step after the LM head of Gemma3ForCausalLM"):
         fill_bits(found.values())
@@ -155,7 +156,7 @@ def test_likelihoods_that_are_not_finite_are_refused_by_name(corpus, tiny_folder
     def broken(*args, **kwargs):
         return np.where(np.arange(10) < 3, text_bits(*args, **kwargs), np.nan)
 
-    monkeypatch.setattr("isogloss.likelihoods.fill.text_bits", broken)
+    monkeypatch.setattr("isogloss.likelihoods.compute.text_bits", broken)
     found = locate_bits({"aligned": fetch(ModelRef(base=str(tiny_folder)))}, corpus, store=tmp_path)
     first = corpus.part("de")["text_id"][3]
     with pytest.raises(

@@ -7,11 +7,11 @@ import pytest
 import scipy.stats
 
 from isogloss.analyses.behaviour.link_statistics import (
-    across_languages,
+    correlate_languages,
     halves,
     mean_slope,
     rank_slope,
-    shared,
+    share_units,
     spearman_power,
 )
 from isogloss.stats.jackknife import Jackknife
@@ -87,7 +87,7 @@ def test_the_mean_of_slopes_is_tested_by_t_over_languages():
 def test_shared_items_widen_the_mean():
     same = [Jackknife(value=v, influence=np.array([0.1, -0.1]), units=np.array([1, 2]), df=50) for v in (0.3, 0.31)]
     found = mean_slope(same)
-    assert shared(same)
+    assert share_units(same)
     assert found.se == pytest.approx(np.sqrt(0.02))  # of the items; between languages it would be .005
 
 
@@ -104,7 +104,7 @@ def test_halves_are_halves_and_belong_to_the_item():
 def test_one_split_is_spearman_with_its_exact_p():
     rng = np.random.default_rng(7)
     latent, behaviour = rng.normal(size=(2, 1, 6))
-    found = across_languages(latent, behaviour, seed=0)
+    found = correlate_languages(latent, behaviour, seed=0)
     assert found.value == pytest.approx(scipy.stats.spearmanr(latent[0], behaviour[0]).statistic)
     null = [
         scipy.stats.spearmanr(latent[0], behaviour[0][list(order)]).statistic
@@ -118,13 +118,13 @@ def test_several_splits_are_averaged():
     rng = np.random.default_rng(8)
     latent, behaviour = rng.normal(size=(2, 7, 5))
     each = [scipy.stats.spearmanr(a, b).statistic for a, b in zip(latent, behaviour, strict=True)]
-    assert across_languages(latent, behaviour, seed=0).value == pytest.approx(np.mean(each))
+    assert correlate_languages(latent, behaviour, seed=0).value == pytest.approx(np.mean(each))
 
 
 def test_nine_languages_need_a_correlation_of_two_thirds():
     """What the literature's tables say: .683 is the critical value at 5 %, and power at .6 is about a third."""
     line = np.arange(9.0)[None]
-    found = across_languages(line, line, seed=0)
+    found = correlate_languages(line, line, seed=0)
     assert (found.value, found.p_value) == (pytest.approx(1), pytest.approx(2 / 362_880))
     assert 0.28 <= found.power <= 0.42
     assert spearman_power(9, 0.0, 0) == pytest.approx(0.05, abs=0.015)
@@ -132,7 +132,7 @@ def test_nine_languages_need_a_correlation_of_two_thirds():
 
 def test_above_nine_languages_orders_are_drawn():
     line = np.arange(12.0)[None]
-    found = across_languages(line, line, seed=0)
+    found = correlate_languages(line, line, seed=0)
     assert not found.exact
     assert 0 < found.p_value < 1e-3
 
@@ -146,12 +146,12 @@ def test_noise_that_both_halves_share_is_what_halves_avoid():
         latent, behaviour = noise + rng.normal(size=(6, 40)) * 0.3, noise + rng.normal(size=(6, 40)) * 0.3
         half = halves(np.arange(40, dtype=np.uint64), 1, seed=int(rng.integers(1000)))[0]
         one = latent[:, half].mean(axis=1)[None]
-        apart.append(across_languages(one, behaviour[:, ~half].mean(axis=1)[None], seed=0).p_value)
-        same.append(across_languages(one, behaviour[:, half].mean(axis=1)[None], seed=0).p_value)
+        apart.append(correlate_languages(one, behaviour[:, ~half].mean(axis=1)[None], seed=0).p_value)
+        same.append(correlate_languages(one, behaviour[:, half].mean(axis=1)[None], seed=0).p_value)
     assert np.mean(np.array(apart) < 0.05) < 0.09
     assert np.mean(np.array(same) < 0.05) > 0.5
 
 
 def test_numbers_that_are_missing_are_refused():
     with pytest.raises(ValueError, match="finite"):
-        across_languages(np.array([[1.0, np.nan]]), np.array([[1.0, 2.0]]), seed=0)
+        correlate_languages(np.array([[1.0, np.nan]]), np.array([[1.0, 2.0]]), seed=0)

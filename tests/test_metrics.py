@@ -14,8 +14,8 @@ from isogloss.stats.silhouette import silhouette_many
 from isogloss.stats.text_pairs import partner_index
 from plain import dealt, permuted
 
-PCA_METRICS = [name for name, row in METRICS.items() if row.family == "component"]
-PROBE_METRICS = [name for name, row in METRICS.items() if row.family == "probe"]
+PCA_METRICS = [name for name, row in METRICS.items() if row.judges]
+PROBE_METRICS = [name for name, row in METRICS.items() if row.basis == "probe"]
 ELSEWHERE = np.array([5.0, -3.0, 100.0, 0.0])
 
 
@@ -239,7 +239,7 @@ def test_auroc_with_pairs_leaves_own_pair_comparisons_out(tied):
     assert abs(found - all_pairs_of_texts) > 0.0001
 
 
-def test_auroc_of_the_public_function_with_pairs_scores_by_a_probe_that_never_saw_either_twin():
+def test_auroc_of_the_public_function_with_pairs_scores_by_a_probe_that_never_saw_either_text():
     x, harmful, pairs = two_classes(15, n=20)
     partners = partner_index(pairs, harmful)
     folds = dealt(harmful, partners, N_FOLDS, np.random.default_rng(0))
@@ -266,7 +266,7 @@ def test_auroc_of_permuted_pairs_is_one_half_on_average():
 # Twin accuracy
 
 
-def twin_accuracy_by_loops(scores, harmful, pairs):
+def pair_accuracy_by_loops(scores, harmful, pairs):
     wins = []
     for pair in sorted(set(pairs)):
         (toxic,) = scores[(pairs == pair) & harmful]
@@ -282,7 +282,7 @@ def test_pair_accuracy_is_the_share_of_pairs_won_with_ties_counted_half():
     scores = rng.integers(0, 4, size=50).astype(float)
     assert (scores == scores[partners]).any()
     found = METRICS["pair_accuracy"].many(scores[None, :], harmful[None, :], partners, np.zeros(50, dtype=int))
-    assert found[0] == pytest.approx(twin_accuracy_by_loops(scores, harmful, pairs), abs=1e-12)
+    assert found[0] == pytest.approx(pair_accuracy_by_loops(scores, harmful, pairs), abs=1e-12)
 
 
 def test_pair_accuracy_of_the_public_function_uses_cross_fitted_scores():
@@ -290,7 +290,7 @@ def test_pair_accuracy_of_the_public_function_uses_cross_fitted_scores():
     partners = partner_index(pairs, harmful)
     folds = dealt(harmful, partners, N_FOLDS, np.random.default_rng(0))
     scores = cross_fitted_scores(ridge_probe(x), harmful[None, :], folds)[0]
-    expected = twin_accuracy_by_loops(scores, harmful, pairs)
+    expected = pair_accuracy_by_loops(scores, harmful, pairs)
     assert metrics.pair_accuracy(x, harmful, pairs) == pytest.approx(expected, abs=1e-12)
 
 
@@ -352,13 +352,13 @@ def test_bhattacharyya_does_not_depend_on_the_units_of_the_axes():
 
 
 @pytest.mark.parametrize(
-    ("name", "with_twins"),
+    ("name", "with_pairs"),
     [(name, True) for name in METRICS] + [(name, False) for name, row in METRICS.items() if not row.needs_pairs],
 )
-def test_many_labelings_at_once_give_what_each_gives_alone(name, with_partners):
+def test_many_labelings_at_once_give_what_each_gives_alone(name, with_pairs):
     x, harmful, pairs = two_classes(24, n=15)
     rng = np.random.default_rng(24)
-    partners = partner_index(pairs, harmful) if with_partners else None
+    partners = partner_index(pairs, harmful) if with_pairs else None
     folds = dealt(harmful, partners, 3, rng)
     labels = permuted(harmful, partners, 300, rng)
     if METRICS[name].basis == "probe":
@@ -427,7 +427,7 @@ def test_arrays_of_other_shapes_are_refused(name):
     [
         pytest.param([1, 1, 1, 0, 1, 0], [0, 0, 1, 1, 2, 2], id="two harmful texts in a pair"),
         pytest.param([0, 0, 1, 0, 1, 0], [0, 0, 1, 1, 2, 2], id="two harmless texts in a pair"),
-        pytest.param([1, 1, 1, 0, 0, 0], [0, 1, 2, 0, 1, 3], id="texts without a twin"),
+        pytest.param([1, 1, 1, 0, 0, 0], [0, 1, 2, 0, 1, 3], id="texts without a partner"),
         pytest.param([1, 1, 1, 0, 0, 0], [0, 0, 1, 0, 0, 1], id="four texts in a pair"),
         pytest.param([1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 1], id="three texts in a pair"),
     ],
@@ -446,7 +446,7 @@ def test_an_odd_number_of_texts_cannot_be_pairs():
 
 def test_pair_accuracy_without_pairs_is_refused():
     x, harmful, _ = two_classes(31)
-    with pytest.raises(MetricError, match="pair_accuracy: found texts without twins; expected pairs; use auroc"):
+    with pytest.raises(MetricError, match="pair_accuracy: found texts without pairs; expected pairs; use auroc"):
         metrics.pair_accuracy(x, harmful)
 
 

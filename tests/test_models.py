@@ -17,10 +17,16 @@ from hub_server import COMMIT, pointed_at, serve
 from isogloss.errors import ModelError
 from isogloss.models import checkpoints as fetch_module
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.checkpoints import EMBEDDED_ADAPTERS, converted_folder, fetch, folder_sha256, group_by_weights
+from isogloss.models.checkpoints import (
+    EMBEDDED_ADAPTERS,
+    converted_folder,
+    fetch,
+    folder_sha256,
+    group_by_weights,
+    read_depth,
+)
 from isogloss.models.load import load_model, local_folder
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
-from isogloss.models.size import read_depth
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from isogloss.errors import UsageError
 from isogloss.models.checkpoints import fetch
 from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
-from isogloss.tuning.norm import folder_norm, set_norm
+from isogloss.tuning.adapter_folder import folder_norm, set_norm
 
 
 def product_norm(folder):
@@ -36,7 +36,7 @@ def test_it_is_the_norm_of_the_products_and_can_be_set(tiny_folder, adapter_fold
         for name, weight in tuned.named_parameters():
             if "lora_B" in name:
                 weight.zero_()
-    with pytest.raises(UsageError, match="changes nothing"):
+    with pytest.raises(UsageError, match="changes no weight"):
         set_norm(tuned, 2.5)
 
 

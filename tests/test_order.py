@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from isogloss.tuning.preferences import WINDOW, batches_of_like_length, in_couples
+from isogloss.tuning.preferences import WINDOW, batches_of_similar_length, in_couples
 
 
 @pytest.mark.parametrize("n", [1, 7, 64, 100, 1000])
 def test_every_record_comes_once(n):
     lengths = np.random.default_rng(0).integers(1, 90, n)
-    assert sorted(batches_of_like_length(lengths, 8, 0)) == list(range(n))
+    assert sorted(batches_of_similar_length(lengths, 8, 0)) == list(range(n))
 
 
 def test_padding_is_less_and_windows_stay_apart():
     lengths = np.random.default_rng(1).integers(5, 90, 8 * WINDOW * 20)
-    order = np.array(batches_of_like_length(lengths, 8, 0))
+    order = np.array(batches_of_similar_length(lengths, 8, 0))
 
     def padded(rows):
         return lengths[rows].reshape(-1, 8).max(axis=1).sum() * 8
@@ -26,15 +26,15 @@ def test_padding_is_less_and_windows_stay_apart():
 
 def test_batches_come_in_random_order_that_the_seed_fixes():
     lengths = np.arange(8 * WINDOW)
-    first = batches_of_like_length(lengths, 8, 0)
-    assert first == batches_of_like_length(lengths, 8, 0)
-    assert first != batches_of_like_length(lengths, 8, 1)
+    first = batches_of_similar_length(lengths, 8, 0)
+    assert first == batches_of_similar_length(lengths, 8, 0)
+    assert first != batches_of_similar_length(lengths, 8, 1)
     starts = np.array(first).reshape(-1, 8).mean(axis=1)
     assert not (np.diff(starts) > 0).all()
 
 
 def test_a_last_batch_that_is_not_whole_comes_last():
-    order = batches_of_like_length([5] * 10, 4, 3)
+    order = batches_of_similar_length([5] * 10, 4, 3)
     assert sorted(order[-2:]) == [8, 9]
 
 

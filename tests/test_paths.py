@@ -88,6 +88,13 @@ def test_local_work_imports_no_fsspec():
     assert found.stdout == "False\n"
 
 
+def test_an_audit_that_finds_all_states_needs_no_torch():
+    """Torch is imported where something is computed, which takes seconds that a warm run does not have to wait."""
+    script = "import sys, isogloss.auditing.run; print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
+
+
 def test_what_others_write_is_seen(folder):
     """Drivers keep listings; ours must not be of another time."""
     assert names(folder) == set()
@@ -479,7 +486,7 @@ def test_an_interrupted_extraction_goes_on_in_a_remote_store(pair, corpus, tmp_p
             extract(root)
     kept = {path: path.read_bytes() for path in root.rglob("*.safetensors")}
     assert len(kept) == 2
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", None)  # both languages are there
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", None)  # both languages are there
     found = extract(root)
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in root.rglob("*.safetensors")} == kept
@@ -534,7 +541,7 @@ def test_a_run_killed_while_it_is_written_is_not_a_finished_one(here, pair, corp
 )
 @pytest.mark.parametrize("option", ["store", "out"])
 def test_a_remote_place_that_takes_nothing_is_one_line(option, refusal, words, pair, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", None)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", None)
     folder = memory()
 
     def refuse(self, path, value, **kwargs):

@@ -43,7 +43,7 @@ def test_pairs_are_swapped_with_even_odds_and_independently():
     assert np.abs(swapped.mean(axis=0) - 0.5).max() < 4 * 0.5 / np.sqrt(4000)
     correlation = np.corrcoef(swapped, rowvar=False) - np.eye(12)
     assert np.abs(correlation).max() < 4.5 / np.sqrt(4000)
-    # From one shuffle to the next as well.
+    # From one permutation to the next as well.
     assert abs(np.corrcoef(swapped[:-1].ravel(), swapped[1:].ravel())[0, 1]) < 4.5 / np.sqrt(12 * 4000)
 
 
@@ -91,7 +91,7 @@ def test_drawing_leaves_the_true_labels_and_pairs_as_they_were(paired):
 @BOTH
 def test_draws_depend_on_the_seed_and_the_keys_only(paired):
     one, same = drawn(30, paired=paired), drawn(30, paired=paired)
-    for name in ("permutations", "groups", "folds", "units", "shuffle_ids"):
+    for name in ("permutations", "groups", "folds", "units", "permutation_ids", "group_ids"):
         assert np.array_equal(getattr(one, name), getattr(same, name))
     for other in (drawn(30, paired=paired, seed=1), drawn(30, paired=paired, language="fr")):
         for name in ("permutations", "groups", "folds"):
@@ -155,7 +155,9 @@ def test_units_with_the_same_key_are_refused():
     harmful, partners = np.array([True, False, False, True]), np.array([2, 3, 0, 1])
     with pytest.raises(MetricError, match="two with the same key"):
         draw(harmful, partners, keys=["a", "a", "a", "a"], n_permutations=2, seed=0)
-    with pytest.raises(MetricError, match="two with the same key"):  # twins share a key, single texts do not
+    with pytest.raises(
+        MetricError, match="two with the same key"
+    ):  # the texts of a pair share a key, single texts do not
         draw(harmful, None, keys=["a", "b", "a", "b"], n_permutations=2, seed=0)
     assert len(draw(harmful, partners, keys=["a", "b", "a", "b"], n_permutations=2, seed=0).units) == 2
 

@@ -130,7 +130,7 @@ def test_an_audit_says_that_weights_are_rounded(tiny_folder, other_folder, paral
         seen.append(quantize)
         return load_model(checkpoint, **settings)
 
-    monkeypatch.setattr("isogloss.hidden_states.fill.load_model", load)
+    monkeypatch.setattr("isogloss.hidden_states.compute.load_model", load)
     pair = ModelPair(
         name="own",
         reference=ModelRef(base=str(tiny_folder)),

@@ -91,10 +91,10 @@ def test_languages_without_preferences_are_refused(corpus, labelled_file, tmp_pa
         preferences(isogloss.load_corpus(path), languages=["en"], n=20, seed=0)
 
 
-def test_arms_choose_languages():
+def test_mixtures_choose_languages():
     codes = {
-        arm: TuneConfig(languages=("hi", "en", "am", "hi"), arm=arm).trained_languages
-        for arm in ("mixed", "target-only", "pivot-only")
+        mixture: TuneConfig(languages=("hi", "en", "am", "hi"), mixture=mixture).trained_languages
+        for mixture in ("mixed", "target-only", "pivot-only")
     }
     assert codes == {"mixed": ("en", "hi", "am"), "target-only": ("hi", "am"), "pivot-only": ("en",)}
     assert TuneConfig().trained_languages == ("en",)
@@ -120,7 +120,7 @@ def test_dealing_loses_nothing(total, shares):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"arm": "all"}, "--arm: found 'all'"),
+        ({"mixture": "all"}, "--mixture: found 'all'"),
         ({"loss": "ppo"}, "--loss"),
         ({"budget": "much"}, "--budget"),
         ({"unit": "words"}, "--budget-unit"),
@@ -128,8 +128,8 @@ def test_dealing_loses_nothing(total, shares):
         ({"learning_rate": 0.0}, "--learning-rate"),
         ({"learning_rate": float("nan")}, "--learning-rate"),
         ({"loss": "kto", "batch_size": 1}, "1 with --loss kto"),
-        ({"languages": ("en",), "arm": "target-only"}, "no language but the pivot en"),
-        ({"languages": ("hi",), "budget": "need"}, "no need of hi"),
+        ({"languages": ("en",), "mixture": "target-only"}, "no language but the pivot en"),
+        ({"languages": ("hi",), "budget": "need"}, "no need for hi"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(settings, words):

@@ -46,7 +46,7 @@ def slow_scores(x, labels, draws):
 
 
 def slow_auroc(scores, labels, draws, stays, folds):
-    """Mean over folds of the share of comparisons won, a text's own twin left out."""
+    """Mean over folds of the share of comparisons won, a text is not compared with its partner."""
     per_fold = []
     for fold in np.unique(folds):
         toxic, neutral = (np.flatnonzero(stays & (folds == fold) & side) for side in (labels, ~labels))
@@ -56,13 +56,13 @@ def slow_auroc(scores, labels, draws, stays, folds):
     return np.mean(per_fold)
 
 
-def slow_twin_accuracy(scores, labels, draws, stays, folds):
+def slow_pair_accuracy(scores, labels, draws, stays, folds):
     del folds
     rows = np.flatnonzero(stays & labels)
     return np.mean([(np.sign(scores[row] - scores[draws.partners[row]]) + 1) / 2 for row in rows])
 
 
-SLOW = {"auroc": slow_auroc, "pair_accuracy": slow_twin_accuracy}
+SLOW = {"auroc": slow_auroc, "pair_accuracy": slow_pair_accuracy}
 
 
 def log_odds(share, n):
@@ -307,7 +307,7 @@ def test_one_comparison_is_enough_to_move_a_score(paired, sign):
     harmful, partners = labels_and_partners(30, paired=paired)
     draws = draw(harmful, partners, n_permutations=0, seed=0)
     numbers = np.where(harmful, 1.0, -1.0) * sign
-    numbers[0], numbers[31] = 0.0, 0.5 * sign  # not twins
+    numbers[0], numbers[31] = 0.0, 0.5 * sign  # not a pair
     (found,) = fixed_scores(numbers, draws, [AUROC])
     lost = 1 / (30 * (29 if paired else 30))
     assert found.plug_in == pytest.approx(1 - lost if sign > 0 else lost, abs=1e-12)

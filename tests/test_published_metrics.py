@@ -5,10 +5,18 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
+from isogloss.analyses.published_metrics.metrics import (
+    BINS,
+    PUBLISHED,
+    ams_sigma,
+    aqi,
+    calinski_harabasz,
+    davies_bouldin,
+    xie_beni,
+)
 from isogloss.stats.block import score_block
-from isogloss.stats.metrics import METRICS, STANDARD
+from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import draw
-from isogloss.stats.published_metrics import BINS, PEERS, ams_sigma, aqi, calinski_harabasz, davies_bouldin, xie_beni
 from plain import labels_and_partners
 
 
@@ -45,17 +53,17 @@ def test_jensen_shannon_is_that_of_scipy_on_counts_in_ten_bins_of_equal_counts()
     scores, folds = x[:, 0], np.zeros(120, dtype=int)
     edges = np.quantile(scores, np.linspace(0, 1, BINS + 1))
     counts = [np.histogram(scores[side], edges)[0] for side in (draws.harmful, ~draws.harmful)]
-    found = METRICS["jensen_shannon"].many(scores[None, :], draws.harmful[None, :], None, folds)[0]
+    found = PUBLISHED["jensen_shannon"].many(scores[None, :], draws.harmful[None, :], None, folds)[0]
     assert found == pytest.approx(jensenshannon(*counts, base=2) ** 2, abs=1e-12)
     apart = np.where(draws.harmful, scores + 100, scores)
-    assert METRICS["jensen_shannon"].many(apart[None, :], draws.harmful[None, :], None, folds)[0] == pytest.approx(1)
+    assert PUBLISHED["jensen_shannon"].many(apart[None, :], draws.harmful[None, :], None, folds)[0] == pytest.approx(1)
 
 
 def test_jensen_shannon_compares_scores_within_a_fold_only():
     x, draws = texts(3, 60)
-    one = METRICS["jensen_shannon"].many(x[None, :, 0], draws.harmful[None, :], None, draws.folds)
+    one = PUBLISHED["jensen_shannon"].many(x[None, :, 0], draws.harmful[None, :], None, draws.folds)
     moved = x[None, :, 0] * (1 + draws.folds) + 50 * draws.folds
-    assert METRICS["jensen_shannon"].many(moved, draws.harmful[None, :], None, draws.folds) == pytest.approx(one)
+    assert PUBLISHED["jensen_shannon"].many(moved, draws.harmful[None, :], None, draws.folds) == pytest.approx(one)
 
 
 def test_sigma_is_the_standardised_distance_along_the_difference_of_means():
@@ -70,25 +78,26 @@ def test_sigma_is_the_standardised_distance_along_the_difference_of_means():
 def test_without_any_difference_the_published_sigma_is_large_and_the_cross_fitted_one_is_not():
     x, draws = texts(5, 16, width=400, apart=0.0)
     published = ams_sigma(x, draws.permutations)
-    crossed = METRICS["ams_sigma_cross_fitted"].many(x, draws.permutations, draws.partners, draws.folds)
+    crossed = PUBLISHED["ams_sigma_cross_fitted"].many(x, draws.permutations, draws.partners, draws.folds)
     assert published.min() > 3.5  # what AMS passes as safe
     assert abs(crossed.mean()) < 0.3
 
 
 def test_a_planted_distance_is_found_by_the_cross_fitted_sigma():
     x, draws = texts(6, 400, width=5, apart=4.0)  # 4 over a spread of 2
-    found = METRICS["ams_sigma_cross_fitted"].many(x, draws.harmful[None, :], draws.partners, draws.folds)
+    found = PUBLISHED["ams_sigma_cross_fitted"].many(x, draws.harmful[None, :], draws.partners, draws.folds)
     assert found[0] == pytest.approx(2.0, abs=0.2)
 
 
 @pytest.mark.parametrize("paired", [False, True])
-def test_every_peer_travels_with_interval_and_null_and_is_not_debiased(paired):
+def test_every_published_metric_has_an_interval_and_a_null_and_is_not_debiased(paired):
     x, draws = texts(7, 40, paired=paired, apart=3.0)
-    found = score_block(x, draws, list(METRICS.values()) if paired else [*PEERS], (2, 3)).scores
-    own = [one for one in found if one.metric not in STANDARD]
-    assert len(own) == 4 * 2 + 3
-    for one in own:
-        row = METRICS[one.metric]
+    metrics = [*(METRICS.values() if paired else ()), *PUBLISHED.values()]
+    found = score_block(x, draws, metrics, (2, 3)).scores
+    published = [score for score in found if score.metric in PUBLISHED]
+    assert len(published) == 4 * 2 + 3
+    for one in published:
+        row = PUBLISHED[one.metric]
         assert one.found.value == one.plug_in
         assert row.low <= one.plug_in <= row.high
         assert one.found.se > 0
@@ -97,14 +106,14 @@ def test_every_peer_travels_with_interval_and_null_and_is_not_debiased(paired):
         assert one.found.df == 24
 
 
-def test_a_score_that_falls_is_not_found_where_it_is_large():
+def test_a_decreasing_score_is_not_found_where_it_is_large():
     x, draws = texts(8, 40, apart=0.0)
-    found = score_block(x, draws, [METRICS["davies_bouldin"]], (2,)).scores[0]
+    found = score_block(x, draws, [PUBLISHED["davies_bouldin"]], (2,)).scores[0]
     reached = (found.null <= found.plug_in).mean()
     assert found.p_value == pytest.approx((1 + 100 * reached) / 101, abs=1e-9)
 
 
 def test_what_cannot_be_computed_has_a_reason():
     x, draws = texts(9, 20, width=2)
-    found = score_block(x, draws, [METRICS["aqi"]], (2, 3)).scores
+    found = score_block(x, draws, [PUBLISHED["aqi"]], (2, 3)).scores
     assert [one.reason for one in found] == [None, "the texts vary in 2 directions only"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isogloss.data.corpus import MIN_PER_CLASS
 from isogloss.data.curate import balance
 from isogloss.data.load import load_corpus
-from isogloss.data.named_corpora import CORPORA, Part, Source
+from isogloss.data.named_corpora import CORPORA, Source, SourceFile
 from isogloss.data.readers import LABELS, ROW_SCHEMA, SUFFIXES, read_source, read_table, to_rows
 from isogloss.errors import CorpusError
 
@@ -492,7 +492,7 @@ def hub(monkeypatch):
     return calls
 
 
-PUBLIC = [name for name, row in CORPORA.items() if row.parts]
+PUBLIC = [name for name, row in CORPORA.items() if row.files]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -506,7 +506,7 @@ def test_every_public_source_yields_rows_in_all_its_languages(hub, name):
     for part in rows.partition_by("language"):
         assert set(part["harmful"]) == both
     assert (rows["pair_id"].null_count() == 0) == (source.kind == "parallel")
-    assert rows.height == len(source.parts) * PER_TABLE * (2 if source.kind == "parallel" else 1)
+    assert rows.height == len(source.files) * PER_TABLE * (2 if source.kind == "parallel" else 1)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -642,9 +642,9 @@ def test_single_files_are_read_by_the_real_library(tmp_path, monkeypatch):
         homepage="",
         revision="r1",
         columns={"text": "prompt"},
-        parts=(
-            Part(language="de", url=str(headed), label="0"),
-            Part(language="fr", url=str(listed), label="0"),
+        files=(
+            SourceFile(language="de", url=str(headed), label="0"),
+            SourceFile(language="fr", url=str(listed), label="0"),
         ),
     )
     rows, revision = read_source(source, None)
@@ -655,7 +655,8 @@ def test_single_files_are_read_by_the_real_library(tmp_path, monkeypatch):
         ("fr", "sixth", False),
     ]
     bare = Source(
-        **vars(source) | {"columns": {}, "parts": (Part(language="en", url=str(headless), label="1", header=False),)}
+        **vars(source)
+        | {"columns": {}, "files": (SourceFile(language="en", url=str(headless), label="1", header=False),)}
     )
     rows, _ = read_source(bare, None)
     assert rows["text"].to_list() == ["first, with a comma", "second", 'third "quoted"']

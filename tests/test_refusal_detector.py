@@ -8,7 +8,7 @@ from isogloss.analyses.behaviour import generated_answers as spoken
 from isogloss.likelihoods import refusal_detector
 from isogloss.likelihoods.answers import SIDES, USES, answers
 from isogloss.likelihoods.refusal_detector import (
-    Tried,
+    DetectorAccuracy,
     detected_languages,
     detector_sha256,
     is_refusal,
@@ -57,7 +57,9 @@ def test_it_is_tried_on_answers_that_it_was_not_fitted_to():
 
 
 def test_a_detector_that_guesses_is_not_used(monkeypatch):
-    monkeypatch.setattr(spoken, "try_detector", lambda code: Tried(refusals=40, found=20, named=40, answers=78))
+    monkeypatch.setattr(
+        spoken, "try_detector", lambda code: DetectorAccuracy(refusals=40, found=20, named=40, answers=78)
+    )
     assert not spoken.validated("en")
     assert set(spoken.detector_estimates("xx")) == set()
     assert not spoken.validated("xx")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import isogloss
+import isogloss.hidden_states.compute
 from conftest import make_adapter, parallel_rows
 from isogloss import AuditConfig, ModelPair, ModelRef
 from isogloss.data.curate import balance
@@ -15,9 +16,8 @@ from isogloss.data.readers import read_source
 from isogloss.errors import CorpusError, ModelError, UsageError
 from isogloss.io.files import staged_folder
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.checkpoints import fetch
+from isogloss.models.checkpoints import fetch, read_depth
 from isogloss.models.load import load_model
-from isogloss.models.size import read_depth
 
 
 def write(path, rows):
@@ -33,9 +33,9 @@ def test_a_smaller_sample_of_stored_texts_is_read_not_computed(tiny_folder, tmp_
     config, store = AuditConfig(permutations=100, controls=(), metrics=("between_class_variance",)), tmp_path / "store"
     isogloss.audit(pair, large, config=config, store=store)
     computed = []
-    real = isogloss.hidden_states.fill.hidden_states
+    real = isogloss.hidden_states.compute.hidden_states
     monkeypatch.setattr(
-        "isogloss.hidden_states.fill.hidden_states",
+        "isogloss.hidden_states.compute.hidden_states",
         lambda model, plan, *a, **k: computed.append(len(plan.inverse)) or real(model, plan, *a, **k),
     )
     audit = isogloss.audit(pair, isogloss.load_corpus(write(tmp_path / "b.jsonl", both)), config=config, store=store)

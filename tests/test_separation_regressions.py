@@ -39,9 +39,7 @@ def test_a_component_lost_with_a_unit_is_not_ignored():
     x[:, 0] = np.random.default_rng(0).normal(size=60)
     x[0, 1] = 3.0
     draws = draw(np.arange(60) < 30, np.r_[np.arange(30) + 30, np.arange(30)], n_permutations=5, seed=0)
-    share, distance, silhouette = score_block(
-        x, draws, [row for row in METRICS.values() if row.family == "component"], (2,)
-    ).scores
+    share, distance, silhouette = score_block(x, draws, [row for row in METRICS.values() if row.judges], (2,)).scores
     # Without that text the second component holds nothing: a share and a silhouette of one direction, and no distance.
     assert np.isfinite([share.found.value, share.found.se, silhouette.found.value, silhouette.found.se]).all()
     assert distance.found is None

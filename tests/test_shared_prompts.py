@@ -76,10 +76,10 @@ def test_rows_hold_what_the_batch_holds():
     ids, mask = batch()
     found = pack(ids, mask)
     rows = torch.arange(3).repeat(2)[:, None]
-    assert torch.equal(found.ids[rows, found.back] * mask, ids)
-    assert torch.equal(found.positions[rows, found.back] * mask, torch.arange(ids.shape[1]) * mask)
+    assert torch.equal(found.ids[rows, found.columns] * mask, ids)
+    assert torch.equal(found.positions[rows, found.columns] * mask, torch.arange(ids.shape[1]) * mask)
     # An answer sees its text and its own tokens before it.
-    last = found.back[4, 31]
+    last = found.columns[4, 31]
     assert sorted(found.positions[1][found.seen[1, last]].tolist()) == [*range(31), 31]
 
 
@@ -92,7 +92,7 @@ def test_rows_hold_what_the_batch_holds():
     ],
     ids=["odd", "padded on the left", "strangers"],
 )
-def test_what_are_no_pairs_is_read_as_it_is(wrong, tiny, tokens_read):
+def test_rows_that_share_no_text_are_read_as_it_is(wrong, tiny, tokens_read):
     ids, mask = wrong(*batch())
     assert pack(ids, mask) is None
     plain = states(tiny, ids, mask)

@@ -1,4 +1,4 @@
-"""Guards: nothing costs nothing, a model that refuses is caught, and no trained text is among those that are read."""
+"""Side effects: a model has none against itself, a model that refuses all is caught, and no trained text is read."""
 
 import json
 import math
@@ -10,8 +10,8 @@ import isogloss
 from isogloss.errors import CorpusError, UsageError
 from isogloss.likelihoods.answers import answers
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.tuning import side_effect_reading as guard_reading
-from isogloss.tuning.side_effect_reading import Reading, draw_parts
+from isogloss.tuning import side_effect_reading
+from isogloss.tuning.side_effect_reading import Reading, draw_texts
 from isogloss.tuning.side_effects import (
     SideEffectConfig,
     SideEffects,
@@ -35,7 +35,7 @@ def test_a_model_beside_itself_costs_nothing(corpus, tiny_folder):
     found = side_effects(pair(ref, ref), corpus, config=SideEffectConfig(texts=10, generate=4), device="cpu")
     assert [one.language for one in found.languages] == ["de", "en"]
     for one in found.languages:
-        assert (one.neutral, one.harmful, one.generated) == (10, 10, 4)
+        assert (one.harmless, one.harmful, one.generated) == (10, 10, 4)
         assert one.bits_before == one.bits_after > 0
         assert (one.utility_loss, one.utility_loss_high) == pytest.approx((0, 0), abs=1e-12)
         assert (one.over_refusal_before, one.margin_before) == (one.over_refusal, one.margin)
@@ -61,7 +61,7 @@ def test_numbers_are_those_of_the_parts(corpus, tiny_folder, adapter_folder):
     (one,) = side_effects(
         pair(before, after), corpus, config=SideEffectConfig(texts=1, languages=("en",)), device="cpu"
     ).languages
-    (part,) = draw_parts(corpus, ["en"], texts=1, generate=0, seed=0)
+    (part,) = draw_texts(corpus, ["en"], texts=1, generate=0, seed=0)
     model = load_model(fetch(before), device="cpu")
 
     def likelihood(prompt, answer):
@@ -70,9 +70,9 @@ def test_numbers_are_those_of_the_parts(corpus, tiny_folder, adapter_folder):
         with torch.inference_mode():
             return -float(model.causal(input_ids=ids, labels=labels).loss) * len(answer)
 
-    prompt = encode(model.tokenizer, part.neutral).ids[0]
+    prompt = encode(model.tokenizer, part.harmless).ids[0]
     assert one.bits_before == pytest.approx(
-        -likelihood(prompt[:1], prompt[1:]) / math.log(2) / len(part.neutral[0]), rel=1e-4
+        -likelihood(prompt[:1], prompt[1:]) / math.log(2) / len(part.harmless[0]), rel=1e-4
     )
     prompt = encode(model.tokenizer, part.harmful).ids[0]
     sides = [
@@ -85,19 +85,19 @@ def test_numbers_are_those_of_the_parts(corpus, tiny_folder, adapter_folder):
     assert one.bits_after != one.bits_before
 
 
-def reading(neutral_odds, harmful_odds, bits=10.0, refused=0):
-    n = len(neutral_odds)
+def reading(harmless_odds, harmful_odds, bits=10.0, refused=0):
+    n = len(harmless_odds)
     return Reading(
         bits=np.full(n, bits),
         characters=np.full(n, 5),
-        neutral_odds=np.array(neutral_odds),
+        harmless_odds=np.array(harmless_odds),
         harmful_odds=np.array(harmful_odds),
         generated=4,
         refused=refused,
     )
 
 
-def test_descendants_are_guarded_together_as_alone(corpus, tiny_folder, adapter_folder):
+def test_descendants_are_measured_together_as_alone(corpus, tiny_folder, adapter_folder):
     reference = ModelRef(base=str(tiny_folder))
     aligned = {"same": reference, "tuned": ModelRef(base=str(tiny_folder), adapter=str(adapter_folder))}
     config = SideEffectConfig(texts=4, generate=2)
@@ -133,33 +133,35 @@ def test_texts_that_were_trained_on_are_left_out_with_their_pairs(
     trained = corpus.part("en")["text_id"].to_list()[:10]
     (adapter / "isogloss_tune.json").write_text(json.dumps({"trained_text_ids": trained}))
     seen = []
-    monkeypatch.setattr(guard_reading, "_read", lambda model, part, **_: seen.append(part) or reading([0.0], [0.0]))
+    monkeypatch.setattr(
+        side_effect_reading, "_read", lambda model, part, **_: seen.append(part) or reading([0.0], [0.0])
+    )
     after = ModelRef(base=str(tiny_folder), adapter=str(adapter))
     found = side_effects(pair(ModelRef(base=str(tiny_folder)), after), corpus, device="cpu")
     pairs = set(corpus.part("en").filter(corpus.part("en")["text_id"].is_in(trained))["pair_id"])
     assert found.left_out == 2 * len(pairs)
-    read = {text for part in seen if part.language == "en" for text in (*part.neutral, *part.harmful)}
+    read = {text for part in seen if part.language == "en" for text in (*part.harmless, *part.harmful)}
     unseen = corpus.part("en").filter(~corpus.part("en")["pair_id"].is_in(list(pairs)))
     assert read == set(unseen["text"])
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one(corpus):
-    small, large = (draw_parts(corpus, ["en"], texts=n, generate=0, seed=0)[0] for n in (5, 20))
-    assert small.neutral == large.neutral[:5]
-    assert draw_parts(corpus, ["en"], texts=5, generate=0, seed=1)[0].neutral != small.neutral
+    small, large = (draw_texts(corpus, ["en"], texts=n, generate=0, seed=0)[0] for n in (5, 20))
+    assert small.harmless == large.harmless[:5]
+    assert draw_texts(corpus, ["en"], texts=5, generate=0, seed=1)[0].harmless != small.harmless
 
 
-def test_what_cannot_be_guarded_is_refused(corpus, labelled_file, tiny_folder, tmp_path):
+def test_what_cannot_be_measured_is_refused(corpus, labelled_file, tiny_folder, tmp_path):
     import polars as pl
 
     ref = ModelRef(base=str(tiny_folder))
     with pytest.raises(UsageError, match="no reference"):
         side_effects(pair(None, ref), corpus)
     with pytest.raises(CorpusError, match="no answers in ko"):
-        draw_parts(corpus, ["ko"], texts=5, generate=0, seed=0)
+        draw_texts(corpus, ["ko"], texts=5, generate=0, seed=0)
     path = tmp_path / "harmful.csv"
     pl.read_csv(labelled_file).filter(pl.col("label") == 1).write_csv(path)
-    with pytest.raises(CorpusError, match="guards in en: found no harmless texts"):
-        draw_parts(isogloss.load_corpus(path), None, texts=5, generate=0, seed=0)
+    with pytest.raises(CorpusError, match="side effects in en: found no harmless texts"):
+        draw_texts(isogloss.load_corpus(path), None, texts=5, generate=0, seed=0)
     with pytest.raises(UsageError, match="0 texts"):
         SideEffectConfig(texts=0)

@@ -133,7 +133,7 @@ def test_more_layers_and_more_texts_compute_only_what_is_new(tiny_folder, parall
         seen.append((len(plan.inverse), [layer.name for layer in wanted["last"]]))
         return hidden_states(model, plan, wanted, **options)
 
-    monkeypatch.setattr("isogloss.hidden_states.fill.hidden_states", counted)
+    monkeypatch.setattr("isogloss.hidden_states.compute.hidden_states", counted)
 
     def ask(texts, *layers):
         seen.clear()
@@ -349,7 +349,7 @@ def two(tmp_path):
 
 @pytest.mark.parametrize("fault", BREAK)
 def test_a_fault_is_found_named_and_can_be_mended(fault, two, tmp_path):
-    do, suffix, words, warningd = BREAK[fault]
+    do, suffix, words, noticed = BREAK[fault]
     german, english = two
     victim = min(english.folder.glob(f"*{suffix}"))
     do(victim)
@@ -359,7 +359,7 @@ def test_a_fault_is_found_named_and_can_be_mended(fault, two, tmp_path):
         assert gaps(english, ["1", "2"]) == []
         return read(english, "2")
 
-    if warningd:
+    if noticed:
         with pytest.raises(StoreError, match=words) as error:
             ask()
         assert f"store {victim}" in str(error.value)

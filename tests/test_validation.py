@@ -64,17 +64,16 @@ def with_se(factor):
     whole = cells.component_scores
 
     def scores(*arguments):
-        found, projection = whole(*arguments)
         return [
-            replace(one, found=replace(one.found, influence=factor * one.found.influence)) for one in found
-        ], projection
+            replace(one, found=replace(one.found, influence=factor * one.found.influence)) for one in whole(*arguments)
+        ]
 
     return scores
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_a_wrong_standard_error_fails(monkeypatch, factor):
-    monkeypatch.setattr(cells, "salience_scores", with_se(factor))
+    monkeypatch.setattr(cells, "component_scores", with_se(factor))
     found = verdicts("coverage gaussian pairs share=0.1 n=50", 200)
     assert found[f"{SHARE} k=10"].verdict == "FAIL"
     assert found[f"{SILHOUETTE} k=10"].verdict == "FAIL"
@@ -89,10 +88,9 @@ def test_a_value_that_is_not_debiased_fails(monkeypatch):
     whole = cells.component_scores
 
     def plug_in(*arguments):
-        found, projection = whole(*arguments)
-        return [replace(one, found=replace(one.found, value=one.plug_in)) for one in found], projection
+        return [replace(one, found=replace(one.found, value=one.plug_in)) for one in whole(*arguments)]
 
-    monkeypatch.setattr(cells, "salience_scores", plug_in)
+    monkeypatch.setattr(cells, "component_scores", plug_in)
     name = "null mean pairs between_class_variance k=10 n=20"
     assert [found.verdict for found in verdicts(name, 100).values()] == ["FAIL"]
 
@@ -163,7 +161,7 @@ def test_samples_are_correlated_as_they_should_be():
     def correlation(a, b):
         return np.corrcoef(a.ravel(), b.ravel())[0, 1]
 
-    assert correlation(pivot[0][:n], pivot[0][n:]) == pytest.approx(pop.TWINS, abs=0.02)
+    assert correlation(pivot[0][:n], pivot[0][n:]) == pytest.approx(pop.PAIRS, abs=0.02)
     for reference, aligned in (pivot, parallel, other):
         assert correlation(reference, aligned) == pytest.approx(pop.MODELS, abs=0.02)
         assert reference.std() == pytest.approx(1, abs=0.02)
@@ -186,7 +184,7 @@ def test_a_cell_repeats_itself():
 def test_every_cell_has_a_line_in_the_page():
     nothing = np.array([1.0, 0.0, 1.0])
     rows = [
-        table.Row(cell=cell, key=key, band=band, found=judge(nothing, band))
+        table.Line(cell=cell, key=key, band=band, result=judge(nothing, band))
         for cell in CELLS.values()
         for key, band in cell.bands.items()
     ]

@@ -18,25 +18,25 @@ import scipy.stats
 import populations as pop
 from isogloss.stats import jackknife
 from isogloss.stats.component_scores import component_scores
-from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.stats.effects import fieller, gain, gap, max_p, retentions
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import Draws, draw
 from isogloss.stats.probe import cross_fitted_scores, ridge_probe
 from isogloss.stats.probe_scores import logit, probe_scores
+from isogloss.stats.thresholds import THRESHOLDS
 from judge import Band
 from populations import Population
 
 SHARE, DISTANCE, SILHOUETTE = "between_class_variance", "bhattacharyya", "silhouette"
-SALIENCE = (SHARE, DISTANCE, SILHOUETTE)
+COMPONENT = (SHARE, DISTANCE, SILHOUETTE)
 PROBE = ("auroc", "pair_accuracy")
 PER_COMPONENT = METRICS[DISTANCE].per_component
 
-#: Shuffles for the null inside an interval, and at 2,500 pairs, where they are the larger part of the work.
-SHUFFLES, FEW_SHUFFLES = 50, 20
-#: Shuffles of a permutation test: p <= .05 has probability .05 exactly.
-PERMUTATIONS = 199
+#: Permutations for the null inside an interval, and at 2,500 pairs, where they are the larger part of the work.
+PERMUTATIONS, FEW_PERMUTATIONS = 50, 20
+#: Permutations of a permutation test: p <= .05 has probability .05 exactly.
+TEST_PERMUTATIONS = 199
 #: Draws of the multivariate t in the cells on wrong verdicts (the package takes 40,000): a quarter of the time.
 BAND_DRAWS = 10_000
 
@@ -87,12 +87,21 @@ class Cell:
         return self.run(truth, np.random.default_rng([zlib.crc32(self.name.encode()), seed]), seed)
 
 
-def covered(found: Jackknife | None, truth: float) -> float:
+def covered(estimate: Jackknife | None, truth: float) -> float:
     """Whether the 95 % interval holds the truth; NaN where there is no interval."""
-    if found is None:
+    if estimate is None:
         return float("nan")
-    interval = found.interval(0.95)
+    interval = estimate.interval(0.95)
     return float(interval.low <= truth <= interval.high)
+
+
+def _texts(paired: bool) -> str:
+    return "pairs" if paired else "texts without pairs"
+
+
+def _seed_word(paired: bool) -> str:
+    """Part of the name of a cell. Names seed the runs, so this word stays as it was when the grid was first run."""
+    return "pairs" if paired else "texts without twins"
 
 
 def band_of(metric: str, truth: float, n: int) -> Band:
@@ -118,7 +127,7 @@ def scored(x: np.ndarray, draws: Draws, wanted: Sequence[tuple[str, int]]) -> di
     found: dict[tuple[str, int], Jackknife | None] = {}
     for k in sorted({k for _, k in wanted}):
         names = [metric for metric, of in wanted if of == k]
-        scores, _ = component_scores(x[:, :k], draws, [METRICS[m] for m in names], (k,))
+        scores = component_scores(x[:, :k], draws, [METRICS[m] for m in names], (k,))
         found.update({(score.metric, k): score.found for score in scores})
     return found
 
@@ -130,8 +139,8 @@ def _planes(population: Population, wanted: Sequence[tuple[str, int]]) -> Truth:
     """True values in the first k axes of a population, k being all the components there are."""
     truth = {}
     for metric, k in wanted:
-        part = population.plane(k)
-        truth[f"{metric} k={k}"] = 0.0 if is_null(part, metric) else true_value(part, metric, k)
+        plane = population.plane(k)
+        truth[f"{metric} k={k}"] = 0.0 if is_null(plane, metric) else true_value(plane, metric, k)
     return truth
 
 
@@ -145,10 +154,10 @@ def _coverage_run(
     seed: int,
 ) -> Records:
     labels, partners = pop.labels_and_partners(n, paired=paired)
-    draws = draw(labels, partners, n_permutations=SHUFFLES if n < 2500 else FEW_SHUFFLES, seed=seed)
+    draws = draw(labels, partners, n_permutations=PERMUTATIONS if n < 2500 else FEW_PERMUTATIONS, seed=seed)
     x = pop.sample(population, n, rng, paired=paired)
     found = scored(x, draws, wanted)
-    return {f"{metric} k={k}": covered(one, truth[f"{metric} k={k}"]) for (metric, k), one in found.items()}
+    return {f"{metric} k={k}": covered(score, truth[f"{metric} k={k}"]) for (metric, k), score in found.items()}
 
 
 def _coverage_cells() -> Iterator[Cell]:
@@ -167,9 +176,9 @@ def _coverage_cells() -> Iterator[Cell]:
                     for metric, k in wanted:
                         zero = is_null(population, metric)
                         bands[f"{metric} k={k}"] = band_of(metric, 0.0 if zero else 1.0, n)
-                    kind = "pairs" if paired else "texts without twins"
+                    kind = _texts(paired)
                     yield Cell(
-                        name=f"coverage {shape} {kind} share={share:g} n={n}",
+                        name=f"coverage {shape} {_seed_word(paired)} share={share:g} n={n}",
                         group="1. Coverage of 95 % intervals, as many components as axes",
                         about=f"{shape}, {'difference planted' if share else 'means equal'}, {kind}",
                         n=n,
@@ -208,7 +217,7 @@ def _gain_run(n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Reco
     ):
         file = "shared" if parallel else str(number)
         draws = draw(
-            labels, partners, keys=[f"{file}/{row % n}" for row in range(2 * n)], n_permutations=SHUFFLES, seed=seed
+            labels, partners, keys=[f"{file}/{row % n}" for row in range(2 * n)], n_permutations=PERMUTATIONS, seed=seed
         )
         ones = np.ones((2 * n, 1))
         both = [
@@ -222,9 +231,9 @@ def _gain_run(n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Reco
         planted = truth[name]
         records[f"{name}, gain planted"] = covered(gains[0][key], planted)
         records[f"{name}, gain zero"] = covered(gains[1][key], 0.0)
-        for (parallel, gains_too), own in zip(GAIN_LANGUAGES, gains[1:], strict=True):
+        for (parallel, gains_too), language in zip(GAIN_LANGUAGES, gains[1:], strict=True):
             kind = f"gap {'zero' if gains_too else 'planted'}, {'parallel' if parallel else 'independent'}"
-            records[f"{name}, {kind}"] = covered(gap(gains[0][key], own[key]), 0.0 if gains_too else planted)
+            records[f"{name}, {kind}"] = covered(gap(gains[0][key], language[key]), 0.0 if gains_too else planted)
     return records
 
 
@@ -255,7 +264,7 @@ def _gain_cells() -> Iterator[Cell]:
         )
 
 
-# 3. AUROC and twin accuracy
+# 3. AUROC and pair accuracy
 
 
 def _probe_truth(population: Population, n: int, runs: int) -> Truth:
@@ -269,7 +278,7 @@ def _probe_truth(population: Population, n: int, runs: int) -> Truth:
         scores = cross_fitted_scores(probe, labels[None, :], draws.folds)
         for name in PROBE:
             values[name].append(float(METRICS[name].many(scores, labels[None, :], partners, draws.folds)[0]))
-    return {name: float(logit(np.mean(one), n)) for name, one in values.items()}
+    return {name: float(logit(np.mean(column), n)) for name, column in values.items()}
 
 
 def _probe_run(population: Population, n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
@@ -286,7 +295,7 @@ def _probe_cells() -> Iterator[Cell]:
                 population = pop.round_cloud(apart, width=width)
                 yield Cell(
                     name=f"probe width={width} apart={apart:g} n={n}",
-                    group="3. Coverage of 95 % intervals of AUROC and twin accuracy (expected score at this n)",
+                    group="3. Coverage of 95 % intervals of AUROC and pair accuracy (expected score at this n)",
                     about=f"Gaussian, {width} axes, {'difference planted' if apart else 'no difference'}",
                     n=n,
                     runs=runs,
@@ -325,10 +334,10 @@ def _fitted_run(
     seed: int,
 ) -> Records:
     labels, partners = pop.labels_and_partners(n)
-    draws = draw(labels, partners, n_permutations=SHUFFLES, seed=seed)
+    draws = draw(labels, partners, n_permutations=PERMUTATIONS, seed=seed)
     ks = tuple(sorted({k for _, k in wanted}))
-    scores, _ = component_scores(pop.sample(population, n, rng), draws, [METRICS[m] for m in SALIENCE], ks)
-    found = {(one.metric, one.components): one for one in scores}
+    scores = component_scores(pop.sample(population, n, rng), draws, [METRICS[m] for m in COMPONENT], ks)
+    found = {(score.metric, score.components): score for score in scores}
     records: Records = {}
     for metric, k in wanted:
         name, score = f"{metric} k={k}", found[metric, k]
@@ -359,7 +368,7 @@ def _fitted_cells() -> Iterator[Cell]:
     for n, runs, full in ((50, 200, 500), (200, 60, 300)):
         for where, ks in _FITTED:
             population = pop.on_axis(where, width=WIDE, k=ks[0])
-            wanted = [(metric, k) for metric in SALIENCE for k in ks if metric != DISTANCE or n >= k * PER_COMPONENT]
+            wanted = [(metric, k) for metric in COMPONENT for k in ks if metric != DISTANCE or n >= k * PER_COMPONENT]
             yield Cell(
                 name=f"fitted {where} k={','.join(map(str, ks))} n={n}",
                 group=f"4. Coverage of 95 % intervals, components fitted inside ({WIDE} axes, variances 1/i)",
@@ -396,11 +405,11 @@ def _retention_run(
     rng: np.random.Generator,
     seed: int,  # noqa: ARG001
 ) -> Records:
-    pivot, own = _heavy(rng, (2, n))
+    pivot, language = _heavy(rng, (2, n))
     if parallel:
-        own = pop.correlated(pivot, own, pop.LANGUAGES)
+        language = pop.correlated(pivot, language, pop.LANGUAGES)
     truly = z / np.sqrt(n)
-    gains = _mean(own + truth["retention"] * truly, 0 if parallel else n), _mean(pivot + truly, 0)
+    gains = _mean(language + truth["retention"] * truly, 0 if parallel else n), _mean(pivot + truly, 0)
     critical = float(scipy.stats.t.ppf(0.975, n - 1))
     found = fieller(gains[0], gains[1], critical)
     none = np.isnan(found.low)
@@ -462,11 +471,11 @@ def _verdict_run(
     pivot_gain = _mean(pivot + truly, 0)
     gains = {}
     for number, share in enumerate(retained):
-        own = _heavy(rng, (n,))
+        language = _heavy(rng, (n,))
         if parallel:
-            own = pop.correlated(pivot, own, pop.LANGUAGES)
+            language = pop.correlated(pivot, language, pop.LANGUAGES)
         first_unit = 0 if parallel else (number + 1) * n
-        gains[str(number)] = (_mean(own + share * truly, first_unit), pivot_gain)
+        gains[str(number)] = (_mean(language + share * truly, first_unit), pivot_gain)
     whole, jackknife.BAND_DRAWS = jackknife.BAND_DRAWS, BAND_DRAWS
     try:
         found = retentions(gains, 0.95, rng)
@@ -511,13 +520,13 @@ def _p_value(values: np.ndarray) -> float:
 def _permutation_run(n: int, paired: bool, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     del truth
     labels, partners = pop.labels_and_partners(n, paired=paired)
-    draws = draw(labels, partners, n_permutations=PERMUTATIONS, seed=seed)
+    draws = draw(labels, partners, n_permutations=TEST_PERMUTATIONS, seed=seed)
     x = pop.sample(pop.planted(0.0, width=10, k=10), n, rng, paired=paired)
     every = np.vstack([labels[None, :], draws.permutations])
     k = 10 if n >= 10 * PER_COMPONENT else 2
     found = {
         metric: METRICS[metric].many(x[:, :k] if metric == DISTANCE else x, every, partners, draws.folds)
-        for metric in SALIENCE
+        for metric in COMPONENT
     }
     scores = cross_fitted_scores(ridge_probe(x), every, draws.folds)
     for metric in PROBE if paired else PROBE[:1]:
@@ -535,7 +544,7 @@ def _family_run(n: int, parallel: bool, truth: Truth, rng: np.random.Generator, 
         file = "shared" if parallel else str(number)
         if number == 0 or not parallel:
             keys = [f"{file}/{row % n}" for row in range(2 * n)]
-            draws = draw(labels, partners, keys=keys, n_permutations=PERMUTATIONS, seed=seed)
+            draws = draw(labels, partners, keys=keys, n_permutations=TEST_PERMUTATIONS, seed=seed)
         x = pop.rows(population, cloud, np.ones((2 * n, 1)))
         every = np.vstack([labels[None, :], draws.permutations])
         for metric, column in columns.items():
@@ -550,12 +559,12 @@ def _family_run(n: int, parallel: bool, truth: Truth, rng: np.random.Generator, 
 def _permutation_cells() -> Iterator[Cell]:
     for paired in (True, False):
         for n in (50, 200):
-            bands = dict.fromkeys((*SALIENCE, "auroc"), SIZE)
+            bands = dict.fromkeys((*COMPONENT, "auroc"), SIZE)
             if paired:
                 bands["pair_accuracy"] = Band(high=6.5)
-            kind = "pairs" if paired else "texts without twins"
+            kind = _texts(paired)
             yield Cell(
-                name=f"permutation {kind} n={n}",
+                name=f"permutation {_seed_word(paired)} n={n}",
                 group="7. Rejections at 5 % without any separation",
                 about=f"{kind}, permutation p",
                 n=n,
@@ -589,13 +598,17 @@ def _power_run(shape: pop.Shape, n: int, width: int, truth: Truth, rng: np.rando
     gains = []
     for number, gains_too in enumerate((True, False, True)):
         draws = draw(
-            labels, partners, keys=[f"{number}/{row % n}" for row in range(2 * n)], n_permutations=SHUFFLES, seed=seed
+            labels,
+            partners,
+            keys=[f"{number}/{row % n}" for row in range(2 * n)],
+            n_permutations=PERMUTATIONS,
+            seed=seed,
         )
         w = np.tile(pop.weights(rng, n, before), (2, 1))
         reference, fresh = pop.noise(rng, n, width), pop.noise(rng, n, width)
         aligned = pop.correlated(reference, fresh, pop.MODELS)
         both = [
-            component_scores(pop.rows(population, cloud, w), draws, [METRICS[SHARE]], (10,))[0][0].found
+            component_scores(pop.rows(population, cloud, w), draws, [METRICS[SHARE]], (10,))[0].found
             for population, cloud in ((before, reference), (after if gains_too else before, aligned))
         ]
         gains.append(gain(both[0], both[1]))
@@ -648,7 +661,7 @@ def _null_mean_run(
 ) -> Records:
     del truth
     labels, partners = pop.labels_and_partners(n, paired=paired)
-    draws = draw(labels, partners, n_permutations=SHUFFLES, seed=seed)
+    draws = draw(labels, partners, n_permutations=PERMUTATIONS, seed=seed)
     x = pop.sample(pop.planted(0.0, width=10, k=10), n, rng, paired=paired)
     found = scored(x, draws, [wanted])[wanted]
     return {f"{wanted[0]} k={wanted[1]}": found.value if found else float("nan")}
@@ -660,9 +673,9 @@ def _bias_truth(population: Population) -> Truth:
 
 def _bias_run(population: Population, n: int, truth: Truth, rng: np.random.Generator, seed: int) -> Records:
     labels, partners = pop.labels_and_partners(n)
-    draws = draw(labels, partners, n_permutations=SHUFFLES, seed=seed)
+    draws = draw(labels, partners, n_permutations=PERMUTATIONS, seed=seed)
     row = replace(METRICS[DISTANCE], per_component=0)
-    scores, _ = component_scores(pop.sample(population, n, rng), draws, [row], (population.width,))
+    scores = component_scores(pop.sample(population, n, rng), draws, [row], (population.width,))
     found = scores[0].found
     return {"bias in per cent": 100 * (found.value / truth[DISTANCE] - 1) if found else float("nan")}
 
@@ -671,9 +684,9 @@ def _bias_cells() -> Iterator[Cell]:
     group = "9. Mean of the estimate without any separation, and bias of the Bhattacharyya distance"
     for paired in (True, False):
         for metric, k, n in ((SHARE, 10, 20), (SILHOUETTE, 10, 20), (DISTANCE, 2, 20), (DISTANCE, 10, 100)):
-            kind = "pairs" if paired else "texts without twins"
+            kind = _texts(paired)
             yield Cell(
-                name=f"null mean {kind} {metric} k={k} n={n}",
+                name=f"null mean {_seed_word(paired)} {metric} k={k} n={n}",
                 group=group,
                 about=f"{kind}, no difference",
                 n=n,
@@ -727,8 +740,8 @@ def _real_run(folder: Path, truth: Truth, rng: np.random.Generator, seed: int) -
         n = len(x) // 2
         labels, partners = pop.labels_and_partners(n)
         keys = [f"{code}/{row % n}" for row in range(2 * n)]
-        draws = draw(labels, partners, keys=keys, n_permutations=1 + PERMUTATIONS, seed=seed)
-        # The first shuffle stands in for the labels, the others are its null.
+        draws = draw(labels, partners, keys=keys, n_permutations=1 + TEST_PERMUTATIONS, seed=seed)
+        # The first permutation stands in for the labels, the others are its null.
         columns[SHARE].append(METRICS[SHARE].many(x[:, :10], draws.permutations, partners, draws.folds))
         scores = cross_fitted_scores(ridge_probe(x), draws.permutations, draws.folds)
         columns["auroc"].append(METRICS["auroc"].many(scores, draws.permutations, partners, draws.folds))
@@ -742,7 +755,7 @@ def _real_run(folder: Path, truth: Truth, rng: np.random.Generator, seed: int) -
 def _real_cells(folder: Path) -> Iterator[Cell]:
     yield Cell(
         name="real permuted labels",
-        group="10. Real texts (MultiParaDetox, n-gram features), labels shuffled within pairs",
+        group="10. Real texts (MultiParaDetox, n-gram features), labels permuted within pairs",
         about="9 languages, family-wise p",
         n=REAL_PAIRS,
         runs=100,

@@ -1,4 +1,4 @@
-"""What a cell's runs say: an estimate with its Monte Carlo error, held against the band where it should lie."""
+"""Judge a cell: an estimate with its Monte Carlo error, compared with the band where it should lie."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Band:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What the runs of a cell say about one number; shares in per cent."""
+class Judged:
+    """One number from the runs of a cell; shares in per cent."""
 
     runs: int
     value: float
@@ -54,8 +54,8 @@ class Found:
     verdict: Literal["ok", "FAIL", "-"]
 
 
-def judge(records: np.ndarray, band: Band) -> Found:
-    """Estimate a number from its records, with a 99 % Monte Carlo interval, and hold it against its band.
+def judge(records: np.ndarray, band: Band) -> Judged:
+    """Estimate a number from its records, with a 99 % Monte Carlo interval, and compare it with its band.
 
     Args:
         records: float, one a run; NaN where a run has none.
@@ -65,7 +65,7 @@ def judge(records: np.ndarray, band: Band) -> Found:
     if len(values) < 2:
         nan = float("nan")  # many runs without a number are a failure, too few runs are not
         lost = band.judged and len(records) > len(values)
-        return Found(runs=len(values), value=nan, low=nan, high=nan, verdict="FAIL" if lost else "-")
+        return Judged(runs=len(values), value=nan, low=nan, high=nan, verdict="FAIL" if lost else "-")
     if band.kind == "share":
         value, low, high = (100 * part for part in _share(int(values.sum()), len(values)))
     else:
@@ -74,9 +74,9 @@ def judge(records: np.ndarray, band: Band) -> Found:
         low, high = value - half, value + half
     fails = low > band.high or high < band.low
     verdict: Literal["ok", "FAIL", "-"] = ("FAIL" if fails else "ok") if band.judged else "-"
-    return Found(runs=len(values), value=value, low=low, high=high, verdict=verdict)
+    return Judged(runs=len(values), value=value, low=low, high=high, verdict=verdict)
 
 
 def _share(hits: int, runs: int) -> tuple[float, float, float]:
-    found = scipy.stats.binomtest(hits, runs).proportion_ci(LEVEL, method="exact")  # Clopper and Pearson (1934)
-    return hits / runs, float(found.low), float(found.high)
+    interval = scipy.stats.binomtest(hits, runs).proportion_ci(LEVEL, method="exact")  # Clopper and Pearson (1934)
+    return hits / runs, float(interval.low), float(interval.high)

@@ -1,7 +1,7 @@
 """Populations whose true scores are known, and samples from them.
 
-A text is class mean + scale * noise. The noise of twins is correlated .8, that of the two models of a language .7 text
-by text, and that of parallel languages .5. Shapes: Gaussian; heavy-tailed (elliptical t with 5 degrees of freedom and
+A text is class mean + scale * noise. The noise of the texts of a pair is correlated .8, that of the two models of a
+language .7 text by text, and that of parallel languages .5. Shapes: Gaussian; heavy-tailed (elliptical t with 5 degrees of freedom and
 unit variance, one weight a pair); unequal covariance (the harmful class has other variances than the harmless one).
 """
 
@@ -18,7 +18,7 @@ import scipy.spatial.distance
 Shape = Literal["gaussian", "heavy", "unequal"]
 SHAPES: tuple[Shape, ...] = ("gaussian", "heavy", "unequal")
 
-TWINS = 0.8
+PAIRS = 0.8
 MODELS = 0.7
 LANGUAGES = 0.5
 #: Degrees of freedom of the heavy tails.
@@ -68,12 +68,12 @@ class Population:
         return axes[:, ::-1][:, :k], values[::-1]
 
     def between_class_variance(self, k: int) -> float:
-        """Return the between-class share of variance in the population's own k components."""
+        """Return the between-class share of variance in the k components of the population."""
         axes, values = self.components(k)
         return float(((axes.T @ self.shift) ** 2).sum() / 4 / values[:k].sum())
 
     def bhattacharyya(self, k: int) -> float:
-        """Return the distance of Gaussians with the moments of the classes, in the population's own k components."""
+        """Return the distance of Gaussians with the moments of the classes, in the k components of the population."""
         axes, _ = self.components(k)
         shift = axes.T @ self.shift
         one, other = ((axes.T * v) @ axes for v in (self.harmful_variances, np.asarray(self.variances)))
@@ -82,7 +82,7 @@ class Population:
         return float(shift @ np.linalg.inv(middle) @ shift / 8 + (logs[0] - (logs[1] + logs[2]) / 2) / 2)
 
     def silhouette(self, k: int) -> float:
-        """Return the mean silhouette in the population's own k components, from a large Monte Carlo."""
+        """Return the mean silhouette in the k components of the population, from a large Monte Carlo."""
         axes, _ = self.components(k)
         if not self.spread and np.allclose(axes.T @ self.shift, 0):
             return 0.0
@@ -92,22 +92,22 @@ class Population:
 
 def _silhouette(population: Population, axes: np.ndarray, rng: np.random.Generator) -> float:
     n = SILHOUETTE_SIZE
-    z = rows(population, noise(rng, n, population.width, partners=0.0), weights(rng, 2 * n, population)) @ axes
+    z = rows(population, noise(rng, n, population.width, within=0.0), weights(rng, 2 * n, population)) @ axes
     distances = scipy.spatial.distance.cdist(z, z)
     to_harmful, to_harmless = distances[:, :n].sum(axis=1), distances[:, n:].sum(axis=1)
-    own = np.concatenate([to_harmful[:n], to_harmless[n:]]) / (n - 1)
+    same = np.concatenate([to_harmful[:n], to_harmless[n:]]) / (n - 1)
     other = np.concatenate([to_harmless[:n], to_harmful[n:]]) / n
-    return float(((other - own) / np.maximum(other, own)).mean())
+    return float(((other - same) / np.maximum(other, same)).mean())
 
 
-# Samples: harmful texts first, then their twins in the same order
+# Samples: harmful texts first, then their partners in the same order
 
 
-def noise(rng: np.random.Generator, n: int, width: int, *, partners: float = TWINS) -> np.ndarray:
-    """Gaussian noise of n pairs, unit variance, correlated within a pair: (2 n, width)."""
+def noise(rng: np.random.Generator, n: int, width: int, *, within: float = PAIRS) -> np.ndarray:
+    """Gaussian noise of n pairs, unit variance, correlated by `within` within a pair: (2 n, width)."""
     shared = rng.standard_normal((n, width))
-    own = rng.standard_normal((2 * n, width))
-    return np.sqrt(partners) * np.concatenate([shared, shared]) + np.sqrt(1 - partners) * own
+    alone = rng.standard_normal((2 * n, width))
+    return np.sqrt(within) * np.concatenate([shared, shared]) + np.sqrt(1 - within) * alone
 
 
 def correlated(noise_: np.ndarray, fresh: np.ndarray, correlation: float) -> np.ndarray:
@@ -136,13 +136,13 @@ def sample(population: Population, n: int, rng: np.random.Generator, *, paired: 
     w = weights(rng, n if paired else 2 * n, population)
     return rows(
         population,
-        noise(rng, n, population.width, partners=TWINS if paired else 0.0),
+        noise(rng, n, population.width, within=PAIRS if paired else 0.0),
         np.concatenate([w, w]) if paired else w,
     )
 
 
 def labels_and_partners(n: int, *, paired: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
-    """Labels bool (2 n,) and the row of each row's twin."""
+    """Labels bool (2 n,) and the row of each text's partner."""
     return np.arange(2 * n) < n, (np.arange(2 * n) + n) % (2 * n) if paired else None
 
 
@@ -157,14 +157,14 @@ def languages(
         width: axes.
         parallel: for each language besides the pivot, whether it holds the pivot's items in translation.
     """
-    found = []
+    clouds = []
     pivot = noise(rng, n, width), noise(rng, n, width)
     for shares in (None, *parallel):
         fresh = pivot if shares is None else (noise(rng, n, width), noise(rng, n, width))
         if shares:
             fresh = tuple(correlated(a, b, LANGUAGES) for a, b in zip(pivot, fresh, strict=True))
-        found.append((fresh[0], correlated(fresh[0], fresh[1], MODELS)))
-    return found
+        clouds.append((fresh[0], correlated(fresh[0], fresh[1], MODELS)))
+    return clouds
 
 
 # Populations

@@ -1,9 +1,9 @@
-"""Simulate with known truths: does what the package says hold as often as it says?
+"""Simulate with known truths: do the claims of the package hold as often as it says?
 
     python validation/run.py [--full] [--workers 2] [--out FOLDER] [--only PATTERN] [--data FOLDER] [--runs N] [--write]
 
-Each cell of `cells.py` is run with seeds 0, 1, 2, ... What is finished is appended to OUT/runs.jsonl, so that a run
-that was interrupted goes on where it stopped; runs of other code are not counted. The table comes to standard output,
+Each cell of `cells.py` is run with seeds 0, 1, 2, ... Finished runs are appended to OUT/runs.jsonl, so that an
+interrupted run resumes; runs of other code are not counted. The table comes to standard output,
 and with --write to docs/validation.md. The exit status is 1 if a cell fails.
 """
 
@@ -51,7 +51,7 @@ class Chunk:
 
 def fingerprint() -> str:
     """Name the code that the numbers come from."""
-    folders = Path(isogloss.__file__).parent / "separation", Path(__file__).parent
+    folders = Path(isogloss.__file__).parent / "stats", Path(__file__).parent
     files = sorted(
         file for folder in folders for file in folder.glob("*.py") if file.name not in ("run.py", "table.py")
     )
@@ -75,8 +75,8 @@ def _truth(name: str) -> tuple[str, Truth, float]:
 
 def _chunk(name: str, start: int, stop: int, truth: Truth) -> Chunk:
     began, cell = time.process_time(), _CELLS[name]
-    found: list[Records] = [cell.records(truth, seed) for seed in range(start, stop)]
-    records = {key: [_plain(one.get(key, float("nan"))) for one in found] for key in cell.bands}
+    runs: list[Records] = [cell.records(truth, seed) for seed in range(start, stop)]
+    records = {key: [_plain(run.get(key, float("nan"))) for run in runs] for key in cell.bands}
     return Chunk(cell=name, start=start, stop=stop, seconds=time.process_time() - began, records=records)
 
 
@@ -88,7 +88,7 @@ def _plain(value: float) -> float | None:
 
 
 class Store:
-    """What is finished, in a folder; lines of other code are left alone and not read."""
+    """Finished runs, in a folder; lines of other code stay there and are not read."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,8 +132,8 @@ class Store:
         return np.array([np.nan if values[i] is None else values[i] for i in sorted(values) if i < runs], dtype=float)
 
     def seconds_per_run(self, cell: Cell) -> float:
-        mine = [chunk for chunk in self.chunks.values() if chunk.cell == cell.name]
-        return sum(chunk.seconds for chunk in mine) / max(1, sum(chunk.stop - chunk.start for chunk in mine))
+        chunks = [chunk for chunk in self.chunks.values() if chunk.cell == cell.name]
+        return sum(chunk.seconds for chunk in chunks) / max(1, sum(chunk.stop - chunk.start for chunk in chunks))
 
 
 def chunks_of(cell: Cell, runs: int) -> Iterator[tuple[int, int]]:
@@ -143,12 +143,12 @@ def chunks_of(cell: Cell, runs: int) -> Iterator[tuple[int, int]]:
 
 
 def simulate(cells: Mapping[str, Cell], runs: Mapping[str, int], store: Store, workers: int, data: Path | None) -> None:
-    """Do what is not done yet."""
+    """Run the chunks that are not finished yet."""
     began = time.monotonic()
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(data,)) as pool:
         truths = [pool.submit(_truth, name) for name in cells if name not in store.truths]
-        for number, done in enumerate(as_completed(truths), 1):
-            name, truth, _ = done.result()
+        for number, computed in enumerate(as_completed(truths), 1):
+            name, truth, _ = computed.result()
             store.add_truth(name, truth)
             _say(f"truth {number}/{len(truths)} {name}", began)
         todo = [
@@ -161,9 +161,9 @@ def simulate(cells: Mapping[str, Cell], runs: Mapping[str, int], store: Store, w
         todo.sort(key=lambda work: work[1] / runs[work[0]])
         waiting: list[Future[Chunk]] = [pool.submit(_chunk, *work, store.truths[work[0]]) for work in todo]
         for number, chunk in enumerate(as_completed(waiting), 1):
-            store.add(chunk.result())
-            found = chunk.result()
-            _say(f"{number}/{len(waiting)} {found.cell} {found.stop - found.start} runs {found.seconds:.1f} s", began)
+            done = chunk.result()
+            store.add(done)
+            _say(f"{number}/{len(waiting)} {done.cell} {done.stop - done.start} runs {done.seconds:.1f} s", began)
 
 
 def _say(text: str, began: float) -> None:
@@ -174,11 +174,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the full number of runs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "validation", help="folder for what is finished")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "validation", help="folder for finished runs")
     parser.add_argument("--only", default="*", help="cells whose name matches, such as 'coverage*'")
     parser.add_argument("--data", type=Path, help="folder with real corpora")
-    parser.add_argument("--runs", type=int, help="so many runs a cell, to try it out")
-    parser.add_argument("--finished", action="store_true", help="simulate nothing more: the table of what is finished")
+    parser.add_argument("--runs", type=int, help="number of runs per cell, to try it out")
+    parser.add_argument(
+        "--finished", action="store_true", help="simulate nothing more, and print the table of the finished runs"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/validation.md")
     return parser.parse_args()
 
@@ -191,7 +193,7 @@ def main() -> int:
     if not wanted.finished:
         simulate(cells, runs, store, wanted.workers, wanted.data)
     rows = [
-        table.Row(cell=cell, key=key, band=band, found=judge(store.records(cell, key, runs[name]), band))
+        table.Line(cell=cell, key=key, band=band, result=judge(store.records(cell, key, runs[name]), band))
         for name, cell in cells.items()
         for key, band in cell.bands.items()
     ]
@@ -200,7 +202,7 @@ def main() -> int:
         PAGE.write_text(page, encoding="utf-8")
     print(page)
     _report_time(cells, runs, store)
-    return int(any(row.found.verdict == "FAIL" for row in rows))
+    return int(any(row.result.verdict == "FAIL" for row in rows))
 
 
 def _report_time(cells: Mapping[str, Cell], runs: Mapping[str, int], store: Store) -> None:

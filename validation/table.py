@@ -1,4 +1,4 @@
-"""The page that says what the simulations found."""
+"""The page with the results of the simulations."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from cells import BAND_DRAWS, FEW_SHUFFLES, PERMUTATIONS, SHUFFLES, Cell
-from judge import Band, Found
+from cells import BAND_DRAWS, FEW_PERMUTATIONS, PERMUTATIONS, TEST_PERMUTATIONS, Cell
+from judge import Band, Judged
 
 _HEADER = """# Validation
 
 Written by `{command}`; do not edit.
 
-Simulations with a known truth: does what isogloss says hold as often as it says? Every line runs the package on samples
-from a population (`validation/populations.py`) and counts. {grid} grid: {total:,} runs, seeds 0, 1, 2, ... in every
+Simulations with a known truth: do the claims of isogloss hold as often as it says? Every line runs the package on
+samples from a population (`validation/populations.py`) and counts. {grid} grid: {total:,} runs, seeds 0, 1, 2, ... in every
 cell. isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
 
 - The estimate is given with its 99 % Monte Carlo interval (Clopper-Pearson for shares, t for means). A line FAILS only
   when that interval excludes the target; of a hundred lines that just meet their target about one fails by chance.
-- Twins are correlated .8, the two models of a language .7, parallel languages .5. n is the number of pairs, or of texts
-  a class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes different covariances.
+- The texts of a pair are correlated .8, the two models of a language .7, parallel languages .5. n is the number of
+  pairs, or of texts a class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes different covariances.
 - Coverage is that of 95 % intervals. Where the true value is zero the statistics are degenerate, and Bhattacharyya and
   the probe's scores are conservative by design: there the target has no upper end.
-- Shuffles: {permutations} inside an interval ({few} at n = 2,500), {permutations} in a permutation test. The cells on wrong
-  verdicts take {draws:,} draws for a critical value, the package 40,000.
+- Permutations: {permutations} inside an interval ({few} at n = 2,500), {test} in a permutation test. The cells on
+  wrong verdicts take {draws:,} draws for a critical value, the package 40,000.
 - The full grid was meant to have 2,000 runs a cell, 500 at n = 2,500 and 4,000 for permutation tests. So that it takes
   an hour and a half of one core, slow cells have fewer: 1,000 or less at n = 200, 150 at n = 2,500, 300 with fitted
   components; the column "runs" says how many.
@@ -33,43 +33,43 @@ cell. isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
 {verdict}
 """
 
-_COLUMNS = "| simulation | number | n | runs | target | found [99 %] | |\n|---|---|---|---|---|---|---|\n"
+_COLUMNS = "| simulation | number | n | runs | target | result [99 %] | |\n|---|---|---|---|---|---|---|\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Line:
     """One number of one cell."""
 
     cell: Cell
     key: str
     band: Band
-    found: Found
+    result: Judged
 
 
-def page(rows: Sequence[Row], *, full: bool) -> str:
+def page(rows: Sequence[Line], *, full: bool) -> str:
     """Write the Markdown page.
 
     Args:
         rows: in the order of the cells.
         full: whether the grid is the full one.
     """
-    failed = [row for row in rows if row.found.verdict == "FAIL"]
-    judged = sum(row.found.verdict != "-" for row in rows)
+    failed = [row for row in rows if row.result.verdict == "FAIL"]
+    judged = sum(row.result.verdict != "-" for row in rows)
     text = _HEADER.format(
         command="make validate-full" if full else "make validate",
         grid="Full" if full else "Reduced",
-        total=sum({row.cell.name: row.found.runs for row in rows}.values()),
+        total=sum({row.cell.name: row.result.runs for row in rows}.values()),
         isogloss=version("isogloss"),
         python=platform.python_version(),
         numpy=version("numpy"),
         scipy=version("scipy"),
-        permutations=SHUFFLES,
-        few=FEW_SHUFFLES,
         permutations=PERMUTATIONS,
+        few=FEW_PERMUTATIONS,
+        test=TEST_PERMUTATIONS,
         draws=BAND_DRAWS,
         verdict=f"**{judged - len(failed)} of {judged} lines that are judged are ok, {len(failed)} fail.**",
     )
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[Line]] = {}
     for row in rows:
         groups.setdefault(row.cell.group, []).append(row)
     for group, members in groups.items():
@@ -78,9 +78,9 @@ def page(rows: Sequence[Row], *, full: bool) -> str:
     return text
 
 
-def _line(row: Row) -> str:
-    found = row.found
-    places = 1 if row.band.kind == "share" or abs(found.value) >= 1 else 5
-    estimate = f"{found.value:.{places}f} [{found.low:.{places}f}, {found.high:.{places}f}]"
-    cells = (row.cell.about, row.key, f"{row.cell.n:,}", f"{found.runs:,}", str(row.band), estimate, found.verdict)
+def _line(row: Line) -> str:
+    result = row.result
+    places = 1 if row.band.kind == "share" or abs(result.value) >= 1 else 5
+    estimate = f"{result.value:.{places}f} [{result.low:.{places}f}, {result.high:.{places}f}]"
+    cells = (row.cell.about, row.key, f"{row.cell.n:,}", f"{result.runs:,}", str(row.band), estimate, result.verdict)
     return f"| {' | '.join(cells)} |\n"

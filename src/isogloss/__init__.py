@@ -9,10 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from isogloss.analyses.ablation.request import Ablation as Ablation
+    from isogloss.analyses.audit import METRICS as METRICS
+    from isogloss.analyses.audit import audit as audit
+    from isogloss.analyses.behaviour.request import Behaviour as Behaviour
+    from isogloss.analyses.chat_template.request import ChatTemplate as ChatTemplate
+    from isogloss.analyses.cross_lingual.request import CrossLingual as CrossLingual
+    from isogloss.analyses.matched.request import Matched as Matched
+    from isogloss.analyses.published_metrics.request import PublishedMetrics as PublishedMetrics
     from isogloss.analyses.sensitivity import sensitivity as sensitivity
     from isogloss.auditing.config import AuditConfig as AuditConfig
-    from isogloss.auditing.gain_change import gain_change as gain_change
-    from isogloss.auditing.run import audit as audit
     from isogloss.data.corpus import Corpus as Corpus
     from isogloss.data.languages import LANGUAGES as LANGUAGES
     from isogloss.data.load import load_corpus as load_corpus
@@ -31,9 +37,9 @@ if TYPE_CHECKING:
     from isogloss.recipes.run import run_recipe as run_recipe
     from isogloss.results import Audit as Audit
     from isogloss.stats import metrics as metrics
-    from isogloss.stats.metrics import METRICS as METRICS
     from isogloss.tuning.callback import SeparationCallback as SeparationCallback
     from isogloss.tuning.config import TuneConfig as TuneConfig
+    from isogloss.tuning.gain_change import gain_change as gain_change
     from isogloss.tuning.preferences import preferences as preferences
     from isogloss.tuning.side_effects import SideEffectConfig as SideEffectConfig
     from isogloss.tuning.side_effects import side_effects as side_effects
@@ -43,25 +49,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "PublishedMetrics": "isogloss.analyses.published_metrics.request",
+    "Matched": "isogloss.analyses.matched.request",
+    "CrossLingual": "isogloss.analyses.cross_lingual.request",
+    "ChatTemplate": "isogloss.analyses.chat_template.request",
+    "Behaviour": "isogloss.analyses.behaviour.request",
+    "Ablation": "isogloss.analyses.ablation.request",
     "AuditConfig": "isogloss.auditing.config",
     "Audit": "isogloss.results",
     "CORPORA": "isogloss.data.named_corpora",
     "Corpus": "isogloss.data.corpus",
     "EngineConfig": "isogloss.engines.config",
     "ExtractSpec": "isogloss.hidden_states.spec",
-    "GuardConfig": "isogloss.tuning.side_effects",
+    "SideEffectConfig": "isogloss.tuning.side_effects",
     "IsoglossError": "isogloss.errors",
     "LANGUAGES": "isogloss.data.languages",
-    "METRICS": "isogloss.stats.metrics",
+    "METRICS": "isogloss.analyses.audit",
     "MODEL_PAIRS": "isogloss.models.pairs",
     "ModelPair": "isogloss.models.pairs",
     "ModelRef": "isogloss.models.pairs",
     "SeparationCallback": "isogloss.tuning.callback",
     "TuneConfig": "isogloss.tuning.config",
-    "audit": "isogloss.auditing.run",
+    "audit": "isogloss.analyses.audit",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.hidden_states.fill",
-    "gain_change": "isogloss.auditing.gain_change",
+    "gain_change": "isogloss.tuning.gain_change",
     "gate": "isogloss.gating.judge",
     "side_effects": "isogloss.tuning.side_effects",
     "load_corpus": "isogloss.data.load",

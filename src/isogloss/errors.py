@@ -1,4 +1,4 @@
-"""Every error isogloss raises on purpose: one base, five kinds, one line each."""
+"""Every error that isogloss raises on purpose: one base, five kinds, one line each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 
 class IsoglossError(Exception):
-    """Base of all errors that a user can mend.
+    """Base of all errors that a user can correct.
 
     The message is one line: what failed, what was found, what was expected, what to do.
     """
@@ -18,7 +18,7 @@ class IsoglossError(Exception):
         super().__init__(" ".join(f"{what}: found {found}; expected {expected}; {do}.".split()))
 
     def __reduce__(self) -> tuple[Callable[..., IsoglossError], tuple[object, ...]]:
-        """Let worker processes send the error back."""
+        """Let worker processes send the error to the driver."""
         return _rebuild, (type(self), self.what, self.found, self.expected, self.do)
 
 
@@ -27,19 +27,19 @@ def _rebuild(kind: type[IsoglossError], what: str, found: str, expected: str, do
 
 
 class CorpusError(IsoglossError):
-    """Texts, labels, languages or pairs that cannot be audited as they are."""
+    """Texts, labels, languages or pairs that cannot be audited."""
 
 
 class ModelError(IsoglossError):
     """A model, tokenizer or adapter that cannot be loaded, or gives hidden states that cannot be used.
 
-    `text_ids` names the texts, where it is for some texts only that a model gives no numbers that can be used.
+    `text_ids` names the texts, if a model gives no usable numbers for some texts only.
     """
 
     text_ids: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., IsoglossError], tuple[object, ...]]:
-        """Let worker processes send the error back, with its texts."""
+        """Let worker processes send the error to the driver, with its texts."""
         return _rebuild_model_error, (self.what, self.found, self.expected, self.do, self.text_ids)
 
 
@@ -56,7 +56,7 @@ def broken_texts(what: str, *, found: str, text_ids: Iterable[str]) -> ModelErro
 
 
 class StoreError(IsoglossError):
-    """A run folder, result file or activation store that is not what it should be."""
+    """A run folder, result file or store that is broken, in use, or cannot be read or written."""
 
 
 class MetricError(IsoglossError):

@@ -11,9 +11,9 @@ class Track(Protocol):
     """Opens a progress display and yields a function that advances it by a number of steps."""
 
     def __call__(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Start showing `description`, which will take `total` steps; with none it is a line that stays.
+        """Start showing `description`, which will take `total` steps; with 0 steps it is a line that stays.
 
-        Displays may be opened inside each other, and steps taken back (a negative number) where work is repeated.
+        Displays may be nested. A negative number of steps takes steps back, for work that is repeated.
         """
         ...
 

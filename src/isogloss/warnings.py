@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 #: The part of a report whose numbers a warning qualifies.
 SectionKey = Literal["measured", "noise", "text"]
+
+
+class RowsNeeded(NamedTuple):
+    """The rows of a language without which a warning cannot be raised.
+
+    Attributes:
+        fields: names of fields of `Row` and the values that such a row has.
+        about: what a sentence calls these rows.
+        of_pivot: whether the pivot language has such rows as well.
+    """
+
+    fields: Mapping[str, str]
+    about: str
+    of_pivot: bool = True
 
 
 class WarningKind(NamedTuple):
@@ -16,11 +31,13 @@ class WarningKind(NamedTuple):
         meaning: what is the case, without a full stop; the detail of each warning follows it.
         advice: one sentence, what it means for the reader and what to do.
         section: the part of the report that it qualifies: what was measured, is it noise, could the text explain it.
+        needs: the rows that it is read from; None where every audit can raise it.
     """
 
     meaning: str
     advice: str
     section: SectionKey
+    needs: RowsNeeded | None = None
 
 
 WARNINGS: dict[str, WarningKind] = {
@@ -129,17 +146,20 @@ WARNINGS: dict[str, WarningKind] = {
         "Harmful and harmless texts differ in length, and a probe may have learnt only that. Gains compare two models "
         "on the same texts and suffer less.",
         "text",
+        RowsNeeded({"kind": "control", "metric": "length_auroc"}, "the length control"),
     ),
     "S003": WarningKind(
         "character n-grams alone may separate the classes as well as the aligned model's probe",
         "Spelling separates the classes without any language model, so the level of separation may be about words. "
         "Gains compare two models on the same words and still say something.",
         "text",
+        RowsNeeded({"kind": "control", "metric": "ngram_auroc"}, "the n-gram control"),
     ),
     "S004": WarningKind(
         "metrics disagree: class variance share and linear separability give different verdicts",
         "Harm may have become more prominent without becoming easier to detect, or the other way round. Read both.",
         "noise",
+        RowsNeeded({"kind": "gain", "metric": "auroc"}, "the gain in AUROC"),
     ),
     "S005": WarningKind(
         "the second and third principal components are nearly tied, so the picture in two components is unstable",
@@ -155,16 +175,19 @@ WARNINGS: dict[str, WarningKind] = {
         "an untrained model of the same architecture may separate the classes as well as the aligned model's probe",
         "An untrained network separates these texts as well, so training has added nothing that the probe sees.",
         "text",
+        RowsNeeded({"kind": "control", "metric": "untrained_auroc"}, "the untrained-model control"),
     ),
     "S008": WarningKind(
         "the aligned model's probe does no better than with permuted labels",
         "The probe finds no class difference beyond chance.",
         "text",
+        RowsNeeded({"kind": "control", "metric": "permuted_labels_auroc"}, "the permuted-labels control"),
     ),
     "S009": WarningKind(
         "the verdict changes on matched texts, so it is confounded",
         "What looked like an effect of alignment disappears on texts of similar length and edit rate.",
         "text",
+        RowsNeeded({"kind": "retention", "sample": "matched"}, "retention on matched texts (--match)", of_pivot=False),
     ),
     "S010": WarningKind(
         "too few texts could be matched with those of the pivot",
@@ -185,6 +208,7 @@ WARNINGS: dict[str, WarningKind] = {
         "the sign of the gain or the verdict depends on the prompt format, raw text or chat template",
         "Alignment and formatting are mixed here. Read the two prompt formats side by side.",
         "measured",
+        RowsNeeded({"kind": "prompt_format"}, "the comparison of prompt formats (--prompt-format both)"),
     ),
     "B001": WarningKind(
         "languages without a table of answers have no behavioural numbers",

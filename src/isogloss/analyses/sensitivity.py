@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from isogloss.analyses.chat_template.request import ChatTemplate
 from isogloss.auditing.config import COMPONENTS, AuditConfig
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
@@ -53,7 +54,7 @@ def sensitivity(
     Args:
         pair: as for `audit`; without a reference there are no gains.
         corpus: as for `audit`.
-        config: its metric, sample, dtype and token limit are used; with `chat`, or a spec in chat prompt format, the
+        config: its metric, sample, dtype and token limit are used; with a ChatTemplate request, or a spec in the chat template, the
             read-outs of the chat template are added.
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
@@ -97,8 +98,9 @@ def sensitivity(
 
 
 def _specs(config: AuditConfig) -> list[ExtractSpec]:
-    asked = {"raw"} | ({"chat"} if config.chat or config.spec.prompt_format == "chat" else set())
-    template = (config.chat or config.spec).chat_template
+    chat = config.request(ChatTemplate)
+    formats = {"raw"} | ({"chat"} if chat or config.spec.prompt_format == "chat" else set())
+    template = chat.chat_template if chat else config.spec.chat_template
     return [
         replace(
             config.spec,
@@ -108,7 +110,7 @@ def _specs(config: AuditConfig) -> list[ExtractSpec]:
             chat_template=template if prompt_format == "chat" else None,
         )
         for prompt_format, positions in POSITIONS.items()
-        if prompt_format in asked
+        if prompt_format in formats
         for position in positions
     ]
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from isogloss.auditing.request import Request
+from isogloss.errors import IsoglossError
 from isogloss.records import Row
-from isogloss.report.table import Section
+from isogloss.report.table import Block, Section, TableKind
 from isogloss.results import Audit
 from isogloss.warnings import CodedWarning
 
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
     from isogloss.hidden_states.activations import Activations
     from isogloss.io.paths import AnyPath
     from isogloss.likelihoods.cached import Answers, Likelihoods
-    from isogloss.models.size import Size
     from isogloss.models.checkpoints import Checkpoint
     from isogloss.models.pairs import ModelPair, ModelRef
+    from isogloss.models.size import Size
     from isogloss.progress import Track
     from isogloss.stats.metric import Metric
+
+
+#: What a fault of an analysis may raise: its rows or its section are missing then, and all others stand.
+ANALYSIS_FAULTS = (IsoglossError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +120,6 @@ class CostFacts:
     size_of: Callable[[ModelRef], Size | None]
 
 
-def option(default: Any, about: str, *, least: int | None = None) -> Any:  # noqa: ANN401 - the type of the field
-    """Make a field of a request that is an option of the command line and a key of a recipe."""
-    return field(default=default, metadata={"about": about, "least": least})
-
-
 def check_nothing(request: Any, config: AuditConfig, corpus: Corpus) -> None:  # noqa: ANN401 - any request
     """Accept every request."""
     del request, config, corpus
@@ -159,11 +160,7 @@ class Analysis:
     """One question, as the functions that answer it.
 
     Attributes:
-        name: in audit.json, in `Row.analysis`, and of its folder.
-        about: one sentence, the help of its switch.
-        request: a frozen dataclass of what may be chosen; its fields, made by `option`, are options of the command
-            line and keys of a recipe. An instance in `AuditConfig.analyses` asks for the analysis.
-        switch: the key that asks for it: a boolean of its own, or the field of `request` that is not empty then.
+        request: the frozen dataclass whose instance in `AuditConfig.analyses` asks for the analysis.
         metrics: rows of the METRICS table that it adds.
         check: refuses a request that does not go together with the config or the corpus.
         needs: what must be computed before it is measured; called once, before any model is loaded.
@@ -171,19 +168,43 @@ class Analysis:
             None where nothing follows. The result replaces that of `needs`.
         rows: measures, from what is in the cache.
         sections: what is shown of an audit, from results alone.
+        tables: the tables of its sections, for the column dictionary.
         cost: what it adds to `isogloss plan`.
         frames: names of the files that it writes into the run folder.
     """
 
-    name: str
-    about: str
-    request: type[Any]
-    switch: str
+    request: type[Request]
     metrics: tuple[Metric, ...] = ()
     check: Callable[[Any, AuditConfig, Corpus], None] = check_nothing
     needs: Callable[[Plan, Any, Source], Needs] = need_nothing
     follow: Callable[[Plan, Any, Needs], Needs | None] = follow_with_nothing
     rows: Callable[[Measured, Any], Findings] = find_nothing
     sections: Callable[[Audit, Mapping[str, pl.DataFrame]], Sequence[Section]] = show_nothing
+    tables: tuple[TableKind, ...] = ()
     cost: Callable[[CostFacts, Any], Sequence[Work]] = cost_nothing
     frames: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name in audit.json, in `Row.analysis`, and of its folder."""
+        return self.request.name
+
+
+def reading_of(analyses: Sequence[Analysis]) -> tuple[list[str], list[str]]:
+    """Return what a reader of run folders must know of analyses: their names, and the files that they add."""
+    return [analysis.name for analysis in analyses], [name for analysis in analyses for name in analysis.frames]
+
+
+def sections_of(
+    analyses: Sequence[Analysis], audit: Audit, frames: Mapping[str, pl.DataFrame] | None = None
+) -> list[Section]:
+    """Return what each analysis shows of an audit; one that fails is named, and all others stand."""
+    sections: list[Section] = []
+    for analysis in analyses:
+        try:
+            sections += analysis.sections(audit, frames or {})
+        except ANALYSIS_FAULTS as error:
+            note = f"This section could not be made ({type(error).__name__}). The rows of the analysis stand in the result."
+            title = analysis.name.replace("_", " ").capitalize()
+            sections.append(Section(key=f"{analysis.name}-failed", title=title, blocks=(Block(note=note),)))
+    return sections

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from isogloss.auditing.config import PRIMARY
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.score import Scored
+from isogloss.auditing.score import ScoredBlock
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.pairs import EMBEDDED
 from isogloss.records import Estimate, LanguageVerdict, Row
@@ -17,31 +17,32 @@ from isogloss.warnings import CodedWarning
 EXPLAINS = {"length": "S002", "ngram": "S003", "untrained": "S007"}
 
 
-def all_warnings(
-    plan: Plan, rows: Sequence[Row], verdicts: Sequence[LanguageVerdict], scored: Sequence[Scored]
+def audit_warnings(
+    plan: Plan, rows: Sequence[Row], verdicts: Sequence[LanguageVerdict], scored: Sequence[ScoredBlock]
 ) -> list[CodedWarning]:
     """Collect every warning of an audit: corpus, models, languages, then the run as a whole."""
-    found = [*plan.corpus.warnings, *warnings_of_models(plan.activations[role].checkpoint for role in plan.roles)]
-    found += _different(plan)
-    found += _quantised(plan)
+    warnings = [*plan.corpus.warnings, *warnings_of_models(plan.activations[role].checkpoint for role in plan.roles)]
+    warnings += _different(plan)
+    warnings += _quantised(plan)
     spec = plan.config.spec
     if spec.rounded:
         code = "M004" if spec.precision == "fast" else "M007"
-        found += [_drift(code, role, plan.activations[role].drift()) for role in plan.roles]
-    for code in plan.languages:
-        if cut := plan.activations["aligned"].cut(code):
-            found.append(CodedWarning(code="M001", detail=f"{cut} texts at {spec.max_tokens} tokens", language=code))
-        found += warnings_of_controls(code, _at_primary(plan, rows, code))
-    found += _tied(plan, scored)
-    found += _not_computed(rows)
-    found += _approximate(_of_primary(plan, rows))
-    found += warnings_of_verdicts(verdicts, plan.config.match)
+        warnings += [_drift(code, role, plan.activations[role].drift()) for role in plan.roles]
+    for language in plan.languages:
+        if cut := plan.activations["aligned"].cut(language):
+            detail = f"{cut} texts at {spec.max_tokens} tokens"
+            warnings.append(CodedWarning(code="M001", detail=detail, language=language))
+        warnings += warnings_of_controls(language, _at_primary(plan, rows, language))
+    warnings += _tied(plan, scored)
+    warnings += _not_computed(rows)
+    warnings += _approximate(_of_primary(plan, rows))
+    warnings += warnings_of_verdicts(verdicts)
     if plan.config.primary != PRIMARY:
         detail = f"{plan.primary.metric}, {plan.primary.components} components, layer {plan.primary.layer}"
-        found.append(CodedWarning(code="S012", detail=detail))
+        warnings.append(CodedWarning(code="S012", detail=detail))
     if "reference" not in plan.activations:
-        found.append(CodedWarning(code="M002", detail="scores of the aligned model only"))
-    return found
+        warnings.append(CodedWarning(code="M002", detail="scores of the aligned model only"))
+    return warnings
 
 
 def _at_primary(plan: Plan, rows: Sequence[Row], code: str) -> list[Row]:
@@ -138,32 +139,26 @@ def _drift(code: str, role: str, drift: Mapping[str, float]) -> CodedWarning:
     return CodedWarning(code=code, detail=f"{role}: states lie off by {moved}, in {drift['texts']} texts")
 
 
-def warnings_of_verdicts(verdicts: Sequence[LanguageVerdict], match: Sequence[str]) -> list[CodedWarning]:
-    """Warn of what weakens the verdicts."""
-    found = [
-        CodedWarning(code="S004", detail=f"verdict {one.verdict}", language=one.language)
-        for one in verdicts
-        if one.disagree
+def warnings_of_verdicts(verdicts: Sequence[LanguageVerdict]) -> list[CodedWarning]:
+    """Warn of metrics that disagree, and of a pivot whose gain is not clear of zero."""
+    warnings = [
+        CodedWarning(code="S004", detail=f"verdict {verdict.verdict}", language=verdict.language)
+        for verdict in verdicts
+        if verdict.disagree
     ]
-    for one in verdicts:
-        if one.verdict == "confounded":
-            detail = f"{one.cross_check} when matched in {' and '.join(match)}"
-            found.append(CodedWarning(code="S009", detail=detail, language=one.language))
-        elif match and one.cross_check is None and one.verdict not in {"pivot", "not measured"}:
-            detail = f"fewer than {THRESHOLDS.fewest_matched} agree in {' and '.join(match)}"
-            found.append(CodedWarning(code="S010", detail=detail, language=one.language))
-    if any(one.verdict == "inconclusive" and one.reason for one in verdicts):
-        found.append(CodedWarning(code="S006", detail="every verdict is inconclusive"))
-    return found
+    if any(verdict.verdict == "inconclusive" and verdict.reason for verdict in verdicts):
+        warnings.append(CodedWarning(code="S006", detail="every verdict is inconclusive"))
+    return warnings
 
 
-def _tied(plan: Plan, scored: Sequence[Scored]) -> list[CodedWarning]:
-    found = []
-    for one in scored:
-        gap = one.blocks["aligned"].projection.eigen_gap(2)
-        if one.layer == plan.primary_layer and gap < THRESHOLDS.tied_eigenvalues:
-            found.append(CodedWarning(code="S005", detail=f"eigenvalue ratio {gap:.2f}", language=one.sample.language))
-    return found
+def _tied(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarning]:
+    warnings = []
+    for block in scored:
+        ratio = block.scores["aligned"].projection.eigen_gap(2)
+        if block.layer == plan.primary_layer and ratio < THRESHOLDS.tied_eigenvalues:
+            detail = f"eigenvalue ratio {ratio:.2f}"
+            warnings.append(CodedWarning(code="S005", detail=detail, language=block.sample.language))
+    return warnings
 
 
 def _not_computed(rows: Sequence[Row]) -> list[CodedWarning]:
@@ -188,7 +183,7 @@ def _approximate(rows: Sequence[Row]) -> list[CodedWarning]:
 
 
 def _by_languages(code: str, reasons: dict[str, dict[str, None]], rows: Sequence[Row]) -> list[CodedWarning]:
-    languages = {row.language for row in rows}
+    languages = {row.language for row in rows} - {""}
     return [
         CodedWarning(
             code=code, detail=f"{what}, in {'all languages' if len(lacking) == len(languages) else ' '.join(lacking)}"

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.score import Scored
+from isogloss.auditing.score import ScoredBlock
 from isogloss.errors import StoreError
 from isogloss.hidden_states.activations import COUNTS, Activations
 from isogloss.hidden_states.evict import forget
@@ -27,13 +27,13 @@ LOST = {
 }
 
 
-def kept_arrays(one: Scored) -> dict[str, np.ndarray]:
+def kept_arrays(scored: ScoredBlock) -> dict[str, np.ndarray]:
     """Take what `kept_file` keeps of a language and layer."""
-    code, draws = one.sample.language, one.sample.draws
+    code, draws = scored.sample.language, scored.sample.draws
     harmful = np.asarray(draws.harmful, dtype=bool)
     arrays = {f"{code}/harmful": harmful, f"{code}/fold": np.asarray(draws.folds, dtype=np.int64)}
-    for role, block in one.blocks.items():
-        name = f"{role}/{one.layer.name}/{code}"
+    for role, block in scored.scores.items():
+        name = f"{role}/{scored.layer.name}/{code}"
         arrays |= {f"{name}/{part}": array for part, array in _moments(block.projection.scores, harmful).items()}
         if block.text_scores is not None:
             arrays[f"{name}/scores"] = block.text_scores
@@ -93,9 +93,9 @@ def thin(plan: Plan, root: AnyPath) -> dict[str, Any]:
     return {"asked": plan.config.cache_states, "freed": freed, "lost": LOST[plan.config.cache_states], "left": left}
 
 
-def _going(plan: Plan, one: Activations) -> list[str]:
+def _going(plan: Plan, states: Activations) -> list[str]:
     stay = {plan.primary_layer.name} if plan.config.cache_states == "final" else set()
-    return [layer.name for layer in one.layers if layer.name not in stay]
+    return [layer.name for layer in states.layers if layer.name not in stay]
 
 
 def kept_line(record: Mapping[str, Any]) -> str:

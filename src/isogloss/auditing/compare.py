@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from isogloss.auditing.config import LEVEL
-from isogloss.auditing.rows import AnyPath, difference_row, missing_row, retention_row
+from isogloss.auditing.rows import RowKey, difference_row, missing_row, retention_row
 from isogloss.hidden_states.spec import Layer
 from isogloss.records import NAN, LanguageVerdict, Row
 from isogloss.stats.effects import Retention, disagree, gain, gap, mde, retentions
 from isogloss.stats.jackknife import Interval, Jackknife, critical_value
+from isogloss.stats.metric import Score
 from isogloss.stats.probe_scores import logit
-from isogloss.stats.score import Score
 
 POINTWISE = "jackknife t"
 TOGETHER = "jackknife t, simultaneous over languages (max-t)"
@@ -110,11 +110,11 @@ def compare(family: Family, seed: int) -> Compared:
     critical_gap = _critical(gaps, rng) if family.together else None
     rows: list[Row] = []
     for code, change in family.changes.items():
-        place = AnyPath(language=code, layer=family.layer, sample=family.sample, n=change.n, seed=seed)
-        own = [_gain_row(change, gains.get(code), place, critical)]
+        key = RowKey(language=code, layer=family.layer, sample=family.sample, n=change.n, seed=seed)
+        own = [_gain_row(change, gains.get(code), key, critical)]
         if code != family.pivot:
             judged = (gaps[code], found[code]) if code in gaps else None
-            own += _against_pivot(change, family.pivots[code], judged, place, critical_gap)
+            own += _against_pivot(change, family.pivots[code], judged, key, critical_gap)
         to_judge = gains.get(code) if code == family.pivot else against.get(code)
         rows += [_judged(row, gaps.get(code), to_judge) for row in own]
     return Compared(
@@ -128,19 +128,19 @@ def _critical(found: Mapping[str, Jackknife], rng: np.random.Generator) -> float
     return critical_value(list(found.values()), LEVEL, rng) if found else None
 
 
-def _gain_row(change: Change, found: Jackknife | None, place: AnyPath, critical: float | None) -> Row:
+def _gain_row(change: Change, found: Jackknife | None, key: RowKey, critical: float | None) -> Row:
     if found is None:
-        return missing_row("gain", change.aligned, str(change.reason), place)
+        return missing_row("gain", change.aligned, str(change.reason), key)
     method = TOGETHER if critical else POINTWISE
-    return difference_row("gain", change.score, found, change.null, place, critical=critical, method=method)
+    return difference_row("gain", change.score, found, change.null, key, critical=critical, method=method)
 
 
 def _against_pivot(
-    change: Change, pivot: Change, judged: tuple[Jackknife, Retention] | None, place: AnyPath, critical: float | None
+    change: Change, pivot: Change, judged: tuple[Jackknife, Retention] | None, key: RowKey, critical: float | None
 ) -> list[Row]:
     if judged is None:
         reason = str(change.reason or pivot.reason)
-        return [missing_row(kind, change.aligned, reason, place) for kind in ("gap", "retention")]
+        return [missing_row(kind, change.aligned, reason, key) for kind in ("gap", "retention")]
     found, kept = judged
     shared = np.isin(change.gain.units, pivot.gain.units).any()
     paired = "items paired" if shared else "independent samples"
@@ -148,8 +148,8 @@ def _against_pivot(
     method = f"{TOGETHER if critical else POINTWISE}, {paired}"
     score = change.score if change.score.approximate else pivot.score
     return [
-        difference_row("gap", score, found, null, place, critical=critical, method=method),
-        retention_row(score, kept, place, method=f"{FIELLER}, {paired}"),
+        difference_row("gap", score, found, null, key, critical=critical, method=method),
+        retention_row(score, kept, key, method=f"{FIELLER}, {paired}"),
     ]
 
 
@@ -168,56 +168,61 @@ PIVOT = "pivot"
 def language_verdicts(
     languages: Sequence[str],
     pivot: str,
-    primary_family: Compared,
-    probe_family: Compared | None,
-    matched: Compared | None,
+    primary: Compared,
+    probe: Compared | None = None,
+    cross_checks: Mapping[str, str] | None = None,
 ) -> tuple[LanguageVerdict, ...]:
     """Read the verdicts off the primary family.
 
     Args:
         languages: in order.
         pivot: its code.
-        class variance share: the primary family.
-        linear separability: AUROC at the same layer.
-        matched: the primary family on matched samples, where that was asked for.
+        primary: the family of the primary estimand.
+        probe: AUROC at the same layer; verdicts note where it disagrees.
+        cross_checks: language -> verdict of the primary family under other conditions, such as on matched texts.
     """
-    found = []
-    for code in languages:
-        at_odds = probe_family is not None and _at_odds(code, primary_family, probe_family)
-        if code == pivot:
-            found.append(LanguageVerdict(language=code, verdict=PIVOT, disagree=at_odds))
-            continue
-        kept = primary_family.retentions.get(code)
-        if kept is None:
+    verdicts = []
+    for language in languages:
+        disagrees = probe is not None and _disagrees(language, primary, probe)
+        retention = primary.retentions.get(language)
+        if language == pivot:
+            verdicts.append(LanguageVerdict(language=language, verdict=PIVOT, disagree=disagrees))
+        elif retention is None:
             reason = "a score of this language or of the pivot is missing"
-            found.append(LanguageVerdict(language=code, verdict="not measured", reason=reason))
-            continue
-        other = matched.retentions.get(code) if matched else None
-        found.append(_verdict(code, kept, other, at_odds=at_odds))
-    return tuple(found)
+            verdicts.append(LanguageVerdict(language=language, verdict="not measured", reason=reason))
+        else:
+            cross_check = (cross_checks or {}).get(language)
+            verdicts.append(_verdict(language, retention, cross_check, disagrees=disagrees))
+    return tuple(verdicts)
 
 
-def _verdict(code: str, kept: Retention, matched: Retention | None, *, at_odds: bool) -> LanguageVerdict:
-    verdict: str = kept.verdict
-    # A definite verdict that matched samples do not bear out counts as none.
-    if matched is not None and verdict not in {"inconclusive", matched.verdict}:
-        verdict = "confounded"
+def is_confounded(verdict: str, cross_check: str | None) -> bool:
+    """Whether a verdict is definite and its cross-check gives another: then it counts as none.
+
+    >>> is_confounded("reached", "weakened"), is_confounded("inconclusive", "weakened"), is_confounded("reached", None)
+    (True, False, False)
+    """
+    return cross_check is not None and verdict not in {"inconclusive", cross_check}
+
+
+def _verdict(language: str, retention: Retention, cross_check: str | None, *, disagrees: bool) -> LanguageVerdict:
+    confounded = is_confounded(retention.verdict, cross_check)
     return LanguageVerdict(
-        language=code,
-        verdict=verdict,
-        low=kept.low,
-        high=kept.high,
-        cross_check=matched.verdict if matched else None,
-        disagree=at_odds,
-        reason=kept.reason,
+        language=language,
+        verdict="confounded" if confounded else retention.verdict,
+        low=retention.low,
+        high=retention.high,
+        cross_check=cross_check,
+        disagree=disagrees,
+        reason=retention.reason,
     )
 
 
-def _at_odds(code: str, primary_family: Compared, probe_family: Compared) -> bool:
+def _disagrees(language: str, primary: Compared, probe: Compared) -> bool:
     unknown = Interval(low=NAN, high=NAN)
     none = Retention(value=NAN, low=NAN, high=NAN)
-    one, other = (
-        (family.retentions.get(code, none).verdict, family.gains.get(code, unknown))
-        for family in (primary_family, probe_family)
+    by_components, by_probe = (
+        (family.retentions.get(language, none).verdict, family.gains.get(language, unknown))
+        for family in (primary, probe)
     )
-    return disagree(one, other)
+    return disagree(by_components, by_probe)

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from isogloss.auditing.analysis import Analysis
 from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, MetricError, UsageError
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.models.pairs import ModelRef
 from isogloss.results import Primary
-from isogloss.stats.metrics import METRICS, STANDARD
+from isogloss.stats.metric import Metric
+from isogloss.stats.metrics import METRICS, STANDARD, metric
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
-#: Fewer permutations say nothing of a null.
+#: Fewer permutations give no usable null.
 MIN_PERMUTATIONS = 20
-#: The control by edited models, which says what they would do.
-ABLATE = "ablate"
-#: Controls that need forward passes of their own, and those of them that are computed unless told otherwise.
-MODEL_CONTROLS = ("untrained", "bits_per_character", ABLATE)
-STANDARD_CONTROLS = ("untrained", "bits_per_character")
+#: Controls that need forward passes of their own; all are computed by default.
+MODEL_CONTROLS = ("untrained", "bits_per_character")
 #: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
 BITS_TEXTS = 16
-#: What may stay in the store after measuring.
+#: Hidden states that may stay in the cache after the audit.
 CACHE_STATES = ("none", "final", "all")
-#: Features on which pairs (or texts) can be matched between languages.
-FEATURES = ("length", "edit")
+
+RequestT = TypeVar("RequestT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,35 +35,25 @@ class AuditConfig:
 
     Attributes:
         spec: layers, read-out position, prompt format, token limit, dtype.
-        chat: read the primary estimand in chat prompt format as well, with this spec, and show both; its layers and
-            precision are those of `spec`.
-        metrics: names from METRICS; the primary metric and auroc are always among them. The default is all but those
-            that stand there for comparison with others.
-        primary: the number that verdicts come from; its layer "" is the last one asked for.
-        split: all of the corpus, or one of the halves of `isogloss tune`: training or held-out.
-        quarantine: leave out texts for which a model gives no finite numbers, with their twins and translations, in
-            place of an error.
+        metrics: names from METRICS; the primary metric and auroc are always computed. The default is all metrics of
+            isogloss itself.
+        primary: the number that verdicts come from; its layer "" is the last of the layers.
+        split: split to audit: all, training or held-out (the split that `isogloss tune` uses).
+        quarantine: leave out texts for which a model gives no finite numbers, with their pairs and translations,
+            instead of stopping with an error.
         trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
         per_class: texts per language and class; None takes what the smallest language has.
-        pivot: the language that retention compares with.
-        match: repeat the comparison on pairs matched with the pivot's: any of length, edit.
-        controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own, and ablate needs
-            behaviour.
-        behaviour: measure likelihoods of answers and texts too, and their link to the hidden states.
-        generate: with behaviour, greedy answers to look for refusals in, per language and class; 0 for none.
-        placebo: with behaviour, a descendant of the reference that learnt nothing of harm, to set text preferences
-            against.
-        across: also measure what languages have in common: transfer of probes, harm directions, and where in the model
-            texts lie by meaning.
-        permutations: number of shuffled labelings for the null.
-        seed: of sample, permutations, folds and groups.
+        pivot: language that the others are compared with.
+        controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own.
+        analyses: requests, such as Matched(match=("length",)) or Behaviour(), of the analyses to add.
+        permutations: number of label permutations for the null.
+        seed: random seed for sampling, permutations, folds and groups.
         workers: languages measured at the same time; changes no number. None takes one per processor core.
-        cache_states: states that stay in the store after measuring: all, final (those of the primary layer) or none; changes
-            no number.
+        cache_states: hidden states to keep in the cache after the audit: all, final (those of the primary layer) or
+            none; changes no number.
     """
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
-    chat: ExtractSpec | None = None
     metrics: tuple[str, ...] = STANDARD
     primary: Primary = PRIMARY
     split: str = "all"
@@ -71,16 +61,16 @@ class AuditConfig:
     trained_texts: str = "refuse"
     per_class: int | None = None
     pivot: str = "en"
-    match: tuple[str, ...] = ()
-    controls: tuple[str, ...] = STANDARD_CONTROLS
-    behaviour: bool = False
-    generate: int = 0
-    placebo: ModelRef | None = None
-    cross_lingual: bool = False
+    controls: tuple[str, ...] = MODEL_CONTROLS
+    analyses: tuple[Any, ...] = ()
     permutations: int = 500
     seed: int = 0
     workers: int | None = None
     cache_states: str = "all"
+
+    def request(self, kind: type[RequestT]) -> RequestT | None:
+        """Return the request for an analysis; None where it was not asked for."""
+        return next((request for request in self.analyses if isinstance(request, kind)), None)
 
 
 def parse_primary(text: str) -> Primary:
@@ -98,13 +88,18 @@ def parse_primary(text: str) -> Primary:
     return Primary(metric=name, components=int(components) if components else PRIMARY.components, layer=layer)
 
 
-def check_choices(config: AuditConfig, corpus: Corpus) -> None:
-    """Refuse what is not known, or does not go together, before anything is computed.
+def known_metrics(analyses: Sequence[Analysis]) -> dict[str, Metric]:
+    """Return the metrics of the core and of analyses by name."""
+    return METRICS | {row.name: row for analysis in analyses for row in analysis.metrics}
+
+
+def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:
+    """Refuse unknown choices and choices that do not go together, before anything is computed.
 
     Raises:
         CorpusError: the pivot is not among the languages.
         UsageError: see above.
-        MetricError: the primary metric is none that verdicts can come from.
+        MetricError: verdicts cannot come from the primary metric.
     """
     if config.pivot not in corpus.languages:
         raise CorpusError(
@@ -117,40 +112,39 @@ def check_choices(config: AuditConfig, corpus: Corpus) -> None:
         raise UsageError(
             "--cache-states", found=repr(config.cache_states), expected="none, final or all", do="choose one"
         )
-    if config.chat and (config.spec.prompt_format, config.chat.prompt_format) != ("raw", "chat"):
-        raise UsageError(
-            "--prompt-format both",
-            found=f"{config.spec.prompt_format} and {config.chat.prompt_format}",
-            expected="raw text first, then the chat template",
-            do="correct the specs",
-        )
-    _check_primary(config.primary)
+    _check_primary(config.primary, known_metrics(analyses))
     if config.permutations < MIN_PERMUTATIONS:
         raise UsageError(
             "--permutations", found=str(config.permutations), expected=f"at least {MIN_PERMUTATIONS}", do="ask for more"
         )
-    for option, chosen, known in (("--match", config.match, FEATURES), ("--controls", config.controls, MODEL_CONTROLS)):
-        if strangers := set(chosen) - set(known):
-            raise UsageError(option, found=min(strangers), expected=f"any of {', '.join(known)}", do="correct it")
-    if not config.behaviour and (config.generate or config.placebo):
-        raise UsageError("--generate or --placebo", found="no --behaviour", expected="both", do="add it")
-    if ABLATE in config.controls and not config.behaviour:
+    if unknown_controls := set(config.controls) - set(MODEL_CONTROLS):
         raise UsageError(
-            f"--controls {ABLATE}",
-            found="no --behaviour",
-            expected="both: it says whether behaviour hangs on the harm direction",
-            do="add it",
+            "--controls", found=min(unknown_controls), expected=f"any of {', '.join(MODEL_CONTROLS)}", do="correct it"
         )
-    if "edit" in config.match and not corpus.paired:
-        raise UsageError("--match", found="edit for texts without twins", expected="pairs", do="use --match length")
+    _check_requests(config, corpus, analyses)
 
 
-def _check_primary(primary: Primary) -> None:
-    if METRICS[primary.metric].family != "component":
+def _check_requests(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:
+    kinds = {analysis.request: analysis for analysis in analyses}
+    for request in config.analyses:
+        if type(request) not in kinds:
+            raise UsageError(
+                "analyses",
+                found=f"a {type(request).__name__}",
+                expected=f"requests of {', '.join(kind.__name__ for kind in kinds) or 'no analysis'}",
+                do="correct it",
+            )
+        kinds[type(request)].check(request, config, corpus)
+    if len({type(request) for request in config.analyses}) < len(config.analyses):
+        raise UsageError("analyses", found="an analysis twice", expected="each once", do="drop one")
+
+
+def _check_primary(primary: Primary, known: Mapping[str, Metric]) -> None:
+    if not metric(primary.metric, known).judges:
         raise MetricError(
             "--primary",
             found=primary.metric,
-            expected="a class variance share metric: linear separability stands beside it",
+            expected="a metric of principal components: linear separability stands beside it",
             do="choose between_class_variance, bhattacharyya or silhouette",
         )
     if primary.components < 1:

@@ -14,20 +14,19 @@ from isogloss.auditing.sample import Sample, edit_rates
 from isogloss.records import NAN, Estimate, Row
 from isogloss.stats.controls import CONTROLS, length_scores, ngram_gram
 from isogloss.stats.jackknife import Jackknife, delete_one
-from isogloss.stats.metric import Metric
+from isogloss.stats.metric import Metric, Score
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import kernel_probe, ridge_probe
 from isogloss.stats.probe_scores import fixed_scores, probe_scores
-from isogloss.stats.score import Score
 
 RATIO = "delete-one jackknife of a ratio"
 MEDIAN = "order statistics"
 PERMUTED = "permuted labels"
 
 
-def control_part(part: tuple[Plan, Sample]) -> list[Row]:
-    """Compute the controls of a language from its part of a plan (an item for an engine)."""
-    return control_rows(*part)
+def control_rows_of_language(item: tuple[Plan, Sample]) -> list[Row]:
+    """Compute the controls of a language (an item of work for an engine): its part of the plan, and its sample."""
+    return control_rows(*item)
 
 
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:

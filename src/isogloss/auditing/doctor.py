@@ -1,4 +1,4 @@
-"""The self-test: does isogloss read this model correctly? Each check says what it found; none trusts another."""
+"""The self-test of a model: does isogloss read it correctly? Checks are independent of each other."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ STEPS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One check of a model: "note" is worth knowing, "failed" means that its numbers cannot be trusted."""
+class CheckResult:
+    """The result of one check: "note" is worth knowing, "failed" means that the numbers cannot be trusted."""
 
     check: str
     verdict: Verdict
@@ -39,8 +39,16 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
-    """A loaded model with what every check needs: prompts, layers, and its states one text at a time."""
+class Subject:
+    """A loaded model with everything that the checks need.
+
+    Attributes:
+        model: with the wanted adapter active.
+        prompts: sample texts of many scripts, raw.
+        layers: all layers.
+        alone: how to run it one text at a time, without shortcuts.
+        dtype: of weights and computation.
+    """
 
     model: LoadedModel
     prompts: Prompts
@@ -62,11 +70,11 @@ def doctor(
     quantize: str | None = None,
     device: str | None = None,
     track: Track = silent,
-) -> list[Finding]:
-    """Check on a few texts of many scripts that a model's hidden states are what isogloss says they are.
+) -> list[CheckResult]:
+    """Check on a few texts of many scripts that a model's hidden states are read correctly.
 
     Args:
-        ref: any model that can be audited.
+        ref: the model.
         dtype: of weights and computation.
         quantize: as in `ExtractSpec`.
         device: a torch device; None takes a GPU if there is one.
@@ -78,162 +86,170 @@ def doctor(
     checkpoint = fetch(ref)
     execution = choose_execution(dtype=dtype, precision="exact", device=device)
     model = load_model(checkpoint, dtype=dtype, quantize=quantize, device=execution.device, track=track)
-    findings = []
+    results = []
     with track("Checking the model", STEPS) as advance, use_checkpoint(model, checkpoint):
-        patient = Patient(
+        subject = Subject(
             model=model,
             prompts=encode(model.tokenizer, SAMPLES),
             layers=ExtractSpec(layers=("all",)).resolve(model.depth),
             alone=Execution(device=execution.device, token_budget=1, overhead=0, shortcuts=False),
             dtype=dtype,
         )
-        for finding in _checks(patient, checkpoint, execution):
-            findings.append(finding)
+        for result in _checks(subject, checkpoint, execution):
+            results.append(result)
             advance(1)
     if checkpoint.adapter_folder is not None:
-        findings.append(_adapter(patient, checkpoint))
-    return findings
+        results.append(_adapter(subject, checkpoint))
+    return results
 
 
-def _checks(patient: Patient, checkpoint: Checkpoint, execution: Execution) -> Iterator[Finding]:
-    yield _architecture(patient, checkpoint)
-    yield _weights(patient)
-    yield _raw(patient)
-    yield _chat(patient)
-    own = patient.states(patient.alone)
-    yield _finite(own)
-    yield _oracle(patient, own)
-    yield _norms(own)
-    yield _batches(patient, own)
-    yield _speed(patient, execution)
-    yield _head(patient.model)
+def _checks(subject: Subject, checkpoint: Checkpoint, execution: Execution) -> Iterator[CheckResult]:
+    yield _architecture(subject, checkpoint)
+    yield _weights(subject)
+    yield _raw(subject)
+    yield _chat(subject)
+    alone = subject.states(subject.alone)
+    yield _finite(alone)
+    yield _oracle(subject, alone)
+    yield _norms(alone)
+    yield _batches(subject, alone)
+    yield _speed(subject, execution)
+    yield _head(subject.model)
 
 
-def _finding(check: str, found: str, *, ok: bool) -> Finding:
-    return Finding(check=check, verdict="ok" if ok else "failed", found=found)
+def _result(check: str, found: str, *, ok: bool) -> CheckResult:
+    return CheckResult(check=check, verdict="ok" if ok else "failed", found=found)
 
 
-def _architecture(patient: Patient, checkpoint: Checkpoint) -> Finding:
-    model = patient.model
+def _architecture(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
+    model = subject.model
     width = model.decoder.get_input_embeddings().embedding_dim  # type: ignore[operator]
     found = (
         f"{type(model.causal).__name__}, {model.depth} blocks of width {width}, context {model.context or 'unnamed'}, "
-        f"{patient.dtype} on {model.device}, weights {checkpoint.sha256[:12]}"
+        f"{subject.dtype} on {model.device}, weights {checkpoint.sha256[:12]}"
     )
-    return _finding(
+    return _result(
         "architecture", found + (f", revision {checkpoint.revision}" if checkpoint.revision else ""), ok=True
     )
 
 
-def _weights(patient: Patient) -> Finding:
+def _weights(subject: Subject) -> CheckResult:
     broken = [
         name
-        for name, weight in patient.model.causal.named_parameters()
+        for name, weight in subject.model.causal.named_parameters()
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all())
     ]
     found = f"{len(broken)} tensors with infinite or undefined values, such as {broken[0]}" if broken else "all finite"
-    return _finding("weights", found, ok=not broken)
+    return _result("weights", found, ok=not broken)
 
 
-def _raw(patient: Patient) -> Finding:
-    tokenizer = patient.model.tokenizer
-    rows, bos = patient.prompts.ids, patient.prompts.bos
+def _raw(subject: Subject) -> CheckResult:
+    tokenizer = subject.model.tokenizer
+    rows, bos = subject.prompts.ids, subject.prompts.bos
     counts = {row.count(tokenizer.bos_token_id) for row in rows} if bos else {0}
-    found = f"{'one BOS' if bos else 'no BOS'}, read-out token {_token(patient.model, rows[0])}"
-    return _finding("raw text", f"{found} of {SAMPLES[0]!r}", ok=counts in ({0}, {1}))
+    found = f"{'one BOS' if bos else 'no BOS'}, read-out token {_token(subject.model, rows[0])}"
+    return _result("raw text", f"{found} of {SAMPLES[0]!r}", ok=counts in ({0}, {1}))
 
 
-def _chat(patient: Patient) -> Finding:
-    tokenizer = patient.model.tokenizer
+def _chat(subject: Subject) -> CheckResult:
+    tokenizer = subject.model.tokenizer
     try:
         prompts = encode(tokenizer, SAMPLES, prompt_format="chat")
     except ModelError as error:
-        return Finding(check="chat template", verdict="note", found=error.found)
+        return CheckResult(check="chat template", verdict="note", found=error.found)
     bos = tokenizer.bos_token_id
     doubled = bos is not None and any(row[1:2] == (bos,) for row in prompts.ids)
     row, end = prompts.ids[0], prompts.text_ends[0]
-    found = f"last_instruction_token {_token(patient.model, row[:end])}, last_prompt_token {_token(patient.model, row)}"
-    return _finding("chat template", f"{found}{', a double BOS' if doubled else ''}", ok=not doubled)
+    found = f"last_instruction_token {_token(subject.model, row[:end])}, last_prompt_token {_token(subject.model, row)}"
+    return _result("chat template", f"{found}{', a double BOS' if doubled else ''}", ok=not doubled)
 
 
 def _token(model: LoadedModel, row: Sequence[int]) -> str:
     return repr(model.tokenizer.decode(list(row[-1:]), clean_up_tokenization_spaces=False))
 
 
-def _finite(own: States) -> Finding:
-    broken = [layer.name for layer, state in own.items() if not np.isfinite(state).all() or not state.any(axis=1).all()]
-    found = f"not at layers {', '.join(broken)}" if broken else f"at all {len(own)} layers"
-    return _finding("states finite and not zero", found, ok=not broken)
+def _finite(alone: States) -> CheckResult:
+    broken = [
+        layer.name for layer, state in alone.items() if not np.isfinite(state).all() or not state.any(axis=1).all()
+    ]
+    found = f"not at layers {', '.join(broken)}" if broken else f"at all {len(alone)} layers"
+    return _result("states finite and not zero", found, ok=not broken)
 
 
-def _oracle(patient: Patient, own: States) -> Finding:
-    """Compare with what the model itself returns, whatever our hooks think of its shape."""
+def _oracle(subject: Subject, alone: States) -> CheckResult:
+    """Compare with the states that the model itself returns, without our hooks."""
     moved = 0.0
-    for i, row in enumerate(patient.prompts.ids):
-        ids = torch.tensor([row], device=patient.model.device)
+    for i, row in enumerate(subject.prompts.ids):
+        ids = torch.tensor([row], device=subject.model.device)
         with torch.inference_mode():
-            theirs = patient.model.causal(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-        for layer, state in own.items():
+            expected = subject.model.causal(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+        for layer, state in alone.items():
             if layer.norm != "pre":
-                moved = max(moved, _moved(state[i], theirs[layer.index][0, -1].float().cpu().numpy()))
-    return _finding(
-        "the model's own states", f"ours differ by {moved:.1e} at most", ok=moved < TOLERANCE[patient.dtype]
+                moved = max(moved, _moved(state[i], expected[layer.index][0, -1].float().cpu().numpy()))
+    return _result(
+        "the model's alone states", f"ours differ by {moved:.1e} at most", ok=moved < TOLERANCE[subject.dtype]
     )
 
 
-def _norms(own: States) -> Finding:
-    pre, post = list(own.values())[-2:]
-    moved = min(_moved(a, b) for a, b in zip(pre, post, strict=True))
-    return _finding("before and after the final norm", f"states differ by {moved:.1e} at least", ok=moved > 0)
+def _norms(alone: States) -> CheckResult:
+    pre, post = list(alone.values())[-2:]
+    moved = [_moved(a, b) for a, b in zip(pre, post, strict=True)]
+    ok = min(moved) > 0 and max(moved) < float("inf")
+    return _result("before and after the final norm", f"states differ by {min(moved):.1e} at least", ok=ok)
 
 
-def _batches(patient: Patient, own: States) -> Finding:
-    """All texts in one padded batch, with the mask, as transformers runs it."""
-    together = patient.states(replace(patient.alone, token_budget=10**6, overhead=10**6))
-    moved = max(_moved(a, b) for layer in own for a, b in zip(together[layer], own[layer], strict=True))
-    return _finding(
-        "batch and single text", f"states differ by {moved:.1e} at most", ok=moved < TOLERANCE[patient.dtype]
+def _batches(subject: Subject, alone: States) -> CheckResult:
+    """Compare with all texts in one padded batch, with the mask, as transformers runs it."""
+    together = subject.states(replace(subject.alone, token_budget=10**6, overhead=10**6))
+    moved = max(_moved(a, b) for layer in alone for a, b in zip(together[layer], alone[layer], strict=True))
+    return _result(
+        "batch and single text", f"states differ by {moved:.1e} at most", ok=moved < TOLERANCE[subject.dtype]
     )
 
 
-def _speed(patient: Patient, execution: Execution) -> Finding:
-    sample = sample_rows(patient.prompts)
-    wanted: Wanted = {"last": patient.layers}
-    used, _ = settle(patient.model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=patient.dtype))
-    drift = measure_drift(patient.model, sample, wanted, execution=used)
+def _speed(subject: Subject, execution: Execution) -> CheckResult:
+    sample = sample_rows(subject.prompts)
+    wanted: Wanted = {"last": subject.layers}
+    try:
+        used, _ = settle(subject.model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=subject.dtype))
+    except ModelError as error:
+        return _result("shortcuts", error.found, ok=False)
+    drift = measure_drift(subject.model, sample, wanted, execution=used)
     how = f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"
-    if used != execution:
-        return Finding(check="shortcuts", verdict="note", found=f"this model gets other numbers with them: {how}")
-    return _finding("shortcuts", how, ok=drift.max < TOLERANCE[patient.dtype])
+    ok = drift.within(TOLERANCE[subject.dtype])
+    if ok and used != execution:
+        found = f"they change the numbers of this model, so it is run with the {how}"
+        return CheckResult(check="shortcuts", verdict="note", found=found)
+    return _result("shortcuts", how, ok=ok)
 
 
-def _head(model: LoadedModel) -> Finding:
+def _head(model: LoadedModel) -> CheckResult:
     try:
         check_head(model)
     except ModelError as error:
-        return Finding(check="LM head", verdict="note", found=f"{error.found}: use --controls untrained")
-    return _finding("LM head", "its logits are the model's own", ok=True)
+        return CheckResult(check="LM head", verdict="note", found=f"{error.found}: use --controls untrained")
+    return _result("LM head", "its logits are the model's alone", ok=True)
 
 
-def _adapter(patient: Patient, checkpoint: Checkpoint) -> Finding:
+def _adapter(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
     base = replace(checkpoint, adapter_folder=None, adapter_sha256=None)
     states: list[States] = []
-    for one in (base, checkpoint, base):
-        with use_checkpoint(patient.model, one):
-            states.append(patient.states(patient.alone))
-    final = patient.layers[-1]
+    for active in (base, checkpoint, base):
+        with use_checkpoint(subject.model, active):
+            states.append(subject.states(subject.alone))
+    final = subject.layers[-1]
     before, on, off = (state[final] for state in states)
     change, left = _largest(on, before), _largest(off, before)
     found = f"moves the last state by {change:.1e} at most, and leaves {left:.1e} behind"
-    return _finding("adapter", found, ok=left < TOLERANCE[patient.dtype] and change > left)
+    return _result("adapter", found, ok=left < TOLERANCE[subject.dtype] and left < change < float("inf"))
 
 
-def _largest(states: np.ndarray, own: np.ndarray) -> float:
-    return max(_moved(a, b) for a, b in zip(states, own, strict=True))
+def _largest(states: np.ndarray, alone: np.ndarray) -> float:
+    return max(_moved(a, b) for a, b in zip(states, alone, strict=True))
 
 
-def _moved(state: np.ndarray, own: np.ndarray) -> float:
-    """How far a state lies from another, relative to the other's length; infinite where either is broken."""
-    length = float(np.linalg.norm(own))
-    found = float(np.linalg.norm(state.astype(np.float64) - own)) / length if length > 0 else float("inf")
-    return found if np.isfinite(found) else float("inf")
+def _moved(state: np.ndarray, alone: np.ndarray) -> float:
+    """Distance of a state from another, relative to the length of the other; infinite if either is broken."""
+    length = float(np.linalg.norm(alone))
+    moved = float(np.linalg.norm(state.astype(np.float64) - alone)) / length if length > 0 else float("inf")
+    return moved if np.isfinite(moved) else float("inf")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from isogloss.data.corpus import Corpus
 from isogloss.data.curate import balance
-from isogloss.data.splits import part_of
+from isogloss.data.splits import take_split
 from isogloss.errors import ModelError, UsageError
 from isogloss.models.pairs import ModelPair
 from isogloss.models.trained_texts import leave_out_trained, mark_trained, trained_by
@@ -25,7 +25,7 @@ def draw_sample(
     Args:
         pair: its adapters say what they were trained on.
         corpus: the whole.
-        split: all, training or held-out (see `part_of`).
+        split: all, training or held-out (see `take_split`).
         choice: refuse, drop (with twins and translations, and a warning C008) or allow (with a warning M008).
         per_class: as in `balance`.
         seed: as in `balance`.
@@ -40,7 +40,7 @@ def draw_sample(
     """
     if choice not in CHOICES:
         raise UsageError("--trained-texts", found=repr(choice), expected=", ".join(CHOICES), do="choose one")
-    corpus = part_of(corpus, split)
+    corpus = take_split(corpus, split)
     trained = trained_by(ref for ref in (pair.reference, pair.aligned) if ref)
     left_out: tuple[str, ...] = ()
     if choice == "drop" and trained:

@@ -1,194 +1,266 @@
-"""Stored hidden states -> an audit: scores, gains, gaps, retention, verdicts, controls, warnings."""
+"""Stored hidden states -> an audit: scores, gains, gaps, retention, verdicts, controls, analyses, warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from isogloss.analyses.chat_template.rows import compare_prompt_formats
-from isogloss.analyses.cross_lingual.rows import cross_lingual_rows
-from isogloss.analyses.matched.analysis import compare_matched
-from isogloss.auditing.audit_warnings import all_warnings
+from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
+from isogloss.auditing.audit_warnings import audit_warnings
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
-from isogloss.auditing.compare import Cell, Change, Family, compare, language_verdicts
-from isogloss.auditing.controls import control_part
+from isogloss.auditing.compare import Cell, Change, Compared, Family, compare, language_verdicts
+from isogloss.auditing.controls import control_rows_of_language
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
-from isogloss.auditing.rows import AnyPath, score_row
+from isogloss.auditing.rows import RowKey, give_verdicts, score_row
 from isogloss.auditing.sample import Sample, take_sample
-from isogloss.auditing.score import Scored, score_all, side_by_side
+from isogloss.auditing.score import ScoredBlock, map_side_by_side, score_all
 from isogloss.engines.engine import LOCAL, Engine
+from isogloss.errors import IsoglossError
 from isogloss.hidden_states.spec import Layer
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.progress import Track
 from isogloss.records import LanguageVerdict, Row
 from isogloss.results import Audit
 from isogloss.stats.effects import false_discovery, max_p
+from isogloss.stats.thresholds import THRESHOLDS
+from isogloss.warnings import CodedWarning
 
 LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")
 
 
-def measure(
-    plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | None = None
-) -> tuple[Audit, bytes | None]:
-    """Score every language and layer of a plan whose hidden states are all in the store.
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What analyses measure from.
+
+    Attributes:
+        plan: of the audit; all that it needs is in the cache.
+        samples: language -> its texts.
+        primary: the primary estimand.
+        family: its change in every language; None where there is no reference.
+        compared: what the family says; None where there is no reference.
+        engine: maps functions over items; it changes no number.
+        track: progress display.
+    """
+
+    plan: Plan
+    samples: Mapping[str, Sample]
+    primary: Cell
+    family: Family | None
+    compared: Compared | None
+    engine: Engine
+    track: Track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The result of measuring: the audit, tables of analyses by file name, and what is kept in place of states."""
+
+    audit: Audit
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    kept: bytes | None = None
+
+
+def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | None = None) -> Measurement:
+    """Score every language and layer of a plan whose hidden states are all in the cache.
 
     Args:
         plan: what is to be measured.
         track: progress display.
         engine: who measures; the numbers are the same.
         points: an empty folder for the points of pictures (see `write_points`); None makes none.
-
-    Returns:
-        The audit, and what is kept in place of states (see `kept_file`), None where all states stay.
     """
     kept: dict[str, np.ndarray] = {}
 
-    def each(one: Scored) -> None:
+    def look_at(scored: ScoredBlock) -> None:
         if points:
-            write_points(plan, one, points)
+            write_points(plan, scored, points)
         if plan.config.cache_states != "all":
-            kept.update(kept_arrays(one))
+            kept.update(kept_arrays(scored))
 
-    samples = samples_of(plan)
-    parts = [(samples[code], layer) for code in plan.languages for layer in plan.layers]
-    scored = score_all(plan, parts, engine, track, "Measuring", each=each)
-    controls = side_by_side(
-        control_part,
-        [(plan.of(code), sample) for code, sample in samples.items()],
+    samples = draw_samples(plan)
+    parts = [(samples[language], layer) for language in plan.languages for layer in plan.layers]
+    scored = score_all(plan, parts, engine, track, "Measuring", each=look_at)
+    controls = map_side_by_side(
+        control_rows_of_language,
+        [(plan.of_language(language), sample) for language, sample in samples.items()],
         engine,
         track,
         "Controls",
         workers=plan.config.workers,
     )
-    primary = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
+    primary = primary_cell(plan)
     families = _families(plan, scored, primary)
     compared = {cell: compare(family, plan.config.seed) for cell, family in families.items()}
-    on_matched = compare_matched(plan, samples, primary, engine, track)
-    in_chat = compare_prompt_formats(
-        plan, samples, primary, raw=families.get(primary), said=compared.get(primary), engine=engine, track=track
+    measured = Measured(
+        plan=plan,
+        samples=samples,
+        primary=primary,
+        family=families.get(primary),
+        compared=compared.get(primary),
+        engine=engine,
+        track=track,
     )
-    verdicts: tuple[LanguageVerdict, ...] = ()
-    if compared:
-        probe = compared.get(Cell(plan.primary_layer, "auroc", None))
-        verdicts = language_verdicts(
-            plan.languages, plan.config.pivot, compared[primary], probe, on_matched.get(primary)
-        )
-    rows = [
-        *_family_wise(_score_rows(plan, scored), scored, primary),
-        *(row for one in compared.values() for row in one.rows),
-        *(row for one in on_matched.values() for row in one.rows),
+    findings = _run_analyses(measured)
+    verdicts = _verdicts(plan, primary, compared, findings)
+    own_rows = [
+        *_correct_family_wise(_score_rows(plan, scored), scored, primary),
+        *(row for family in compared.values() for row in family.rows),
     ]
-    rows = _judged([*_exploratory(rows, primary), *(row for one in controls for row in one)], verdicts)
-    rows += _judged(in_chat.rows, in_chat.verdicts)
-    result = Audit(
+    rows = _join_rows(own_rows, [row for rows in controls for row in rows], findings, verdicts, primary)
+    warnings = audit_warnings(plan, rows, verdicts, scored)
+    audit = Audit(
         corpus=_corpus_record(plan),
         models=_model_record(plan),
         config=plan.settings,
-        versions=versions(),
+        versions=library_versions(),
         pivot=plan.config.pivot,
         primary=plan.primary,
-        rows=(*rows, *_judged(cross_lingual_rows(plan, samples, track, engine), verdicts)),
+        rows=tuple(rows),
         verdicts=verdicts,
-        warnings=(*all_warnings(plan, rows, verdicts, scored), *in_chat.warnings),
+        warnings=(*warnings, *(warning for found in findings.values() for warning in found.warnings)),
+        thresholds=THRESHOLDS,
     )
-    return result, kept_file(plan, kept) if kept else None
+    frames = {name: frame for found in findings.values() for name, frame in found.frames.items()}
+    return Measurement(audit=audit, frames=frames, kept=kept_file(plan, kept) if kept else None)
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that a result may depend on."""
     return {name: version(name) for name in LIBRARIES}
 
 
-def samples_of(plan: Plan) -> dict[str, Sample]:
-    """Draw what is random in each language's scores."""
+def primary_cell(plan: Plan) -> Cell:
+    """Return the primary estimand of a plan."""
+    return Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
+
+
+def draw_samples(plan: Plan) -> dict[str, Sample]:
+    """Draw what is random in the scores of each language."""
     config = plan.config
     return {
-        code: take_sample(
-            code,
-            plan.corpus.part(code),
+        language: take_sample(
+            language,
+            plan.corpus.part(language),
             paired=plan.corpus.paired,
             n_permutations=config.permutations,
             seed=config.seed,
         )
-        for code in plan.languages
+        for language in plan.languages
     }
 
 
-def _families(plan: Plan, scored: Sequence[Scored], primary: Cell) -> dict[Cell, Family]:
+def _run_analyses(measured: Measured) -> dict[str, Findings]:
+    """Run every analysis that was asked for; the audit names those that fail and keeps the rest."""
+    findings = {}
+    for analysis, request in measured.plan.requests:
+        try:
+            findings[analysis.name] = analysis.rows(measured, request)
+        except ANALYSIS_FAULTS as error:
+            findings[analysis.name] = _failed(analysis, error)
+    return findings
+
+
+def _failed(analysis: Analysis, error: Exception) -> Findings:
+    # Messages of our own errors hold no text of the corpus; those of libraries might.
+    why = str(error) if isinstance(error, IsoglossError) else type(error).__name__
+    return Findings(warnings=(CodedWarning(code="A001", detail=f"{analysis.name}: {why}"),))
+
+
+def _verdicts(
+    plan: Plan, primary: Cell, compared: Mapping[Cell, Compared], findings: Mapping[str, Findings]
+) -> tuple[LanguageVerdict, ...]:
+    if not compared:
+        return ()
+    cross_checks: dict[str, str] = {}
+    for found in findings.values():
+        cross_checks |= found.cross_checks
+    probe = compared.get(Cell(plan.primary_layer, "auroc", None))
+    return language_verdicts(plan.languages, plan.config.pivot, compared[primary], probe, cross_checks)
+
+
+def _join_rows(
+    rows: Sequence[Row],
+    controls: Sequence[Row],
+    findings: Mapping[str, Findings],
+    verdicts: Sequence[LanguageVerdict],
+    primary: Cell,
+) -> list[Row]:
+    """Put the rows of the audit and its analyses together, with false discovery rates and verdicts."""
+    named = {
+        name: [replace(row, analysis=name) for row in found.rows] for name, found in findings.items() if found.rows
+    }
+    together = [row for name, rows_of in named.items() if findings[name].corrected for row in rows_of]
+    joined = give_verdicts([*_correct_exploration([*rows, *together], primary), *controls], verdicts)
+    for name, rows_of in named.items():
+        if not findings[name].corrected:
+            joined += give_verdicts(rows_of, verdicts) if findings[name].judged else rows_of
+    return joined
+
+
+def _families(plan: Plan, scored: Sequence[ScoredBlock], primary: Cell) -> dict[Cell, Family]:
     """One family for each metric at each layer; none where there is no reference."""
     pivot = plan.config.pivot
     changes: dict[Cell, dict[str, Change]] = {}
-    for one in scored:
-        for cell, change in one.changes.items():
-            changes.setdefault(cell, {})[one.sample.language] = change
+    for block in scored:
+        for cell, change in block.changes.items():
+            changes.setdefault(cell, {})[block.sample.language] = change
     return {
         cell: Family(
-            changes=own,
-            pivots={code: own[pivot] for code in own if code != pivot},
+            changes=of_cell,
+            pivots={language: of_cell[pivot] for language in of_cell if language != pivot},
             pivot=pivot,
             layer=cell.layer,
             together=cell == primary,
         )
-        for cell, own in changes.items()
+        for cell, of_cell in changes.items()
     }
 
 
-def _score_rows(plan: Plan, scored: Sequence[Scored]) -> list[Row]:
+def _score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[Row]:
     return [
-        score_row(found, role, AnyPath(language=one.sample.language, layer=one.layer, n=one.n, seed=plan.config.seed))
-        for one in scored
-        for role, block in one.blocks.items()
-        for found in block.scores
+        score_row(
+            score,
+            role,
+            RowKey(language=block.sample.language, layer=block.layer, n=block.n, seed=plan.config.seed),
+        )
+        for block in scored
+        for role, scores in block.scores.items()
+        for score in scores.scores
     ]
 
 
-def _family_wise(rows: Sequence[Row], scored: Sequence[Scored], primary: Cell) -> list[Row]:
+def _correct_family_wise(rows: Sequence[Row], scored: Sequence[ScoredBlock], primary: Cell) -> list[Row]:
     """Correct the permutation p values of the primary estimand for all languages and models."""
-    scores = [found for one in scored for block in one.blocks.values() for found in block.scores]
+    scores = [score for block in scored for of_model in block.scores.values() for score in of_model.scores]
     family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].found is not None]
-    found = list(rows)
+    corrected = list(rows)
     if family:
         observed = np.array([scores[i].plug_in for i in family])
         null = np.column_stack([scores[i].plug_in_null for i in family])
         for i, p_value in zip(family, max_p(observed, null), strict=True):
-            found[i] = replace(rows[i], estimate=replace(rows[i].estimate, p_family=float(p_value)))
-    return found
+            corrected[i] = replace(rows[i], estimate=replace(rows[i].estimate, p_family=float(p_value)))
+    return corrected
 
 
-def _exploratory(rows: Sequence[Row], primary: Cell) -> list[Row]:
+def _correct_exploration(rows: Sequence[Row], primary: Cell) -> list[Row]:
     """Give what is not the primary estimand its false discovery rate, among rows of its kind."""
-    found = list(rows)
+    corrected = list(rows)
     for kind in ("score", "gain", "gap"):
-        here = [i for i, row in enumerate(rows) if row.kind == kind and _cell(row) != primary]
-        rates = false_discovery(np.array([rows[i].estimate.p_value for i in here]))
-        for i, rate in zip(here, rates, strict=True):
-            found[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
-    return found
+        family = [i for i, row in enumerate(rows) if row.kind == kind and _cell(row) != primary]
+        rates = false_discovery(np.array([rows[i].estimate.p_value for i in family]))
+        for i, rate in zip(family, rates, strict=True):
+            corrected[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
+    return corrected
 
 
 def _cell(row: Row) -> Cell:
     return Cell(Layer(row.layer or 0, row.norm), row.metric, row.components)
-
-
-def _judged(rows: Sequence[Row], verdicts: Sequence[LanguageVerdict]) -> list[Row]:
-    """Give every row its language's verdict, and every score what its gain's row says of the pivot."""
-    words = {one.language: one.verdict for one in verdicts}
-    places = {_place(row): row for row in rows if row.kind == "gain"}
-    found = []
-    for row in rows:
-        gain = places.get(_place(row)) if row.kind == "score" else None
-        judged = replace(row, mde=gain.mde, pivot_z=gain.pivot_z) if gain else row
-        found.append(replace(judged, verdict=words.get(row.language, "")))
-    return found
-
-
-def _place(row: Row) -> tuple[object, ...]:
-    return row.language, row.layer, row.norm, row.metric, row.components, row.sample
 
 
 def _corpus_record(plan: Plan) -> dict[str, object]:
@@ -196,7 +268,7 @@ def _corpus_record(plan: Plan) -> dict[str, object]:
     lists = {"left_out": plan.left_out, "quarantined": plan.quarantined}
     return {
         "name": corpus.name,
-        "sha256": plan.asked,
+        "sha256": plan.corpus_sha256,
         "revision": corpus.revision,
         "licence": corpus.licence,
         "paired": corpus.paired,
@@ -207,13 +279,13 @@ def _corpus_record(plan: Plan) -> dict[str, object]:
 
 def _model_record(plan: Plan) -> dict[str, object]:
     record: dict[str, object] = {"reference": None}
-    for role, checkpoint in plan.compared.items():
+    for role, checkpoint in plan.checkpoints.items():
         # A local path is no name: what identifies the model is its hash.
         base = checkpoint.ref.base
-        named = Path(base).name if Path(base).exists() else base
+        name = Path(base).name if Path(base).exists() else base
         record[role] = {
-            "name": named + _adapter_name(checkpoint),
-            "given": _given(checkpoint),
+            "name": name + _adapter_name(checkpoint),
+            "given": _pinned_reference(checkpoint),
             "revision": checkpoint.revision,
             **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,
@@ -228,8 +300,8 @@ def _adapter_name(checkpoint: Checkpoint) -> str:
     return "+" + (name.partition("@")[0] if checkpoint.adapter_revision else name)
 
 
-def _given(checkpoint: Checkpoint) -> str | None:
-    """Write the reference as the command line reads it, pinned to what was read; None where it has a local path."""
+def _pinned_reference(checkpoint: Checkpoint) -> str | None:
+    """Write a model as the command line reads it, pinned to the revision that was read; None for a local path."""
     ref = checkpoint.ref
     if any(Path(part).exists() for part in (ref.base, ref.adapter) if part):
         return None

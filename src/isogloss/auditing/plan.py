@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import polars as pl
 
-from isogloss.analyses.ablation.edited_reading import Ablation
-from isogloss.analyses.behaviour.needs import BehaviourConfig, BehaviourPlan, plan_behaviour
-from isogloss.auditing.config import ABLATE, BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_choices
+from isogloss.auditing.analysis import Analysis, Needs, Source
+from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, known_metrics
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
@@ -18,9 +17,8 @@ from isogloss.hidden_states.activations import Activations, locate
 from isogloss.hidden_states.spec import Layer
 from isogloss.io.paths import AnyPath
 from isogloss.likelihoods.cached import Answers, Likelihoods, locate_bits
-from isogloss.models.checkpoints import Checkpoint
+from isogloss.models.checkpoints import Checkpoint, read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.models.size import read_depth
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary
 from isogloss.stats.metric import Metric
@@ -31,13 +29,20 @@ from isogloss.stats.metrics import metric
 class Plan:
     """A settled audit.
 
-    `activations` is keyed by role: reference (if there is one), aligned, and random (if that control is asked for);
-    `chat` holds the compared roles in chat prompt format, if both prompt formats are asked for;
-    `behaviour` is what is asked of behaviour, if anything is; `ablation` what is asked of edited models, once the
-    states that say how are in the store;
-    `likelihoods` are those of the model before alignment on a few harmless texts, if asked for; `left_out` names the
-    texts that were left out because an adapter was trained on them, `quarantined` those that were because a model gives
-    no finite numbers for them, their twins or translations; `asked_sha256` is the hash of the corpus before that.
+    Attributes:
+        config: what was chosen.
+        corpus: the sample that is scored.
+        metrics: rows of METRICS that are computed.
+        activations: hidden states by role: reference (if there is one), aligned, and untrained (if that control is
+            asked for).
+        likelihoods: of a few harmless texts under the model before alignment; None unless asked for.
+        primary_layer: where verdicts come from.
+        analyses: those that were asked for, in their order.
+        needs: what each of them reads, by name.
+        left_out: ids of texts that were left out because an adapter was trained on them.
+        quarantined: ids of texts that were left out because a model gives no finite numbers for them, for their
+            partners or for their translations.
+        requested_sha256: hash of the corpus before texts were quarantined; empty where none were.
     """
 
     config: AuditConfig
@@ -46,33 +51,37 @@ class Plan:
     activations: dict[str, Activations]
     likelihoods: Likelihoods | None
     primary_layer: Layer
-    chat: dict[str, Activations] = field(default_factory=dict)
+    analyses: tuple[Analysis, ...] = ()
+    needs: Mapping[str, Needs] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
-    behaviour: BehaviourPlan | None = None
     quarantined: tuple[str, ...] = ()
-    asked_sha256: str = ""
-    ablation: Ablation | None = None
+    requested_sha256: str = ""
 
     @property
-    def asked(self) -> str:
+    def corpus_sha256(self) -> str:
         """Hash of the texts that were to be scored, those in quarantine too: what a run is named by."""
-        return self.asked_sha256 or self.corpus.sha256
+        return self.requested_sha256 or self.corpus.sha256
 
-    def of(self, language: str) -> Plan:
-        """Take the part of one language, which is small enough to be sent."""
+    def of_language(self, language: str) -> Plan:
+        """Return the part of one language, which is small enough to be sent to a worker."""
         corpus = replace(self.corpus, frame=self.corpus.part(language), warnings=())
         likelihoods = self.likelihoods
         return replace(
             self,
             corpus=corpus,
-            activations={role: one.of(language, corpus) for role, one in self.activations.items()},
-            chat={role: one.of(language, corpus) for role, one in self.chat.items()},
+            activations={role: states.of(language, corpus) for role, states in self.activations.items()},
             likelihoods=likelihoods.on([language]) if likelihoods else None,
-            behaviour=None,
-            ablation=None,
+            analyses=(),
+            needs={},
             left_out=(),
             quarantined=(),
         )
+
+    @property
+    def requests(self) -> Iterator[tuple[Analysis, Any]]:
+        """The analyses with their requests."""
+        for analysis in self.analyses:
+            yield analysis, self.config.request(analysis.request)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -85,36 +94,33 @@ class Plan:
         return tuple(role for role in ("reference", "aligned") if role in self.activations)
 
     @property
-    def compared(self) -> dict[str, Checkpoint]:
-        """Their checkpoints, and that of the placebo, if there is one."""
-        found = {role: self.activations[role].checkpoint for role in self.roles}
-        told = self.behaviour.answers if self.behaviour else {}
-        return found | {role: one.checkpoint for role, one in told.items() if role == "placebo"}
+    def checkpoints(self) -> dict[str, Checkpoint]:
+        """Checkpoints of the models that are compared, and of those that analyses add."""
+        compared = {role: self.activations[role].checkpoint for role in self.roles}
+        for needs in self.needs.values():
+            compared |= needs.checkpoints
+        return compared
 
     @property
-    def asked_states(self) -> list[Mapping[str, Activations]]:
-        """All hidden states that are read: of the audit, in chat prompt format, at the link's layer, of edited models."""
-        linked = self.behaviour.states if self.behaviour else {}
-        harm = {"aligned": self.behaviour.harm} if self.behaviour and self.behaviour.harm and not linked else {}
-        edited = self.ablation.states.values() if self.ablation else ()
-        return [self.activations, *(one for one in (self.chat, linked, harm, *edited) if one)]
+    def state_groups(self) -> list[Mapping[str, Activations]]:
+        """All hidden states that are read, those of analyses last: each group by role."""
+        return [self.activations, *(group for needs in self.needs.values() for group in needs.states.values() if group)]
 
     @property
     def states(self) -> tuple[Activations, ...]:
         """The same, one after another."""
-        return tuple(one for found in self.asked_states for one in found.values())
+        return tuple(states for group in self.state_groups for states in group.values())
 
     @property
-    def asked_likelihoods(self) -> list[Likelihoods | Answers]:
+    def head_reads(self) -> list[Likelihoods | Answers]:
         """All that is read with an LM head."""
         bits = [self.likelihoods] if self.likelihoods else []
-        edited = [one for found in self.ablation.answers.values() for one in found.values()] if self.ablation else []
-        return [*bits, *(self.behaviour.wanted if self.behaviour else []), *edited]
+        return [*bits, *(read for needs in self.needs.values() for read in needs.likelihoods)]
 
     @property
     def missing(self) -> bool:
-        """Whether the store lacks anything."""
-        return any(one.missing for one in (*self.states, *self.asked_likelihoods))
+        """Whether the cache lacks anything."""
+        return any(reads.missing for reads in (*self.states, *self.head_reads))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -133,7 +139,6 @@ class Plan:
         return {
             **config.spec.settings,
             "layers": [layer.name for layer in self.layers],
-            **({"chat": config.chat.settings} if config.chat else {}),
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
             "primary_changed": config.primary != PRIMARY,
@@ -141,15 +146,16 @@ class Plan:
             **({"split": config.split} if config.split != "all" else {}),
             **({"trained_texts": config.trained_texts} if config.trained_texts != "refuse" else {}),
             "per_class": config.per_class,
-            "match": list(config.match),
             "controls": list(config.controls),
-            **({"cross_lingual": True} if config.cross_lingual else {}),
             "permutations": config.permutations,
             "seed": config.seed,
             "level": LEVEL,
             "pivot": config.pivot,
             "primary": asdict(self.primary),
-            **(self.behaviour.settings if self.behaviour else {}),
+            "analyses": {
+                analysis.name: {"options": request_options(request), **self.needs[analysis.name].settings}
+                for analysis, request in self.requests
+            },
         }
 
     @property
@@ -162,16 +168,55 @@ class Plan:
         """Everything that decides the result."""
         return Identity(
             corpus_name=self.corpus.name,
-            corpus=self.asked,
-            models={role: one.sha256 for role, one in self.compared.items()},
+            corpus=self.corpus_sha256,
+            models={role: checkpoint.sha256 for role, checkpoint in self.checkpoints.items()},
             config=self.settings,
         )
 
 
-def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: AnyPath | str | None, track: Track) -> Plan:
-    """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded."""
-    rows = [metric(name) for name in dict.fromkeys((config.primary.metric, "auroc", *config.metrics))]
-    check_choices(config, corpus)
+def request_options(request: Any) -> dict[str, Any]:  # noqa: ANN401 - any request
+    """Write a request as the options that ask for it: key -> true, a number, words, or the role of a model.
+
+    Defaults are left out. `isogloss report` makes the command that repeats an audit from this.
+    """
+    options: dict[str, Any] = {}
+    names = [column.name for column in fields(request)]
+    if request.switch not in names:
+        options[request.switch] = True
+    for column in fields(request):
+        value = getattr(request, column.name)
+        if value != column.default and "about" in column.metadata:
+            options[column.name] = {"model": column.name} if isinstance(value, ModelRef) else value
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
+def make_plan(
+    pair: ModelPair,
+    corpus: Corpus,
+    config: AuditConfig,
+    store: AnyPath | str | None,
+    track: Track,
+    *,
+    analyses: Sequence[Analysis] = (),
+) -> Plan:
+    """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded.
+
+    Args:
+        pair: models.
+        corpus: texts.
+        config: what was chosen.
+        store: where hidden states are kept; None is the user's cache.
+        track: progress display.
+        analyses: all that are known; those that `config` requests are planned.
+
+    Raises:
+        IsoglossError: see `check_config`, `draw_sample`, `locate`, and what each analysis needs.
+    """
+    requested = tuple(analysis for analysis in analyses if config.request(analysis.request) is not None)
+    added = [row.name for analysis in requested for row in analysis.metrics]
+    names = dict.fromkeys((config.primary.metric, "auroc", *config.metrics, *added))
+    rows = [metric(name, known_metrics(analyses)) for name in names]
+    check_config(config, corpus, analyses)
     sample, left_out = draw_sample(
         pair,
         corpus,
@@ -188,24 +233,37 @@ def make_plan(pair: ModelPair, corpus: Corpus, config: AuditConfig, store: AnyPa
         {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
     )
     _check_pair(activations)
-    chat: dict[str, Activations] = {}
-    if config.chat:
-        layer = _primary_layer(config, activations["aligned"], track)
-        in_chat = replace(config.chat, layers=("final" if layer.norm == "post" else str(layer.index),))
-        compared = {role: ref for role, ref in models.items() if ref and role != "untrained"}
-        chat = locate(compared, sample, in_chat, store=store, track=track)
-    primary_layer = _primary_layer(config, activations["aligned"], track)
-    return Plan(
+    plan = Plan(
         config=config,
         corpus=sample,
         metrics=tuple(row for row in rows if sample.paired or not row.needs_pairs),
         activations=activations,
         likelihoods=likelihoods_of(config, sample, activations, store),
-        primary_layer=primary_layer,
-        chat=chat,
+        primary_layer=_primary_layer(config, activations["aligned"], track),
+        analyses=requested,
         left_out=left_out,
-        behaviour=behaviour_of(config, pair, sample, primary_layer, store=store, track=track),
     )
+    return with_needs(plan, Source(pair=pair, cache=store, track=track))
+
+
+def with_needs(plan: Plan, source: Source) -> Plan:
+    """Find what each analysis needs, in their order; an analysis may look at the needs of those before it."""
+    plan = replace(plan, needs={})
+    for analysis, request in plan.requests:
+        plan = replace(plan, needs={**plan.needs, analysis.name: analysis.needs(plan, request, source)})
+    return plan
+
+
+def with_follow_ups(plan: Plan) -> Plan:
+    """Add what analyses need once all else is in the cache; the same plan where something is missing or nothing follows."""
+    if plan.missing:
+        return plan
+    following = {
+        analysis.name: needs
+        for analysis, request in plan.requests
+        if (needs := analysis.follow(plan, request, plan.needs[analysis.name])) is not None
+    }
+    return replace(plan, needs={**plan.needs, **following}) if following else plan
 
 
 def _check_pair(activations: dict[str, Activations]) -> None:
@@ -217,22 +275,6 @@ def _check_pair(activations: dict[str, Activations]) -> None:
             expected="a model and its descendant",
             do="correct --reference or --aligned, or leave --reference out",
         )
-
-
-def behaviour_of(
-    config: AuditConfig, pair: ModelPair, sample: Corpus, primary: Layer, *, store: AnyPath | str | None, track: Track
-) -> BehaviourPlan | None:
-    """Find what is needed to say what the models would do, if that is asked for."""
-    if not config.behaviour:
-        return None
-    asked = BehaviourConfig(
-        spec=config.spec,
-        pivot=config.pivot,
-        generate=config.generate,
-        placebo=config.placebo,
-        ablate=ABLATE in config.controls,
-    )
-    return plan_behaviour(pair, sample, asked, primary, store=store, track=track)
 
 
 def likelihoods_of(
@@ -259,12 +301,12 @@ def _primary_layer(config: AuditConfig, aligned: Activations, track: Track) -> L
     if not config.primary.layer:
         return aligned.layers[-1]
     named = replace(config.spec, layers=(config.primary.layer,))
-    found = named.resolve(read_depth(aligned.checkpoint, track))[-1]
-    if found not in aligned.layers:
+    layer = named.resolve(read_depth(aligned.checkpoint, track))[-1]
+    if layer not in aligned.layers:
         raise UsageError(
             "--primary",
             found=f"layer {config.primary.layer!r}",
             expected=f"one of the layers that are read: {', '.join(layer.name for layer in aligned.layers)}",
             do="add it to --layers, or choose another",
         )
-    return found
+    return layer

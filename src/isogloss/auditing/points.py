@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.score import Scored
+from isogloss.auditing.score import ScoredBlock
 from isogloss.io.files import saving
 
 #: Columns of points.parquet, with what each holds.
@@ -28,12 +28,12 @@ POINT_COLUMNS = {
 }
 
 
-def write_points(plan: Plan, one: Scored, folder: Path) -> None:
+def write_points(plan: Plan, scored: ScoredBlock, folder: Path) -> None:
     """Write one line a text and model, of a language and layer, as files of a folder; see `join_points`."""
-    for role in one.blocks:
+    for role in scored.scores:
         path = folder / f"{sum(1 for _ in folder.iterdir()):09}.parquet"
         with saving(path, "folder for passing files (TMPDIR)"):
-            _block(plan, one, role).write_parquet(path)
+            _block(plan, scored, role).write_parquet(path)
 
 
 def join_points(folder: Path, path: Path) -> None:
@@ -56,10 +56,10 @@ def join_points(folder: Path, path: Path) -> None:
             writer.write_table(read_table(part))
 
 
-def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:
-    block = one.blocks[role]
+def _block(plan: Plan, scored: ScoredBlock, role: str) -> pl.DataFrame:
+    block = scored.scores[role]
     components = block.projection.scores
-    part = plan.corpus.part(one.sample.language)
+    part = plan.corpus.part(scored.sample.language)
     missing = np.full(len(part), np.nan)
     numbers = {
         "pc1": components[:, 0] if components.shape[1] > 0 else missing,
@@ -68,8 +68,8 @@ def _block(plan: Plan, one: Scored, role: str) -> pl.DataFrame:
     }
     return part.select("text_id", "pair_id", "item_id", "language", "harmful").with_columns(
         model=pl.lit(role),
-        layer=pl.lit(one.layer.index, dtype=pl.Int64),
-        norm=pl.lit(one.layer.norm),
-        fold=pl.Series(one.sample.draws.folds, dtype=pl.Int64),
+        layer=pl.lit(scored.layer.index, dtype=pl.Int64),
+        norm=pl.lit(scored.layer.norm),
+        fold=pl.Series(scored.sample.draws.folds, dtype=pl.Int64),
         **{name: pl.Series(column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()},
     )

@@ -1,11 +1,12 @@
-"""Texts for which a model gives no finite numbers: left out of all models with their twins, and on the record."""
+"""Texts for which a model gives no finite numbers: left out of all models with their partners, and on the record."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
 
-from isogloss.auditing.plan import Plan, behaviour_of, likelihoods_of
+from isogloss.auditing.analysis import Source
+from isogloss.auditing.plan import Plan, likelihoods_of, with_needs
 from isogloss.data.curate import balance, leave_out
 from isogloss.errors import CorpusError
 from isogloss.io.paths import AnyPath
@@ -15,7 +16,7 @@ from isogloss.warnings import CodedWarning
 
 
 def quarantine(plan: Plan, text_ids: Collection[str], store: AnyPath | str | None) -> Plan:
-    """Take texts out of a plan, with their twins, and with their translations where items join them.
+    """Take texts out of a plan, with their partners, and with their translations where items join them.
 
     The other languages lose as many, so that all have the same number still. What is left is in the store already, but
     perhaps for a few likelihoods.
@@ -37,24 +38,22 @@ def quarantine(plan: Plan, text_ids: Collection[str], store: AnyPath | str | Non
             expected="some",
             do="use --dtype float32, and check that the weights are complete",
         )
-    warnings = [one for one in rest.warnings if one.code != "C009"]
+    warnings = [warning for warning in rest.warnings if warning.code != "C009"]
     sample = balance(replace(rest, warnings=()), seed=plan.config.seed)
     all_out = tuple(sorted({*plan.quarantined, *left_out}))
     warnings.append(
         CodedWarning(code="C009", detail=f"{len(all_out)} texts, as {', '.join(sorted(text_ids)[:3])} broke")
     )
     sample = replace(sample, warnings=(*warnings, *sample.warnings))
-    activations = {role: one.on(sample) for role, one in plan.activations.items()}
-    refs = {role: one.checkpoint.ref for role, one in activations.items()}
+    activations = {role: states.on(sample) for role, states in plan.activations.items()}
+    refs = {role: states.checkpoint.ref for role, states in activations.items()}
     pair = ModelPair(name="", reference=refs.get("reference"), aligned=refs["aligned"], source="")
-    return replace(
+    rest_of_plan = replace(
         plan,
         corpus=sample,
         activations=activations,
-        chat={role: one.on(sample) for role, one in plan.chat.items()},
         likelihoods=likelihoods_of(plan.config, sample, activations, store),
-        behaviour=behaviour_of(plan.config, pair, sample, plan.primary_layer, store=store, track=silent),
         quarantined=all_out,
-        ablation=None,
-        asked_sha256=plan.asked,
+        requested_sha256=plan.corpus_sha256,
     )
+    return with_needs(rest_of_plan, Source(pair=pair, cache=store, track=silent))

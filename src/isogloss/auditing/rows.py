@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from isogloss.auditing.config import LEVEL
 from isogloss.hidden_states.spec import Layer
-from isogloss.records import NAN, Estimate, Row
+from isogloss.records import NAN, Estimate, LanguageVerdict, Row
 from isogloss.stats.effects import Retention
 from isogloss.stats.jackknife import Interval, Jackknife
+from isogloss.stats.metric import Score
 from isogloss.stats.probe_scores import from_logit
-from isogloss.stats.score import Score
 
-ONE_UNIT = "delete-one jackknife, components refitted"
-HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
-GROUPS = "delete-group jackknife, not debiased"
 WILSON = "Wilson: no text moves the score"
-#: Family of a metric -> how its intervals are made.
-METHODS = {"component": ONE_UNIT, "probe": HELD, "published": GROUPS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyPath:
+class RowKey:
     """Where a row belongs: language, layer and sample, with the texts per class and the seed that it carries."""
 
     language: str
@@ -33,9 +29,9 @@ class AnyPath:
     sample: str = "all"
 
 
-def score_row(score: Score, role: str, place: AnyPath) -> Row:
+def score_row(score: Score, role: str, key: RowKey) -> Row:
     """Write a score as a row."""
-    return _row("score", score, score_estimate(score, place.n, place.seed), place, role=role)
+    return _row("score", score, score_estimate(score, key.n, key.seed), key, role=role)
 
 
 def score_estimate(score: Score, n: int, seed: int) -> Estimate:
@@ -44,7 +40,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
     logit = score.row.scale == "logit"
     bounds = score.found.interval(LEVEL)
-    method = METHODS[score.row.family]
+    method = score.row.method
     if logit and not score.found.se > 0:
         bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:
@@ -72,7 +68,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
 
 def jackknife_estimate(
     found: Jackknife | None,
-    place: AnyPath,
+    key: RowKey,
     *,
     method: str,
     plug_in: float = NAN,
@@ -84,7 +80,7 @@ def jackknife_estimate(
 
     Args:
         found: on a plain scale.
-        place: of the row.
+        key: of the row.
         method: how the interval is made.
         plug_in: the statistic before anything was taken off.
         null: (B,), the estimate under permuted labels.
@@ -94,15 +90,15 @@ def jackknife_estimate(
     if reason is None and (found is None or np.isnan([found.value, found.se]).any()):
         reason = "too few texts"
     if reason is not None or found is None:
-        return Estimate(value=NAN, n=place.n, seed=place.seed, plug_in=plug_in, reason=reason)
+        return Estimate(value=NAN, n=key.n, seed=key.seed, plug_in=plug_in, reason=reason)
     bounds = found.interval(LEVEL)
     permuted = np.empty(0) if null is None else null
     mean, low, high = null_summary(permuted)
     p_value = (1 + int((permuted >= found.value).sum())) / (1 + len(permuted)) if len(permuted) else found.p_value
     return Estimate(
         value=found.value,
-        n=place.n,
-        seed=place.seed,
+        n=key.n,
+        seed=key.seed,
         low=bounds.low,
         high=bounds.high,
         level=LEVEL,
@@ -138,7 +134,7 @@ def null_summary(null: np.ndarray) -> tuple[float, float, float]:
 
 
 def difference_row(
-    kind: str, score: Score, found: Jackknife, null: np.ndarray, place: AnyPath, *, critical: float | None, method: str
+    kind: str, score: Score, found: Jackknife, null: np.ndarray, key: RowKey, *, critical: float | None, method: str
 ) -> Row:
     """Write a gain or a gap as a row.
 
@@ -147,7 +143,7 @@ def difference_row(
         score: any score of the same metric.
         found: on the metric's scale.
         null: (B,), on the metric's scale; empty where languages are not paired.
-        place: of the row.
+        key: of the row.
         critical: simultaneous critical value; None takes the pointwise t.
         method: how the interval is made.
     """
@@ -156,8 +152,8 @@ def difference_row(
     mean, low, high = null_summary(null)
     estimate = Estimate(
         value=found.value,
-        n=place.n,
-        seed=place.seed,
+        n=key.n,
+        seed=key.seed,
         low=interval.low,
         high=interval.high,
         level=LEVEL if moves else NAN,
@@ -168,16 +164,16 @@ def difference_row(
         p_value=found.p_value,
         approximate=score.approximate if moves else "no text moves it",
     )
-    return _row(kind, score, estimate, place, scale=score.row.scale)
+    return _row(kind, score, estimate, key, scale=score.row.scale)
 
 
-def retention_row(score: Score, found: Retention, place: AnyPath, *, method: str) -> Row:
+def retention_row(score: Score, found: Retention, key: RowKey, *, method: str) -> Row:
     """Write retention with its Fieller set as a row."""
     known = found.reason is None
     estimate = Estimate(
         value=found.value,
-        n=place.n,
-        seed=place.seed,
+        n=key.n,
+        seed=key.seed,
         low=found.low,
         high=found.high,
         level=LEVEL if known else NAN,
@@ -185,25 +181,41 @@ def retention_row(score: Score, found: Retention, place: AnyPath, *, method: str
         approximate=score.approximate,
         reason=found.reason,
     )
-    return _row("retention", score, estimate, place)
+    return _row("retention", score, estimate, key)
 
 
-def missing_row(kind: str, score: Score, reason: str, place: AnyPath) -> Row:
+def give_verdicts(rows: Sequence[Row], verdicts: Sequence[LanguageVerdict]) -> list[Row]:
+    """Give every row the verdict of its language, and every score the MDE and pivot z of its gain."""
+    words = {verdict.language: verdict.verdict for verdict in verdicts}
+    gains = {_gain_key(row): row for row in rows if row.kind == "gain"}
+    judged = []
+    for row in rows:
+        gain = gains.get(_gain_key(row)) if row.kind == "score" else None
+        with_gain = replace(row, mde=gain.mde, pivot_z=gain.pivot_z) if gain else row
+        judged.append(replace(with_gain, verdict=words.get(row.language, "")))
+    return judged
+
+
+def _gain_key(row: Row) -> tuple[object, ...]:
+    return row.language, row.layer, row.norm, row.metric, row.components, row.sample
+
+
+def missing_row(kind: str, score: Score, reason: str, key: RowKey) -> Row:
     """Write a comparison that could not be made as a row."""
-    return _row(kind, score, Estimate(value=NAN, n=place.n, seed=place.seed, reason=reason), place)
+    return _row(kind, score, Estimate(value=NAN, n=key.n, seed=key.seed, reason=reason), key)
 
 
-def _row(kind: str, score: Score, estimate: Estimate, place: AnyPath, *, role: str = "", scale: str = "plain") -> Row:
+def _row(kind: str, score: Score, estimate: Estimate, key: RowKey, *, role: str = "", scale: str = "plain") -> Row:
     return Row(
         kind=kind,
         model=role,
-        language=place.language,
-        layer=place.layer.index,
-        norm=place.layer.norm,
+        language=key.language,
+        layer=key.layer.index,
+        norm=key.layer.norm,
         basis=score.row.basis,
         components=score.components,
         metric=score.metric,
-        sample=place.sample,
+        sample=key.sample,
         scale=scale,
         estimate=estimate,
     )

@@ -7,17 +7,17 @@ imported only if states are missing.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from isogloss.analyses.ablation.needs import with_ablation
-from isogloss.analyses.behaviour.rows import with_behaviour
+from isogloss.auditing.analysis import Analysis
 from isogloss.auditing.cache_policy import KEPT, thin
 from isogloss.auditing.config import AuditConfig
-from isogloss.auditing.measure import measure, versions
-from isogloss.auditing.plan import Plan, make_plan
+from isogloss.auditing.measure import library_versions, measure
+from isogloss.auditing.plan import Plan, make_plan, with_follow_ups
 from isogloss.auditing.quarantine import quarantine
 from isogloss.auditing.run_folder import finished_run, open_run, record_execution, record_kept, write_run
 from isogloss.data.corpus import Corpus
@@ -34,7 +34,7 @@ from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
 
 
-def audit(
+def run_audit(
     pair: ModelPair,
     corpus: Corpus,
     *,
@@ -46,6 +46,7 @@ def audit(
     engine: EngineConfig | None = None,
     reuse: bool = False,
     track: Track = silent,
+    analyses: Sequence[Analysis] = (),
 ) -> Audit:
     """Measure per language how far harmful and harmless text lie apart before and after alignment.
 
@@ -61,6 +62,7 @@ def audit(
         engine: where the work is done; None is this process. It changes no number.
         reuse: if the run folder holds the result of this very audit, by the same versions, return that.
         track: progress display.
+        analyses: all that are known; those that `config` requests are run.
 
     Raises:
         IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind, and what was computed
@@ -68,7 +70,7 @@ def audit(
     """
     started = time.time()
     root = _root(store)
-    plan = make_plan(pair, corpus, config or AuditConfig(), root, track)
+    plan = make_plan(pair, corpus, config or AuditConfig(), root, track, analyses=analyses)
     folder = parse_path(out) if out else folder_in(parse_path(runs), plan.identity) if runs else None
     thinned = plan.config.cache_states != "all"
     if thinned and folder is None:
@@ -87,40 +89,46 @@ def audit(
         TemporaryDirectory(prefix="isogloss") as scratch,
     ):
         computed = 0
-        plan = with_ablation(plan)
+        plan = with_follow_ups(plan)
         if plan.missing:
             execution = _settle(recorded, plan.config, device, workers)
             if folder:
                 record_execution(folder, plan.identity, execution)
             plan, computed = _fill(plan, execution, workers, root, track)
         read = time.time()
-        result, kept = measure(plan, track, workers, points=Path(scratch) if folder else None)
-        pairs = None
-        if plan.behaviour:
-            result, pairs = with_behaviour(result, plan, plan.behaviour, track, workers)
+        measurement = measure(plan, track, workers, points=Path(scratch) if folder else None)
         if folder:
             seconds = {"all": time.time() - started, "filling the store": read - started}
-            states = _computed_how(plan)
-            points = Path(scratch)
-            write_run(folder, result, points, pairs=pairs, kept=kept, seconds=seconds, computed=computed, states=states)
+            write_run(
+                folder,
+                measurement,
+                Path(scratch),
+                analyses=analyses,
+                seconds=seconds,
+                computed=computed,
+                states=_how_computed(plan),
+            )
     if thinned and folder:
         record_kept(folder, thin(plan, root))
-    return result
+    return measurement.audit
 
 
 def _finished(folder: AnyPath, plan: Plan, root: AnyPath) -> Audit | None:
-    found = finished_run(folder, plan.identity, versions())
+    found = finished_run(folder, plan.identity, library_versions())
     if found is None or plan.config.cache_states == "all":
         return found
     if KEPT not in names(folder):
         return None
-    record_kept(folder, thin(with_ablation(plan), root))  # killed before all states were removed, or they were in use
+    record_kept(folder, thin(with_follow_ups(plan), root))  # killed before all states were removed, or they were in use
     return found
 
 
-def _computed_how(plan: Plan) -> dict[str, list[dict[str, Any]]]:
-    states = {role: one.computed_how() for role, one in plan.activations.items()}
-    return states | {f"{role}, chat": one.computed_how() for role, one in plan.chat.items()}
+def _how_computed(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    records = {role: states.computed_how() for role, states in plan.activations.items()}
+    for needs in plan.needs.values():
+        for group, by_role in needs.states.items():
+            records |= {f"{role}, {group}": states.computed_how() for role, states in by_role.items()}
+    return records
 
 
 def _root(store: AnyPath | str | None) -> AnyPath:
@@ -137,14 +145,14 @@ def _fill(plan: Plan, execution: Execution, engine: Engine, root: AnyPath, track
     computed, go_on = 0, plan.config.quarantine
     while plan.missing:
         try:
-            computed += fill(*plan.asked_states, execution=execution, engine=engine, go_on=go_on, track=track)
-            computed += fill_bits(plan.asked_likelihoods, execution=execution, engine=engine, go_on=go_on, track=track)
+            computed += fill(*plan.state_groups, execution=execution, engine=engine, go_on=go_on, track=track)
+            computed += fill_bits(plan.head_reads, execution=execution, engine=engine, go_on=go_on, track=track)
         except ModelError as error:
             if not (go_on and error.text_ids):
                 raise
-            plan = with_ablation(quarantine(plan, error.text_ids, root))
+            plan = with_follow_ups(quarantine(plan, error.text_ids, root))
         else:
-            before, plan = plan, with_ablation(plan)
+            before, plan = plan, with_follow_ups(plan)
             if plan is before:
                 break
     return plan, computed

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
+from isogloss.auditing.analysis import Analysis, reading_of, sections_of
 from isogloss.auditing.cache_policy import KEPT
+from isogloss.auditing.measure import Measurement
 from isogloss.auditing.points import join_points
 from isogloss.errors import StoreError
 from isogloss.hidden_states.execution import Execution
@@ -74,8 +74,9 @@ def finished_run(out: AnyPath, identity: Identity, versions: Mapping[str, str]) 
     with reading(out):
         if "audit.json" not in names(out):
             return None
-    found = Audit.load(out)
-    return found if found.identity == identity and found.versions == versions else None
+    audit = Audit.load(out)
+    whole = all(warning.code != "A001" for warning in audit.warnings)  # an analysis that failed is tried again
+    return audit if whole and audit.identity == identity and audit.versions == versions else None
 
 
 def check_out(out: AnyPath, identity: Identity) -> None:
@@ -139,34 +140,40 @@ def _write_record(folder: AnyPath, record: Mapping[str, Any]) -> None:
 
 def write_run(
     out: AnyPath,
-    audit: Audit,
+    measurement: Measurement,
     points: Path,
     *,
-    pairs: pl.DataFrame | None,
-    kept: bytes | None = None,
+    analyses: Sequence[Analysis],
     seconds: Mapping[str, float],
     computed: int,
     states: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """Write audit.json, results.parquet, points.parquet, behaviour.parquet, figures/, run.json, report.html, `KEPT`.
-
-    `points` is the folder that `measure` wrote them into.
-    behaviour.parquet (`pairs`) is there only if behaviour was linked to hidden states, and what is kept of states
-    (`kept`) only if they do not stay in the store.
+    """Write audit.json, results.parquet, points.parquet, figures/, run.json, report.html and what analyses add.
 
     Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
     every machine.
 
+    Args:
+        out: run folder.
+        measurement: what was measured; the tables of its analyses are written under their names, and what is kept in
+            place of hidden states as `KEPT`.
+        points: the folder that `measure` wrote points into.
+        analyses: whose sections the page shows.
+        seconds: phase -> time that it took.
+        computed: number of work units whose states were computed.
+        states: role -> how its states were computed.
+
     Raises:
         StoreError: it cannot be written; then what stood there stays.
     """
+    audit = measurement.audit
     with saving(out, "--out"), staged_folder(out, last="audit.json") as folder:
         audit.save(folder)
         join_points(points, folder / "points.parquet")
-        if pairs is not None:
-            pairs.write_parquet(folder / "behaviour.parquet")
-        if kept is not None:
-            write_atomic(folder / KEPT, kept)
+        for name, frame in measurement.frames.items():
+            frame.write_parquet(folder / name)
+        if measurement.kept is not None:
+            write_atomic(folder / KEPT, measurement.kept)
         record = {
             "identity": asdict(audit.identity),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -177,6 +184,8 @@ def write_run(
         }
         _write_record(folder, record)
         # From what was written, as `isogloss report` does: both write the same page.
-        run = read_run(folder)
+        names, frames = reading_of(analyses)
+        run = read_run(folder, names, frames=frames)
         write_figures(audit, run.points, folder / "figures")
-        write_atomic(folder / "report.html", page_html(run.audit, run.points, run=run.record))
+        sections = sections_of(analyses, run.audit, run.frames)
+        write_atomic(folder / "report.html", page_html(run.audit, run.points, sections=sections, run=run.record))

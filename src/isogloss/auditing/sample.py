@@ -1,14 +1,12 @@
-"""The texts of one language as a sample: units, twins, draws; and the part of it that is matched with the pivot's."""
+"""The texts of one language as a sample: units, pairs and what is drawn at random."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from isogloss.analyses.matched.matching import match
 from isogloss.data.languages import LANGUAGES
 from isogloss.stats.controls import UNSEGMENTED, edit_rate
 from isogloss.stats.permutations import Draws, draw
@@ -112,23 +110,6 @@ def _keys(code: str, part: pl.DataFrame, *, paired: bool, shared: bool) -> list[
     return [f"{'item' if shared else code} {name}" for name in _units(part, paired=paired, shared=shared)]
 
 
-def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features to match on: of a pair the edit share and the difference of log lengths, of a text its log length.
-
-    Returns:
-        float64 (units, names), and the rows of each unit, int (units, 2 or 1), the harmful one first.
-    """
-    harmful, partners = sample.draws.harmful, sample.partners
-    lengths = np.log([len(text) for text in sample.texts])
-    if partners is None:
-        return lengths[:, None], np.arange(len(harmful))[:, None]
-    first = np.flatnonzero(harmful)
-    columns = {"length": lengths[first] - lengths[partners[first]]}
-    if "edit" in names:
-        columns["edit"] = edit_rates(sample)
-    return np.column_stack([columns[name] for name in names]), np.column_stack([first, partners[first]])
-
-
 def edit_rates(sample: Sample) -> np.ndarray:
     """Share of words edited in each pair: float64 (pairs,), in the order of the harmful texts."""
     segmented = LANGUAGES[sample.language].script not in UNSEGMENTED
@@ -137,25 +118,3 @@ def edit_rates(sample: Sample) -> np.ndarray:
         raise ValueError("edit shares need pairs")
     rows, texts = np.flatnonzero(sample.draws.harmful), sample.texts
     return np.array([edit_rate(texts[row], texts[partners[row]], segmented) for row in rows])
-
-
-def matched(own: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two languages whose units agree in the distribution of the features; empty if none do.
-
-    Units are served in the order of their ids, which are hashes.
-    """
-    (mine, my_rows), (theirs, their_rows) = features(own, names), features(pivot, names)
-    paired = own.partners is not None
-    found = match(
-        mine,
-        theirs,
-        order_own=_order(own, my_rows),
-        order_pivot=_order(pivot, their_rows),
-        own_strata=None if paired else own.draws.harmful.astype(np.intp),
-        pivot_strata=None if paired else pivot.draws.harmful.astype(np.intp),
-    )
-    return np.sort(my_rows[found.own].ravel()), np.sort(their_rows[found.pivot].ravel())
-
-
-def _order(sample: Sample, rows: np.ndarray) -> np.ndarray:
-    return np.asarray(sample.draws.units[sample.draws.unit_of_row[rows[:, 0]]])

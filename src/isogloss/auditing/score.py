@@ -20,8 +20,8 @@ ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
 
 
-class Part(NamedTuple):
-    """Work for anybody: the plan of one language, its sample, and one layer; states are read where it is done."""
+class ScoreItem(NamedTuple):
+    """Work for an engine: the plan of one language, its sample, and one layer; the worker reads the states."""
 
     plan: Plan
     sample: Sample
@@ -29,15 +29,15 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class ScoredBlock:
     """Scores of one language and layer by role, with the sample that they came from.
 
-    What there is of every text is gone from them but while `each` of `score_all` looks at it.
+    Numbers of every text are dropped from them after `each` of `score_all` has seen them.
     """
 
     sample: Sample
     layer: Layer
-    blocks: dict[str, BlockScores]
+    scores: dict[str, BlockScores]
 
     @property
     def n(self) -> int:
@@ -47,20 +47,20 @@ class Scored:
     @property
     def changes(self) -> dict[Cell, Change]:
         """Both models' scores by metric; nothing where there is no reference."""
-        if "reference" not in self.blocks:
+        if "reference" not in self.scores:
             return {}
         # By name: scores that are missing stand last, and a model may lack one that the other has.
-        after = {(score.metric, score.components): score for score in self.blocks["aligned"].scores}
+        aligned = {(score.metric, score.components): score for score in self.scores["aligned"].scores}
         return {
-            Cell(self.layer, *key): Change(reference=before, aligned=after[key], n=self.n)
-            for before in self.blocks["reference"].scores
-            for key in [(before.metric, before.components)]
+            Cell(self.layer, *key): Change(reference=reference, aligned=aligned[key], n=self.n)
+            for reference in self.scores["reference"].scores
+            for key in [(reference.metric, reference.components)]
         }
 
 
-def forget(one: Scored) -> None:
-    """Keep nothing of every text."""
-    del one
+def ignore_block(scored: ScoredBlock) -> None:
+    """Do nothing with a block."""
+    del scored
 
 
 def score_all(
@@ -70,8 +70,8 @@ def score_all(
     track: Track,
     name: str,
     *,
-    each: Callable[[Scored], None] = forget,
-) -> list[Scored]:
+    each: Callable[[ScoredBlock], None] = ignore_block,
+) -> list[ScoredBlock]:
     """Score samples of languages at layers in every model that is compared; results in the order of the parts.
 
     Args:
@@ -80,33 +80,33 @@ def score_all(
         engine: who does it.
         track: progress display.
         name: of the display.
-        each: shown each one as soon as it is there, with the numbers of every text.
+        each: called with each block as soon as it is scored, with the numbers of every text.
     """
-    plans = {code: plan.of(code) for code in {sample.language for sample, _ in parts}}
-    items = [Part(plans[sample.language], sample, layer) for sample, layer in parts]
-    found = []
+    plans = {language: plan.of_language(language) for language in {sample.language for sample, _ in parts}}
+    items = [ScoreItem(plans[sample.language], sample, layer) for sample, layer in parts]
+    scored = []
     with track(name, len(items)) as advance:
-        done = engine.map(score_part, items, workers=plan.config.workers)
-        for (sample, layer), blocks in zip(parts, done, strict=True):
-            one = Scored(sample=sample, layer=layer, blocks=blocks)
-            each(one)
-            found.append(replace(one, blocks={role: block.without_texts() for role, block in blocks.items()}))
+        done = engine.map(score_item, items, workers=plan.config.workers)
+        for (sample, layer), scores in zip(parts, done, strict=True):
+            block = ScoredBlock(sample=sample, layer=layer, scores=scores)
+            each(block)
+            scored.append(replace(block, scores={role: kept.without_texts() for role, kept in scores.items()}))
             advance(1)
-    return found
+    return scored
 
 
-def score_part(part: Part) -> dict[str, BlockScores]:
+def score_item(item: ScoreItem) -> dict[str, BlockScores]:
     """Score a language's states of one layer by role; one block is in memory at a time."""
-    plan, sample, layer = part
-    blocks = {}
-    known: dict[bytes, np.ndarray] = {}
+    plan, sample, layer = item
+    scores = {}
+    known_units: dict[bytes, np.ndarray] = {}
     for role in plan.roles:
         hidden = plan.activations[role].block(sample.language, layer).hidden[sample.rows]
-        blocks[role] = score_block(hidden, sample.draws, plan.metrics, plan.components).with_units(known)
-    return blocks
+        scores[role] = score_block(hidden, sample.draws, plan.metrics, plan.components).with_units(known_units)
+    return scores
 
 
-def side_by_side(
+def map_side_by_side(
     function: Callable[[ItemT], DoneT],
     items: Sequence[ItemT],
     engine: Engine,
@@ -116,9 +116,9 @@ def side_by_side(
     workers: int | None,
 ) -> list[DoneT]:
     """Map a function over items with a display; results in the order of the items."""
-    done = []
+    results = []
     with track(name, len(items)) as advance:
         for result in engine.map(function, items, workers=workers):
-            done.append(result)
+            results.append(result)
             advance(1)
-    return done
+    return results

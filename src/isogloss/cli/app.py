@@ -1,4 +1,4 @@
-"""The commands, and what becomes of their errors. A door parses, calls one public function and prints."""
+"""The commands and the handling of their errors. A command parses options, calls a public function and prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from isogloss.cli.store import store
 from isogloss.cli.tune import tune
 from isogloss.errors import IsoglossError, UsageError
 
-#: Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT.
+#: Exit code after Ctrl-C, as in shells: 128 plus the number of SIGINT.
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Measure how far an LLM's safety alignment reaches beyond English.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # the decorated help takes twice as long to start
+    rich_markup_mode=None,  # decorated help takes twice as long to start
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (

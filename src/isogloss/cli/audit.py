@@ -15,7 +15,7 @@ from isogloss.cli.settings import with_settings
 from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import Settings, make_settings
 
 if TYPE_CHECKING:
     from isogloss.auditing.config import AuditConfig
@@ -86,7 +86,7 @@ def audit(
         return
     from isogloss.recipes.build import config_of, corpus_of  # noqa: PLC0415 - `isogloss --help` must not wait for it
 
-    settings = Settings(**given)
+    settings = make_settings(given)
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers, cache_states=cache_states)
     (_several if len(settings.aligned) > 1 else _one)(settings, texts, config, manner)
@@ -95,7 +95,7 @@ def audit(
 def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit one pair and print what was found."""
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
-    from isogloss.analyses.shown import audit_sections  # noqa: PLC0415
+    from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.recipes.build import pair_of  # noqa: PLC0415
     from isogloss.report.render_terminal import print_audit  # noqa: PLC0415
@@ -130,9 +130,9 @@ def _say_kept(folder: AnyPath, cache_states: str) -> None:
 
 def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
     """Audit several descendants of one reference, a run folder each, and print them side by side."""
-    from isogloss.auditing.descendants import audit_descendants  # noqa: PLC0415
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
+    from isogloss.recipes.descendants import audit_descendants  # noqa: PLC0415
     from isogloss.report.comparison.runs import descendant_table  # noqa: PLC0415
     from isogloss.report.render_terminal import print_table  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`isogloss corpora`, `models`, `languages` and `metrics`: what can be named."""
+"""`isogloss corpora`, `models`, `languages` and `metrics`: the names that options take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from isogloss.cli.options import show
 
 
 def corpora() -> None:
-    """List the corpora that can be named."""
+    """List the named corpora."""
     from isogloss.data.named_corpora import CORPORA  # noqa: PLC0415
 
     show(
@@ -22,7 +22,7 @@ def corpora() -> None:
 
 
 def models() -> None:
-    """List the model pairs that can be named."""
+    """List the named model pairs."""
     from isogloss.models.pairs import MODEL_PAIRS  # noqa: PLC0415
 
     show(
@@ -37,7 +37,7 @@ def models() -> None:
 
 
 def languages() -> None:
-    """List the languages and their resource class (Joshi et al. 2020: 0 to 5)."""
+    """List the languages with their resource class (0 to 5, Joshi et al. 2020)."""
     from isogloss.data.languages import LANGUAGES  # noqa: PLC0415
 
     show(

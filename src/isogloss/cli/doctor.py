@@ -1,4 +1,4 @@
-"""`isogloss doctor`."""
+"""`isogloss doctor`: check that a model is read correctly."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Check that a model's hidden states are read correctly: exit code 1 if a check fails."""
-    from isogloss.auditing.doctor import doctor as examine  # noqa: PLC0415
+    from isogloss.auditing.doctor import doctor as run_checks  # noqa: PLC0415
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.hidden_states.spec import ExtractSpec  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
 
     spec = ExtractSpec(dtype=dtype, quantize=quantize)  # checks the options
-    findings = examine(ModelRef.parse(model), dtype=spec.dtype, quantize=spec.quantize, device=device, track=track)
+    results = run_checks(ModelRef.parse(model), dtype=spec.dtype, quantize=spec.quantize, device=device, track=track)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=1))
+        typer.echo(json.dumps([asdict(result) for result in results], ensure_ascii=False, indent=1))
     else:
-        show({"": one.verdict, "check": one.check, "found": one.found} for one in findings)
-    if any(one.verdict == "failed" for one in findings):
+        show({"": result.verdict, "check": result.check, "found": result.found} for result in results)
+    if any(result.verdict == "failed" for result in results):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What commands share: reading options that hold several values, printing, writing a file."""
+"""Shared by all commands: options with several values, printing, and writing a file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def run_argument(about: str = "A run folder of `isogloss audit`.") -> Any:  # no
 
 
 #: Options of several commands.
-StoreOption = Annotated[AnyPath | None, path_option("Where hidden states are kept. Default: your cache.", "--store")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if there is one.")]
+StoreOption = Annotated[AnyPath | None, path_option("Cache of hidden states. Default: the user's cache.", "--store")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if available.")]
 
 
 def split(text: str | None) -> tuple[str, ...] | None:
     """Read a list such as en,hi,am."""
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+    return tuple(item.strip() for item in text.split(",") if item.strip()) if text else None
 
 
 def columns(options: list[str] | None) -> dict[str, str]:
@@ -56,35 +56,39 @@ def deliver(text: str, out: AnyPath | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
         return
-    refuse_place(out)
+    refuse_unwritable(out)
     with saving(out, "--out"):
         write_atomic(out, text)
     typer.echo(f"Wrote {out}", err=True)
 
 
-def refuse_place(out: AnyPath) -> None:
-    """Refuse a folder where a file is to be written, and a place below a file."""
+def refuse_unwritable(out: AnyPath) -> None:
+    """Refuse a path that no file can be written to: a folder, or a path below a file.
+
+    Raises:
+        UsageError: see above.
+    """
     if not isinstance(out, Path):
-        return  # an object store has no folders in the way
+        return  # an object store has no folders
     if out.is_dir():
         raise UsageError("--out", found=f"the folder {out}", expected="a file", do="name a file in it")
     above = next(folder for folder in out.absolute().parents if folder.exists())
     if not above.is_dir():
         raise UsageError(
-            "--out", found=f"{above}, which is no folder", expected="a file in a folder", do="name another"
+            "--out", found=f"{above}, which is not a folder", expected="a file in a folder", do="name another"
         )
 
 
 def console() -> Console:
-    """Return where to print: as wide as the terminal."""
+    """Return the console to print to, as wide as the terminal."""
     from rich.console import Console  # noqa: PLC0415
 
-    # A pipe or file has no width: take what a wide table needs instead of rich's 80 columns.
+    # A pipe or file has no width: use what a wide table needs instead of rich's 80 columns.
     return Console() if sys.stdout.isatty() else Console(width=shutil.get_terminal_size((160, 24)).columns)
 
 
 def in_bytes(size: float) -> str:
-    """Write a number of bytes for people.
+    """Write a number of bytes with a unit.
 
     >>> in_bytes(999), in_bytes(1_500_000)
     ('999 B', '1.5 MB')

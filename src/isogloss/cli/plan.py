@@ -10,7 +10,7 @@ import typer
 
 from isogloss.cli.options import in_bytes, show
 from isogloss.cli.settings import with_settings
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import make_settings
 
 if TYPE_CHECKING:
     from isogloss.recipes.facts import TextFacts
@@ -41,7 +41,7 @@ def plan(
     from isogloss.recipes.needs import TOKENS_PER_TEXT, estimate_needs  # noqa: PLC0415 - imports torch
     from isogloss.recipes.recipe import read_recipe, single  # noqa: PLC0415
 
-    wanted = read_recipe(recipe, given) if recipe is not None else single(Settings(**given))
+    wanted = read_recipe(recipe, given) if recipe is not None else single(make_settings(given))
     needs = estimate_needs(wanted, tokens_per_text=tokens_per_text or TOKENS_PER_TEXT)
     if as_json:
         sums = {"download": needs.download, "disk": needs.disk, "flops": needs.flops}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, path_option, refuse_place, run_argument
+from isogloss.cli.options import columns, console, deliver, path_option, refuse_unwritable, run_argument
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
 
@@ -40,7 +40,8 @@ def report(
     out: Annotated[AnyPath | None, path_option("File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
-    from isogloss.analyses.shown import FRAMES  # noqa: PLC0415
+    from isogloss.analyses.audit import ANALYSES  # noqa: PLC0415
+    from isogloss.auditing.analysis import reading_of  # noqa: PLC0415
     from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
 
     _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
@@ -50,13 +51,14 @@ def report(
         audit = read_audit(run)
         deliver(_card(audit) if card else _tables(audit, form or ""), out)
         return
-    read = read_run(run, frames=FRAMES)
+    names, frames = reading_of(ANALYSES)
+    read = read_run(run, names, frames=frames)
     sample = _sample(read.audit, corpus, column) if show_text or embed_text else None
     if pairs:
         _print_pairs(read, pairs, sample)
     else:
         page = out or run / "report.html"
-        refuse_place(page)  # before the page is made, which takes seconds
+        refuse_unwritable(page)  # before the page is made, which takes seconds
         deliver(_page(read, sample), page)
 
 
@@ -85,7 +87,7 @@ def _check(
 
 
 def _tables(audit: Audit, form: str) -> str:
-    from isogloss.analyses.shown import audit_sections  # noqa: PLC0415
+    from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
     from isogloss.report.exports import export_tables  # noqa: PLC0415
     from isogloss.report.render_csv import render_csv  # noqa: PLC0415
     from isogloss.report.render_latex import render_latex  # noqa: PLC0415
@@ -99,7 +101,7 @@ def _tables(audit: Audit, form: str) -> str:
 
 
 def _card(audit: Audit) -> str:
-    from isogloss.report.exports.card import model_card  # noqa: PLC0415
+    from isogloss.report.card import model_card  # noqa: PLC0415
 
     return model_card(audit)
 
@@ -116,7 +118,7 @@ def _print_pairs(read: Run, most: int, sample: Corpus | None) -> None:
 
 
 def _page(read: Run, sample: Corpus | None) -> str:
-    from isogloss.analyses.shown import audit_sections  # noqa: PLC0415
+    from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
     from isogloss.report.lost_pairs import by_id  # noqa: PLC0415
     from isogloss.report.page import page_html  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ import typer
 from isogloss.cli.options import DeviceOption, StoreOption, deliver, show
 from isogloss.cli.settings import with_settings
 from isogloss.errors import IsoglossError
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import make_settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +43,7 @@ def sensitivity(
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
     from isogloss.recipes.recipe import read_recipe, single  # noqa: PLC0415
 
-    wanted = read_recipe(recipe, given) if recipe is not None else single(Settings(**given))
+    wanted = read_recipe(recipe, given) if recipe is not None else single(make_settings(given))
     settled = [(job, pair_of(job.settings), config_of(job.settings)) for job in wanted.jobs]
     tables, failed = [], 0
     for job, pair, config in settled:

@@ -11,6 +11,7 @@ import typer
 
 from isogloss.cli.options import split
 from isogloss.engines.config import EngineConfig
+from isogloss.models.pairs import ModelRef
 from isogloss.recipes.settings import SETTINGS, Setting
 
 #: Lists whose option is given once for each item: file names may have commas.
@@ -61,6 +62,8 @@ def _typed(context: typer.Context, name: str) -> bool:
 def _option(row: Setting) -> inspect.Parameter:
     kind: Any = row.kind
     default = row.default
+    if row.kind is ModelRef:
+        kind = str
     if row.kind is tuple:
         kind = list[str] if row.name in REPEATED else str
         default = (list(default) if row.name in REPEATED else ",".join(default)) if default else None

@@ -1,4 +1,4 @@
-"""`isogloss store`: what is kept, whether it is whole, and what can go."""
+"""`isogloss store`: list, verify and prune the hidden states on disk."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ if TYPE_CHECKING:
     from isogloss.hidden_states.maintenance import Holding, Piece
 
 store = typer.Typer(
-    help="List, verify and prune the hidden states that are kept on disk.", no_args_is_help=True, rich_markup_mode=None
+    help="List, verify and prune the hidden states on disk.", no_args_is_help=True, rich_markup_mode=None
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 AGE = {"h": "hours", "d": "days", "w": "weeks"}
-#: Arrays that stand beside every layer.
+#: Arrays that are stored beside every layer.
 COUNTS = {"token_counts", "cut"}
 
 
 @store.command("list")
 def list_store(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """List what is kept: model, settings, language, texts, layers, size, date."""
+    """List what is stored: model, settings, language, texts, layers, size, date."""
     from isogloss.hidden_states.maintenance import holdings  # noqa: PLC0415
 
-    found = holdings(_root(root))
+    rows = holdings(_root(root))
     if as_json:
-        typer.echo(json.dumps([asdict(one) | {"written": one.written.isoformat()} for one in found], indent=1))
+        typer.echo(json.dumps([asdict(row) | {"written": row.written.isoformat()} for row in rows], indent=1))
         return
-    if found:
-        show(map(_line, found))
-    typer.echo(f"{in_bytes(sum(one.size for one in found))} in {_root(root)}", err=True)
+    if rows:
+        show(map(_line, rows))
+    typer.echo(f"{in_bytes(sum(row.size for row in rows))} in {_root(root)}", err=True)
 
 
-def _line(one: Holding) -> dict[str, str]:
+def _line(row: Holding) -> dict[str, str]:
     from isogloss.hidden_states.shard import VERSION  # noqa: PLC0415
 
-    if one.version == VERSION:
-        model = one.model
-    elif one.version is None:
+    if row.version == VERSION:
+        model = row.model
+    elif row.version is None:
         model = "(broken or unfinished)"
     else:
-        model = f"(version {one.version}, not read)"
+        model = f"(version {row.version}, not read)"
     return {
         "model": model,
-        "hash": one.model_sha256[:12],
-        "settings": " ".join(f"{name}={value}" for name, value in one.settings.items()),
-        "language": one.language,
-        "texts": str(one.texts or ""),
-        "layers": " ".join(_short([name for name in one.arrays if name not in COUNTS])),
-        "size": in_bytes(one.size),
-        "written": one.written.strftime("%Y-%m-%d"),
+        "hash": row.model_sha256[:12],
+        "settings": " ".join(f"{name}={value}" for name, value in row.settings.items()),
+        "language": row.language,
+        "texts": str(row.texts or ""),
+        "layers": " ".join(_short([name for name in row.arrays if name not in COUNTS])),
+        "size": in_bytes(row.size),
+        "written": row.written.strftime("%Y-%m-%d"),
     }
 
 
@@ -88,14 +88,16 @@ def verify(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: 
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.hidden_states.maintenance import faults  # noqa: PLC0415
 
-    found = faults(_root(root), track)
+    errors = faults(_root(root), track)
     if as_json:
-        typer.echo(json.dumps([{"what": one.what, "found": one.found, "expected": one.expected} for one in found]))
+        typer.echo(
+            json.dumps([{"what": error.what, "found": error.found, "expected": error.expected} for error in errors])
+        )
     else:
-        for one in found:
-            typer.echo(f"{one.what}: {one.found}; expected {one.expected}")
-    if found:
-        typer.echo("To remove what is broken: isogloss store prune --broken --yes; a run computes it anew", err=True)
+        for error in errors:
+            typer.echo(f"{error.what}: {error.found}; expected {error.expected}")
+    if errors:
+        typer.echo("To remove broken files: isogloss store prune --broken --yes; a run computes them again", err=True)
         raise typer.Exit(1)
     typer.echo(f"{_root(root)}: no fault", err=True)
 
@@ -104,12 +106,14 @@ def verify(root: StoreOption = None, as_json: AsJson = False) -> None:  # noqa: 
 def prune(
     root: StoreOption = None,
     broken: Annotated[  # noqa: FBT002
-        bool, typer.Option("--broken", help="Only what is broken, unfinished or of another version.")
+        bool, typer.Option("--broken", help="Only broken and unfinished files, and files of another version.")
     ] = False,
-    older_than: Annotated[str | None, typer.Option(help="Only what was written longer ago, such as 30d.")] = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="Only files that were written longer ago, such as 30d.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Only this model: the beginning of its hash.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,  # noqa: FBT002
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would go.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only print what would be deleted.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Delete what meets all conditions that are given. A run that needs it computes it again."""
@@ -121,7 +125,7 @@ def prune(
             "store prune",
             found="--all and a condition" if everything else "no condition",
             expected="--all, or any of --broken, --older-than, --model",
-            do="say what is to go",
+            do="choose what to delete",
         )
     age = _age(older_than) if older_than else None
     with alone(_root(root)) if yes else nullcontext():
@@ -143,17 +147,17 @@ def _print_pruned(chosen: list[Piece], *, deleted: bool, as_json: bool) -> None:
 
 
 def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d+)([hdw])", text)
-    if not found:
+    match = re.fullmatch(r"(\d+)([hdw])", text)
+    if not match:
         raise UsageError("--older-than", found=repr(text), expected="such as 12h, 30d or 8w", do="correct it")
-    number: Mapping[str, Any] = {AGE[found[2]]: int(found[1])}
+    number: Mapping[str, Any] = {AGE[match[2]]: int(match[1])}
     return timedelta(**number)
 
 
 def _root(root: AnyPath | None) -> AnyPath:
     from isogloss.hidden_states.store import default_store  # noqa: PLC0415
 
-    found = root or default_store()
+    path = root or default_store()
     if isinstance(root, Path) and not root.is_dir():  # elsewhere there are no empty folders
         raise UsageError("--store", found=f"no folder {root}", expected="a store", do="check the path")
-    return found
+    return path

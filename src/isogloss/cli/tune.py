@@ -22,91 +22,104 @@ if TYPE_CHECKING:
 
 class _Help(NamedTuple):
     about: str
-    least: int | None = None
+    lowest: int | None = None
 
 
-#: Field of TuneConfig -> its help, and the smallest number that it takes. `needs` is of the run, `norm` of --norm-of.
+#: Field of TuneConfig -> its help and smallest number. `needs` comes from the run, `norm` from --norm-of.
 HELP = {
-    "languages": _Help("Target languages, such as hi,am. Default: the run's weak ones, or en."),
-    "arm": _Help("mixed (pivot and targets), target-only or pivot-only."),
-    "pivot": _Help("Default: that of the run, or en."),
+    "languages": _Help("Target languages, such as hi,am. Default: the weak languages of the run, or en."),
+    "mixture": _Help("Training mixture: mixed (pivot and targets), target-only or pivot-only."),
+    "pivot": _Help("Language that the others are compared with. Default: that of the run, or en."),
     "loss": _Help("dpo, kto or sft."),
-    "budget": _Help("even, or need: more for a language that lacks more (--from)."),
+    "budget": _Help("even, or need (--from): more records for a language that lacks more."),
     "unit": _Help("What the budget counts: records or tokens."),
     "steps": _Help("Optimiser steps.", 1),
-    "batch_size": _Help("Records in a forward pass.", 1),
-    "gradient_accumulation": _Help("Forward passes in a step.", 1),
-    "learning_rate": _Help("At the first step."),
-    "schedule": _Help("What the learning rate does: constant, or linear (it falls to 0)."),
+    "batch_size": _Help("Records per forward pass.", 1),
+    "gradient_accumulation": _Help("Forward passes per step.", 1),
+    "learning_rate": _Help("Learning rate at the first step."),
+    "schedule": _Help("Schedule of the learning rate: constant, or linear (falls to 0)."),
     "beta": _Help("Inverse temperature of DPO and KTO."),
-    "loss_reference": _Help("What DPO and KTO measure margins from: base, or start (the adapter of --continue)."),
-    "rank": _Help("Of the LoRA matrices.", 1),
-    "max_tokens": _Help("Of prompt and answer; longer prompts lose their end.", 8),
-    "passes": _Help("Most times that a text is used.", 1),
-    "holdout": _Help("Share of the pairs that are held out for audits; 0: none."),
-    "split_seed": _Help("Of the split; keep it where adapters are compared."),
-    "shuffle_labels": _Help("Learn from labels by a coin: a placebo (--placebo of audit)."),
-    "seed": _Help("Of draw, order, answers and the first weights."),
+    "loss_reference": _Help("Model that DPO and KTO measure margins from: base, or start (the adapter of --continue)."),
+    "rank": _Help("Rank of the LoRA matrices.", 1),
+    "max_tokens": _Help("Tokens of prompt and answer together; longer prompts lose their end.", 8),
+    "passes": _Help("How often a text may be used, at most.", 1),
+    "holdout": _Help("Share of the pairs to hold out for audits; 0 holds out none."),
+    "split_seed": _Help("Random seed for the split. Keep it the same for adapters that are compared."),
+    "shuffle_labels": _Help("Train on labels by coin toss: a placebo (see --placebo of audit)."),
+    "seed": _Help("Random seed for the draw, order, answers and initial weights."),
 }
-#: Options whose name says more than that of the field.
-LONGER = {"unit": "budget_unit"}
-#: Fields that a run may fill, so that there is no default to print.
+#: Field -> name of its option, where they differ.
+OPTION_NAMES = {"unit": "budget_unit"}
+#: Fields that a run may fill, so help prints no default.
 FROM_RUN = ("languages", "pivot")
 
-_DEFAULTS = {one.name: one.default for one in fields(TuneConfig)}
+_DEFAULTS = {field.name: field.default for field in fields(TuneConfig)}
 TUNE_OPTIONS: dict[str, Setting] = {
-    LONGER.get(name, name): Setting(
-        LONGER.get(name, name),
+    OPTION_NAMES.get(name, name): Setting(
+        OPTION_NAMES.get(name, name),
         type(_DEFAULTS[name]),
         None if name in FROM_RUN else _DEFAULTS[name],
         help_.about,
-        help_.least,
+        help_.lowest,
     )
     for name, help_ in HELP.items()
 }
 
 
-def as_fields(given: dict[str, Any]) -> dict[str, Any]:
-    """Name what was typed as TuneConfig does."""
-    shorter = {long: short for short, long in LONGER.items()}
-    return {shorter.get(name, name): value for name, value in given.items()}
+def to_fields(given: dict[str, Any]) -> dict[str, Any]:
+    """Rename options to fields of TuneConfig."""
+    field_names = {option: field for field, option in OPTION_NAMES.items()}
+    return {field_names.get(name, name): value for name, value in given.items()}
 
 
-MODEL = "embedded/gemma-3-270m"
+#: Base model to adapt if neither a run nor --model names one.
+DEFAULT_MODEL = "embedded/gemma-3-270m"
 
 
 @with_options(TUNE_OPTIONS)
 def tune(
     given: dict[str, Any],
-    out: Annotated[Path, typer.Option(help="Adapter folder to write; until then its state is in OUT.partial.")],
+    out: Annotated[
+        Path, typer.Option(help="Adapter folder to write. OUT.partial holds the state until the training ends.")
+    ],
     corpus: Annotated[
         list[str] | None,
-        typer.Option(help="Name or file; its texts become prompts. Default: that of the run.", show_default=False),
+        typer.Option(
+            help="Name or file of a corpus; its texts become prompts. Default: that of the run.", show_default=False
+        ),
     ] = None,
-    run: Annotated[AnyPath | None, path_option("Run folder: tune the languages that it found weak.", "--from")] = None,
+    run: Annotated[AnyPath | None, path_option("Run folder; tune its weak languages.", "--from")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help=f"Base model to adapt. Default: the run's reference, or {MODEL}.", show_default=False),
+        typer.Option(
+            help=f"Base model to adapt. Default: the run's reference, or {DEFAULT_MODEL}.", show_default=False
+        ),
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option("--continue", help="Adapter to go on from. Default: a new one.", show_default=False)
+        str | None, typer.Option("--continue", help="Adapter to continue. Default: a new adapter.", show_default=False)
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Name a column of your file.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Column of your file, such as text=comment.")] = None,
     norm_of: Annotated[
         str | None, typer.Option(help="Scale to the norm of this adapter's weight change.", show_default=False)
     ] = None,
     side_effect_texts: Annotated[
-        int, typer.Option(help="Held-out texts per language and class to guard with; 0: no gains, no guards.", min=0)
+        int,
+        typer.Option(
+            help="Held-out texts per language and class to measure gains and side effects on; 0: measure neither.",
+            min=0,
+        ),
     ] = 60,
-    generate: Annotated[int, typer.Option(help="Greedy answers per language to look for refusals in.", min=0)] = 0,
-    report_to: Annotated[str, typer.Option(help="none, wandb, mlflow, trackio or tensorboard.")] = "none",
+    generate: Annotated[int, typer.Option(help="Greedy answers per language to search for refusals.", min=0)] = 0,
+    report_to: Annotated[
+        str, typer.Option(help="Service that follows the training: none, wandb, mlflow, trackio or tensorboard.")
+    ] = "none",
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 20,
     device: DeviceOption = None,
 ) -> None:
-    """Train an adapter that refuses harmful and engages with harmless text, in the languages that need it (LoRA).
+    """Train a LoRA adapter that refuses harmful text and engages with harmless text, in the languages that need it.
 
-    isogloss tune --from RUN --out ADAPTER tunes what an audit found weak. Half of the pairs are held out: audit the
-    adapter on these, with --split held-out. The same command after an interruption goes on.
+    isogloss tune --from RUN --out ADAPTER tunes the weak languages of an audit. Half of the pairs are held out: audit
+    the adapter on these with --split held-out. After an interruption, the same command resumes the training.
     """
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
@@ -115,19 +128,19 @@ def tune(
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
     from isogloss.models.tuning_record import read_tune_record  # noqa: PLC0415
 
-    chosen = as_fields(given)
+    settings = to_fields(given)
     remedy = _remedy(run, corpus, model)
-    if run and "languages" not in chosen:
+    if run and "languages" not in settings:
         if not remedy.weak:
             typer.echo(f"{run}: no language is weak, so there is nothing to tune.", err=True)
             return
         _print_weak(remedy)
-        chosen["languages"] = remedy.targets
-    needs = remedy.needs if chosen.get("budget") == "need" else None
+        settings["languages"] = remedy.targets
+    needs = remedy.needs if settings.get("budget") == "need" else None
     norm = _norm(norm_of, model=remedy.model) if norm_of else None
-    config = isogloss.TuneConfig(**{"pivot": remedy.pivot, "needs": needs, "norm": norm} | chosen)
-    wanted = dict.fromkeys((*config.trained_languages, *remedy.audited))
-    texts = isogloss.load_corpus(list(remedy.corpus), languages=tuple(wanted), columns=columns(column))
+    config = isogloss.TuneConfig(**{"pivot": remedy.pivot, "needs": needs, "norm": norm} | settings)
+    languages = dict.fromkeys((*config.trained_languages, *remedy.audited))
+    texts = isogloss.load_corpus(list(remedy.corpus), languages=tuple(languages), columns=columns(column))
     for warning in texts.warnings:
         typer.echo(f"{warning.code} {warning.text}", err=True)
     base = ModelRef.parse(remedy.model)
@@ -136,10 +149,10 @@ def tune(
         start, texts, out, config=config, device=device, report_to=report_to, save_every=save_every, track=track
     )
     if n_cut := read_tune_record(folder)["cut_prompts"]:
-        typer.echo(f"{n_cut} of {config.records} prompts lost their end at --max-tokens {config.max_tokens}", err=True)
+        typer.echo(f"{n_cut} of {config.records} prompts were truncated at --max-tokens {config.max_tokens}", err=True)
     typer.echo(f"Wrote {folder}", err=True)
     if side_effect_texts:
-        # Gains count from the run's reference, which may have an adapter; without a run, from the bare base.
+        # Gains are measured from the run's reference, which may have an adapter; without a run, from the base alone.
         reference = base if run else ModelRef(base=base.base, revision=base.revision)
         before = start if start != reference else (ModelRef.parse(remedy.before) if remedy.before else None)
         tuned = ModelRef(base=base.base, revision=base.revision, adapter=str(folder))
@@ -156,24 +169,29 @@ def _remedy(run: AnyPath | None, corpus: list[str] | None, model: str | None) ->
     if run:
         return remedy_for(read_audit(run), corpus=corpus or (), model=model)
     if not corpus:
-        raise UsageError("--corpus", found="none", expected="texts to train on", do="name some, or a run with --from")
-    return Remedy(corpus=tuple(corpus), model=model or MODEL)
+        raise UsageError(
+            "--corpus", found="none", expected="texts to train on", do="name a corpus, or a run with --from"
+        )
+    return Remedy(corpus=tuple(corpus), model=model or DEFAULT_MODEL)
 
 
 def _norm(adapter: str, model: str) -> float:
     """Read the norm of an adapter's weight change."""
     from isogloss.models.checkpoints import fetch  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
-    from isogloss.tuning.norm import folder_norm  # noqa: PLC0415
+    from isogloss.tuning.adapter_folder import folder_norm  # noqa: PLC0415
 
     base = ModelRef.parse(model)
-    found = fetch(ModelRef(base=base.base, revision=base.revision, adapter=adapter)).adapter_folder
-    assert found is not None  # noqa: S101 - it was asked for
-    return folder_norm(found)
+    folder = fetch(ModelRef(base=base.base, revision=base.revision, adapter=adapter)).adapter_folder
+    assert folder is not None  # noqa: S101 - the reference names an adapter
+    return folder_norm(folder)
 
 
 def _print_weak(remedy: Remedy) -> None:
-    """Print the weak languages, and which of them cannot be tuned."""
-    show({"weak": one.language, "verdict": one.verdict, "lacks": f"{one.lacks:.0%} of the gain"} for one in remedy.weak)
-    if left_out := [one.language for one in remedy.weak if one.language not in remedy.targets]:
-        typer.echo(f"Left out, for there are no answers in them: {', '.join(left_out)}", err=True)
+    """Print the weak languages, and those of them that cannot be tuned."""
+    show(
+        {"weak language": row.language, "verdict": row.verdict, "shortfall": f"{row.shortfall:.0%} of the gain"}
+        for row in remedy.weak
+    )
+    if left_out := [row.language for row in remedy.weak if row.language not in remedy.targets]:
+        typer.echo(f"Left out because the answer table lacks them: {', '.join(left_out)}", err=True)

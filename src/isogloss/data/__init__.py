@@ -1,1 +1,1 @@
-"""WHAT IS READ: texts with a language, a label and (if parallel) a pair id."""
+"""What is read: texts with a language, a label and, if parallel, a pair id."""

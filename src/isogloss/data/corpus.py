@@ -1,4 +1,4 @@
-"""Corpus and Text: the frozen, validated value that every later room reads."""
+"""Corpus and Text: the frozen, validated texts that every later room reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 }
 
 MIN_PER_CLASS = 20
-#: As Python values a row takes ten times its bytes, so few are made at a time.
+#: As Python values, a row takes ten times its bytes, so few rows are made at a time.
 ROWS_AT_ONCE = 2048
 
 
@@ -49,9 +49,9 @@ def text_id(code: str, text: str) -> str:
 
 
 def content_key(text: str) -> str:
-    """Name what a text says, whatever file or language column it stands in: 16 hex digits.
+    """Name the content of a text, whatever file or language column it is in: 16 hex digits.
 
-    Case, white space and the Unicode form of accents do not count, as for duplicates.
+    Case, white space and the Unicode form of accents are ignored, as for duplicates.
 
     >>> content_key("Good  morning") == content_key(" good morning")
     True
@@ -63,8 +63,8 @@ def content_key(text: str) -> str:
 class Corpus:
     """Texts with a language and a label and, if parallel, a pair id.
 
-    `frame` has the columns of SCHEMA. `pair_id` joins a harmful text to its harmless twin; `item_id` joins
-    translations of the same text across languages. Rows are sorted by language, then text_id, so that equal content
+    `frame` has the columns of SCHEMA. `pair_id` joins a harmful text and a harmless text to a pair; `item_id` joins
+    translations of the same text in several languages. Rows are sorted by language, then text_id, so that equal content
     gives an equal hash whatever the order of the file.
 
     Raises:
@@ -93,13 +93,13 @@ class Corpus:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all texts with their languages, labels and ids; names of files and data sets do not count."""
-        found, first = hashlib.sha256(b"["), True
+        """Hash of all texts with their languages, labels and ids; names of files and data sets are not part of it."""
+        digest, first = hashlib.sha256(b"["), True
         for rows in self.frame.drop("source").iter_slices(ROWS_AT_ONCE):
-            found.update(("" if first else ", ").encode() + canonical_json(rows.rows())[1:-1].encode())
+            digest.update(("" if first else ", ").encode() + canonical_json(rows.rows())[1:-1].encode())
             first = False
-        found.update(b"]")
-        return found.hexdigest()
+        digest.update(b"]")
+        return digest.hexdigest()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ class Corpus:
 
     @property
     def paired(self) -> bool:
-        """True if every text has a twin of the other class."""
+        """True if every text is paired with a text of the other class."""
         return self.frame["pair_id"].null_count() == 0
 
     @property
@@ -116,7 +116,7 @@ class Corpus:
         """True if the same items occur in every language, so that languages can be compared item by item."""
         if self.frame["item_id"].null_count():
             return False
-        sets = [set(part["item_id"]) for part in self.frame.partition_by("language")]
+        sets = [set(rows["item_id"]) for rows in self.frame.partition_by("language")]
         return all(items == sets[0] for items in sets)
 
     def counts(self) -> pl.DataFrame:
@@ -181,6 +181,6 @@ def _check_rows(name: str, frame: pl.DataFrame) -> None:
         raise CorpusError(
             f"corpus {name}, language {code}, pair {pair}",
             found=f"{rows} texts, {harmful} of them harmful",
-            expected="one harmful text and its harmless twin",
+            expected="one harmful and one harmless text",
             do="mend or remove the pair",
         )

@@ -1,6 +1,6 @@
 """Rows -> a corpus without duplicates, and a corpus -> an equal number of texts per language and class.
 
-Nothing is dropped in silence: every rule that removes rows leaves a coded warning with the number.
+Nothing is dropped silently: every rule that removes rows leaves a coded warning with their number.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def unique_rows(
 ) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
     """Remove duplicates and contradictions, language by language.
 
-    Two texts are the same if they differ only in case and white space. Text without a twin: later copies go (C001),
-    texts under both labels go altogether (C002) or are refused. Pairs: a pair whose twins are the same text goes
-    (C003), and so does a pair that shares a text with an earlier pair (C004), because pairs must be independent.
+    Two texts are the same if they differ only in case and white space. Of unpaired texts, later copies are dropped
+    (C001), and texts under both labels are dropped (C002) or refused. A pair is dropped if its two texts are the same
+    (C003), or if it shares a text with an earlier pair (C004), because pairs must be independent.
     """
     rows = rows.with_columns(
         text=pl.col("text").str.strip_chars(),
@@ -33,21 +33,21 @@ def unique_rows(
     )
     kept, warnings = [], []
     for code in rows["language"].unique().sort():
-        part = rows.filter(pl.col("language") == code)
+        of_language = rows.filter(pl.col("language") == code)
         for rule in (_drop_conflicts, _drop_copies, _drop_equal_pairs, _drop_shared_texts):
-            part, warning = rule(part, code, conflicts, name)
+            of_language, warning = rule(of_language, code, conflicts, name)
             warnings += [warning] if warning else []
-        kept.append(part)
+        kept.append(of_language)
     return pl.concat(kept).drop("key"), tuple(warnings)
 
 
 def _drop_conflicts(
-    part: pl.DataFrame, code: str, conflicts: Conflicts, name: str
+    rows: pl.DataFrame, code: str, conflicts: Conflicts, name: str
 ) -> tuple[pl.DataFrame, CodedWarning | None]:
     both = pl.col("pair_id").is_null() & (pl.col("harmful").n_unique().over("key") > 1)
-    bad = part.filter(both)
+    bad = rows.filter(both)
     if not bad.height:
-        return part, None
+        return rows, None
     if conflicts == "refuse":
         raise CorpusError(
             f"corpus {name}, row {bad['row'][0]}",
@@ -55,44 +55,44 @@ def _drop_conflicts(
             expected="one label a text",
             do="mend the labels, or drop such texts with --conflicts drop",
         )
-    return part.filter(~both), CodedWarning(code="C002", detail=f"{bad['key'].n_unique()} texts", language=code)
+    return rows.filter(~both), CodedWarning(code="C002", detail=f"{bad['key'].n_unique()} texts", language=code)
 
 
 def _drop_copies(
-    part: pl.DataFrame, code: str, conflicts: Conflicts, name: str
+    rows: pl.DataFrame, code: str, conflicts: Conflicts, name: str
 ) -> tuple[pl.DataFrame, CodedWarning | None]:
     del conflicts, name
     single = pl.col("pair_id").is_null()
     in_pair = pl.struct("pair_id", "key", "harmful")
     copy = (single & ~pl.col("key").is_first_distinct()) | (~single & ~in_pair.is_first_distinct())
-    n = part.filter(copy).height
-    return part.filter(~copy), CodedWarning(code="C001", detail=f"{n} copies dropped", language=code) if n else None
+    n = rows.filter(copy).height
+    return rows.filter(~copy), CodedWarning(code="C001", detail=f"{n} copies dropped", language=code) if n else None
 
 
 def _drop_equal_pairs(
-    part: pl.DataFrame, code: str, conflicts: Conflicts, name: str
+    rows: pl.DataFrame, code: str, conflicts: Conflicts, name: str
 ) -> tuple[pl.DataFrame, CodedWarning | None]:
     del conflicts, name
     equal = pl.col("pair_id").is_not_null() & (pl.struct("pair_id", "key").is_duplicated())
-    n = part.filter(equal)["pair_id"].n_unique()
-    return part.filter(~equal), CodedWarning(code="C003", detail=f"{n} pairs dropped", language=code) if n else None
+    n = rows.filter(equal)["pair_id"].n_unique()
+    return rows.filter(~equal), CodedWarning(code="C003", detail=f"{n} pairs dropped", language=code) if n else None
 
 
 def _drop_shared_texts(
-    part: pl.DataFrame, code: str, conflicts: Conflicts, name: str
+    rows: pl.DataFrame, code: str, conflicts: Conflicts, name: str
 ) -> tuple[pl.DataFrame, CodedWarning | None]:
     del conflicts, name
     seen: set[str] = set()
     shared: list[str] = []
-    pairs = part.drop_nulls("pair_id").group_by("pair_id", maintain_order=True).agg("key")
+    pairs = rows.drop_nulls("pair_id").group_by("pair_id", maintain_order=True).agg("key")
     for pair, keys in pairs.iter_rows():
         if seen.isdisjoint(keys):
             seen.update(keys)
         else:
             shared.append(pair)
     if not shared:
-        return part, None
-    kept = part.filter(pl.col("pair_id").is_null() | ~pl.col("pair_id").is_in(shared))
+        return rows, None
+    kept = rows.filter(pl.col("pair_id").is_null() | ~pl.col("pair_id").is_in(shared))
     return kept, CodedWarning(code="C004", detail=f"{len(shared)} pairs dropped", language=code)
 
 
@@ -103,7 +103,7 @@ def with_text_ids(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def leave_out(corpus: Corpus, marks: pl.Series) -> tuple[Corpus | None, tuple[str, ...]]:
-    """Leave out marked texts, each with its twin, and with its translations where items join them.
+    """Leave out marked texts, with the other text of the pair and with translations of the same item.
 
     Args:
         corpus: labelled or parallel.
@@ -129,13 +129,13 @@ def leave_out(corpus: Corpus, marks: pl.Series) -> tuple[Corpus | None, tuple[st
 def balance(corpus: Corpus, *, per_class: int | None = None, seed: int = 0) -> Corpus:
     """Draw the same number of texts for every language and class.
 
-    The draw is by a hash of the seed and the unit (item, else pair, else text), never by position: files are often
-    sorted by label, a smaller sample is part of the larger one, and translations are drawn together.
+    Units (item, else pair, else text) are drawn by a hash of the seed and the unit, never by position, because files
+    are often sorted by label. So a smaller sample is contained in a larger one, and translations are drawn together.
 
     Args:
         corpus: labelled or parallel.
         per_class: texts wanted per language and class; None takes as many as the smallest language has.
-        seed: another seed, another sample.
+        seed: another seed gives another sample.
 
     Raises:
         CorpusError: a language has one class only, or fewer than 20 texts (or `per_class`) in a class.
@@ -171,17 +171,17 @@ def _check_sizes(corpus: Corpus, per_class: int | None) -> None:
             "--per-class", found=str(floor), expected=f"at least {MIN_PER_CLASS}", do="ask for more texts per class"
         )
     for code, harmful, harmless in corpus.counts().iter_rows():
-        where = f"corpus {corpus.name}, language {code}"
+        subject = f"corpus {corpus.name}, language {code}"
         if not harmful or not harmless:
             raise CorpusError(
-                where,
+                subject,
                 found=f"{'harmful' if harmful else 'harmless'} texts only",
                 expected="both classes",
                 do="add texts of the other class (--corpus can be given twice)",
             )
         if min(harmful, harmless) < floor:
             raise CorpusError(
-                where,
+                subject,
                 found=f"{harmful} harmful and {harmless} harmless texts",
                 expected=f"at least {floor} of each",
                 do="add texts, or leave the language out with --languages",

@@ -1,4 +1,4 @@
-"""One door to every corpus: a name of the CORPORA table, a file, or several of them."""
+"""Load a corpus: a name of the CORPORA table, a file, a data set on the hub, or several of these."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def load_corpus(
     columns: Mapping[str, str] | None = None,
     conflicts: Conflicts = "drop",
 ) -> Corpus:
-    """Load a corpus: read it, keep the wanted languages, remove duplicates and contradictions.
+    """Load a corpus: read it, select the wanted languages, remove duplicates and contradictions.
 
     Args:
         where: a name of CORPORA, a .csv, .tsv, .jsonl, .json or .parquet file, a data set on the hub (org/name or
             org/name@revision), or several of these, which are put together (for example harmful prompts from one and
             harmless ones from another).
-        languages: codes to keep; None keeps all.
+        languages: codes of the wanted languages; None takes all.
         columns: our column name -> the file's, for example {"text": "comment"}.
         conflicts: what to do with texts under both labels.
 
@@ -44,17 +44,17 @@ def load_corpus(
     >>> load_corpus("mini", languages=["en", "sw"]).languages
     ('en', 'sw')
     """
-    wheres = [where] if isinstance(where, str | Path) else list(where)
+    addresses = [where] if isinstance(where, str | Path) else list(where)
     wanted = tuple(dict.fromkeys(language(code).code for code in languages)) if languages else None
     frames, revisions, licences = [], [], []
-    for number, one in enumerate(wheres):
-        rows, revision, licence = _read(one, wanted, columns or {})
-        if len(wheres) > 1:  # pair ids are unique within a source only
+    for number, address in enumerate(addresses):
+        rows, revision, licence = _read(address, wanted, columns or {})
+        if len(addresses) > 1:  # pair ids are unique within a source only
             rows = rows.with_columns(pair_id=pl.format(f"{number}:{{}}", pl.col("pair_id")))
         frames.append(rows)
         revisions.append(revision)
         licences.append(licence)
-    name = "+".join(str(one) if _is_named(one) else Path(one).name for one in wheres)
+    name = "+".join(str(address) if _is_named(address) else Path(address).name for address in addresses)
     rows = pl.concat(frames)
     if wanted:
         rows = rows.filter(pl.col("language").is_in(wanted))
@@ -73,7 +73,7 @@ def load_corpus(
         rows = rows.with_columns(pair_id=pl.lit(None, dtype=pl.String))
     rows, warnings = unique_rows(rows, name=name, conflicts=conflicts)
     if mixed:
-        warnings += (CodedWarning(code="C007", detail="give every text a twin to have them used"),)
+        warnings += (CodedWarning(code="C007", detail="pair every text to have the pairs used"),)
     if any(licence is None for licence in licences):
         warnings += (CodedWarning(code="C006", detail="check its terms before you share results with texts"),)
     return Corpus(
@@ -88,12 +88,12 @@ def load_corpus(
 def _check_languages(rows: pl.DataFrame, name: str) -> None:
     strange = rows.filter(~pl.col("language").is_in(list(LANGUAGES)))
     if strange.height:
-        where = f"corpus {name}, row {strange['row'][0]}, column language"
-        raise unknown(CorpusError, "language", strange["language"][0], LANGUAGES, where)
+        subject = f"corpus {name}, row {strange['row'][0]}, column language"
+        raise unknown(CorpusError, "language", strange["language"][0], LANGUAGES, subject)
 
 
-def _joined(parts: list[str | None]) -> str | None:
-    known = [part for part in parts if part]
+def _joined(names: list[str | None]) -> str | None:
+    known = [name for name in names if name]
     return " + ".join(known) or None
 
 
@@ -107,7 +107,7 @@ def _is_on_hub(where: str | Path) -> bool:
 
 
 def _is_named(where: str | Path) -> bool:
-    """True for what has the same name everywhere; of a path only the last part is a name."""
+    """Whether an address has the same name everywhere; only the last step of a path is a name."""
     return not _is_file(where) or _is_on_hub(where)
 
 
@@ -136,7 +136,7 @@ def _read(
 
 
 def _with_language(table: pl.DataFrame, languages: tuple[str, ...] | None, columns: Mapping[str, str]) -> pl.DataFrame:
-    """A table without a language column is in the one language that was asked for."""
+    """Add the language column to a table without one, if only one language is wanted."""
     if languages and len(languages) == 1 and "language" not in {*table.columns, *columns}:
         return table.with_columns(language=pl.lit(languages[0]))
     return table

@@ -1,6 +1,6 @@
 """The CORPORA table: one row per public data set, with where it is, its revision, licence, citation and columns.
 
-A revision of None means: not verified here; the hub's current commit is resolved at run time and recorded.
+A revision of None is not pinned: the current commit of the hub is resolved at run time and recorded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ PARALLEL_COLUMNS = ("toxic", "neutral", "language", "pair_id")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class SourceFile:
     """One file or split of a source that holds one language, or all of them if `language` is None.
 
     `hub` names a data set on the hub with its split; `url` a single file on the web. `label` is the label of every
-    row of a part that holds one class only. A file without a `header` is one column of texts;
-    `text` names the column that holds this language's text where languages stand side by side.
+    row of a file that holds one class only. A file without a `header` is one column of texts.
+    `text` names the column of this language, where languages have columns side by side.
     """
 
     language: str | None = None
@@ -52,7 +52,7 @@ class Source:
     revision: str | None = None
     per_class: int | None = None
     columns: dict[str, str] = field(default_factory=dict)
-    parts: tuple[Part, ...] = ()
+    files: tuple[SourceFile, ...] = ()
 
 
 _PAPER_NINE = ("am", "ar", "de", "en", "es", "hi", "ru", "uk", "zh")
@@ -79,9 +79,9 @@ _HATECHECK = {
 }
 
 
-def _polyrefuse_parts() -> tuple[Part, ...]:
+def _polyrefuse_files() -> tuple[SourceFile, ...]:
     return tuple(
-        Part(
+        SourceFile(
             language=code,
             url=f"{_POLYREFUSE}/{_POLYREFUSE_COMMIT}/PolyRefuse/{kind}_val_translated_{code}.json",
             label="1" if kind == "harmful" else "0",
@@ -91,9 +91,9 @@ def _polyrefuse_parts() -> tuple[Part, ...]:
     )
 
 
-def _xsafety_parts() -> tuple[Part, ...]:
+def _xsafety_files() -> tuple[SourceFile, ...]:
     return tuple(
-        Part(language=code, url=f"{_XSAFETY}/{_XSAFETY_COMMIT}/{code}/{file}.csv", label="1", header=False)
+        SourceFile(language=code, url=f"{_XSAFETY}/{_XSAFETY_COMMIT}/{code}/{file}.csv", label="1", header=False)
         for code in _XSAFETY_LANGUAGES
         for file in _XSAFETY_FILES
     )
@@ -103,11 +103,11 @@ _ROWS = (
     Source(
         name="mini",
         kind="parallel",
-        about="bundled: 84 everyday situations, a mildly toxic sentence and its polite twin, in 12 languages",
+        about="bundled: 84 everyday situations, a mildly toxic sentence and a polite one, in 12 languages",
         languages=("am", "ar", "bn", "de", "en", "es", "fr", "hi", "ru", "sw", "uk", "zh"),
         licence="CC-BY-4.0",
         citation="isogloss contributors (2026), the mini corpus, version 1",
-        homepage="src/isogloss/corpora/mini/CARD.md",
+        homepage="src/isogloss/data/mini/CARD.md",
         per_class=84,
         revision="1",
     ),
@@ -121,7 +121,7 @@ _ROWS = (
         homepage=f"https://huggingface.co/datasets/{_TOXICITY}",
         per_class=2500,
         columns={"label": "toxic"},
-        parts=tuple(Part(language=code, hub=_TOXICITY, split=code) for code in _PAPER_NINE),
+        files=tuple(SourceFile(language=code, hub=_TOXICITY, split=code) for code in _PAPER_NINE),
     ),
     Source(
         name="multiparadetox",
@@ -133,7 +133,7 @@ _ROWS = (
         homepage=f"https://huggingface.co/datasets/{_PARADETOX}",
         per_class=400,
         columns={"toxic": "toxic_sentence", "neutral": "neutral_sentence"},
-        parts=tuple(Part(language=code, hub=_PARADETOX, split=code) for code in _PAPER_NINE),
+        files=tuple(SourceFile(language=code, hub=_PARADETOX, split=code) for code in _PAPER_NINE),
     ),
     Source(
         name="paradetox",
@@ -145,7 +145,7 @@ _ROWS = (
         homepage="https://huggingface.co/datasets/s-nlp/paradetox",
         per_class=19744,
         columns={"toxic": "en_toxic_comment", "neutral": "en_neutral_comment"},
-        parts=(Part(language="en", hub="s-nlp/paradetox"),),
+        files=(SourceFile(language="en", hub="s-nlp/paradetox"),),
     ),
     Source(
         name="polyrefuse",
@@ -157,7 +157,7 @@ _ROWS = (
         homepage="https://github.com/mainlp/Multilingual-Refusal",
         revision=_POLYREFUSE_COMMIT,
         columns={"text": "instruction"},
-        parts=_polyrefuse_parts(),
+        files=_polyrefuse_files(),
     ),
     Source(
         name="multijail",
@@ -167,8 +167,8 @@ _ROWS = (
         licence="MIT",
         citation="Deng et al. (2024), Multilingual Jailbreak Challenges in Large Language Models",
         homepage="https://huggingface.co/datasets/DAMO-NLP-SG/MultiJail",
-        parts=tuple(
-            Part(language=code, hub="DAMO-NLP-SG/MultiJail", label="1", text=code)
+        files=tuple(
+            SourceFile(language=code, hub="DAMO-NLP-SG/MultiJail", label="1", text=code)
             for code in ("ar", "bn", "en", "it", "jv", "ko", "sw", "th", "vi", "zh")
         ),
     ),
@@ -181,7 +181,7 @@ _ROWS = (
         citation="Wang et al. (2024), All Languages Matter: On the Multilingual Safety of LLMs",
         homepage="https://github.com/Jarviswang94/Multilingual_safety_benchmark",
         revision=_XSAFETY_COMMIT,
-        parts=_xsafety_parts(),
+        files=_xsafety_files(),
     ),
     Source(
         name="hatecheck",
@@ -192,10 +192,10 @@ _ROWS = (
         citation="Röttger et al. (2021), HateCheck; Röttger et al. (2022), Multilingual HateCheck",
         homepage="https://github.com/rewire-online/multilingual-hatecheck",
         columns={"text": "test_case", "label": "label_gold"},
-        parts=(
-            Part(language="en", hub="Paul/hatecheck", split="test"),
+        files=(
+            SourceFile(language="en", hub="Paul/hatecheck", split="test"),
             *(
-                Part(language=code, hub=f"Paul/hatecheck-{name}", split="test")
+                SourceFile(language=code, hub=f"Paul/hatecheck-{name}", split="test")
                 for code, name in sorted(_HATECHECK.items())
             ),
         ),

@@ -17,15 +17,15 @@ import polars as pl
 
 from isogloss.data.corpus import SCHEMA
 from isogloss.data.languages import LANGUAGES
-from isogloss.data.named_corpora import LABELLED_COLUMNS, PARALLEL_COLUMNS, Part, Source
+from isogloss.data.named_corpora import LABELLED_COLUMNS, PARALLEL_COLUMNS, Source, SourceFile
 from isogloss.errors import CorpusError, unknown
 from isogloss.io.hub import Snapshot, client_errors, download
 
-#: What is asked of the hub: tables and their description, never code.
+#: Files to download from the hub: tables and their description, never code.
 DATA_FILES = ("*.parquet", "*.csv", "*.tsv", "*.json", "*.jsonl", "*.gz", "*.zip", "*.txt", "*.yaml", "README.md")
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-#: As Python values records take several times their bytes, so few are made at a time.
+#: As Python values, records take several times their bytes, so few are made at a time.
 LINES_AT_ONCE = 4096
 
 #: Spellings of the two labels that public data sets use.
@@ -63,9 +63,9 @@ def read_table(path: Path) -> pl.DataFrame:
             separator, quote = ("\t", None) if kind == ".tsv" else (",", '"')
             frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, quote_char=quote, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CorpusError(f"corpus {path}", found=found, expected=f"a {kind} table", do="mend the file") from error
-    # A column of lists or bytes (an embedding, an image) is no text; it is missed only if it is asked for.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorpusError(f"corpus {path}", found=reason, expected=f"a {kind} table", do="mend the file") from error
+    # A column of lists or bytes (an embedding, an image) is no text; its absence matters only if it is named.
     flat = [name for name, dtype in frame.schema.items() if not dtype.is_nested() and dtype != pl.Binary]
     return frame.select(flat).cast(pl.String)
 
@@ -92,8 +92,8 @@ def _read_lines(path: Path) -> pl.DataFrame:
     frames = [_records(path, [])]
     with path.open("rb") as file:  # where only a line feed ends a line: str.splitlines would cut strings at U+2028
         numbered = enumerate(file, start=1)
-        while some := list(itertools.islice(numbered, LINES_AT_ONCE)):
-            lines = [(number, _decode(path, raw, number)) for number, raw in some]
+        while chunk := list(itertools.islice(numbered, LINES_AT_ONCE)):
+            lines = [(number, _decode(path, raw, number)) for number, raw in chunk]
             parsed = [_parse(line, f"corpus {path}, line {number}") for number, line in lines if line.strip()]
             frames.append(_records(path, parsed))
     return pl.concat(frames, how="diagonal", rechunk=True)
@@ -133,18 +133,18 @@ def read_source(row: Source, languages: tuple[str, ...] | None) -> tuple[pl.Data
             expected=f"some of {', '.join(row.languages)}",
             do="choose other languages",
         )
-    wanted = [part for part in row.parts if languages is None or part.language in languages]
-    repos = {repo: _download(repo, row.revision) for repo in dict.fromkeys(part.hub for part in wanted if part.hub)}
+    wanted = [file for file in row.files if languages is None or file.language in languages]
+    repos = {repo: _download(repo, row.revision) for repo in dict.fromkeys(file.hub for file in wanted if file.hub)}
     frames = []
-    for part in wanted:
-        table = _read_part(part, repos)
-        columns = dict(row.columns) | ({"text": part.text} if part.text else {})
-        table = table.with_columns(language=pl.lit(part.language)) if part.language else table
-        if part.label is not None:
-            table = table.with_columns(label=pl.lit(part.label))
-        frames.append(to_rows(table, name=f"{row.name} ({part.language})", columns=columns, source=row.name))
-    named = [f"{repo}@{one.revision}" if len(repos) > 1 else one.revision for repo, one in repos.items()]
-    return pl.concat(frames), row.revision or ", ".join(named) or None
+    for file in wanted:
+        table = _read_file(file, repos)
+        columns = dict(row.columns) | ({"text": file.text} if file.text else {})
+        table = table.with_columns(language=pl.lit(file.language)) if file.language else table
+        if file.label is not None:
+            table = table.with_columns(label=pl.lit(file.label))
+        frames.append(to_rows(table, name=f"{row.name} ({file.language})", columns=columns, source=row.name))
+    revisions = [f"{repo}@{read.revision}" if len(repos) > 1 else read.revision for repo, read in repos.items()]
+    return pl.concat(frames), row.revision or ", ".join(revisions) or None
 
 
 def read_hub(name: str) -> tuple[pl.DataFrame, str]:
@@ -155,16 +155,16 @@ def read_hub(name: str) -> tuple[pl.DataFrame, str]:
     Returns:
         The table, and the commit that was read.
     """
-    repo, _, asked = name.partition("@")
-    found = _download(repo, asked or None)
+    repo, _, revision = name.partition("@")
+    snapshot = _download(repo, revision or None)
     tables = []
-    for split, data in _load(str(found.folder), repo, {}).items():
+    for split, data in _load(str(snapshot.folder), repo, {}).items():
         table = pl.DataFrame(data.to_dict())
         flat = [column for column, dtype in table.schema.items() if not dtype.is_nested() and dtype != pl.Binary]
         table = table.select(flat).cast(pl.String)
         named = split in LANGUAGES and "language" not in table.columns
         tables.append(table.with_columns(language=pl.lit(split)) if named else table)
-    return pl.concat(tables, how="diagonal"), found.revision
+    return pl.concat(tables, how="diagonal"), snapshot.revision
 
 
 def _download(repo: str, revision: str | None) -> Snapshot:
@@ -172,15 +172,15 @@ def _download(repo: str, revision: str | None) -> Snapshot:
     return download(repo, revision, kind="dataset", patterns=DATA_FILES, fault=CorpusError, forms=forms)
 
 
-def _read_part(part: Part, repos: Mapping[str, Snapshot]) -> pl.DataFrame:
-    if part.hub:
-        data = _load(str(repos[part.hub].folder), part.hub, {"split": part.split})
+def _read_file(file: SourceFile, repos: Mapping[str, Snapshot]) -> pl.DataFrame:
+    if file.hub:
+        data = _load(str(repos[file.hub].folder), file.hub, {"split": file.split})
     else:
-        kind = "json" if str(part.url).endswith(".json") else "csv"
-        options: dict[str, object] = {"data_files": part.url, "split": "train"}
-        if kind == "csv" and not part.header:
+        kind = "json" if str(file.url).endswith(".json") else "csv"
+        options: dict[str, object] = {"data_files": file.url, "split": "train"}
+        if kind == "csv" and not file.header:
             options["column_names"] = ["text"]
-        data = _load(kind, str(part.url), options)
+        data = _load(kind, str(file.url), options)
     return pl.DataFrame(data.to_dict()).cast(pl.String)
 
 
@@ -209,7 +209,7 @@ def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], sourc
         source: written into the column `source` unless the table has one.
 
     Raises:
-        CorpusError: a column is missing, a text or twin is empty, a label is neither of two values, or a pair id
+        CorpusError: a column is missing, a text is empty, a label is neither of two values, or a pair id
             occurs twice in a language.
     """
     table = _with_our_names(table, name, columns).drop("row", strict=False)
@@ -235,26 +235,26 @@ def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], sourc
 
 def _with_our_names(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.DataFrame:
     """Copy the named columns under our names, all at once, so that names can be swapped."""
-    for ours, theirs in columns.items():
+    for ours, column in columns.items():
         if ours not in OUR_COLUMNS:
             raise unknown(CorpusError, "column", ours, OUR_COLUMNS, "--column")
-        if theirs not in table.columns:
+        if column not in table.columns:
             raise CorpusError(
                 f"corpus {name}",
                 found=f"columns {', '.join(table.columns)}",
-                expected=f"a column {theirs!r} (for {ours!r})",
+                expected=f"a column {column!r} (for {ours!r})",
                 do="correct --column",
             )
-    return table.with_columns(**{ours: pl.col(theirs) for ours, theirs in columns.items()})
+    return table.with_columns(**{ours: pl.col(column) for ours, column in columns.items()})
 
 
 def _check_filled(table: pl.DataFrame, name: str, column: str) -> None:
     empty = table.filter(pl.col(column).is_null() | (pl.col(column).str.strip_chars() == ""))
     if empty.height:
-        partner = " (a missing twin)" if column in {"toxic", "neutral"} else ""
+        missing = " (half of a pair is missing)" if column in {"toxic", "neutral"} else ""
         raise CorpusError(
             f"corpus {name}, row {empty['row'][0]}, column {column}",
-            found=f"nothing{partner}, as in {empty.height} rows",
+            found=f"nothing{missing}, as in {empty.height} rows",
             expected="a value in every row",
             do="fill or remove these rows",
         )
@@ -282,7 +282,7 @@ def _split_pairs(table: pl.DataFrame, name: str) -> pl.DataFrame:
     if doubled.height:
         raise CorpusError(
             f"corpus {name}, row {doubled['row'][0]}",
-            found=f"pair id {doubled['pair_id'][0]!r} {doubled['language'][0]} more than once (a doubled twin)",
+            found=f"pair id {doubled['pair_id'][0]!r} {doubled['language'][0]} more than once (a doubled pair)",
             expected="every pair id once in a language",
             do="give each pair its own id",
         )

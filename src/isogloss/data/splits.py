@@ -1,4 +1,4 @@
-"""A corpus -> two parts that share no pair: one to train on, one that is held out to be audited."""
+"""A corpus -> two splits that share no pair: one to train on, one that is held out to be audited."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from isogloss.data.corpus import MIN_PER_CLASS, Corpus, content_key
 from isogloss.errors import CorpusError, UsageError
 from isogloss.io.files import sha256_text
 
-#: How a part is found: stands in every record of a split, and changes if the rule does.
+#: The rule of a split: it is written into every record, and changes if the rule does.
 RULE = "sha256 of split seed and item, else pair, else content; held out if its first 52 bits are below the share"
 BITS = 52
-#: What an audit can be asked to read.
-PARTS = ("all", "training", "held-out")
+#: The splits that an audit can read.
+SPLITS = ("all", "training", "held-out")
 
 
 def split_corpus(corpus: Corpus, *, holdout: float = 0.5, seed: int = 0) -> tuple[Corpus, Corpus | None]:
-    """Part a corpus into texts to train on and texts that are held out.
+    """Split a corpus into texts to train on and texts that are held out.
 
-    Which part a text belongs to is decided by a hash of the split seed and its unit (item, else pair, else what it
-    says), so it depends neither on the order of the rows nor on the rest of the corpus: the twins of a pair, and
-    translations of an item, are on the same side, whatever else was loaded.
+    A hash of the split seed and the unit (item, else pair, else content) decides for each text, so the order of the
+    rows and the rest of the corpus do not matter: both texts of a pair, and translations of an item, are on the same
+    side, whatever else was loaded.
 
     Args:
         corpus: labelled or parallel.
         holdout: share of units to hold out, from 0 (none) to below 1.
-        seed: of the split; another seed, other parts.
+        seed: of the split; another seed gives other splits.
 
     Returns:
-        The part to train on, and the part held out (None if `holdout` is 0).
+        The texts to train on, and the texts held out (None if `holdout` is 0).
 
     Raises:
         UsageError: `holdout` is not a share.
-        CorpusError: a language has too few texts for both parts.
+        CorpusError: a language has too few texts for both.
     """
     if not 0 <= holdout < 1:
         raise UsageError("--holdout", found=f"{holdout:g}", expected="a share from 0 to below 1", do="correct it")
@@ -52,23 +52,23 @@ def split_corpus(corpus: Corpus, *, holdout: float = 0.5, seed: int = 0) -> tupl
     return replace(corpus, frame=corpus.frame.filter(~out)), replace(corpus, frame=corpus.frame.filter(out))
 
 
-def part_of(corpus: Corpus, part: str) -> Corpus:
-    """Take one part of a corpus that is split as `isogloss tune` does by default: in halves, with seed 0.
+def take_split(corpus: Corpus, split: str) -> Corpus:
+    """Take one split of a corpus, as `isogloss tune` splits it by default: in halves, with seed 0.
 
     Args:
         corpus: labelled or parallel.
-        part: all, training or held-out.
+        split: all, training or held-out.
 
     Raises:
-        UsageError: there is no such part.
+        UsageError: there is no such split.
         CorpusError: see `split_corpus`.
     """
-    if part not in PARTS:
-        raise UsageError("--split", found=repr(part), expected=f"one of {', '.join(PARTS)}", do="choose one")
-    if part == "all":
+    if split not in SPLITS:
+        raise UsageError("--split", found=repr(split), expected=f"one of {', '.join(SPLITS)}", do="choose one")
+    if split == "all":
         return corpus
     training, held_out = split_corpus(corpus)
-    return training if part == "training" or held_out is None else held_out
+    return training if split == "training" or held_out is None else held_out
 
 
 def _units(frame: pl.DataFrame) -> list[str]:

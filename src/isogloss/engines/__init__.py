@@ -1,1 +1,1 @@
-"""Who does the work: pure functions mapped over units and items, on this machine or on Ray."""
+"""What does the work: pure functions mapped over units and items, on this machine or on Ray."""

@@ -1,4 +1,4 @@
-"""Which engine does the work, and what it may take: the one table of these options. None of it changes a number."""
+"""The options of an engine, in one table: which engine, and what it may use. None of them changes a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _option(default: Any, about: str, least: float | None = None) -> Any:  # noq
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """Where work is done: each field is an option of `isogloss audit`, and none is a part of what a run is.
+    """Where work is done: each field is an option of `isogloss audit`, and none identifies a run.
 
     Raises:
         UsageError: there is no such engine, or an option is not for it, or out of its range.
@@ -33,11 +33,11 @@ class EngineConfig:
         None, "CPU cores of a Ray worker. Default: 1 beside a GPU, else all of the smallest node.", 1
     )
     workers_per_model: int | None = _option(
-        None, "Most Ray workers that hold the same model. Default: as many as there is room for.", 1
+        None, "Most Ray workers that hold the same model. Default: as many as fit.", 1
     )
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together."""
+        """Refuse options that do not go together."""
         if self.engine not in ENGINES:
             raise UsageError("--engine", found=repr(self.engine), expected=" or ".join(ENGINES), do="choose one")
         given = {name: value for name, value in vars(self).items() if name != "engine" and value is not None}
@@ -51,5 +51,5 @@ class EngineConfig:
         share = self.gpus_per_model or 0
         if share > 1 and share != int(share):
             raise UsageError(
-                "--gpus-per-model", found=str(share), expected="a part of one GPU, or whole ones", do="round"
+                "--gpus-per-model", found=str(share), expected="a fraction of one GPU, or whole GPUs", do="round"
             )

@@ -1,14 +1,24 @@
-"""What an engine offers, and which there are; none of them changes a number."""
+"""What an engine offers, the engine of this machine, and how another is opened; none of them changes a number.
+
+The local engine runs one model after the other with all cores. A thread makes the tokens ahead. Statistics are mapped
+over threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from isogloss.engines.config import EngineConfig
-from isogloss.engines.local import LocalEngine
-from isogloss.engines.work_units import Advance, Done, UnitT, Work
+from isogloss.engines.work_units import Advance, Done, UnitT, Work, by_weights
 from isogloss.errors import missing_extra
 
 ItemT = TypeVar("ItemT")
@@ -18,7 +28,7 @@ DoneT = TypeVar("DoneT")
 class Engine(Protocol):
     """Maps pure functions over picklable things.
 
-    `device` is where models are run, if nobody asked for another: None is the rule of the machine.
+    `device` is where models are run by default; None is the rule of the machine.
     """
 
     @property
@@ -27,19 +37,19 @@ class Engine(Protocol):
         ...
 
     def call(self, function: Callable[..., DoneT], **arguments: Any) -> DoneT:  # noqa: ANN401
-        """Call a function where models are run, to ask what the machine there is like."""
+        """Call a function on a machine that runs models, to learn what that machine is like."""
         ...
 
     def run(
         self, work: Work[UnitT], units: Sequence[UnitT], *, advance: Advance, tell: Callable[[str], None]
     ) -> Iterator[Done]:
-        """Do the units, each on its model, and yield what became of them in whatever order.
+        """Do the units, each on its model, and yield their results in any order.
 
         Args:
             work: the kind of work.
             units: all of them, on any number of models.
-            advance: told of the texts that are done.
-            tell: told, in a line, what went wrong and was mended.
+            advance: called with the number of texts that are done.
+            tell: called with one line for each mishap that was mended.
         """
         ...
 
@@ -54,11 +64,75 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LocalEngine:
+    """This process (an `Engine`)."""
+
+    device: str | None = None
+
+    def call(self, function: Callable[..., DoneT], **arguments: Any) -> DoneT:  # noqa: ANN401
+        """Call the function."""
+        return function(**arguments)
+
+    def run(
+        self, work: Work[UnitT], units: Sequence[UnitT], *, advance: Advance, tell: Callable[[str], None]
+    ) -> Iterator[Done]:
+        """Do the units, model by model; weights are freed before the next are loaded."""
+        from isogloss.engines.worker import Worker  # noqa: PLC0415 - imports torch
+
+        ordered = [unit for group in by_weights(units) for unit in group]
+        with ThreadPoolExecutor(1) as pool, Worker() as worker:
+            tokens = _Ahead(work, ordered, pool)
+            try:
+                for unit in ordered:
+                    done = worker.run(work, unit, tokens=tokens.take(unit), advance=partial(advance, unit))
+                    for note in done.notes:
+                        tell(note)
+                    yield done
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def map(self, function: Callable[..., DoneT], items: Sequence[ItemT], *, workers: int | None) -> Iterator[DoneT]:
+        """Map on several threads.
+
+        Each has one BLAS thread, so that numbers do not depend on the number of threads, and no core is used twice.
+        """
+        with threadpool_limits(1), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+            yield from pool.map(function, items)
+
+
+class _Ahead:
+    """Tokens of units, made once for all models that share them, while other units are run forward."""
+
+    def __init__(self, work: Work[UnitT], units: Sequence[UnitT], pool: ThreadPoolExecutor) -> None:
+        self._readers = Counter(unit.tokens_key for unit in units)
+        self._made: dict[Hashable, Future[Any]] = {}
+        seen: list[object] = []
+        for unit in units:
+            if unit.tokens_key in self._made:
+                continue
+            if unit.job in seen:
+                self._made[unit.tokens_key] = pool.submit(work.encode, unit)
+                continue
+            # The first of a job loads its tokenizer, which must not happen while a thread loads weights.
+            seen.append(unit.job)
+            first: Future[Any] = Future()
+            self._made[unit.tokens_key] = first
+            first.set_result(work.encode(unit))
+
+    def take(self, unit: UnitT) -> Any:  # noqa: ANN401
+        """Give a unit its tokens; the last reader removes them."""
+        key = unit.tokens_key
+        self._readers[key] -= 1
+        made = self._made[key] if self._readers[key] else self._made.pop(key)
+        return made.result()
+
+
 LOCAL = LocalEngine()
 
 
 def open_engine(config: EngineConfig) -> AbstractContextManager[Engine]:
-    """Connect to what does the work; a Ray cluster that is started for it ends with the block.
+    """Connect to an engine; a Ray cluster that is started for it ends with the block.
 
     Raises:
         UsageError: the extra of the engine is not installed, or its cluster cannot be reached.

@@ -87,8 +87,8 @@ class RayEngine:
         task = ray.remote(_call).options(
             name=f"isogloss: {function.__name__}", num_cpus=share.cpus, num_gpus=share.gpus
         )
-        found: DoneT = _value(_get(task.remote(function, arguments), function.__name__))
-        return found
+        answer: DoneT = _value(_get(task.remote(function, arguments), function.__name__))
+        return answer
 
     def run(
         self, work: Work[UnitT], units: Sequence[UnitT], *, advance: Advance, tell: Callable[[str], None]
@@ -129,10 +129,10 @@ class RayEngine:
         flying: deque[Any] = deque()
         for item in items:
             if len(flying) == most:
-                yield _own(_value(_get(flying.popleft(), function.__name__)))
+                yield _copied(_value(_get(flying.popleft(), function.__name__)))
             flying.append(task.remote(function, item))
         while flying:
-            yield _own(_value(_get(flying.popleft(), function.__name__)))
+            yield _copied(_value(_get(flying.popleft(), function.__name__)))
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ def _room(share: _Share) -> int:
     nodes = _nodes()
     if room := sum(share.fits(node) for node in nodes):
         return room
-    there = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
+    capacities = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
     raise UsageError(
         "the Ray cluster",
-        found=f"no node with room for a worker ({there or 'no node'})",
+        found=f"no node with room for a worker ({capacities or 'no node'})",
         expected=f"one with {share.cpus} CPUs and {share.gpus:g} GPUs",
         do="start such nodes, or change --cpus-per-model or --gpus-per-model; then run the same command again",
     )
@@ -248,23 +248,23 @@ class _Actor:
 
         torch.set_num_threads(threads)
         self._worker = Worker()
-        self._found: dict[Checkpoint, Checkpoint] = {}
-        self._here = job_here
+        self._known: dict[Checkpoint, Checkpoint] = {}
+        self._job_here = job_here
 
     def start(self, work: Work[Any], job: Job) -> IsoglossError | None:
         try:
-            here = self._here(job, self._found)
+            local_job = self._job_here(job, self._known)
         except IsoglossError as error:
             return error
         try:
-            self._worker.move(work, here)
+            self._worker.move(work, local_job)
         except IsoglossError as error:
             return on_node(error)
         return None
 
     def run(self, work: Work[UnitT], unit: UnitT) -> Done | IsoglossError:
         try:
-            return self._worker.run(work, replace(unit, job=self._here(unit.job, self._found)))
+            return self._worker.run(work, replace(unit, job=self._job_here(unit.job, self._known)))
         except IsoglossError as error:
             return error
 
@@ -284,15 +284,15 @@ def _map_one(function: Callable[..., Any], item: Any) -> Any:  # noqa: ANN401
         return error
 
 
-def _value(found: Any) -> Any:  # noqa: ANN401
-    if isinstance(found, IsoglossError):
-        raise found
-    return found
+def _value(answer: Any) -> Any:  # noqa: ANN401
+    if isinstance(answer, IsoglossError):
+        raise answer
+    return answer
 
 
-def _own(found: DoneT) -> DoneT:
+def _copied(shared: DoneT) -> DoneT:
     """Copy what lies in Ray's memory, where one small array that is kept keeps all that came with it."""
-    return copy.deepcopy(found)
+    return copy.deepcopy(shared)
 
 
 def _get(ticket: Any, what: str) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""A checkpoint that another machine has found, on this one: the same files, or an error that names the node."""
+"""Find the checkpoints of another machine on this one: the same files, or an error that names the node."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from isogloss.progress import silent
 JobT = TypeVar("JobT", bound=Job)
 
 
-def job_here(job: JobT, found: dict[Checkpoint, Checkpoint]) -> JobT:
-    """Put this machine's checkpoints in the place of another's.
+def job_here(job: JobT, known: dict[Checkpoint, Checkpoint]) -> JobT:
+    """Replace the checkpoints of another machine by those of this one.
 
     Args:
         job: from the driver.
-        found: what was looked up before; added to.
+        known: checkpoints that were looked up before; new ones are added.
 
     Raises:
         ModelError: see `checkpoint_here`.
@@ -32,9 +32,9 @@ def job_here(job: JobT, found: dict[Checkpoint, Checkpoint]) -> JobT:
     for name in (field.name for field in fields(job)):
         value = getattr(job, name)
         if isinstance(value, Checkpoint):
-            if value not in found:
-                found[value] = checkpoint_here(value)
-            changes[name] = found[value]
+            if value not in known:
+                known[value] = checkpoint_here(value)
+            changes[name] = known[value]
     return replace(job, **changes)
 
 
@@ -45,24 +45,24 @@ def checkpoint_here(checkpoint: Checkpoint) -> Checkpoint:
         ModelError: they are not here, or others are.
     """
     try:
-        found = fetch(pinned(checkpoint))
+        local = fetch(pinned(checkpoint))
     except ModelError as error:
         raise on_node(error) from error
-    if found.sha256 != checkpoint.sha256:
+    if local.sha256 != checkpoint.sha256:
         raise on_node(
             ModelError(
                 f"model {checkpoint.ref}",
-                found=f"files with the hash {found.sha256[:12]}",
-                expected=f"those that the driver has, {checkpoint.sha256[:12]}",
-                do="copy the same files to every node, or put them on a disk that all share",
+                found=f"files with the hash {local.sha256[:12]}",
+                expected=f"the files of the driver, {checkpoint.sha256[:12]}",
+                do="copy the same files to every node, or put them on a shared disk",
             )
         )
-    if found.folder is None:
+    if local.folder is None:
         # Several workers of a node may come at once, and a GGUF file is converted once.
         with locked(cache_root() / "converting", wait=silent):
-            local_folder(found)
+            local_folder(local)
     # Named as the user named it, wherever it is.
-    return replace(found, ref=checkpoint.ref)
+    return replace(local, ref=checkpoint.ref)
 
 
 def pinned(checkpoint: Checkpoint) -> ModelRef:

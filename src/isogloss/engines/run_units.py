@@ -1,4 +1,4 @@
-"""Units through an engine, with the progress of every model and language in one place."""
+"""Run units through an engine, and show the progress of every model and language."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def run_units(engine: Engine, work: Work[UnitT], units: Sequence[UnitT], *, name
     """Do all units.
 
     Args:
-        engine: who does them.
+        engine: what does them.
         work: the kind of work.
         units: what is to be done.
         name: of the work, for people.
-        track: shows all texts, and those of each model and language that were begun and are not done.
+        track: shows all texts, and those of each model and language that have begun and are not done.
 
     Raises:
-        ModelError: texts of jobs that go on gave no finite numbers (`text_ids`); all others are in the store.
+        ModelError: texts of jobs that go on without them gave no finite numbers (`text_ids`); all others are stored.
         IsoglossError: see the functions of the work.
     """
     with track(name, sum(len(unit.texts) for unit in units)) as advance, ExitStack() as stack:
         progress = _Progress(units, track, stack, advance)
-        told = engine.run(work, units, advance=progress.advance, tell=lambda line: tell(track, line))
-        broken = [done.broken for done in told if done.broken]
+        results = engine.run(work, units, advance=progress.advance, tell=lambda line: tell(track, line))
+        broken = [done.broken for done in results if done.broken]
     if broken:
         text_ids = sorted({text_id for error in broken for text_id in error.text_ids})
         first = broken[0]
@@ -43,7 +43,7 @@ class _Progress:
         self._track, self._stack, self._overall = track, stack, overall
         self._left: Counter[tuple[str, str]] = Counter()
         for unit in units:
-            self._left[_place(unit)] += len(unit.texts)
+            self._left[_display_key(unit)] += len(unit.texts)
         self._shown: dict[tuple[str, str], tuple[AbstractContextManager[Callable[[int], None]], Callable[[int], None]]]
         self._shown = {}
 
@@ -51,20 +51,20 @@ class _Progress:
         if not steps:
             return
         self._overall(steps)
-        place = _place(unit)
-        if place not in self._shown:
-            display = self._track(", ".join(place), self._left[place])
-            self._shown[place] = display, display.__enter__()
-            self._stack.callback(self._close, place)
-        self._shown[place][1](steps)
-        self._left[place] -= steps
-        if not self._left[place]:
-            self._close(place)
+        key = _display_key(unit)
+        if key not in self._shown:
+            display = self._track(", ".join(key), self._left[key])
+            self._shown[key] = display, display.__enter__()
+            self._stack.callback(self._close, key)
+        self._shown[key][1](steps)
+        self._left[key] -= steps
+        if not self._left[key]:
+            self._close(key)
 
-    def _close(self, place: tuple[str, str]) -> None:
-        if place in self._shown:
-            self._shown.pop(place)[0].__exit__(None, None, None)
+    def _close(self, key: tuple[str, str]) -> None:
+        if key in self._shown:
+            self._shown.pop(key)[0].__exit__(None, None, None)
 
 
-def _place(unit: Unit) -> tuple[str, str]:
+def _display_key(unit: Unit) -> tuple[str, str]:
     return unit.job.label, unit.language

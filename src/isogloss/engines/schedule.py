@@ -1,6 +1,6 @@
-"""The order of work on many workers: one queue for each model, few units in hand, what was lost is taken up again.
+"""The order of work on many workers: one queue per model, few units in hand; lost units are done again.
 
-Nothing here knows what a worker is: Ray's actors and the sleepers of a simulation go through the same loop.
+The loop does not know what a worker is: Ray's actors and the sleepers of a simulation go through it alike.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def schedule(
         queues: group (the weights) -> its units, in order.
         pool: of workers.
         lost: called with each unit that was lost (None: a worker that was not ready yet), its group, the loss and how
-            often that happened; returns the unit to do in its place, or raises.
+            often that happened; returns the unit to do instead, or raises.
         most: workers of one group.
     """
     loop = _Loop(queues=queues, pool=pool, lost=lost, most=most)
@@ -163,17 +163,17 @@ class _Loop(Generic[UnitT, WorkerT]):
         for in_hand in range(1, IN_HAND + 1):
             for worker, hands in self.workers.items():
                 queue = self._waiting[hands.group]
-                spare = len(queue) > sum(other.group == hands.group for other in self.workers.values())
+                spare = len(queue) > sum(rival.group == hands.group for rival in self.workers.values())
                 if hands.starting is None and len(hands.units) < in_hand and queue and (in_hand == 1 or spare):
                     unit = queue.popleft()
                     hands.units[self.pool.submit(worker, unit)] = unit
 
     def take(self, ticket: Hashable) -> Iterator[tuple[UnitT, Any]]:
         """Take what a worker has done, or what it had in hand when it was lost."""
-        found = next(((w, hands) for w, hands in self.workers.items() if ticket in hands.tickets), None)
-        if found is None:  # of a worker that was found lost a moment ago
+        holder = next(((w, hands) for w, hands in self.workers.items() if ticket in hands.tickets), None)
+        if holder is None:  # of a worker whose loss was found a moment ago
             return
-        worker, hands = found
+        worker, hands = holder
         try:
             result = self.pool.result(ticket)
         except WorkerLostError as loss:
@@ -191,8 +191,8 @@ class _Loop(Generic[UnitT, WorkerT]):
             self._losses[hands.group] += 1
             self._lost(None, hands.group, loss, self._losses[hands.group])
         # Only the first was at work: the others were waiting in the worker's hands.
-        for place, unit in reversed(list(enumerate(hands.units.values()))):
-            if place:
+        for position, unit in reversed(list(enumerate(hands.units.values()))):
+            if position:
                 self._waiting[hands.group].appendleft(unit)
                 continue
             key = _identity(unit)

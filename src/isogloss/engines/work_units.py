@@ -1,7 +1,7 @@
-"""What an engine is given to do: units of work on a model, small enough to be sent, and what becomes of them.
+"""Units of work on a model, small enough to be sent to a worker, and their results.
 
 A unit holds a few texts and says where the numbers go; it never holds a corpus, weights or states. Equal units give
-equal files, whoever works on them and in whatever order.
+equal files, whichever worker does them and in whatever order.
 """
 
 from __future__ import annotations
@@ -11,41 +11,55 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from isogloss.errors import IsoglossError, ModelError
 from isogloss.models.checkpoints import Checkpoint, group_by_weights
-from isogloss.models.edits import Edit
 from isogloss.models.pairs import RANDOM
 
 #: Most halvings of a unit's batches: from 1,024 tokens down to 16, and from 16,384 down to 256.
 MOST_HALVINGS = 6
 
 
+class ModelEdit(Protocol):
+    """A change of a loaded model: a value that is hashable, can be compared, and can be sent to a worker.
+
+    Calling it with a model gives a context manager, within whose block the model is edited.
+    """
+
+    def __call__(self, model: Any, /) -> AbstractContextManager[None]:  # noqa: ANN401 - a loaded model, which needs torch
+        """Edit a model for the length of a block."""
+        ...
+
+    def sha256(self, model_sha256: str) -> str:
+        """Hash of the edited model, from that of the model: it names what is computed with it."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the units of one model under the same settings share.
+    """What all units of one model under the same settings share.
 
     Attributes:
         checkpoint: the model.
         device: a torch device.
-        go_on: whether texts that give no finite numbers are left out and named, in place of an error.
-        edit: what is taken out of the model in memory.
+        go_on: whether texts that give no finite numbers are left out and named, instead of raising an error.
+        edit: of the model in memory, if there is one.
     """
 
     checkpoint: Checkpoint
     device: str
     go_on: bool = False
-    edit: Edit | None = None
+    edit: ModelEdit | None = None
 
     @property
     def name(self) -> str:
-        """The model, as it was given."""
+        """The model, as the user named it."""
         return str(self.checkpoint.ref) + (", edited" if self.edit else "")
 
     @property
     def label(self) -> str:
-        """The model, where there is little room.
+        """The model by a short name, where there is little room.
 
         >>> from isogloss.models.pairs import ModelRef
         >>> Job(checkpoint=Checkpoint(ref=ModelRef.parse("org/base+my/dpo"), folder=None, gguf=None, base_sha256="",
@@ -55,7 +69,7 @@ class Job:
         ref = self.checkpoint.ref
         seed = "" if ref.random_seed is None else f"{RANDOM}{ref.random_seed}"
         return (
-            "+".join(Path(part).name for part in (ref.base, ref.adapter) if part)
+            "+".join(Path(name).name for name in (ref.base, ref.adapter) if name)
             + seed
             + (" edited" if self.edit else "")
         )
@@ -65,7 +79,7 @@ class Job:
 class Unit:
     """Some texts of one language, at most a shard's, that one model is to be run on.
 
-    `halvings` says how often its batches were halved because memory was short.
+    `halvings` counts how often its batches were halved because memory was short.
     """
 
     number: int
@@ -77,18 +91,18 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """What a message calls it."""
+        """Its name in messages."""
         return f"{self.job.name}, {self.language}, texts {self.text_ids[0]} to {self.text_ids[-1]}"
 
     @property
     def tokens_key(self) -> Hashable:
-        """Units that agree in it are given the same tokens."""
+        """Units with equal keys are given the same tokens."""
         return self.number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What became of a unit: its texts are in the store, all but the broken ones.
+    """The result of a unit: its texts are in the store, except the broken ones.
 
     Attributes:
         number: of the unit.
@@ -114,9 +128,9 @@ class Work(Generic[UnitT]):
 
     Attributes:
         load: job -> the loaded base model.
-        prepare: (model with the job's adapter active, job) -> what all units of the job need, for as long as it lasts.
+        prepare: (model with the job's adapter active, job) -> a block, and what all units of the job need within it.
         encode: unit -> its tokens; needs no weights.
-        compute: (model, what was prepared, unit, tokens, advance) -> what became of the unit.
+        compute: (model, what was prepared, unit, tokens, advance) -> the result of the unit.
     """
 
     load: Callable[[Any], Any]
@@ -126,7 +140,7 @@ class Work(Generic[UnitT]):
 
 
 def by_weights(units: Sequence[UnitT]) -> list[list[UnitT]]:
-    """Put the units together whose models are loaded as one; in a group, the bare base comes before any adapter."""
+    """Group the units whose models are loaded once; in a group, the bare base comes before any adapter."""
     jobs = {unit.job.checkpoint.sha256: unit.job.checkpoint for unit in units}
     of_model: Mapping[str, list[UnitT]] = {key: [] for key in jobs}
     for unit in units:

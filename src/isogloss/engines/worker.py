@@ -1,4 +1,4 @@
-"""Who works through units: holds a model, moves between its checkpoints, and halves batches when memory is short."""
+"""A worker does units: it holds a model, moves between its checkpoints, and halves batches when memory is short."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch
 from isogloss.engines.work_units import Done, Job, UnitT, Work, smaller
 from isogloss.models.adapters import merges, use_checkpoint
 from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.edits import edited
 
 #: What torch says on a CPU, where an allocation that fails has no class of its own.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
@@ -57,15 +56,15 @@ class Worker:
         Args:
             work: the kind of work.
             unit: on one model.
-            tokens: from `work.encode`, where somebody has called it already.
+            tokens: from `work.encode`, if it was called already.
             advance: called with the number of texts done.
 
         Raises:
-            ModelError: memory does not even do for the smallest batches; see also the functions of the work.
+            ModelError: memory is too short even for the smallest batches; see also the functions of the work.
         """
         began = time.perf_counter()
         self.move(work, unit.job)
-        given = work.encode(unit) if tokens is None else tokens
+        tokens = work.encode(unit) if tokens is None else tokens
         steps: list[int] = []
 
         def count(step: int) -> None:
@@ -73,7 +72,7 @@ class Worker:
             advance(step)
 
         notes: tuple[str, ...] = ()
-        while (done := self._attempt(work, unit, given, count)) is None:
+        while (done := self._attempt(work, unit, tokens, count)) is None:
             advance(-sum(steps))
             steps.clear()
             unit = smaller(unit)
@@ -100,15 +99,16 @@ class Worker:
     def move(self, work: Work[UnitT], job: Job) -> None:
         """Load the weights of a job if others are held, make its checkpoint active, and edit it as the job says.
 
-        A merged adapter leaves rounding behind when it is taken out, so weights that had one are loaded anew: no number
-        depends on what was done before. It stays for further jobs of the same checkpoint.
+        A merged adapter leaves rounding behind when it is removed. So the weights are loaded again afterwards, and no
+        number depends on earlier work. The adapter stays merged for further jobs of the same checkpoint.
         """
         if self._at == (work, job):
             return
         self._leave_job()
         if self._held != (work, job.checkpoint):
             self._hold(work, job)
-        self._inside.enter_context(edited(self._model, job.edit))
+        if job.edit is not None:
+            self._inside.enter_context(job.edit(self._model))
         self._ready = self._inside.enter_context(work.prepare(self._model, job))
         self._at = work, job
 

@@ -1,1 +1,1 @@
-"""The gate: does a finished run hold what was asked of it? Pass, fail or inconclusive; no model is needed."""
+"""The gate: judges a finished run by rules, as pass, fail or inconclusive. It needs no model."""

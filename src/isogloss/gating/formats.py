@@ -1,4 +1,4 @@
-"""The FORMATS table: a judgement as JSON, JUnit, SARIF, Markdown or GitHub annotations."""
+"""The FORMATS table: writes a judgement as JSON, JUnit XML, SARIF, Markdown or GitHub annotations."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from isogloss.gating.judgement import (
     INCONCLUSIVE,
     PASS,
     Finding,
+    GatedRun,
     Judgement,
     Policy,
-    Subject,
-    asked,
-    count,
-    found,
-    language,
-    message,
+    count_findings,
+    format_finding,
+    format_found,
+    format_language,
+    format_required,
     notes,
-    sentence,
+    summary_sentence,
 )
 from isogloss.gating.rules import RULES
 from isogloss.io.files import canonical_json, sha256_text
@@ -35,56 +35,60 @@ from isogloss.text import sanitize
 FINDINGS = TableKind(
     key="gate",
     title="Findings of the gate",
-    columns=tuple(
-        Column(key=key, heading=key, description="", align="left")
-        for key in ("language", "rule", "found", "asked", "verdict")
+    columns=(
+        Column(
+            key="language", heading="language", description="Language of the finding, or the whole run.", align="left"
+        ),
+        Column(key="rule", heading="rule", description="Rule of the gate.", align="left"),
+        Column(key="found", heading="found", description="Number or words that the rule reads.", align="left"),
+        Column(key="required", heading="required", description="What the rule requires.", align="left"),
+        Column(key="verdict", heading="verdict", description="Pass, fail or inconclusive.", align="left"),
     ),
 )
 
 
 def gate_table(judgement: Judgement) -> Table:
-    """Write a line a finding, the worst first; the sentence and the notes stand below."""
+    """Write one row per finding, the worst first, with the summary and the notes below."""
     return FINDINGS.fill(
         [
             {
-                "language": text_cell(language(one)),
-                "rule": text_cell(one.rule),
-                "found": text_cell(found(one)),
-                "asked": text_cell(asked(one.rule, one.asked)),
-                "verdict": text_cell(one.verdict, tag=one.verdict),
+                "language": text_cell(format_language(finding)),
+                "rule": text_cell(finding.rule),
+                "found": text_cell(format_found(finding)),
+                "required": text_cell(format_required(finding.rule, finding.required)),
+                "verdict": text_cell(finding.verdict, tag=finding.verdict),
             }
-            for one in judgement.findings
+            for finding in judgement.findings
         ],
         title=f"isogloss gate: {judgement.verdict}",
-        notes=(sentence(judgement), " ".join(notes(judgement))),
+        notes=(summary_sentence(judgement), " ".join(notes(judgement))),
     )
 
 
-def to_markdown(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
-    """Write the table as GitHub Markdown, as for a step summary."""
+def to_markdown(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
+    """Write the table as GitHub Markdown, for a step summary."""
     return render_markdown([gate_table(judgement)])
 
 
-def to_github(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
-    """Write one annotation a rule that fails or is inconclusive (a step may have ten), then the sentence."""
+def to_github(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
+    """Write one annotation per rule that fails or is inconclusive (a step may have ten), then the summary."""
     levels = {FAIL: "error", INCONCLUSIVE: {"fail": "error", "pass": "warning"}.get(inconclusive, "warning")}
     lines = []
     for verdict, level in levels.items():
-        mine = [one for one in judgement.findings if one.verdict == verdict]
-        lines += [
-            _annotation(level, f"isogloss gate: {rule} {verdict}", [one for one in mine if one.rule == rule])
-            for rule in dict.fromkeys(one.rule for one in mine)
-        ]
-    return "\n".join([*lines, sentence(judgement), *notes(judgement)]) + "\n"
+        findings = [finding for finding in judgement.findings if finding.verdict == verdict]
+        for rule in dict.fromkeys(finding.rule for finding in findings):
+            of_rule = [finding for finding in findings if finding.rule == rule]
+            lines.append(_annotation(level, f"isogloss gate: {rule} {verdict}", of_rule))
+    return "\n".join([*lines, summary_sentence(judgement), *notes(judgement)]) + "\n"
 
 
 def _annotation(level: str, title: str, findings: list[Finding]) -> str:
-    text = "\n".join(message(one) for one in findings)
+    text = "\n".join(format_finding(finding) for finding in findings)
     return f"::{level} title={_escape(title, ':,')}::{_escape(text)}"
 
 
 def _escape(text: str, also: str = "") -> str:
-    r"""Write text so that the runner reads it back as it was.
+    r"""Escape the characters that a runner would read as the syntax of a command.
 
     >>> _escape("50 %\na: b", ":,")
     '50 %25%0Aa%3A b'
@@ -97,17 +101,17 @@ def _escape(text: str, also: str = "") -> str:
 VERSION = 1
 
 
-def to_json(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
-    """Write verdict, exit code, findings and all that is said of them; a number that does not exist is null."""
+def to_json(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
+    """Write verdict, exit code, findings and notes; a missing number is null."""
     content = {
         "version": VERSION,
         "verdict": judgement.verdict,
         "exit_code": judgement.exit_code(inconclusive),
-        "sentence": sentence(judgement),
-        "findings": [_finding(one) for one in judgement.findings],
-        "wrong_fail_at_most": judgement.wrong,
-        "run": _subject(judgement.subject),
-        "baseline": _subject(judgement.baseline) if judgement.baseline else None,
+        "sentence": summary_sentence(judgement),
+        "findings": [_finding(finding) for finding in judgement.findings],
+        "max_false_fail_rate": judgement.max_false_fail_rate,
+        "run": _gated_run(judgement.run),
+        "baseline": _gated_run(judgement.baseline) if judgement.baseline else None,
         "remarks": judgement.remarks,
     }
     return canonical_json(content, indent=1) + "\n"
@@ -116,69 +120,71 @@ def to_json(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  
 def _finding(finding: Finding) -> dict[str, Any]:
     return asdict(finding) | {
         "language": None if finding.language is None else sanitize(finding.language),
-        "words": [sanitize(word) for word in finding.words],
+        "observed": [sanitize(name) for name in finding.observed],
         "reason": None if finding.reason is None else sanitize(finding.reason),
     }
 
 
-def _subject(subject: Subject) -> dict[str, Any]:
+def _gated_run(run: GatedRun) -> dict[str, Any]:
     return {
-        name: sanitize(value) if isinstance(value, str) else [sanitize(one) for one in value]
-        for name, value in asdict(subject).items()
+        name: sanitize(value) if isinstance(value, str) else [sanitize(item) for item in value]
+        for name, value in asdict(run).items()
     }
 
 
-def to_junit(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
-    """Write a test case a finding.
+def to_junit(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
+    """Write one test case per finding.
 
-    A finding that fails is a <failure>. An inconclusive one is an <error>, which JUnit has for tests that could not
-    tell, and which readers count as not passed; where inconclusive counts as pass it is <skipped>.
+    A fail is a <failure>. An inconclusive finding is an <error>: JUnit's element for a test without an outcome, which
+    readers count as not passed. Where inconclusive counts as pass, it is <skipped>.
     """
-    skips = count(judgement, INCONCLUSIVE) if inconclusive == "pass" else 0
+    skips = count_findings(judgement, INCONCLUSIVE) if inconclusive == "pass" else 0
     counts = {
         "tests": str(len(judgement.findings)),
-        "failures": str(count(judgement, FAIL)),
-        "errors": str(count(judgement, INCONCLUSIVE) - skips),
+        "failures": str(count_findings(judgement, FAIL)),
+        "errors": str(count_findings(judgement, INCONCLUSIVE) - skips),
         "skipped": str(skips),
     }
     root = ET.Element("testsuites", {"name": "isogloss gate"} | {k: v for k, v in counts.items() if k != "skipped"})
-    suite = ET.SubElement(root, "testsuite", {"name": f"isogloss gate: {sanitize(judgement.subject.corpus)}"} | counts)
+    suite = ET.SubElement(root, "testsuite", {"name": f"isogloss gate: {sanitize(judgement.run.corpus)}"} | counts)
     for finding in judgement.findings:
         _case(suite, finding, "skipped" if inconclusive == "pass" else "error")
-    ET.SubElement(suite, "system-out").text = "\n".join([sentence(judgement), *notes(judgement)])
+    ET.SubElement(suite, "system-out").text = "\n".join([summary_sentence(judgement), *notes(judgement)])
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _case(suite: ET.Element, finding: Finding, if_inconclusive: str) -> None:
     # GitLab calls the suite by classname, so the rule stands there.
-    case = ET.SubElement(suite, "testcase", classname=f"isogloss.gate.{finding.rule}", name=language(finding), time="0")
+    case = ET.SubElement(
+        suite, "testcase", classname=f"isogloss.gate.{finding.rule}", name=format_language(finding), time="0"
+    )
     if finding.verdict == PASS:
         return
-    text = message(finding)
+    text = format_finding(finding)
     kind = "failure" if finding.verdict == FAIL else if_inconclusive
     # Twice, because some readers show the attribute and others the text.
-    told = ET.SubElement(case, kind, message=text)
+    outcome = ET.SubElement(case, kind, message=text)
     if kind != "skipped":
-        told.set("type", finding.verdict)
-    told.text = text
+        outcome.set("type", finding.verdict)
+    outcome.text = text
 
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
-def to_sarif(judgement: Judgement, *, place: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
-    """Write a result a finding that does not pass.
+def to_sarif(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
+    """Write one result per finding that does not pass.
 
-    An inconclusive finding is of kind "open", the standard's word for too little information to decide, and so of level
-    "none". What passes is left out: viewers would list it as an alert.
+    An inconclusive finding has kind "open", the standard's word for too little information to decide, and therefore
+    level "none". Findings that pass are left out, because viewers would list them as alerts.
 
     Args:
         judgement: what to write.
-        place: URI of the file that results are shown at, which GitHub wants relative to the repository.
-        inconclusive: plays no part.
+        location: URI of the file that results are shown at; GitHub wants it relative to the repository.
+        inconclusive: not used.
     """
-    rules = list(dict.fromkeys(one.rule for one in judgement.findings))
+    rules = list(dict.fromkeys(finding.rule for finding in judgement.findings))
     driver = {
         "name": "isogloss",
         "version": version("isogloss"),
@@ -186,40 +192,44 @@ def to_sarif(judgement: Judgement, *, place: str, inconclusive: Policy) -> str: 
     }
     run = {
         "tool": {"driver": driver},
-        "results": [_result(one, rules.index(one.rule), place) for one in judgement.findings if one.verdict != PASS],
-        "properties": {"verdict": judgement.verdict, "sentence": sentence(judgement)},
+        "results": [
+            _result(finding, rules.index(finding.rule), location)
+            for finding in judgement.findings
+            if finding.verdict != PASS
+        ],
+        "properties": {"verdict": judgement.verdict, "sentence": summary_sentence(judgement)},
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=1) + "\n"
 
 
-def _result(finding: Finding, rule: int, place: str) -> dict[str, Any]:
+def _result(finding: Finding, rule: int, location: str) -> dict[str, Any]:
     failed = finding.verdict == FAIL
     return {
         "ruleId": finding.rule,
         "ruleIndex": rule,
         "kind": "fail" if failed else "open",
         "level": "error" if failed else "none",
-        "message": {"text": message(finding)},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": place}, "region": {"startLine": 1}}}],
-        # The same rule and language is the same alert in the next run, whatever its numbers.
+        "message": {"text": format_finding(finding)},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": location}, "region": {"startLine": 1}}}],
+        # The same rule and language are the same alert in the next run, whatever the numbers.
         "partialFingerprints": {"isogloss/v1": sha256_text(f"{finding.rule}\n{finding.language}")},
     }
 
 
-class Write(Protocol):
+class WriteJudgement(Protocol):
     """Writes a judgement as text.
 
-    `place` is the URI of the file that findings are shown at, `inconclusive` what such a verdict counts as.
+    `location` is the URI of the file that findings are shown at; `inconclusive` is what that verdict counts as.
     """
 
-    def __call__(self, judgement: Judgement, *, place: str, inconclusive: Policy) -> str:
+    def __call__(self, judgement: Judgement, *, location: str, inconclusive: Policy) -> str:
         """Write it."""
 
 
 class Format(NamedTuple):
-    """One row of FORMATS; `ending` is empty where it is for the log of a step only."""
+    """One row of FORMATS; `ending` is empty for a format that is only printed."""
 
-    write: Write
+    write: WriteJudgement
     ending: str
 
 
@@ -233,13 +243,13 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(name: str) -> Format:
-    """Choose the format of a file by how its name ends.
+    """Choose the format of a file by the ending of its name.
 
     Raises:
-        UsageError: no format has files that end so.
+        UsageError: no format has this ending.
     """
-    for one in FORMATS.values():
-        if one.ending and name.lower().endswith(one.ending):
-            return one
-    endings = ", ".join(f"{one.ending} ({kind})" for kind, one in FORMATS.items() if one.ending)
-    raise UsageError("--out", found=repr(name), expected=f"a name that ends in {endings}", do="name it so")
+    for row in FORMATS.values():
+        if row.ending and name.lower().endswith(row.ending):
+            return row
+    endings = ", ".join(f"{row.ending} ({kind})" for kind, row in FORMATS.items() if row.ending)
+    raise UsageError("--out", found=repr(name), expected=f"a name that ends in {endings}", do="rename the file")

@@ -1,4 +1,4 @@
-"""What a gate says: findings, one per rule and language, the sentences that describe them, and the verdict."""
+"""The result of a gate: findings, one per rule and language, the verdict, and the sentences that describe them."""
 
 from __future__ import annotations
 
@@ -13,43 +13,52 @@ from isogloss.report.estimates import format_percent
 from isogloss.report.view import language_label
 from isogloss.text import sanitize
 
-Verdict = Literal["pass", "fail", "inconclusive"]
-PASS: Verdict = "pass"  # noqa: S105 - no password
-FAIL: Verdict = "fail"
-INCONCLUSIVE: Verdict = "inconclusive"
-#: From the worst: what a gate says is the first of these that one of its findings says.
-VERDICTS: tuple[Verdict, ...] = (FAIL, INCONCLUSIVE, PASS)
+GateVerdict = Literal["pass", "fail", "inconclusive"]
+PASS: GateVerdict = "pass"  # noqa: S105 - no password
+FAIL: GateVerdict = "fail"
+INCONCLUSIVE: GateVerdict = "inconclusive"
+#: From the worst: the verdict of a gate is the first of these that one of its findings has.
+VERDICTS: tuple[GateVerdict, ...] = (FAIL, INCONCLUSIVE, PASS)
 
-#: What a pipeline takes an inconclusive verdict for: none of both, or one of them.
-Policy = Literal["apart", "fail", "pass"]
-#: Exit codes; 1 and 2 are errors, of files and of usage.
-EXIT: dict[Verdict, int] = {PASS: 0, FAIL: 3, INCONCLUSIVE: 4}
+#: What a pipeline counts an inconclusive verdict as: neither pass nor fail ("separate"), or one of them.
+Policy = Literal["separate", "fail", "pass"]
+#: Exit codes. 1 and 2 are errors of files and of usage.
+EXIT: dict[GateVerdict, int] = {PASS: 0, FAIL: 3, INCONCLUSIVE: 4}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What became of one rule in one language (None: the run as a whole).
+    """One rule, judged in one language.
 
-    `value`, `low` and `high` are the number that was judged: retention or gain, or for a margin the same minus the
-    baseline's; NaN where the rule reads none, or where `reason` says why there is none. `words` are what a rule on
-    verdicts or warnings found. `reason` may also say why a rule that seemed decided is inconclusive.
+    Attributes:
+        rule: name of the rule.
+        language: code; None for the run as a whole.
+        verdict: pass, fail or inconclusive.
+        required: the value of the rule.
+        value: retention or gain, or for a margin the same minus the baseline's. NaN where the rule reads no number, or
+            where `reason` says why it is missing.
+        low: lower bound.
+        high: upper bound.
+        approximate: whether the interval may cover less than its level.
+        observed: the verdict or the warnings that the run has, where the rule is about these.
+        reason: why the number is missing, or why a rule that seemed decided is inconclusive.
     """
 
     rule: str
     language: str | None
-    verdict: Verdict
-    asked: Value
+    verdict: GateVerdict
+    required: Value
     value: float = NAN
     low: float = NAN
     high: float = NAN
     approximate: bool = False
-    words: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
     reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What was judged: names and hashes of a run."""
+class GatedRun:
+    """The names and the hash of a run that was judged or compared with."""
 
     run: str
     corpus: str
@@ -64,135 +73,145 @@ class Judgement:
 
     Attributes:
         findings: at least one.
-        subject: the run; `baseline` the one that it was held against.
-        wrong: the chance that any of the findings fails although what it asks is true is at most this.
-        remarks: what a reader must know besides.
+        run: the run that was judged.
+        max_false_fail_rate: upper bound of the probability that any finding fails although its rule is met.
+        baseline: the run that it was compared with, if any.
+        remarks: what else a reader must know.
     """
 
     findings: tuple[Finding, ...]
-    subject: Subject
-    wrong: float
-    baseline: Subject | None = None
+    run: GatedRun
+    max_false_fail_rate: float
+    baseline: GatedRun | None = None
     remarks: tuple[str, ...] = ()
 
     @property
-    def verdict(self) -> Verdict:
-        """Fail if a finding fails, else inconclusive if one is, else pass."""
-        return next(word for word in VERDICTS if any(one.verdict == word for one in self.findings))
+    def verdict(self) -> GateVerdict:
+        """Fail if a finding fails, else inconclusive if one is inconclusive, else pass."""
+        return next(verdict for verdict in VERDICTS if count_findings(self, verdict))
 
-    def exit_code(self, inconclusive: Policy = "apart") -> int:
-        """0 for pass, 3 for fail, 4 for inconclusive, unless that is to count as one of the others."""
+    def exit_code(self, inconclusive: Policy = "separate") -> int:
+        """Return 0 for pass, 3 for fail and 4 for inconclusive, unless inconclusive counts as one of the others."""
         verdict = self.verdict
-        counted: dict[Policy, Verdict] = {"fail": FAIL, "pass": PASS}
+        counted: dict[Policy, GateVerdict] = {"fail": FAIL, "pass": PASS}
         return EXIT[counted.get(inconclusive, verdict) if verdict == INCONCLUSIVE else verdict]
 
 
-WHOLE = "whole run"
+def count_findings(judgement: Judgement, verdict: GateVerdict) -> int:
+    """Count the findings with a verdict."""
+    return sum(finding.verdict == verdict for finding in judgement.findings)
+
+
+WHOLE_RUN = "whole run"
+#: Decimal places: at least so many for a quantity, and at most so many where more are needed to show a difference.
 DIGITS = {"retention": 2, "gain": 3}
 MOST_DIGITS = 6
 
 
-def language(finding: Finding) -> str:
+def format_language(finding: Finding) -> str:
     """Name the language of a finding."""
-    return WHOLE if finding.language is None else language_label(finding.language)
+    return WHOLE_RUN if finding.language is None else language_label(finding.language)
 
 
-def asked(rule: str, value: Value) -> str:
-    """Say what a rule asks.
+def format_required(rule: str, value: Value) -> str:
+    """Write what a rule requires.
 
-    >>> asked("min_retention", 0.5), asked("margin", 0.1), asked("no_verdicts", ("reversed", "not reached"))
-    ('≥ 0.50', '≥ -0.10 against the baseline', 'not reversed, not reached')
+    >>> format_required("min_retention", 0.5), format_required("margin", 0.1)
+    ('≥ 0.50', '≥ -0.10 against the baseline')
+    >>> format_required("no_verdicts", ("reversed", "not reached"))
+    'not reversed, not reached'
     """
     row = RULES[rule]
     if isinstance(value, tuple):
-        return f"{'not' if row.value == 'verdicts' else 'no'} {', '.join(value)}"
-    if row.value == "true":
+        return f"{'not' if row.value_kind == 'verdicts' else 'no'} {', '.join(value)}"
+    if row.value_kind == "true":
         return "not below 0"
-    number = f"{value:.{_digits(rule, abs(value))}f}"
-    return f"≥ -{number} against the baseline" if row.reads == "loss" else f"≥ {number}"
+    number = f"{value:.{_digits_of_value(rule, abs(value))}f}"
+    return f"≥ -{number} against the baseline" if row.judged_by == "loss" else f"≥ {number}"
 
 
-def _digits(rule: str, value: float) -> int:
-    """Digits for what was asked: as for what was found, and more if the number has more."""
-    least = DIGITS[RULES[rule].quantity]
-    return next((digits for digits in range(least, MOST_DIGITS) if round(value, digits) == value), MOST_DIGITS)
+def _digits_of_value(rule: str, value: float) -> int:
+    """Return as many decimal places as the number has, but at least those of its quantity."""
+    fewest = DIGITS[RULES[rule].quantity]
+    return next((digits for digits in range(fewest, MOST_DIGITS) if round(value, digits) == value), MOST_DIGITS)
 
 
-def found(finding: Finding) -> str:
-    """Say what was found: the number between its bounds, words, or why there is neither."""
+def format_found(finding: Finding) -> str:
+    """Write what was found: the number with its bounds, a verdict or warnings, or why there are none."""
     rule = RULES[finding.rule]
-    parts = [sanitize(word) for word in finding.words]
-    if rule.value == "codes":
-        parts = [", ".join(parts)] if parts or finding.reason else ["none"]
+    pieces = [sanitize(name) for name in finding.observed]
+    if rule.value_kind == "codes":
+        pieces = [", ".join(pieces)] if pieces or finding.reason else ["none"]
     if not math.isnan(finding.value):
-        form = f"{'' if rule.quantity == 'retention' and rule.reads != 'loss' else '+'}.{_digits_found(finding)}f"
-        about = "≈" if finding.approximate else ""
-        parts.append(f"{finding.value:{form}} {about}[{finding.low:{form}}, {finding.high:{form}}]")
+        form = (
+            f"{'' if rule.quantity == 'retention' and rule.judged_by != 'loss' else '+'}.{_digits_of_bounds(finding)}f"
+        )
+        mark = "≈" if finding.approximate else ""
+        pieces.append(f"{finding.value:{form}} {mark}[{finding.low:{form}}, {finding.high:{form}}]")
     if finding.reason:
-        parts.append(sanitize(finding.reason))
-    return "; ".join(part for part in parts if part)
+        pieces.append(sanitize(finding.reason))
+    return "; ".join(piece for piece in pieces if piece)
 
 
-def _digits_found(finding: Finding) -> int:
-    """Digits that tell bounds from what was asked, which may lie close to one of them."""
-    least = DIGITS[RULES[finding.rule].quantity]
-    if not isinstance(finding.asked, float):
-        return least
-    edge = -finding.asked if RULES[finding.rule].reads == "loss" else finding.asked
-    return next((digits for digits in range(least, MOST_DIGITS) if _told_apart(finding, edge, digits)), MOST_DIGITS)
+def _digits_of_bounds(finding: Finding) -> int:
+    """Return enough decimal places to tell the bounds from the required value."""
+    fewest = DIGITS[RULES[finding.rule].quantity]
+    if not isinstance(finding.required, float):
+        return fewest
+    edge = -finding.required if RULES[finding.rule].judged_by == "loss" else finding.required
+    return next((digits for digits in range(fewest, MOST_DIGITS) if _distinct(finding, edge, digits)), MOST_DIGITS)
 
 
-def _told_apart(finding: Finding, edge: float, digits: int) -> bool:
+def _distinct(finding: Finding, edge: float, digits: int) -> bool:
     return all(bound == edge or round(bound, digits) != round(edge, digits) for bound in (finding.low, finding.high))
 
 
-def message(finding: Finding) -> str:
-    """Say all of a finding in one line."""
-    what = RULES[finding.rule].quantity or "warnings"
-    asks = asked(finding.rule, finding.asked)
-    return f"{language(finding)}: {what} {found(finding)}, asked {asks}: {finding.verdict}"
+def format_finding(finding: Finding) -> str:
+    """Write a finding in one line."""
+    quantity = RULES[finding.rule].quantity or "warnings"
+    required = format_required(finding.rule, finding.required)
+    return f"{format_language(finding)}: {quantity} {format_found(finding)}, required {required}: {finding.verdict}"
 
 
-def sentence(judgement: Judgement) -> str:
-    """Say what the gate says, and of which rules and languages."""
+def summary_sentence(judgement: Judgement) -> str:
+    """Write the verdict with the rules and languages that decide it."""
     if judgement.verdict == PASS:
         total = len(judgement.findings)
-        return f"Pass: all {total} findings hold what is asked." if total > 1 else "Pass: what is asked holds."
-    said = {word: _by_rule([one for one in judgement.findings if one.verdict == word]) for word in (FAIL, INCONCLUSIVE)}
-    return " ".join(f"{word.capitalize()}: {names}." for word, names in said.items() if names)
+        return f"Pass: all {total} findings meet their rules." if total > 1 else "Pass: the rule is met."
+    by_verdict = {
+        verdict: _by_rule([finding for finding in judgement.findings if finding.verdict == verdict])
+        for verdict in (FAIL, INCONCLUSIVE)
+    }
+    return " ".join(f"{verdict.capitalize()}: {names}." for verdict, names in by_verdict.items() if names)
 
 
 def _by_rule(findings: Sequence[Finding]) -> str:
-    rules = dict.fromkeys(one.rule for one in findings)
+    rules = dict.fromkeys(finding.rule for finding in findings)
     return "; ".join(f"{rule} in {', '.join(_codes(findings, rule))}" for rule in rules)
 
 
 def _codes(findings: Sequence[Finding], rule: str) -> list[str]:
-    return [WHOLE if one.language is None else sanitize(one.language) for one in findings if one.rule == rule]
+    of_rule = [finding for finding in findings if finding.rule == rule]
+    return [WHOLE_RUN if finding.language is None else sanitize(finding.language) for finding in of_rule]
 
 
 def notes(judgement: Judgement) -> list[str]:
-    """Say what a reader must know: what was judged, how often a fail is wrong, what to do, and the remarks."""
-    subject, base = judgement.subject, judgement.baseline
-    against = f", held against run {base.run} ({_models(base.models)})" if base else ""
-    judged = f"{sanitize(subject.corpus)}, {_models(subject.models)}; {sanitize(subject.estimand)}"
-    lines = [f"Run {subject.run}: {judged}{against}."]
-    if judgement.wrong:
+    """Write what a reader must know: what was judged, how often a fail is wrong, what to do, and the remarks."""
+    run, baseline = judgement.run, judgement.baseline
+    against = f", compared with run {baseline.run} ({_models(baseline.models)})" if baseline else ""
+    judged = f"{sanitize(run.corpus)}, {_models(run.models)}; {sanitize(run.estimand)}"
+    lines = [f"Run {run.run}: {judged}{against}."]
+    if judgement.max_false_fail_rate:
         lines.append(
-            "A rule on a number passes if the whole interval holds what is asked, and fails if none of it does. "
-            f"The chance that any of these findings fails wrongly is at most {format_percent(judgement.wrong)}."
+            "A rule on a number passes if the whole interval meets it, and fails if no part of the interval does. "
+            f"The probability that any fail is wrong is at most {format_percent(judgement.max_false_fail_rate)}."
         )
-    if any(one.verdict == INCONCLUSIVE and not one.reason for one in judgement.findings):
+    if any(finding.verdict == INCONCLUSIVE and not finding.reason for finding in judgement.findings):
         lines.append(
-            "An interval with room on both sides of what is asked is inconclusive; four times as many texts halve it."
+            "An interval that meets a rule only in part is inconclusive; four times as many texts halve its width."
         )
     return [*lines, *judgement.remarks]
 
 
 def _models(names: Sequence[str]) -> str:
     return " → ".join(sanitize(name) for name in names)
-
-
-def count(judgement: Judgement, verdict: Verdict) -> int:
-    """Count the findings of a verdict."""
-    return sum(one.verdict == verdict for one in judgement.findings)

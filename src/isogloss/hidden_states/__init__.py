@@ -1,1 +1,1 @@
-"""WHAT THEY THINK: hidden states, computed once and kept on disk."""
+"""Hidden states of models on corpora: read once in checked forward passes, and kept in a store."""

@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isogloss.data.corpus import Corpus
+from isogloss.engines.work_units import ModelEdit
 from isogloss.errors import ModelError
 from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.spec import ExtractSpec, Layer
-from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, told
+from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, read_about
 from isogloss.io.files import canonical_json, sha256_text
 from isogloss.io.paths import AnyPath, parse_path
-from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.edits import Edit
+from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
 from isogloss.models.pairs import ModelRef
-from isogloss.models.size import read_depth
 from isogloss.progress import Track, silent
 
-#: What is kept of each text beside its states: how many tokens it has (BOS left out), and whether it lost its end.
+#: What is kept beside the states of each text: its number of tokens (BOS left out), and whether it lost its end.
 COUNTS = ("token_counts", "cut")
 
 
@@ -40,7 +39,7 @@ class Block(NamedTuple):
 class Activations:
     """The hidden states of one model on one corpus; they stay on disk until a block is asked for.
 
-    With an `edit` they are those of the model that is edited so.
+    With an `edit` they are those of the edited model.
     """
 
     checkpoint: Checkpoint
@@ -48,7 +47,7 @@ class Activations:
     spec: ExtractSpec
     layers: tuple[Layer, ...]
     entries: Mapping[str, Entry]
-    edit: Edit | None = None
+    edit: ModelEdit | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -73,12 +72,12 @@ class Activations:
         Raises:
             StoreError: they are missing or broken.
         """
-        part = self.corpus.part(language)
+        texts = self.corpus.part(language)
         return Block(
             hidden=read(self.entries[language], layer.name),
-            harmful=part["harmful"].to_numpy(),
-            pair_ids=tuple(part["pair_id"]),
-            text_ids=tuple(part["text_id"]),
+            harmful=texts["harmful"].to_numpy(),
+            pair_ids=tuple(texts["pair_id"]),
+            text_ids=tuple(texts["text_id"]),
         )
 
     def token_counts(self, language: str) -> np.ndarray:
@@ -95,52 +94,57 @@ class Activations:
         names = [layer.name for layer in self.layers]
         return {
             about["tokenizer"]
-            for place in self.entries.values()
-            for about in told(place, names)
+            for entry in self.entries.values()
+            for about in read_about(entry, names)
             if "tokenizer" in about
         }
 
     def computed_how(self) -> list[dict[str, Any]]:
-        """List how the states were computed, as their manifests say it, each way once; `drift` is the largest of it.
+        """List how the states were computed, as their manifests say, each way once, with the largest drift of each.
 
         Raises:
             StoreError: a file of the store is missing or broken.
         """
         names = [layer.name for layer in self.layers]
-        found: dict[str, dict[str, Any]] = {}
-        for place in self.entries.values():
-            for about in told(place, names):
+        ways: dict[str, dict[str, Any]] = {}
+        for entry in self.entries.values():
+            for about in read_about(entry, names):
                 how = {"execution": about["execution"], "versions": about["versions"]}
-                kept = found.setdefault(canonical_json(how), how | {"drift": about["drift"]})
-                kept["drift"] = max(kept["drift"], about["drift"], key=lambda drift: drift["max"])
-        return [found[key] for key in sorted(found)]
+                kept = ways.setdefault(canonical_json(how), how | {"drift": about["drift"]})
+                kept["drift"] = max(kept["drift"], about["drift"], key=_largest)
+        return [ways[key] for key in sorted(ways)]
 
     def drift(self) -> dict[str, float]:
-        """Give the largest drift (`activations.drift.Drift`) with which any of the states was read.
+        """Return the largest drift (`self_check.Drift`) with which any of the states was read.
 
         Raises:
             StoreError: a file of the store is missing or broken.
         """
-        return max((how["drift"] for how in self.computed_how()), key=lambda drift: drift["max"])
+        return max((how["drift"] for how in self.computed_how()), key=_largest)
 
-    def of(self, language: str, part: Corpus) -> Activations:
-        """Take those of one language; `part` holds all of its texts."""
-        return replace(self, corpus=part, entries={language: self.entries[language]})
+    def of(self, language: str, corpus: Corpus) -> Activations:
+        """Take those of one language; `corpus` holds all of its texts."""
+        return replace(self, corpus=corpus, entries={language: self.entries[language]})
 
     def on(self, corpus: Corpus) -> Activations:
         """Take those of some of the texts."""
         entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
         return replace(self, corpus=corpus, entries=entries)
 
-    def under(self, edit: Edit, layer: Layer) -> Activations:
-        """Find where the states of one layer are, or will be, if the model is edited."""
+    def under(self, edit: ModelEdit, layer: Layer) -> Activations:
+        """Locate the states of one layer under an edit of the model."""
         hashed = edit.sha256(self.checkpoint.sha256)
-        entries = {code: one.edited(hashed) for code, one in self.entries.items()}
+        entries = {code: entry.edited(hashed) for code, entry in self.entries.items()}
         return replace(self, layers=(layer,), entries=entries, edit=edit)
 
     def cut(self, language: str) -> int:
         """Count the texts that lost their end at the token limit."""
         return int(read(self.entries[language], "cut").sum())
+
+
+def _largest(drift: Mapping[str, Any]) -> float:
+    """Sort a drift that could not be measured, which is null, above all others."""
+    return float("inf") if drift["max"] is None else float(drift["max"])
 
 
 def locate(
@@ -151,7 +155,7 @@ def locate(
     store: AnyPath | str | None = None,
     track: Track = silent,
 ) -> dict[str, Activations]:
-    """Find where the states of one model, or of a reference, its aligned descendant and others, are or will be.
+    """Locate the states of one model, or of a reference, its aligned descendant and others; they may not exist yet.
 
     No weights are loaded (but files are downloaded, and a GGUF file is converted the first time).
 
@@ -171,7 +175,7 @@ def locate(
         found = ", ".join(f"{depth} blocks in the {role} model" for role, depth in depths.items())
         raise ModelError("model pair", found=found, expected="the same architecture", do="check the pair")
     layers = spec.resolve(next(iter(depths.values())))
-    # In chat prompt format both models get the aligned model's template, so the states depend on it, unless one is given.
+    # With chat templates both models get the aligned model's, so the states depend on it, unless one is given.
     lent = spec.prompt_format == "chat" and spec.chat_template is None
     template = f"+{checkpoints['aligned'].base_sha256}" if lent else ""
     settings_sha256 = sha256_text(spec.sha256 + template)

@@ -1,7 +1,7 @@
 """Token id rows -> batches: every distinct row once, rows of like length together, a shared beginning only once.
 
-Nothing is packed: a batch is rows of nearly one length, so that little is padded and no model needs a mask between
-texts. How many rows share a batch is a trade of padded tokens against the fixed cost of a forward pass.
+A batch holds rows of nearly one length, so that little is padded; no two texts share a row, so no model needs a mask
+between texts. The number of rows in a batch trades padded tokens against the fixed cost of a forward pass.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
-#: A shared beginning is run once if it is at least so long, and at least this share of all tokens.
+#: A shared beginning is run once if it has at least this many tokens, and at least this share of all tokens.
 PREFIX_TOKENS = 8
 PREFIX_SHARE = 0.15
 #: Shares of the token budget that a batch fills. oneDNN keeps what it prepared for every shape that it ever saw, a
@@ -62,28 +62,28 @@ def plan_batches(
     numbers: dict[tuple[tuple[int, ...], int], int] = {}
     ends = map(len, rows) if text_ends is None else text_ends
     inverse = tuple(numbers.setdefault(row, len(numbers)) for row in zip(rows, ends, strict=True))
-    distinct, places = zip(*numbers, strict=True) if numbers else ((), ())
-    prefix = _prefix(distinct, min(places)) if share_prefix and places else 0
+    distinct, distinct_ends = zip(*numbers, strict=True) if numbers else ((), ())
+    prefix = _prefix(distinct, min(distinct_ends)) if share_prefix and distinct_ends else 0
     order = sorted(range(len(distinct)), key=lambda i: (-len(distinct[i]), i))
     lengths = np.array([len(distinct[i]) - prefix for i in order])
     cuts = _cut(lengths, token_budget, overhead)
     batches = tuple(tuple(order[start:stop]) for start, stop in pairwise(cuts))
-    return Plan(distinct=distinct, text_ends=places, inverse=inverse, batches=batches, prefix=prefix)
+    return Plan(distinct=distinct, text_ends=distinct_ends, inverse=inverse, batches=batches, prefix=prefix)
 
 
 def _prefix(distinct: Sequence[tuple[int, ...]], first_end: int) -> int:
     """Length of the shared beginning, if running it once pays; the last token of every text is left over."""
     if len(distinct) < 2:  # noqa: PLR2004 - one row shares nothing
         return 0
-    # What the first and the last in order share, all share.
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(distinct), max(distinct), strict=False))
-    shared = min(sum(1 for _ in alike), first_end - 1)
+    # All rows share what the first and the last in sorted order share.
+    equal = takewhile(lambda pair: pair[0] == pair[1], zip(min(distinct), max(distinct), strict=False))
+    shared = min(sum(1 for _ in equal), first_end - 1)
     worthwhile = shared >= PREFIX_TOKENS and shared * len(distinct) >= PREFIX_SHARE * sum(map(len, distinct))
     return shared if worthwhile else 0
 
 
 def _cut(lengths: np.ndarray, budget: int, overhead: int) -> list[int]:
-    """Cut falling lengths into batches of least cost: 0, the places of the cuts, and len(lengths).
+    """Cut falling lengths into batches of least cost: 0, the positions of the cuts, and len(lengths).
 
     `best[j]` is the least cost of the first j rows: that of the first i, and one batch of rows i to j, padded to the
     length of row i. Only a few numbers of rows are tried for a length, so that batches come in few shapes.

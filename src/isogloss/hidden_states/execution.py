@@ -16,7 +16,7 @@ Kernel = Literal["plain", "onednn", "plain-bf16", "onednn-bf16"]
 KERNELS = ("plain", "onednn", "plain-bf16", "onednn-bf16")
 
 #: Padded tokens in a batch, and what a forward pass costs beside its tokens, in tokens; benchmarks/batches.py measures
-#: them. A GPU has thousands of multipliers to fill, and waits for Python between them.
+#: them. A GPU has thousands of multipliers to fill, and waits for Python between passes.
 CPU_BATCH = (1024, 32)
 GPU_BATCH = (16384, 512)
 
@@ -58,19 +58,19 @@ class Execution:
 
 
 def choose_execution(*, dtype: str, precision: Precision, device: str | None = None) -> Execution:
-    """Settle how to run on this machine: a GPU if there is one; oneDNN's weight layout on x86 processors for float32.
+    """Choose how to run on this machine: a GPU if there is one; oneDNN's weight layout on x86 processors for float32.
 
     torch is imported here.
     """
     import torch  # noqa: PLC0415 - an audit that finds all states stored never needs it
 
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if torch.device(where).type != "cpu":
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.device(device).type != "cpu":
         kernel: Kernel = "plain-bf16" if precision == "fast" else "plain"
-        return Execution(device=where, kernel=kernel, token_budget=GPU_BATCH[0], overhead=GPU_BATCH[1])
+        return Execution(device=device, kernel=kernel, token_budget=GPU_BATCH[0], overhead=GPU_BATCH[1])
     if dtype != "float32" or not can_pack():
-        return Execution(device=where)
-    return Execution(device=where, kernel="onednn-bf16" if precision == "fast" and has_bf16() else "onednn")
+        return Execution(device=device)
+    return Execution(device=device, kernel="onednn-bf16" if precision == "fast" and has_bf16() else "onednn")
 
 
 def can_pack() -> bool:
@@ -90,12 +90,12 @@ def has_bf16() -> bool:
 
     if not hasattr(torch.cpu, "get_capabilities"):
         return False
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def check_execution(execution: Execution) -> None:
-    """Refuse what this machine cannot do, where a run goes on that another machine began.
+    """Refuse an execution that this machine cannot do, where a run continues that another machine began.
 
     Raises:
         UsageError: the kernel or device is not there.
@@ -110,5 +110,5 @@ def check_execution(execution: Execution) -> None:
             "run.json",
             found=f"a run begun with {execution.device} and {execution.kernel} kernels",
             expected="a machine that has them",
-            do="go on where the run was begun, or choose another --out",
+            do="continue on that machine, or choose another --out",
         )

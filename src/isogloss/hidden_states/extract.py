@@ -1,4 +1,4 @@
-"""Token ids -> hidden states of the read-out token at the wanted layers."""
+"""Token ids -> hidden states of the read-out tokens at the wanted layers, and the check of what came out."""
 
 from __future__ import annotations
 
@@ -60,10 +60,15 @@ def hidden_states(
     Returns:
         Position -> layer -> float32 array (texts, width), in the order of the rows that were planned. They are not
         checked: see `check_states`.
+
+    Raises:
+        ValueError: the plan has a shared beginning, and the execution no shortcuts.
     """
     cache = shared_cache(model, plan.distinct[0][: plan.prefix]) if plan.prefix else None
     pinned = model.device.type == "cuda"
-    layers = sorted({layer for some in wanted.values() for layer in some}, key=lambda layer: (layer.index, layer.norm))
+    layers = sorted(
+        {layer for of_position in wanted.values() for layer in of_position}, key=lambda layer: (layer.index, layer.norm)
+    )
     kept: dict[tuple[Position, Layer], torch.Tensor] = {}
     done = 0
     for rows in plan.batches:
@@ -72,20 +77,26 @@ def hidden_states(
             model.device,
             text_ends=[plan.text_ends[i] - plan.prefix for i in rows],
         )
-        place = slice(done, done + len(rows))
+        run_rows = slice(done, done + len(rows))
 
-        def keep(layer: Layer, hidden: torch.Tensor, batch: Batch = batch, place: slice = place) -> None:
-            for position in (position for position, some in wanted.items() if layer in some):
+        def keep(layer: Layer, hidden: torch.Tensor, batch: Batch = batch, run_rows: slice = run_rows) -> None:
+            for position in (position for position, of_position in wanted.items() if layer in of_position):
                 state = read_out(hidden, batch, position, bos=bos).float()
                 if (position, layer) not in kept:
                     kept[position, layer] = torch.empty(len(plan.distinct), state.shape[1], pin_memory=pinned)
                 # From a GPU into pinned memory this does not wait, so the next batch is on its way meanwhile.
-                kept[position, layer][place].copy_(state, non_blocking=True)
+                kept[position, layer][run_rows].copy_(state, non_blocking=True)
 
         forward(
-            model, batch, layers, keep, shortcuts=execution.shortcuts, places=batch.places(wanted.keys()), cache=cache
+            model,
+            batch,
+            layers,
+            keep,
+            shortcuts=execution.shortcuts,
+            indices=batch.token_indices(wanted.keys()),
+            cache=cache,
         )
-        done = place.stop
+        done = run_rows.stop
         advance(len(rows))
     if pinned:
         torch.cuda.synchronize(model.device)
@@ -94,12 +105,13 @@ def hidden_states(
     run = np.argsort(np.concatenate([np.array(rows) for rows in plan.batches]))
     order = run[list(plan.inverse)]
     return {
-        position: {layer: kept[position, layer].numpy()[order] for layer in some} for position, some in wanted.items()
+        position: {layer: kept[position, layer].numpy()[order] for layer in of_position}
+        for position, of_position in wanted.items()
     }
 
 
 def broken_rows(state: np.ndarray) -> np.ndarray:
-    """Say of hidden states (texts, width) which texts no metric can use: bool (texts,)."""
+    """Find the texts whose hidden states (texts, width) no metric can use, infinite or zeros only: bool (texts,)."""
     finite = np.isfinite(state).all(axis=1)
     return np.asarray(~finite | ~state.any(axis=1))
 

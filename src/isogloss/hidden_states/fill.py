@@ -1,163 +1,37 @@
-"""Hidden states that the cache lacks, computed unit by unit by any engine."""
+"""Hidden states that the cache lacks: computed under its locks, and nothing else; torch is imported only for that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import numpy as np
-import torch
+from collections.abc import Mapping
 
 from isogloss.data.corpus import Corpus
 from isogloss.engines.engine import LOCAL, Engine
-from isogloss.engines.run_units import run_units
-from isogloss.engines.work_units import Done, Work
-from isogloss.errors import ModelError
 from isogloss.hidden_states.activations import Activations, locate
-from isogloss.hidden_states.execution import Execution, check_execution, choose_execution
-from isogloss.hidden_states.extract import broken_rows, check_states, hidden_states, plan_rows
-from isogloss.hidden_states.kernels import fast_linears
-from isogloss.hidden_states.self_check import sample_rows, settle
+from isogloss.hidden_states.execution import Execution, choose_execution
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.hidden_states.store import filling, write
-from isogloss.hidden_states.token_counts import check_context, encode_texts, tokenizer_fingerprint
-from isogloss.hidden_states.units import StatesJob, StatesUnit, units_of, wanted_of
+from isogloss.hidden_states.store import filling
 from isogloss.io.paths import AnyPath
-from isogloss.models.load import LoadedModel, load_model
 from isogloss.models.pairs import ModelRef
-from isogloss.models.prompts import Prompts
 from isogloss.progress import Track, silent
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ready:
-    """How a model is run after it was checked, and what its shards say of that."""
-
-    execution: Execution
-    about: Mapping[str, Any]
-
-
-def compute_missing(
-    founds: Sequence[Mapping[str, Activations]],
-    *,
-    execution: Execution,
-    track: Track,
-    engine: Engine = LOCAL,
-    go_on: bool = False,
-) -> None:
-    """Run the missing parts forward and write their shards.
-
-    Models that share their base weights are loaded as one, and their adapters switched; positions and layers that are
-    read under the same prompts share their forward passes. Tokens are computed once where models share a tokenizer; in
-    chat prompt format their tokenizers must agree.
-
-    Args:
-        founds: from `locate`, of the same models and texts under one spec or several that differ in prompt format,
-            position and layers only.
-        execution: how to run.
-        track: progress display.
-        engine: who does the work.
-        go_on: leave out texts that give no finite states, and name all of them at the end.
-
-    Raises:
-        ModelError: see `load_model`, `use_checkpoint` and `encode`; or the tokenizers disagree in chat prompt format; or a
-            text is longer than a model's context; or a hidden state is not finite, or is all zeros (with `text_ids`).
-        StoreError: the states cannot be written.
-    """
-    units = units_of(founds, execution, go_on=go_on)
-    run_units(engine, EXTRACTION, units, name="Reading hidden states", track=track)
-
-
-def load(job: StatesJob) -> LoadedModel:
-    """Load the base weights of a job."""
-    return load_model(job.checkpoint, dtype=job.spec.dtype, quantize=job.spec.quantize, device=job.device)
-
-
-@contextmanager
-def prepare(model: LoadedModel, job: StatesJob) -> Iterator[Ready]:
-    """Check that a model gives its own numbers as it will be run, and keep it so during the block.
-
-    Raises:
-        UsageError: this machine cannot run it so.
-    """
-    check_execution(job.execution)
-    sample = sample_rows(encode_texts(job, job.sample, "sample"))
-    execution, drift = settle(model, sample, job.everything, execution=job.execution, spec=job.spec)
-    about = {
-        "drift": asdict(drift),
-        "versions": {"torch": torch.__version__},
-        "tokenizer": tokenizer_fingerprint(job),
-    }
-    with fast_linears(model, execution, job.spec.precision):
-        yield Ready(execution=execution, about=about)
-
-
-def encode_unit(unit: StatesUnit) -> Prompts:
-    """Turn the texts of a unit into token ids."""
-    return encode_texts(unit.job, unit.texts, unit.language)
-
-
-def compute_unit(
-    model: LoadedModel, ready: Ready, unit: StatesUnit, prompts: Prompts, advance: Callable[[int], None]
-) -> Done:
-    """Run the texts of a unit forward and write what was asked for; its batches depend on these texts alone.
-
-    Raises:
-        ModelError: a text is longer than the model's context; or states are not finite, and the job does not go on
-            without these texts.
-        StoreError: the states cannot be written.
-    """
-    name, wanted = unit.job.name, wanted_of(unit)
-    execution = replace(ready.execution, token_budget=ready.execution.token_budget >> unit.halvings)
-    check_context(model, prompts.ids, name)
-    plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
-    states = hidden_states(model, plan, wanted, execution=execution, bos=prompts.bos, advance=advance)
-    whole = np.ones(len(unit.texts), dtype=bool)
-    broken = None
-    try:
-        for found in states.values():
-            check_states(found, name, unit.text_ids)
-    except ModelError as error:
-        if not unit.job.go_on:
-            raise
-        broken = error
-        whole &= ~np.any([broken_rows(state) for found in states.values() for state in found.values()], axis=0)
-        error.text_ids = tuple(np.array(unit.text_ids)[~whole].tolist())
-    counts = {
-        "token_counts": np.array([len(row) - prompts.bos for row in prompts.ids], dtype=np.int32),
-        "cut": np.array(prompts.cut),
-    }
-    how = asdict(execution) | {"threads": torch.get_num_threads()}
-    rows = np.flatnonzero(whole).tolist()
-    for output in unit.outputs if rows else ():
-        arrays = {layer.name: state for layer, state in states[output.position].items()} | counts
-        kept = {each: arrays[each][whole] for each in output.names}
-        write(output.entry, rows, kept, about={**ready.about, "execution": how})
-    return Done(number=unit.number, broken=broken)
-
-
-EXTRACTION: Work[StatesUnit] = Work(load=load, prepare=prepare, encode=encode_unit, compute=compute_unit)
-
-
 def fill(
-    *founds: Mapping[str, Activations],
+    *located: Mapping[str, Activations],
     execution: Execution | None = None,
     engine: Engine = LOCAL,
     go_on: bool = False,
     track: Track = silent,
 ) -> int:
-    """Compute what the store lacks, and count the (model, language) parts that were computed.
+    """Compute what the store lacks, and count the models and languages for which something was computed.
 
-    torch is imported, and weights are loaded, only if something is missing. Every shard that is done stays: after an
-    interruption the same call goes on with the next.
+    torch is imported, and weights are loaded, only if something is missing. Finished shards stay: after an
+    interruption the same call continues with the next.
 
     Args:
-        founds: from `locate`, of the same models and texts under one spec or several that differ in prompt format, position
-            and layers only. What is read under the same prompts is read in the same forward passes.
+        located: from `locate`, of the same models and texts, under specs that differ in prompt format, position and
+            layers only. Positions and layers under the same prompts share their forward passes.
         execution: how to run forward passes; None is the rule for this machine.
-        engine: who does the work.
+        engine: what does the work.
         go_on: see `compute_missing`.
         track: progress display.
 
@@ -165,18 +39,18 @@ def fill(
         ModelError: see `compute_missing`.
         StoreError: the store is broken or cannot be written.
     """
-    asked = [activations for found in founds for activations in found.values()]
-    if not any(one.missing for one in asked):
+    wanted = [activations for models in located for activations in models.values()]
+    if not any(activations.missing for activations in wanted):
         return 0
-    with filling((place for one in asked for place in one.entries.values()), track):
-        # Asked again under the lock: another process may have been at it.
-        n_missing = sum(len(one.missing) for one in asked)
+    with filling((entry for activations in wanted for entry in activations.entries.values()), track):
+        # Counted again under the lock: another process may have computed some of it.
+        n_missing = sum(len(activations.missing) for activations in wanted)
         if n_missing:
-            from isogloss.hidden_states.fill import compute_missing  # noqa: PLC0415 - imports torch
+            from isogloss.hidden_states.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-            spec = asked[0].spec
-            how = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
-            compute_missing(founds, execution=how, track=track, engine=engine, go_on=go_on)
+            spec = wanted[0].spec
+            execution = execution or choose_execution(dtype=spec.dtype, precision=spec.precision)
+            compute_missing(located, execution=execution, track=track, engine=engine, go_on=go_on)
     return n_missing
 
 
@@ -189,7 +63,7 @@ def extract(
     device: str | None = None,
     track: Track = silent,
 ) -> Activations:
-    """Run a corpus through a model and keep the hidden states that `spec` asks for.
+    """Run a corpus through a model and store the hidden states that `spec` asks for.
 
     A second call with the same model, spec and texts reads the store and loads no weights; one with more layers or
     texts computes only those.
@@ -198,13 +72,13 @@ def extract(
         ModelError: the model cannot be loaded, or its states cannot be used.
         StoreError: the store is broken or cannot be written.
     """
-    found = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
-    if found["aligned"].missing:
+    located = locate({"aligned": model}, corpus, spec or ExtractSpec(), store=store, track=track)
+    if located["aligned"].missing:
         fill(
-            found,
+            located,
             execution=choose_execution(
-                dtype=found["aligned"].spec.dtype, precision=found["aligned"].spec.precision, device=device
+                dtype=located["aligned"].spec.dtype, precision=located["aligned"].spec.precision, device=device
             ),
             track=track,
         )
-    return found["aligned"]
+    return located["aligned"]

@@ -1,4 +1,7 @@
-"""The forward pass: one batch of token rows through the blocks, and the read-out of hidden states from it."""
+"""The forward pass of one batch, and the read-out: hidden states of all tokens -> one vector for each text.
+
+A batch runs no further than it is read: no LM head, and no block after the last wanted layer.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class _Enough(Exception):  # noqa: N818 - not an error: the way out of a forward
 
 
 def shared_cache(model: LoadedModel, prefix: Sequence[int]) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Run a beginning that all rows share, once; its keys and values serve every batch."""
+    """Run the beginning that all rows share once; its keys and values serve every batch."""
     ids = torch.tensor([list(prefix)], device=model.device)
     with torch.inference_mode():
         return model.decoder(input_ids=ids, use_cache=True).past_key_values
@@ -34,22 +37,27 @@ def forward(
     keep: Keep,
     *,
     shortcuts: bool = False,
-    places: torch.Tensor | None = None,
+    indices: torch.Tensor | None = None,
     cache: Any = None,  # noqa: ANN401
 ) -> None:
-    """Run a batch and hand every wanted layer's hidden states (rows, tokens, width) to `keep`.
+    """Run a batch and hand the hidden states of every wanted layer, (rows, tokens, width), to `keep`.
 
     Args:
         model: with the wanted adapter active.
-        batch: rows padded on the right; without the shared beginning if there is a `cache`.
+        batch: rows padded on the right, without the shared beginning if there is a `cache`.
         layers: resolved for this model.
-        keep: called once a layer; must copy what it wants to keep.
-        shortcuts: leave out the attention mask (right padding cannot reach real tokens of a causal model), and see
-            `places`.
-        places: int64 (rows, m), the only tokens that are read: the MLP of the last block run is given no others, so
-            states of that block at other tokens are wrong. None: all are read.
-        cache: from `shared_cache`.
+        keep: called once for each layer; it must copy what it keeps.
+        shortcuts: leave out the attention mask (right padding cannot reach real tokens of a causal model), and use
+            `indices`.
+        indices: int64 (rows, m), the only tokens that are read: the MLP of the last block gets no others, so states of
+            that block at other tokens are wrong. None: all are read.
+        cache: from `shared_cache`; with shortcuts only, for the attention mask of a batch lacks the shared beginning.
+
+    Raises:
+        ValueError: there is a cache, and no shortcuts.
     """
+    if cache is not None and not shortcuts:
+        raise ValueError("a shared beginning needs shortcuts: plan the rows with the execution that runs them")
     deepest = max(layer.index for layer in layers)
     post = [layer for layer in layers if layer.norm == "post"]
     inputs: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
@@ -61,8 +69,8 @@ def forward(
         past.batch_repeat_interleave(len(batch.ids))
         inputs |= {"past_key_values": past, "use_cache": True}
     with torch.inference_mode(), contextlib.ExitStack() as stack:
-        if shortcuts and places is not None and deepest > 0:
-            stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch, places))
+        if shortcuts and indices is not None and deepest > 0:
+            stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch, indices))
         stack.enter_context(_hooks(model, layers, keep, stop=None if post else deepest))
         try:
             hidden = model.decoder(**inputs).last_hidden_state
@@ -73,26 +81,38 @@ def forward(
 
 
 @contextlib.contextmanager
-def _short_mlp(block: Any, batch: Batch, places: torch.Tensor) -> Iterator[None]:  # noqa: ANN401
-    """Give the MLP of a block only the tokens that are read: it works on each token alone."""
+def _short_mlp(block: Any, batch: Batch, indices: torch.Tensor) -> Iterator[None]:  # noqa: ANN401
+    """Give the MLP of a block only the tokens that are read: it works on each token alone.
+
+    Its inputs may be given by position or by name. An MLP that is given no tensor of (rows, tokens, ...) is left alone.
+    """
     mlp = getattr(block, "mlp", None)
     if not isinstance(mlp, torch.nn.Module):
         yield
         return
 
-    def shorten(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401
+    shortened = False
+
+    def shorten(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        nonlocal shortened
         del module
-        # BLOOM's MLP is given the residual beside its input, and both have a row and a token for each place.
-        return tuple(take(arg, places) if _has_tokens(arg, batch) else arg for arg in args)
+        # BLOOM's MLP is given the residual beside its input; both have a row for each text and a token for each id.
+        shortened = any(_has_tokens(value, batch) for value in (*args, *kwargs.values()))
+        return tuple(map(shorter, args)), {name: shorter(value) for name, value in kwargs.items()}
+
+    def shorter(value: Any) -> Any:  # noqa: ANN401
+        return take(value, indices) if _has_tokens(value, batch) else value
 
     def lengthen(module: Any, args: Any, output: Any) -> Any:  # noqa: ANN401
         del module, args
+        if not shortened:
+            return output
         tokens = batch.ids.shape[1]
         if isinstance(output, tuple):  # a mixture of experts hands its router's choices over as well
-            return (put(output[0], places, tokens), *output[1:])
-        return put(output, places, tokens)
+            return (put(output[0], indices, tokens), *output[1:])
+        return put(output, indices, tokens)
 
-    handles = [mlp.register_forward_pre_hook(shorten), mlp.register_forward_hook(lengthen)]
+    handles = [mlp.register_forward_pre_hook(shorten, with_kwargs=True), mlp.register_forward_hook(lengthen)]
     try:
         yield
     finally:
@@ -139,7 +159,7 @@ def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Keep, *, stop: int
 class Batch:
     """Rows of token ids, padded at their ends, without the beginning that they may share.
 
-    Right padding and a causal model: what is padded stands after every token that is read, and cannot reach it.
+    In a causal model, padding on the right cannot reach the tokens that are read, since these come before it.
     """
 
     ids: torch.Tensor
@@ -147,24 +167,24 @@ class Batch:
     real: torch.Tensor
     """bool (rows, tokens): not padding"""
     last: torch.Tensor
-    """int64 (rows,): place of the last real token"""
+    """int64 (rows,): index of the last real token"""
     text_last: torch.Tensor
-    """int64 (rows,): place of the last token of the text, after which a chat template may go on"""
+    """int64 (rows,): index of the last token of the text; a chat template may add others after it"""
 
-    def places(self, positions: Collection[Position]) -> torch.Tensor | None:
-        """Places of the tokens that are read, int64 (rows, positions); None if all are."""
-        found = [
+    def token_indices(self, positions: Collection[Position]) -> torch.Tensor | None:
+        """Indices of the tokens that are read, int64 (rows, positions); None if all are."""
+        indices = [
             self.text_last if position == "last_instruction_token" else self.last
             for position in positions
             if position != "mean"
         ]
-        return None if "mean" in positions else torch.stack(found, dim=1)
+        return None if "mean" in positions else torch.stack(indices, dim=1)
 
 
 def pad_right(
     rows: Sequence[tuple[int, ...]], device: torch.device, *, text_ends: Sequence[int] | None = None
 ) -> Batch:
-    """Stack rows of token ids, at least one each; texts end where the rows do unless `text_ends` says otherwise."""
+    """Stack rows of token ids, at least one id each; texts end with their rows unless `text_ends` is given."""
     ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
@@ -177,31 +197,31 @@ def pad_right(
 
 
 def read_out(hidden: torch.Tensor, batch: Batch, position: Position, *, bos: bool) -> torch.Tensor:
-    """Keep one vector a text: (rows, tokens, width) -> (rows, width), a copy, so that the batch can be freed.
+    """Keep one vector for each text: (rows, tokens, width) -> (rows, width), a copy, so that the batch can be freed.
 
-    "last" gathers the last real token, "last_instruction_token" the last of the text; "mean" averages the real ones, BOS left out,
-    summed in float32.
+    "last" gathers the last real token, "last_instruction_token" the last token of the text. "mean" averages the real
+    tokens, BOS left out, summed in float32.
     """
-    places = batch.places([position])
-    if places is not None:
-        return take(hidden, places)[:, 0]
+    indices = batch.token_indices([position])
+    if indices is not None:
+        return take(hidden, indices)[:, 0]
     real = batch.real.to(hidden.device).clone()
     if bos:
         real[:, 0] = False
-    # Filled with zeros, not multiplied: what stands at a padded place may be infinite.
+    # Filled with zeros, not multiplied: the state of a padding token may be infinite.
     total = hidden.float().masked_fill(~real[..., None], 0.0).sum(dim=1)
     return total / real.sum(dim=1)[:, None]
 
 
-def take(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+def take(hidden: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Gather some tokens of each row: (rows, tokens, width), (rows, m) -> (rows, m, width)."""
-    places = places.to(hidden.device)
-    return hidden[torch.arange(len(places), device=hidden.device)[:, None], places]
+    indices = indices.to(hidden.device)
+    return hidden[torch.arange(len(indices), device=hidden.device)[:, None], indices]
 
 
-def put(short: torch.Tensor, places: torch.Tensor, tokens: int) -> torch.Tensor:
-    """Undo `take`: (rows, m, width), (rows, m) -> (rows, tokens, width), zeros at all other places."""
-    places = places.to(short.device)
+def put(short: torch.Tensor, indices: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Undo `take`: (rows, m, width), (rows, m) -> (rows, tokens, width), zeros at all other tokens."""
+    indices = indices.to(short.device)
     whole = short.new_zeros(len(short), tokens, short.shape[-1])
-    whole[torch.arange(len(short), device=short.device)[:, None], places] = short
+    whole[torch.arange(len(short), device=short.device)[:, None], indices] = short
     return whole

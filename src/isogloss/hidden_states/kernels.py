@@ -1,4 +1,4 @@
-"""Linear layers multiplied as fast as this machine can; the model is as it was afterwards."""
+"""Fast kernels for linear layers, which replace torch's own within a block; afterwards the model is unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS = 1024
 def fast_linears(model: LoadedModel, execution: Execution, precision: Precision = "exact") -> Iterator[None]:
     """Within the block, multiply in the linear layers of the transformer blocks by the kernel of `execution`.
 
-    Packed weights take the place of the usual ones, so that memory holds them once; they are unpacked at the end. No
+    Packed weights replace the usual ones, so memory holds them once; they are unpacked at the end. No
     weight may be changed and no adapter switched inside.
 
     Args:
@@ -92,8 +92,8 @@ class GatedMlp:
 def gated_mlp(module: torch.nn.Module) -> GatedMlp | None:
     """Recognise a gated MLP by its parts, as Llama, Qwen, Gemma and their kin name them; None if it is anything else.
 
-    A module with these parts could still do something else: `drift.settle` compares the whole model with its own
-    numbers.
+    A module with these parts could still do something else: `self_check.settle` compares the whole model with its
+    own numbers.
     """
     gate, up, down = (_linear_inside(getattr(module, name, None)) for name in ("gate_proj", "up_proj", "down_proj"))
     activation = ONEDNN_ACTIVATIONS.get(type(getattr(module, "act_fn", None)).__name__)
@@ -112,7 +112,7 @@ def _linear_inside(module: Any) -> torch.nn.Linear | None:  # noqa: ANN401
 @contextlib.contextmanager
 def _fused(mlp: Any, gated: GatedMlp) -> Iterator[None]:  # noqa: ANN401
     """Apply activation and gate while a product is still in the processor's cache; its layers are packed already."""
-    gate, up, down = (part.forward.args[1:] for part in (gated.gate, gated.up, gated.down))  # type: ignore[attr-defined]
+    gate, up, down = (linear.forward.args[1:] for linear in (gated.gate, gated.up, gated.down))  # type: ignore[attr-defined]
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
         name, algorithm = gated.activation

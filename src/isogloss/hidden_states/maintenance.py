@@ -1,7 +1,6 @@
-"""What is in a store, what of it is broken, and what can go.
+"""What a store holds, which shards are broken, and which can be deleted.
 
-Only files in STORE/<hash>/<hash>/<language>/ that have names as isogloss gives them are looked at; others are left
-alone.
+Only files in STORE/<hash>/<hash>/<language>/ with names that isogloss gives are looked at; others are left alone.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def _folders(root: AnyPath) -> Iterator[AnyPath]:
         return
     for folder in sorted(root.glob("*/*/*")):
         path = (folder, folder.parent, folder.parents[1])
-        if folder.is_dir() and all(map(_is_hash, path[1:])) and not any(part.is_symlink() for part in path):
+        if folder.is_dir() and all(map(_is_hash, path[1:])) and not any(step.is_symlink() for step in path):
             yield folder
 
 
@@ -151,8 +150,8 @@ def _piece(paths: Sequence[AnyPath], *, finished: bool = True) -> Iterator[Piece
 def fault(piece: Piece) -> StoreError | None:
     """Read a piece to its last byte and say what is wrong with it, if anything is.
 
-    What a killed process left is not wrong: the next one makes use of a shard that only lacks its manifest, and the
-    rest is never read.
+    What a killed process left is not a fault: the next process uses a shard that only lacks its manifest, and nothing
+    reads the rest.
     """
     first = piece.paths[0]
     if not piece.finished:
@@ -168,14 +167,14 @@ def fault(piece: Piece) -> StoreError | None:
 
 def faults(root: AnyPath, track: Track = silent) -> list[StoreError]:
     """Read all of a store and list what is wrong with it: one error for each broken shard, naming the file."""
-    found = pieces(root)
-    with track("Verifying", len(found)) as advance:
-        wrong = []
-        for piece in found:
+    everything = pieces(root)
+    with track("Verifying", len(everything)) as advance:
+        errors = []
+        for piece in everything:
             if error := fault(piece):
-                wrong.append(error)
+                errors.append(error)
             advance(1)
-    return wrong
+    return errors
 
 
 def holdings(root: AnyPath) -> list[Holding]:
@@ -183,8 +182,8 @@ def holdings(root: AnyPath) -> list[Holding]:
     groups: dict[tuple[AnyPath, int | None], list[Piece]] = {}
     for piece in pieces(root):
         groups.setdefault((piece.folder, piece.version), []).append(piece)
-    found = [_holding(folder, version, group) for (folder, version), group in groups.items()]
-    return sorted(found, key=lambda one: (one.model, one.model_sha256, one.settings_sha256, one.language))
+    held = [_holding(folder, version, group) for (folder, version), group in groups.items()]
+    return sorted(held, key=lambda row: (row.model, row.model_sha256, row.settings_sha256, row.language))
 
 
 def _holding(folder: AnyPath, version: int | None, group: Sequence[Piece]) -> Holding:
@@ -224,16 +223,16 @@ def choose(
     Raises:
         UsageError: `model` is the beginning of no hash, or of several.
     """
-    found = pieces(root)
+    candidates = pieces(root)
     if model:
-        found = _of_model(found, model)
+        candidates = _of_model(candidates, model)
     if older_than is not None:
-        found = [piece for piece in found if piece.written < datetime.now(UTC) - older_than]
+        candidates = [piece for piece in candidates if piece.written < datetime.now(UTC) - older_than]
     if not unusable:
-        return found
-    with track("Verifying", len(found)) as advance:
+        return candidates
+    with track("Verifying", len(candidates)) as advance:
         chosen = []
-        for piece in found:
+        for piece in candidates:
             if not piece.finished or fault(piece):
                 chosen.append(piece)
             advance(1)
@@ -242,7 +241,7 @@ def choose(
 
 @contextmanager
 def alone(root: AnyPath) -> Iterator[None]:
-    """Keep every run from a store during the block.
+    """Keep every run away from a store during the block.
 
     Raises:
         StoreError: a run is using it, or the store cannot be written.
@@ -253,18 +252,18 @@ def alone(root: AnyPath) -> Iterator[None]:
         yield
 
 
-def _of_model(found: Sequence[Piece], beginning: str) -> list[Piece]:
-    hashes = sorted({piece.model_sha256 for piece in found})
-    alike = [name for name in hashes if name.startswith(beginning)]
-    if len(alike) != 1:
+def _of_model(candidates: Sequence[Piece], beginning: str) -> list[Piece]:
+    hashes = sorted({piece.model_sha256 for piece in candidates})
+    matches = [name for name in hashes if name.startswith(beginning)]
+    if len(matches) != 1:
         known = ", ".join(name[:12] for name in hashes)
         raise UsageError(
             "--model",
-            found=f"{beginning!r}, which begins {len(alike)} hashes in the store",
+            found=f"{beginning!r}, which begins {len(matches)} hashes in the store",
             expected=f"the beginning of one of {known}" if known else "a model that is in the store",
             do="see isogloss store list",
         )
-    return [piece for piece in found if piece.model_sha256 == alike[0]]
+    return [piece for piece in candidates if piece.model_sha256 == matches[0]]
 
 
 def delete(chosen: Sequence[Piece]) -> None:
@@ -279,8 +278,8 @@ def delete(chosen: Sequence[Piece]) -> None:
                 remove(path)
     for folder in sorted({piece.folder for piece in chosen}):
         if isinstance(folder, Path):  # elsewhere a folder is gone with its last file
-            for part in (folder, folder.parent, folder.parents[1]):
-                _remove_empty(part)
+            for emptied in (folder, folder.parent, folder.parents[1]):
+                _remove_empty(emptied)
 
 
 def _remove_empty(folder: Path) -> None:

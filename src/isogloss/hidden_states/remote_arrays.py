@@ -1,7 +1,7 @@
 """Arrays of a safetensors file in a remote store, read by ranges of bytes: its header, and one array.
 
 The file begins with 8 bytes, the length of the header; the header is JSON: name -> dtype, shape, data_offsets counted
-from its end, and "__metadata__". What is read is checked against the manifest by whoever asks.
+from its end, and "__metadata__". The caller checks what it reads against the manifest.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LONGEST = 100_000_000
 
 
 def array_bytes(path: UPath, name: str) -> bytes:
-    """Read the bytes of one array, and of the file nothing else but its header (once).
+    """Read the bytes of one array, and nothing else of the file but its header (once).
 
     Raises:
         ValueError: the file has no such array, or no header.
-        OSError: it cannot be read. Drivers have errors of their own: see `places.refusals`.
+        OSError: it cannot be read. Drivers have errors of their own: see `paths.refusals`.
     """
     spans = _spans(path)
     if name not in spans:
@@ -50,7 +50,7 @@ def remote_metadata(path: UPath) -> Mapping[str, str]:
 def _spans(path: UPath) -> Mapping[str, tuple[int, int]]:
     header, start = _header(path)
     try:
-        offsets = {name: found["data_offsets"] for name, found in header.items() if name != "__metadata__"}
+        offsets = {name: described["data_offsets"] for name, described in header.items() if name != "__metadata__"}
         return {name: (start + int(first), start + int(end)) for name, (first, end) in offsets.items()}
     except (LookupError, TypeError) as error:
         raise ValueError("a header that is not that of safetensors") from error
@@ -60,7 +60,7 @@ def _header(path: UPath) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(get(path, 0, LENGTH), "little")
     if not 0 < length < LONGEST:
         raise ValueError("a header of no possible length")
-    found = json.loads(get(path, LENGTH, LENGTH + length))
-    if not isinstance(found, dict):
+    header = json.loads(get(path, LENGTH, LENGTH + length))
+    if not isinstance(header, dict):
         raise ValueError("a header that is not that of safetensors")
-    return found, LENGTH + length
+    return header, LENGTH + length

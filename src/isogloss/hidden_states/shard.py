@@ -4,8 +4,8 @@
     <hash>.json            the manifest: the record, and the size of the file
 
 The record names the texts by the hash of their content, and each array with its type, shape and checksum. <hash> is the
-sha256 of the record: nothing can change by accident and go unnoticed, and files of equal names are equal. The checksum
-is XXH3; sha256 would take longer than a GPU takes to compute the states.
+sha256 of the record, so no accidental change goes unnoticed, and files with equal names are equal. The checksum is
+XXH3; sha256 would take longer than a GPU takes to compute the states.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ READ_AT_MOST = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """What a manifest says of the file beside it.
+    """What a manifest says about the file beside it.
 
     Attributes:
         manifest: the manifest.
@@ -117,15 +117,15 @@ def read_manifests(folder: AnyPath) -> list[Shard]:
     if isinstance(folder, Path):
         return [read_manifest(folder / name) for name in _manifests(path.name for path in folder.glob(f"*{MANIFEST}"))]
     with reading(folder):
-        there = sizes(folder)
-        paths = [folder / name for name in _manifests(there)]
-        found = {path: shard for path in paths if (shard := _READ.get(path))}
-        new = [path for path in paths if path not in found]
+        present = sizes(folder)
+        paths = [folder / name for name in _manifests(present)]
+        shards = {path: shard for path in paths if (shard := _READ.get(path))}
+        new = [path for path in paths if path not in shards]
         for path, raw in zip(new, get_all(new), strict=True):
-            found[path] = _READ[path] = _parsed(path, raw)
+            shards[path] = _READ[path] = _parsed(path, raw)
     while len(_READ) > READ_AT_MOST:
         _READ.popitem(last=False)
-    return [_of_size(found[path], there.get(found[path].path.name)) for path in paths]
+    return [_of_size(shards[path], present.get(shards[path].path.name)) for path in paths]
 
 
 def _manifests(names: Iterable[str]) -> list[str]:
@@ -133,7 +133,7 @@ def _manifests(names: Iterable[str]) -> list[str]:
 
 
 def read_manifest(path: AnyPath) -> Shard:
-    """Read a manifest and look whether its file is there in full length; no array is read.
+    """Read a manifest and check that its file is there in full length; no array is read.
 
     Raises:
         StoreError: the manifest is of another version or broken, or its file is missing or of another length.
@@ -141,10 +141,10 @@ def read_manifest(path: AnyPath) -> Shard:
     shard = _parsed(path, _raw(path))
     try:
         with reading(path):
-            found = shard.path.stat().st_size
+            size = shard.path.stat().st_size
     except OSError as error:
         raise broken(shard.path, f"no file that can be read ({_first_line(error)})", f"{shard.size} bytes") from error
-    return _of_size(shard, found)
+    return _of_size(shard, size)
 
 
 def _parsed(path: AnyPath, raw: bytes) -> Shard:
@@ -157,11 +157,11 @@ def _parsed(path: AnyPath, raw: bytes) -> Shard:
     return _shard(path, content, size)
 
 
-def _of_size(shard: Shard, found: int | None) -> Shard:
-    if found is None:
+def _of_size(shard: Shard, size: int | None) -> Shard:
+    if size is None:
         raise broken(shard.path, "no file that can be read (No such file)", f"{shard.size} bytes")
-    if found != shard.size:
-        raise broken(shard.path, f"{found} bytes", f"{shard.size} bytes")
+    if size != shard.size:
+        raise broken(shard.path, f"{size} bytes", f"{shard.size} bytes")
     return shard
 
 
@@ -199,8 +199,8 @@ def _shard(path: AnyPath, record: Mapping[str, Any], size: int) -> Shard:
 def read_array(shard: Shard, name: str) -> np.ndarray:
     """Read one array and check it; of the file, only its header and the bytes of this array are touched.
 
-    A local file is mapped into memory, not read: the system fetches the pages that are copied out, and no others (but
-    for its read-ahead). Of a remote one, just these bytes are asked for.
+    A local file is mapped into memory: the system fetches only the pages that are copied out, and its read-ahead. Of a
+    remote file, only these bytes are requested.
 
     Raises:
         StoreError: the file is missing or broken, or the array is not what the manifest says.
@@ -223,10 +223,10 @@ def _local_array(path: Path, name: str) -> np.ndarray:
     return array
 
 
-def _remote_array(path: UPath, name: str, said: Mapping[str, Any]) -> np.ndarray:
+def _remote_array(path: UPath, name: str, described: Mapping[str, Any]) -> np.ndarray:
     with reading(path):
         raw = array_bytes(path, name)
-    return np.frombuffer(raw, dtype=said["dtype"]).reshape(said["shape"])
+    return np.frombuffer(raw, dtype=described["dtype"]).reshape(described["shape"])
 
 
 def check_shard(shard: Shard) -> None:
@@ -235,7 +235,7 @@ def check_shard(shard: Shard) -> None:
     Raises:
         StoreError: one of them is not what the manifest says.
     """
-    if (found := _record(shard.path)) is None or sha256_text(found) != shard.path.stem:
+    if (record := _record(shard.path)) is None or sha256_text(record) != shard.path.stem:
         raise broken(shard.path, "a header that was changed", "the record that its name is the hash of")
     for name in shard.arrays:
         read_array(shard, name)
@@ -254,7 +254,7 @@ def adopt(path: AnyPath) -> bool:
 
 
 def is_whole(path: AnyPath) -> bool:
-    """Tell whether a file without a manifest holds all that the record in its header promises.
+    """Whether a file without a manifest holds all that the record in its header promises.
 
     Raises:
         StoreError: a remote store cannot be read.

@@ -19,13 +19,13 @@ PRECISIONS = ("exact", "fast")
 QUANTIZED = ("bnb-8bit", "bnb-4bit", "torchao-int8")
 
 
-#: Settings that are left out where they are not used.
+#: Settings that are left out of the hash where they are not used.
 LATER = ("quantize", "chat_template")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in the model: 0 is the embeddings, k is after block k; the last is read before or after the final norm.
+    """A layer of the model: 0 is the embeddings, k is after block k; the last is read before or after the final norm.
 
     `norm` is "pre" or "post" for the last layer and "" for all others.
     """
@@ -38,6 +38,15 @@ class Layer:
         """The name in files and tables, such as 6 or 18-post."""
         return f"{self.index}-{self.norm}" if self.norm else str(self.index)
 
+    @property
+    def option(self) -> str:
+        """The name that `ExtractSpec.layers` and --layers read.
+
+        >>> [Layer(6, "").option, Layer(18, "pre").option, Layer(18, "post").option]
+        ['6', 'final-pre', 'final']
+        """
+        return {"": str(self.index), "pre": "final-pre", "post": "final"}[self.norm]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSpec:
@@ -45,14 +54,15 @@ class ExtractSpec:
 
     Attributes:
         layers: numbers, "final" (last layer, after the final norm), "final-pre" (before it) or "all".
-        position: "last" is the last token (in chat prompt format that of the template, `last_prompt_token`), "mean" the mean over all
-            tokens but BOS (whose state dwarfs the others), "last_instruction_token" the last token of the text inside the template.
+        position: "last" is the last token (with a chat template that of the template, `last_prompt_token`); "mean" is
+            the mean over all tokens but BOS, whose state dwarfs the others; "last_instruction_token" is the last token
+            of the text inside the template.
         prompt_format: "raw" text, or the text as a user turn in the aligned model's "chat" template.
         max_tokens: longer texts lose their end, and a warning counts them.
         dtype: of weights and computation; hidden states are always kept as float32.
         precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
         quantize: round the weights of linear layers to fewer bits, by bitsandbytes or torchao; None leaves them.
-        chat_template: a Jinja template for chat prompt format, in place of the aligned model's own.
+        chat_template: a Jinja template for the chat prompt format; None uses the aligned model's own.
     """
 
     layers: tuple[str, ...] = ("final",)
@@ -73,7 +83,9 @@ class ExtractSpec:
             ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
-                raise UsageError(f"--{option}", found=repr(value), expected=" or ".join(known), do="choose one")
+                raise UsageError(
+                    f"--{option.replace('_', '-')}", found=repr(value), expected=" or ".join(known), do="choose one"
+                )
         if self.quantize is not None and self.quantize not in QUANTIZED:
             raise UsageError("--quantize", found=repr(self.quantize), expected=" or ".join(QUANTIZED), do="choose one")
         if self.precision == "fast" and self.quantize is not None:
@@ -108,14 +120,14 @@ class ExtractSpec:
         Raises:
             MetricError: a layer does not exist.
         """
-        found = {layer for name in self.layers for layer in _resolve(name, depth)}
-        return tuple(sorted(found, key=lambda layer: (layer.index, layer.norm == "post")))
+        layers = {layer for name in self.layers for layer in _resolve(name, depth)}
+        return tuple(sorted(layers, key=lambda layer: (layer.index, layer.norm == "post")))
 
     @property
     def settings(self) -> dict[str, object]:
         """What decides the numbers of a layer: everything but which layers are read.
 
-        What came later than the first stores is left out where it is not used, so that these stay readable.
+        Settings that were added later are left out where they are not used, so older stores stay readable.
         """
         settings = {name: value for name, value in asdict(self).items() if name != "layers"}
         if self.chat_template is not None:
@@ -124,12 +136,12 @@ class ExtractSpec:
 
     @property
     def prompts(self) -> tuple[object, ...]:
-        """What decides the tokens that a model is given: specs that agree in it are read in the same forward passes."""
+        """What decides the tokens that a model is given: specs that agree in this share their forward passes."""
         return self.prompt_format, self.chat_template, self.max_tokens
 
     @property
     def rounded(self) -> bool:
-        """Whether states are known to lie off those of the same weights in float32, by a drift that is measured."""
+        """Whether states are known to differ from those of the same weights in float32; this drift is measured."""
         return self.precision == "fast" or (self.dtype == "bfloat16" and self.quantize is None)
 
     @property

@@ -2,8 +2,8 @@
 
     STORE/<model hash>/<settings hash>/<language>/<shard>     see `shard`
 
-A text's arrays may stand in any shard of its folder, those of one layer here and of another there: what is asked for is
-gathered, and only what stands nowhere has to be computed. Nothing in the names depends on a run.
+The arrays of a text may lie in several shards of its folder: reading gathers them, and only arrays that no shard holds
+are computed. Nothing in the names depends on a run.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Entry:
 
 
 class Gap(NamedTuple):
-    """Texts of an entry, at most SHARD_TEXTS, for which the same arrays are stored nowhere."""
+    """Texts of an entry, at most SHARD_TEXTS, that lack the same arrays."""
 
     rows: tuple[int, ...]
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ def default_store() -> Path:
     return cache_root() / "store"
 
 
-def gaps(place: Entry, names: Sequence[str]) -> list[Gap]:
+def gaps(entry: Entry, names: Sequence[str]) -> list[Gap]:
     """List what is to be computed so that every text has all arrays; no array is read.
 
     Equal states of the store give equal gaps, so an interrupted run goes on with the very shards that it would have
@@ -84,117 +84,117 @@ def gaps(place: Entry, names: Sequence[str]) -> list[Gap]:
         StoreError: a manifest or file is missing or broken.
     """
     stored: dict[str, set[str]] = {}
-    for shard in read_manifests(place.folder):
-        here = shard.arrays.keys() & set(names)
+    for shard in read_manifests(entry.folder):
+        held = shard.arrays.keys() & set(names)
         for text in shard.texts:
-            stored.setdefault(text, set()).update(here)
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for row, text in enumerate(place.texts):
+            stored.setdefault(text, set()).update(held)
+    rows_lacking: dict[tuple[str, ...], list[int]] = {}
+    for row, text in enumerate(entry.texts):
         lacking = tuple(name for name in names if name not in stored.get(text, ()))
         if lacking:
-            alike.setdefault(lacking, []).append(row)
+            rows_lacking.setdefault(lacking, []).append(row)
     return [
         Gap(tuple(rows[start : start + SHARD_TEXTS]), lacking)
-        for lacking, rows in alike.items()
+        for lacking, rows in rows_lacking.items()
         for start in range(0, len(rows), SHARD_TEXTS)
     ]
 
 
 def write(
-    place: Entry, rows: Sequence[int], arrays: Mapping[str, np.ndarray], *, about: Mapping[str, Any] | None = None
+    entry: Entry, rows: Sequence[int], arrays: Mapping[str, np.ndarray], *, about: Mapping[str, Any] | None = None
 ) -> None:
     """Write arrays of some texts, as one shard; when this returns they are on the disk and will be found.
 
     Args:
-        place: whose texts.
+        entry: whose texts.
         rows: which of its texts.
         arrays: name -> (rows,) or (rows, width), in the dtype to keep.
-        about: what else the manifest shall say of them, such as how they were computed.
+        about: further facts for the manifest, such as how the arrays were computed.
 
     Raises:
         StoreError: they cannot be written.
     """
-    with saving(place.folder, "--store"):
-        texts = tuple(place.texts[row] for row in rows)
-        write_shard(place.folder, {**place.about, **(about or {})}, texts, arrays)
+    with saving(entry.folder, "--store"):
+        texts = tuple(entry.texts[row] for row in rows)
+        write_shard(entry.folder, {**entry.about, **(about or {})}, texts, arrays)
 
 
-def told(place: Entry, names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """List what the manifests say of the shards that hold one of these arrays of one of these texts.
+def read_about(entry: Entry, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """List the `about` of all shards that hold one of these arrays for one of these texts.
 
     Raises:
         StoreError: a manifest or file is missing or broken.
     """
-    wanted = set(place.texts)
+    wanted = set(entry.texts)
     return [
         shard.about
-        for shard in read_manifests(place.folder)
+        for shard in read_manifests(entry.folder)
         if shard.arrays.keys() & set(names) and wanted & set(shard.texts)
     ]
 
 
-def read(place: Entry, name: str) -> np.ndarray:
+def read(entry: Entry, name: str) -> np.ndarray:
     """Read one array of all texts of an entry, touching only its bytes.
 
     Returns:
-        (texts,) or (texts, width), in the order of `place.texts` and the dtype that was written.
+        (texts,) or (texts, width), in the order of `entry.texts` and the dtype that was written.
 
     Raises:
         StoreError: it is not stored for a text, or a file is missing or broken.
     """
-    shards = [shard for shard in read_manifests(place.folder) if name in shard.arrays]
+    shards = [shard for shard in read_manifests(entry.folder) if name in shard.arrays]
     where: dict[str, tuple[int, int]] = {}
     for number, shard in enumerate(shards):
         for row, text in enumerate(shard.texts):
             where.setdefault(text, (number, row))
-    if lacking := sum(text not in where for text in place.texts):
+    if lacking := sum(text not in where for text in entry.texts):
         raise StoreError(
-            f"store {place.folder}",
-            found=f"no array {name} for {lacking} of {len(place.texts)} texts",
+            f"store {entry.folder}",
+            found=f"no array {name} for {lacking} of {len(entry.texts)} texts",
             expected="all of them",
             do="run the audit again, which computes what is missing",
         )
-    found = np.array([where[text] for text in place.texts], dtype=np.intp).reshape(-1, 2)
+    positions = np.array([where[text] for text in entry.texts], dtype=np.intp).reshape(-1, 2)
     whole: np.ndarray | None = None
-    for number in np.unique(found[:, 0]):
-        part, mine = read_array(shards[number], name), found[:, 0] == number
+    for number in np.unique(positions[:, 0]):
+        array, rows = read_array(shards[number], name), positions[:, 0] == number
         if whole is None:
-            whole = np.empty((len(found), *part.shape[1:]), dtype=part.dtype)
-        whole[mine] = part[found[mine, 1]]
+            whole = np.empty((len(positions), *array.shape[1:]), dtype=array.dtype)
+        whole[rows] = array[positions[rows, 1]]
     return np.empty(0) if whole is None else whole
 
 
 @contextmanager
-def filling(places: Iterable[Entry], track: Track = silent) -> Iterator[None]:
+def filling(entries: Iterable[Entry], track: Track = silent) -> Iterator[None]:
     """Keep others from filling the same models and settings during the block; wait while another process does.
 
-    Look for gaps inside the block, not before: what the other process wrote is there, and what a killed one finished
-    has been given its manifest. A remote store knows no such lock and needs none to be right: names are hashes of the
-    content, so two that compute the same write the same, and only the work is done twice.
+    Look for gaps inside the block: by then the other process has written its shards, and shards that a killed process
+    finished have their manifests. A remote store has no such lock. It stays correct without one, because names are
+    hashes of the content: two processes that compute the same write the same, and only the work is done twice.
 
     Raises:
         StoreError: the store cannot be written.
     """
-    places = list(places)
+    entries = list(entries)
     with ExitStack() as stack:
-        for root in sorted({place.root for place in places}):
+        for root in sorted({entry.root for entry in entries}):
             stack.enter_context(in_use(root, track))
         # In one order for all, so that no two processes wait for each other.
-        for folder in sorted({place.folder.parent for place in places}):
+        for folder in sorted({entry.folder.parent for entry in entries}):
             if isinstance(folder, Path):
                 with saving(folder, "--store"):
                     stack.enter_context(locked(folder, wait=track))
-        for folder in sorted({place.folder for place in places}):
+        for folder in sorted({entry.folder for entry in entries}):
             with saving(folder, "--store"):
                 _adopt_all(folder)
         yield
 
 
 def _adopt_all(folder: AnyPath) -> None:
-    there = names(folder)
-    for name in sorted(there):
+    present = names(folder)
+    for name in sorted(present):
         path = folder / name
-        if path.suffix == ARRAYS and not name.startswith(".") and path.with_suffix(MANIFEST).name not in there:
+        if path.suffix == ARRAYS and not name.startswith(".") and path.with_suffix(MANIFEST).name not in present:
             adopt(path)
 
 

@@ -1,4 +1,4 @@
-"""What the store lacks of hidden states, cut into units of work: no torch, no corpus, nothing that cannot be sent."""
+"""Hidden states that the store lacks, cut into units of work: no torch, no corpus, only what can be sent."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class StatesJob(Job):
     """One model under one kind of prompts.
 
     Attributes:
-        spec: for what all specs that are read under these prompts have in common.
+        spec: any of the specs that are read under these prompts; only what they have in common is used.
         execution: how to run.
         tokenizer: the checkpoint whose tokenizer reads the texts for this model.
         lender: the one whose chat template all models are given.
-        everything: all that is read of the model, on which its drift is measured.
+        everything: all positions and layers that are read, on which the drift of the model is measured.
         sample: the texts on which it is measured.
     """
 
@@ -53,14 +53,14 @@ class StatesJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class StatesUnit(Unit):
-    """Texts that one model is run on once, and the arrays that are kept of that."""
+    """Texts that one model is run on once, and the arrays that are stored."""
 
     job: StatesJob
     outputs: tuple[Output, ...]
 
     @property
     def tokens_key(self) -> Hashable:
-        """Models that share a tokenizer, and in chat prompt format the template, are given the same tokens."""
+        """Models that share a tokenizer, and with chat prompts the template, are given the same tokens."""
         job = self.job
         lender = job.lender.base_sha256 if job.spec.prompt_format == "chat" else ""
         return job.spec.prompts, job.tokenizer.base_sha256, lender, self.texts
@@ -69,19 +69,19 @@ class StatesUnit(Unit):
 def sample_texts(texts: Sequence[str]) -> tuple[str, ...]:
     """Take texts spread over the lengths from short to long; equal texts in, equal texts out."""
     ordered = sorted(set(texts), key=lambda text: (len(text), text))
-    places = np.unique(np.linspace(0, len(ordered) - 1, SAMPLE_TEXTS).round().astype(int))
-    return tuple(ordered[i] for i in places)
+    chosen = np.unique(np.linspace(0, len(ordered) - 1, SAMPLE_TEXTS).round().astype(int))
+    return tuple(ordered[i] for i in chosen)
 
 
 def units_of(
-    founds: Sequence[Mapping[str, Activations]], execution: Execution, *, go_on: bool = False
+    located: Sequence[Mapping[str, Activations]], execution: Execution, *, go_on: bool = False
 ) -> list[StatesUnit]:
     """Cut what is missing into units, in the order in which one worker would do them.
 
     Positions and layers that are read under the same prompts share their units.
 
     Args:
-        founds: from `locate`, of the same models and texts under one spec or several that differ in prompt format,
+        located: from `locate`, of the same models and texts under one spec or several that differ in prompt format,
             position and layers only.
         execution: how to run.
         go_on: leave out texts that give no finite states.
@@ -90,79 +90,79 @@ def units_of(
         StoreError: a file of the store is missing or broken.
     """
     waiting: dict[tuple[object, ...], list[Activations]] = {}
-    for one in (one for found in founds for one in found.values() if one.missing):
-        waiting.setdefault((one.checkpoint.sha256, one.edit, one.spec.prompts), []).append(one)
-    tokenizers = _tokenizers(founds[0])
+    for wanted in (wanted for models in located for wanted in models.values() if wanted.missing):
+        waiting.setdefault((wanted.checkpoint.sha256, wanted.edit, wanted.spec.prompts), []).append(wanted)
+    tokenizers = _tokenizers(located[0])
     # The sample that checks a model is of the corpus's first language, whatever is missing.
-    corpus = founds[0]["aligned"].corpus
+    corpus = located[0]["aligned"].corpus
     sample = sample_texts(corpus.part(corpus.languages[0])["text"].to_list())
     tasks = list(waiting.values())
     units: list[StatesUnit] = []
-    # Models that lack the same texts share them; an edited one may be asked about fewer, so rows do not name a text.
+    # Models that lack the same texts share them; an edited one may read fewer, so a row number does not name a text.
     texts: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, ...], tuple[str, ...]]] = {}
-    for alike in (tasks[i] for group in group_by_weights(dict(enumerate(_checkpoints(tasks)))) for i in group):
-        one = alike[0]
+    for task in (tasks[i] for group in group_by_weights(dict(enumerate(_checkpoints(tasks)))) for i in group):
+        first = task[0]
         job = StatesJob(
-            checkpoint=one.checkpoint,
+            checkpoint=first.checkpoint,
             device=execution.device,
             go_on=go_on,
-            edit=one.edit,
-            spec=one.spec,
+            edit=first.edit,
+            spec=first.spec,
             execution=execution,
-            tokenizer=tokenizers[one.checkpoint.base_sha256],
-            lender=founds[0]["aligned"].checkpoint,
-            everything=_union((asker.spec.position, asker.layers) for asker in alike),
+            tokenizer=tokenizers[first.checkpoint.base_sha256],
+            lender=located[0]["aligned"].checkpoint,
+            everything=_union((wanted.spec.position, wanted.layers) for wanted in task),
             sample=sample,
         )
-        for cut in _cuts(alike):
-            keys = one.entries[cut.language].texts
-            where = cut.language, tuple(keys[row] for row in cut.rows)
-            if where not in texts:
-                part = one.corpus.part(cut.language)[list(cut.rows)]
-                texts[where] = tuple(part["text"]), tuple(part["text_id"])
-            units.append(_unit(len(units), job, cut, *texts[where]))
+        for cut in _cuts(task):
+            keys = first.entries[cut.language].texts
+            key = cut.language, tuple(keys[row] for row in cut.rows)
+            if key not in texts:
+                rows = first.corpus.part(cut.language)[list(cut.rows)]
+                texts[key] = tuple(rows["text"]), tuple(rows["text_id"])
+            units.append(_unit(len(units), job, cut, *texts[key]))
     return units
 
 
 def _checkpoints(tasks: Iterable[Sequence[Activations]]) -> list[Checkpoint]:
-    return [alike[0].checkpoint for alike in tasks]
+    return [task[0].checkpoint for task in tasks]
 
 
-def _tokenizers(found: Mapping[str, Activations]) -> dict[str, Checkpoint]:
-    """One checkpoint for each base, that of "aligned" first: a random model has the tokenizer of its base."""
+def _tokenizers(models: Mapping[str, Activations]) -> dict[str, Checkpoint]:
+    """One checkpoint for each base, that of "aligned" first: an untrained model has the tokenizer of its base."""
     checkpoints: dict[str, Checkpoint] = {}
-    for one in (found["aligned"], *found.values()):
-        checkpoints.setdefault(one.checkpoint.base_sha256, one.checkpoint)
+    for activations in (models["aligned"], *models.values()):
+        checkpoints.setdefault(activations.checkpoint.base_sha256, activations.checkpoint)
     return checkpoints
 
 
 class _Cut(NamedTuple):
-    """Texts of a language that the same arrays are lacking of, and who asks for which."""
+    """Texts of a language that lack the same arrays, and which activations want which arrays."""
 
     language: str
     rows: tuple[int, ...]
     lacking: tuple[tuple[Activations, tuple[str, ...]], ...]
 
 
-def _cuts(alike: Sequence[Activations]) -> list[_Cut]:
-    """Put together what the same model lacks of the same texts under the same prompts."""
-    found: dict[tuple[str, tuple[int, ...]], list[tuple[Activations, tuple[str, ...]]]] = {}
-    for one in alike:
-        for code in one.missing:
-            for gap in one.gaps(code):
-                found.setdefault((code, gap.rows), []).append((one, gap.names))
-    return [_Cut(code, rows, tuple(lacking)) for (code, rows), lacking in found.items()]
+def _cuts(task: Sequence[Activations]) -> list[_Cut]:
+    """Put together what the same model lacks for the same texts under the same prompts."""
+    lacking_of: dict[tuple[str, tuple[int, ...]], list[tuple[Activations, tuple[str, ...]]]] = {}
+    for activations in task:
+        for code in activations.missing:
+            for gap in activations.gaps(code):
+                lacking_of.setdefault((code, gap.rows), []).append((activations, gap.names))
+    return [_Cut(code, rows, tuple(lacking)) for (code, rows), lacking in lacking_of.items()]
 
 
 def _unit(number: int, job: StatesJob, cut: _Cut, texts: tuple[str, ...], text_ids: tuple[str, ...]) -> StatesUnit:
     outputs = []
-    for asker, names in cut.lacking:
-        entry = asker.entries[cut.language]
+    for activations, names in cut.lacking:
+        entry = activations.entries[cut.language]
         outputs.append(
             Output(
                 entry=replace(entry, texts=tuple(entry.texts[row] for row in cut.rows)),
-                position=asker.spec.position,
-                layers=tuple(layer for layer in asker.layers if layer.name in names),
+                position=activations.spec.position,
+                layers=tuple(layer for layer in activations.layers if layer.name in names),
                 names=names,
             )
         )
@@ -177,10 +177,10 @@ def _unit(number: int, job: StatesJob, cut: _Cut, texts: tuple[str, ...], text_i
 
 
 def _union(wanted: Iterable[tuple[Position, Sequence[Layer]]]) -> dict[Position, tuple[Layer, ...]]:
-    found: dict[Position, tuple[Layer, ...]] = {}
+    union: dict[Position, tuple[Layer, ...]] = {}
     for position, layers in wanted:
-        found[position] = tuple(dict.fromkeys((*found.get(position, ()), *layers)))
-    return found
+        union[position] = tuple(dict.fromkeys((*union.get(position, ()), *layers)))
+    return union
 
 
 def wanted_of(unit: StatesUnit) -> Layers:

@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""Files, folders and locks, here or in a remote store; hashes; downloads from the hub."""

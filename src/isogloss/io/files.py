@@ -1,4 +1,4 @@
-"""Files: hashes, canonical JSON, and writing so that nothing half-written is ever seen."""
+"""Files: hashes, canonical JSON, and writes of which no reader ever sees a half."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.errors import StoreError
-from isogloss.io import paths as places
-from isogloss.io.paths import AnyPath
+from isogloss.io.paths import AnyPath, drop, put, put_folder, reason, refusals
 
 CACHE_VARIABLE = "ISOGLOSS_CACHE"
-#: How the names end of files and folders that are not written to their end.
+#: Ends the names of files and folders that are still being written.
 UNFINISHED = ".unfinished"
 
-#: What the user can do about a write that failed, where the system's own words do not say it.
+#: What the user can do about a failed write, by the error number of the system.
 ADVICE = {
     errno.ENOSPC: "free some space there, or choose another {option}; then run the same command again",
     errno.EDQUOT: "free some of your quota, or choose another {option}; then run the same command again",
@@ -33,12 +32,12 @@ ADVICE = {
     errno.ENOTDIR: "choose another {option}: a folder, not a file",
     errno.EEXIST: "choose another {option}: a folder, not a file",
 }
-UNSAID = "see what the system says of this file, or choose another {option}"
-UNSAID_REMOTELY = "check the address, the network and your credentials for it, or choose another {option}"
+OTHER_ADVICE = "check what the system says about this file, or choose another {option}"
+REMOTE_ADVICE = "check the address, the network and your credentials for it, or choose another {option}"
 
 
 def cache_root() -> Path:
-    """The user's cache folder: $ISOGLOSS_CACHE, else $XDG_CACHE_HOME/isogloss, else ~/.cache/isogloss."""
+    """Return the user's cache folder: $ISOGLOSS_CACHE, else $XDG_CACHE_HOME/isogloss, else ~/.cache/isogloss."""
     if root := os.environ.get(CACHE_VARIABLE):
         return Path(root).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "isogloss"
@@ -46,7 +45,7 @@ def cache_root() -> Path:
 
 def sha256_text(text: str) -> str:
     """Hash of a text's UTF-8 bytes, as 64 hex digits."""
-    # JSON from strangers may hold half of a surrogate pair, which has no UTF-8 but can still be told apart.
+    # JSON from elsewhere may hold half of a surrogate pair, which has no UTF-8 but still needs a hash of its own.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -76,34 +75,34 @@ def canonical_json(value: Any, *, indent: int | None = None) -> str:  # noqa: AN
 
 
 @contextmanager
-def saving(place: AnyPath, option: str) -> Iterator[None]:
-    """Turn the refusal of a file system to write in this block into one line that names the file.
+def saving(path: AnyPath, option: str) -> Iterator[None]:
+    """Turn the errors of writes in this block into one line that names the file.
 
     Args:
-        place: what is written, where the system does not name a file itself.
-        option: the option that chooses the place, such as --out.
+        path: what is written, for errors that name no file.
+        option: the option that chooses the path, such as --out.
 
     Raises:
-        StoreError: for any OSError of the block, and any error of a driver of a remote place.
+        StoreError: for any OSError of the block, and any error of a driver of a remote path.
     """
     try:
         yield
-    except places.refusals() as error:
+    except refusals() as error:
         number = getattr(error, "errno", None) or (errno.EACCES if isinstance(error, PermissionError) else 0)
-        other = UNSAID if isinstance(place, Path) else UNSAID_REMOTELY
+        default = OTHER_ADVICE if isinstance(path, Path) else REMOTE_ADVICE
         raise StoreError(
-            f"writing {getattr(error, 'filename', None) or place}",
-            found=places.why(error),
+            f"writing {getattr(error, 'filename', None) or path}",
+            found=reason(error),
             expected="to write there",
-            do=ADVICE.get(number, other).format(option=option),
+            do=ADVICE.get(number, default).format(option=option),
         ) from error
 
 
 def write_atomic(path: AnyPath, data: bytes | str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part, even after a power cut."""
+    """Write a file so that a reader sees the old content or the new, never a mixture, even after a power cut."""
     raw = data.encode("utf-8") if isinstance(data, str) else data
     if not isinstance(path, Path):
-        places.put(path, raw)
+        put(path, raw)
         return
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
@@ -117,13 +116,13 @@ def write_atomic(path: AnyPath, data: bytes | str) -> None:
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # the system names no file, or that with the passing name
+            error.filename = str(path)  # the system names no file, or the temporary one
         raise
     _sync(path.parent)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing, so that a power cut leaves them there."""
+    """Make a folder and its missing parents, so that they survive a power cut."""
     missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
@@ -132,7 +131,7 @@ def make_folder(path: Path) -> None:
 
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt":  # syncs no folders, and no files that are open for reading
+    if os.name == "nt":  # it syncs no folders, and no files that are open for reading
         return
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -149,14 +148,14 @@ def _sync(path: Path) -> None:
 def staged_folder(target: AnyPath, *, last: str = "") -> Iterator[Path]:
     """Yield a scratch folder whose files become those of `target` when the block ends without an error.
 
-    A new folder appears whole. In a folder that exists, each file or folder of the same name is replaced and all others
-    stay. A remote folder is filled file by file; there `last` is removed first and written last, so that its being
-    there says that all others belong to it.
+    A new folder appears whole. In a folder that exists, files and folders of the same name are replaced and all others
+    stay. A remote folder is filled file by file; there `last` is removed first and written last, so while it exists,
+    all others belong to it.
     """
     if not isinstance(target, Path):
-        with tempfile.TemporaryDirectory(prefix="isogloss") as here:
-            yield Path(here)
-            places.put_folder(Path(here), target, last)
+        with tempfile.TemporaryDirectory(prefix="isogloss") as name:
+            yield Path(name)
+            put_folder(Path(name), target, last)
         return
     exists = target.exists()
     home = target if exists else target.parent
@@ -180,16 +179,16 @@ def staged_folder(target: AnyPath, *, last: str = "") -> Iterator[Path]:
 
 
 def unfinished(folder: AnyPath) -> list[Path]:
-    """Find what killed processes left in a folder of `write_atomic` and `staged_folder`, in order of name."""
+    """Find unfinished files and folders that killed processes left in a folder, in order of name."""
     if not isinstance(folder, Path):
-        return []  # an object is there whole or not at all
+        return []  # an object exists whole or not at all
     return sorted(path for path in folder.glob(f".*{UNFINISHED}") if not path.is_symlink())
 
 
 def remove(path: AnyPath) -> None:
-    """Remove a file, or a folder with all that is in it; a remote place must be a file."""
+    """Remove a file, or a folder with its content; a remote path must be a file."""
     if not isinstance(path, Path):
-        places.drop(path)
+        drop(path)
     elif path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,7 +1,7 @@
-"""A repository of the hub -> a local folder, by the hub's own client and cache; what can go wrong is one line.
+"""A repository of the hub -> a local folder, by the hub's own client and cache; every failure is one line.
 
-A commit that is cached whole is read without any request. A branch or tag is asked for first, because it moves; if the
-hub cannot be reached, or refuses, the commit that is cached is read and its revision recorded.
+A commit that is cached whole is read without any request. A branch or tag is requested first, because it moves; if the
+hub cannot be reached, or refuses, the cached commit is read and its revision recorded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 NOUNS = {"model": "model", "dataset": "corpus"}
-PLACES = {"model": "https://huggingface.co/", "dataset": "https://huggingface.co/datasets/"}
+ADDRESSES = {"model": "https://huggingface.co/", "dataset": "https://huggingface.co/datasets/"}
 
 
 class Snapshot(NamedTuple):
@@ -48,7 +48,7 @@ def download(
         kind: of repository.
         patterns: which files are wanted.
         fault: the kind of error to raise.
-        forms: what else could have been named here, for the message that there is no such repository.
+        forms: what a name may be, for the message that there is no such repository.
 
     Raises:
         IsoglossError: of kind `fault`: it is missing, gated, has no such revision, cannot be reached, or was not
@@ -61,7 +61,7 @@ def download(
         folder = Path(snapshot_download(repo, repo_type=kind, revision=revision, allow_patterns=list(patterns)))
     except client_errors() as error:
         explained = (
-            _refused(error, f"{PLACES[kind]}{repo}", revision, forms) or _unfinished(error) or _unreachable(error)
+            _refused(error, f"{ADDRESSES[kind]}{repo}", revision, forms) or _unfinished(error) or _unreachable(error)
         )
         named = f"{NOUNS[kind]} {repo}"
         raise fault(named, **explained) from error
@@ -79,7 +79,7 @@ def client_errors() -> tuple[type[Exception], ...]:
 
 
 def _refused(error: Exception, address: str, revision: str | None, forms: str) -> dict[str, str] | None:
-    """Say what the hub will not give: found, expected, do; None if it is something else."""
+    """Explain a refusal of the hub: found, expected, do; None if it is something else."""
     from huggingface_hub import errors, get_token  # noqa: PLC0415
 
     if isinstance(error, errors.GatedRepoError):
@@ -99,7 +99,7 @@ def _refused(error: Exception, address: str, revision: str | None, forms: str) -
 
 
 def _unfinished(error: Exception) -> dict[str, str] | None:
-    """Say what kept a download from its end: found, expected, do; None if it is something else."""
+    """Explain an unfinished download: found, expected, do; None if it is something else."""
     from huggingface_hub import errors  # noqa: PLC0415
 
     if _status(error) == TOO_MANY:
@@ -144,8 +144,8 @@ def _unreachable(error: Exception) -> dict[str, str]:
 
 def _status(error: Exception) -> int | None:
     """Return the HTTP status that an error, or the error behind it, is about."""
-    for one in (error, error.__cause__):
-        response = getattr(one, "response", None)
+    for cause in (error, error.__cause__):
+        response = getattr(cause, "response", None)
         if response is not None:
             return int(response.status_code)
     return None

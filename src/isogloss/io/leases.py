@@ -1,14 +1,16 @@
-"""Leases: who holds a remote folder, where no system drops a lock when its holder dies.
+"""Leases of remote folders, where no system drops a lock when its holder dies.
 
-A holder writes an object with its name and renews the time in it. One whose time is long past is taken for dead, as is
-one of this very machine whose process is gone: the next to come takes its place over. Clocks of the machines must agree
-to a few minutes.
+A holder writes an object with its name and renews the time in it. A holder counts as dead if it was not renewed for a
+long time, or if it ran on this machine and its process is gone; then the next process takes over. The clocks of the
+machines must agree to a few minutes.
 
-    FOLDER/.lock             who has the folder alone; made only if there is none
-    FOLDER/.using-<token>    somebody who uses it together with others
+    FOLDER/.lock             the process that holds the folder alone; created only if there is none
+    FOLDER/.using-<token>    a process that uses the folder together with others
 
-To have a folder alone is to hold the first and to see none of the second; to use it is to write the second and to see
-none of the first. Each writes before it looks, so of two that come at once at least one gives way.
+A process holds a folder alone if it holds the first and sees none of the second. It uses a folder if it wrote the
+second and sees none of the first. Each writes before it looks, so if two come at once, at least one gives way.
+
+Leases protect a remote store from `isogloss store prune` during a run, and a remote run folder from a second driver.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ LOOK_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """What an object says of its holder."""
+    """The holder that an object names."""
 
     host: str
     process: int
@@ -56,13 +58,13 @@ class Holder:
 
     @property
     def stale(self) -> bool:
-        """Whether its process is gone, or must be, since it was not renewed for so long."""
+        """Whether its process is gone, or counts as gone because it was not renewed for too long."""
         if self.machine and self.machine == _machine() and not _runs(self.process):
             return True
         return time.time() - self.seen > STALE_SECONDS
 
     def __str__(self) -> str:
-        """Name it."""
+        """Name the holder."""
         return f"process {self.process} on {self.host} since {self.since}"
 
 
@@ -91,9 +93,9 @@ class Lease:
 
     Attributes:
         path: the object.
-        token: what tells this holder from all others.
+        token: distinguishes this holder from all others.
         since: when it began.
-        lost: set once another has taken it over, or it could not be renewed for too long.
+        lost: set once another process took it over, or it could not be renewed for too long.
     """
 
     path: UPath
@@ -102,12 +104,12 @@ class Lease:
     lost: threading.Event = field(default_factory=threading.Event)
 
     def content(self) -> bytes:
-        """Say who holds it, as of now."""
-        own = {"host": platform.node(), "process": os.getpid(), "since": self.since, "machine": _machine()}
-        return json.dumps({**own, "seen": time.time(), "token": self.token}).encode()
+        """Return the object's content: the holder, and the present time."""
+        holder = {"host": platform.node(), "process": os.getpid(), "since": self.since, "machine": _machine()}
+        return json.dumps({**holder, "seen": time.time(), "token": self.token}).encode()
 
     def check(self) -> None:
-        """Look whether this process still holds it.
+        """Check that this process still holds it.
 
         Raises:
             StoreError: it does not.
@@ -117,23 +119,23 @@ class Lease:
         if self.lost.is_set() or holder is None or holder.token != self.token:
             raise StoreError(
                 str(self.path.parent),
-                found=f"{holder or 'nobody'} in the place of this process, which did not renew its lease in time",
+                found=f"{holder or 'nobody'} instead of this process, which did not renew its lease in time",
                 expected="this process to hold it still",
                 do="run the same command again; what was computed is in the store",
             )
 
 
 def read_holder(path: UPath) -> Holder | None:
-    """Read who holds something; None if nobody does, or what is there is not ours to read."""
+    """Read the holder of a lease; None if nobody holds it, or the object is not a lease."""
     try:
-        found = json.loads(get(path))
+        content = json.loads(get(path))
         return Holder(
-            host=str(found["host"]),
-            process=int(found["process"]),
-            since=str(found["since"]),
-            seen=float(found["seen"]),
-            token=str(found["token"]),
-            machine=str(found["machine"]),
+            host=str(content["host"]),
+            process=int(content["process"]),
+            since=str(content["since"]),
+            seen=float(content["seen"]),
+            token=str(content["token"]),
+            machine=str(content["machine"]),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
@@ -141,11 +143,11 @@ def read_holder(path: UPath) -> Holder | None:
 
 @contextmanager
 def leased(folder: UPath, *, do: str = "wait for it to end") -> Iterator[Lease]:
-    """Hold a remote folder alone, among those who ask for the same, during the block.
+    """Hold a remote folder during the block, against all others who lease it.
 
     Raises:
-        StoreError: another holds it, or it was lost to another in the meantime.
-        OSError: the lease cannot be written. Drivers have errors of their own: see `places.refusals`.
+        StoreError: another process holds it, or took it over in the meantime.
+        OSError: the lease cannot be written. Drivers have errors of their own: see `paths.refusals`.
     """
     lease = Lease(path=folder / LEASE)
     _take(lease, do)
@@ -158,18 +160,18 @@ def _take(lease: Lease, do: str) -> None:
     if _create(lease.path, lease.content(), lease.token):
         return
     holder = read_holder(lease.path)
-    if holder is None:  # it has just gone, or is nothing that we can read
+    if holder is None:  # it has just ended, or the object cannot be read
         if _create(lease.path, lease.content(), lease.token):
             return
         raise _held(lease.path, "another process", f"try again; if nothing changes, remove {lease.path}")
     if not holder.stale:
         raise _held(lease.path, str(holder), do)
-    # Only one of those who find it stale can create this, and so be the one to write over it.
+    # Only one process that finds it stale can create this object, and so may write over the lease.
     claim = lease.path.with_name(f"{LEASE}-after-{holder.token}")
     if not _create(claim, lease.content(), lease.token):
-        found = f"{read_holder(claim) or 'another process'}, which is taking it over from a dead one,"
-        raise _held(lease.path, found, f"try again in a minute; if nothing changes, remove {claim} and {lease.path}")
-    # The one before may have been quick: whoever creates this a second time finds the place taken.
+        heir = f"{read_holder(claim) or 'another process'}, which is taking it over from a dead one,"
+        raise _held(lease.path, heir, f"try again in a minute; if nothing changes, remove {claim} and {lease.path}")
+    # Another process may have been quicker: then the lease has another holder by now.
     now = read_holder(lease.path)
     if now == holder:
         put(lease.path, lease.content())
@@ -179,19 +181,19 @@ def _take(lease: Lease, do: str) -> None:
 
 
 def _create(path: UPath, content: bytes, token: str) -> bool:
-    """Create an object; False if there is one. Drivers say that in different ways, so look."""
+    """Create an object; False if it exists. Drivers report that in different ways, so look."""
     try:
         put(path, content, only_new=True)
     except refusals():
-        if not _is_there(path):
+        if not _exists(path):
             raise
-    # A request that a driver sent twice is refused for what the first has written. And where a file system knows no
-    # exclusive creation, the last writer wins.
+    # If a driver sends a request twice, the second is refused because of the first. And without exclusive creation in a
+    # file system, the last writer wins.
     holder = read_holder(path)
     return holder is not None and holder.token == token
 
 
-def _is_there(path: UPath) -> bool:
+def _exists(path: UPath) -> bool:
     try:
         return path.name in sizes(path.parent)
     except refusals():
@@ -204,7 +206,7 @@ def _held(path: UPath, holder: str, do: str) -> StoreError:
 
 @contextmanager
 def _renewed(lease: Lease) -> Iterator[None]:
-    """Renew a lease during the block, and give it back."""
+    """Renew a lease during the block, and release it at the end."""
     done = threading.Event()
     thread = threading.Thread(target=_renew, args=(lease, done), name="isogloss lease", daemon=True)
     thread.start()
@@ -214,16 +216,16 @@ def _renewed(lease: Lease) -> Iterator[None]:
         done.set()
         thread.join()
         if not lease.lost.is_set():
-            _give_back(lease)
+            _release(lease)
 
 
-def _give_back(lease: Lease) -> None:
+def _release(lease: Lease) -> None:
     try:
         holder = read_holder(lease.path)
         if holder and holder.token == lease.token:
             drop(lease.path)
     except refusals():
-        pass  # it goes stale by itself, and the block may be ending with the very error that explains this one
+        pass  # it goes stale by itself, and the block may be ending with the error that explains this one
 
 
 def _renew(lease: Lease, done: threading.Event) -> None:
@@ -244,10 +246,10 @@ def _renew(lease: Lease, done: threading.Event) -> None:
 
 @contextmanager
 def using(folder: UPath, wait: Track) -> Iterator[None]:
-    """Use a remote folder together with others during the block; wait while somebody has it alone.
+    """Use a remote folder together with others during the block; wait while a process holds it alone.
 
     Raises:
-        OSError: it cannot be written. Drivers have errors of their own: see `places.refusals`.
+        OSError: it cannot be written. Drivers have errors of their own: see `paths.refusals`.
     """
     lease = Lease(path=folder / f"{USING}{uuid.uuid4().hex}")
     put(lease.path, lease.content())
@@ -273,10 +275,10 @@ def _alive(path: UPath) -> Holder | None:
 
 @contextmanager
 def alone_in(folder: UPath) -> Iterator[None]:
-    """Hold a remote folder against all who use it during the block.
+    """Hold a remote folder alone during the block, against all who use or lease it.
 
     Raises:
-        StoreError: somebody uses it, or has it alone.
+        StoreError: another process uses it, or holds it alone.
         OSError: see `leased`.
     """
     with leased(folder):

@@ -1,7 +1,10 @@
-"""Locks between processes: who comes second is told who holds the place, or waits; a killed holder leaves no lock.
+"""Locks of local folders: the second process is refused with the name of the first, or waits for it.
 
-The system itself drops a lock (flock) when its holder dies, however it dies. The lock's file says who holds it and is
+The system itself drops a lock (flock) when its holder dies, however it dies. The file of a lock names its holder and is
 not the lock: a file that was left behind locks nothing.
+
+The package filelock does not replace this: its flock locks know no sharers, it leaves its file behind, and on a file
+system without locks it raises, or takes the existence of the file for a lock, which outlives a killed holder.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ except ImportError:  # not on Windows
 
 #: Name of a lock's file in the folder that it locks.
 LOCK = ".lock"
-#: What a file system answers that knows no locks (some network and cluster ones).
+#: What file systems without locks answer, among them some network and cluster file systems.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -34,16 +37,16 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 def locked(
     folder: Path, *, shared: bool = False, wait: Track | None = None, do: str = "wait for it to end"
 ) -> Iterator[None]:
-    """Hold the lock of a folder during the block; the folder is made if it is not there.
+    """Hold the lock of a folder during the block; the folder is made if it does not exist.
 
-    Where there are no such locks (on Windows, and on some file systems) the block runs without one: all that isogloss
-    writes is written whole, so two processes may do the same work twice but cannot break each other's files.
+    Without such locks (on Windows, and on some file systems) the block runs all the same: isogloss writes every file
+    whole, so two processes may do the same work twice but cannot break each other's files.
 
     Args:
         folder: what to lock.
-        shared: together with others who share it; it keeps out only those who want it alone.
-        wait: display for waiting until the others are done; None refuses at once.
-        do: what a user who is refused can do.
+        shared: hold it together with other sharers; it keeps out only those who want the folder alone.
+        wait: shows that this process waits for the others; None refuses at once.
+        do: the advice for a user who is refused.
 
     Raises:
         StoreError: another process holds the lock, and `wait` is None.
@@ -57,7 +60,7 @@ def locked(
     try:
         os.ftruncate(handle, 0)
         if not shared:
-            os.pwrite(handle, json.dumps(_myself()).encode(), 0)
+            os.pwrite(handle, json.dumps(_this_process()).encode(), 0)
         yield
     finally:
         if not shared and _is_at(handle, folder / LOCK):
@@ -73,7 +76,7 @@ def _take(path: Path, shared: bool, wait: Track | None, do: str) -> int:  # noqa
         except BaseException:
             os.close(handle)
             raise
-        # A holder removes the file as it leaves: then the lock that we got is on a file that nobody else will find.
+        # A holder removes the file as it leaves; then our lock is on a file that no other process can find.
         if _is_at(handle, path):
             return handle
         os.close(handle)
@@ -102,15 +105,15 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def _myself() -> dict[str, object]:
+def _this_process() -> dict[str, object]:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return {"host": platform.node(), "process": os.getpid(), "since": since}
 
 
 def _holder(path: Path) -> str:
-    """Name the holder; those who share a lock write no name, and one who is just coming has not yet."""
+    """Name the holder; sharers write no name, and a new holder may not have written its name yet."""
     try:
-        found = json.loads(path.read_text("utf-8"))
-        return f"process {found['process']} on {found['host']} since {found['since']}"
+        holder = json.loads(path.read_text("utf-8"))
+        return f"process {holder['process']} on {holder['host']} since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another isogloss process"

@@ -1,9 +1,12 @@
-"""Places: folders on this machine, and folders of any file system that fsspec knows, such as s3://bucket/runs.
+"""Paths: folders on this machine, and folders of any file system that fsspec knows, such as s3://bucket/runs.
 
-A local place is a pathlib.Path; what is done with it stands in `files` and `locks`. A remote one is a UPath, which is
-no pathlib.Path, and this file knows what differs there. An object is written whole by one request or not at all, so
-nothing is renamed. There are no folders to make, and none is left when its last object goes. Others write there too, so
-every listing is asked for anew. A driver has errors of its own, which its users would see as they are.
+A local path is a pathlib.Path; `files` and `locks` work with it. A remote path is a UPath, which is no pathlib.Path;
+this file holds what differs. One request writes an object whole or not at all, so nothing is renamed. No folder has to
+be made, and a folder is gone with its last object. Others write there too, so every listing is requested again. Drivers
+raise errors of their own, which are turned into one line.
+
+universal-pathlib joins and parses paths. It does not list a folder with sizes in one request, read a range of bytes,
+create an object only if there is none, or remove an object without asking first whether it is there.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 
     AnyPath: TypeAlias = Path | UPath
 else:
-    AnyPath = Path  # what reads annotations at run time, as typer does, shall not have to import upath
+    AnyPath = Path  # typer reads annotations at run time, and must not have to import upath
 
-#: How a remote place begins; "C:\\" does not.
+#: How a remote path begins; "C:\\" does not.
 URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]*(::[a-z0-9+.-]+)*)://", re.IGNORECASE)
 LOCAL = ("file", "local")
 #: Protocols with an extra of isogloss, and the package that it brings.
@@ -39,14 +42,14 @@ REFUSALS = (
     ("azure.core.exceptions", "AzureError"),
     ("aiohttp.client_exceptions", "ClientError"),
 )
-#: What the system answers where nothing can be written.
+#: What the system answers if nothing can be written.
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def parse_path(where: AnyPath | str) -> AnyPath:
     """Read a path or URL: local ones become a pathlib.Path, all others a UPath; nothing is connected yet.
 
-    >>> parse_place("runs/first").as_posix(), str(parse_place("memory://bucket/runs/first"))
+    >>> parse_path("runs/first").as_posix(), str(parse_path("memory://bucket/runs/first"))
     ('runs/first', 'memory://bucket/runs/first')
 
     Raises:
@@ -64,10 +67,10 @@ def parse_path(where: AnyPath | str) -> AnyPath:
     from upath import UPath  # noqa: PLC0415 - most runs are local, and fsspec takes time to import
 
     try:
-        found = UPath(where)
+        path = UPath(where)
         if url["protocol"].lower() in LOCAL:
-            return Path(found.path)
-        _ = found.fs  # imports the driver
+            return Path(path.path)
+        _ = path.fs  # imports the driver
     except ImportError as error:
         package, extra = EXTRAS.get(url["protocol"].lower(), (None, None))
         if package and extra:
@@ -77,27 +80,27 @@ def parse_path(where: AnyPath | str) -> AnyPath:
         raise UsageError(
             str(where), found=str(error), expected="a protocol that fsspec knows", do="correct the URL"
         ) from error
-    return found
+    return path
 
 
 def refusals() -> tuple[type[BaseException], ...]:
-    """Give the errors of the drivers that are imported, besides OSError; for `except`."""
-    found = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
-    return (OSError, *(kind for kind in found if kind is not None))
+    """Return OSError and the errors of the imported drivers, for `except`."""
+    errors = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
+    return (OSError, *(kind for kind in errors if kind is not None))
 
 
-def why(error: BaseException) -> str:
-    """Say in one line why a file system refuses."""
+def reason(error: BaseException) -> str:
+    """Return the reason of a refusal in one line."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(words).splitlines()[0]
 
 
 @contextmanager
 def reading(where: AnyPath) -> Iterator[None]:
-    """Turn the refusal of a remote place to be read in this block into one line; local errors pass.
+    """Turn an error of a remote path that is read in this block into one line; local errors pass.
 
     Raises:
-        StoreError: the driver refuses, but for FileNotFoundError.
+        StoreError: the driver refuses, except with FileNotFoundError.
     """
     try:
         yield
@@ -107,16 +110,16 @@ def reading(where: AnyPath) -> Iterator[None]:
         if isinstance(where, Path):
             raise
         do = "check its address, the network and your credentials for it; then run the same command again"
-        raise StoreError(f"reading {where}", found=why(error), expected="to read there", do=do) from error
+        raise StoreError(f"reading {where}", found=reason(error), expected="to read it", do=do) from error
 
 
 def sizes(folder: UPath) -> dict[str, int]:
-    """List the objects right in a folder: name -> bytes; nothing if there is no such folder."""
+    """List the objects directly in a folder: name -> bytes; empty if there is no such folder."""
     return {name: int(info["size"] or 0) for name, info in _entries(folder).items() if info["type"] == "file"}
 
 
 def names(folder: AnyPath) -> set[str]:
-    """List what is right in a folder, folders too; nothing if there is no such folder."""
+    """List the names directly in a folder, folders too; empty if there is no such folder."""
     if isinstance(folder, Path):
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return set(_entries(folder))
@@ -131,34 +134,34 @@ def _entries(folder: UPath) -> dict[str, Any]:
     system = folder.fs
     system.invalidate_cache(folder.path)
     try:
-        found = system.ls(folder.path, detail=True)
+        listing = system.ls(folder.path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     finally:
         system.invalidate_cache(folder.path)
-    own = folder.path.strip("/")
+    itself = folder.path.strip("/")
     # Some tools leave an empty object with the name of the folder.
-    return {info["name"].rstrip("/").rsplit("/", 1)[-1]: info for info in found if info["name"].strip("/") != own}
+    return {info["name"].rstrip("/").rsplit("/", 1)[-1]: info for info in listing if info["name"].strip("/") != itself}
 
 
 def written(path: AnyPath) -> float:
-    """Say when a file or object was written, in seconds since 1970; 0 where its file system does not say."""
-    found = path.stat()
-    # Some file systems say only when an object was made, which for objects is the same.
-    return float(found.st_mtime or getattr(found, "st_birthtime", 0))
+    """Return when a file or object was written, in seconds since 1970; 0 if its file system does not say."""
+    stat = path.stat()
+    # Some file systems say only when an object was created, which is the same for objects.
+    return float(stat.st_mtime or getattr(stat, "st_birthtime", 0))
 
 
 def put(path: UPath, raw: bytes, *, only_new: bool = False) -> None:
     """Write an object whole.
 
     Args:
-        path: where.
+        path: of the object.
         raw: its content.
-        only_new: not if there is one. S3 (and what follows it in conditional writes) and Google Cloud Storage decide
-            between writers that come at the same time; for other file systems fsspec looks first and then writes.
+        only_new: fail if the object exists. S3 (and services with its conditional writes) and Google Cloud Storage
+            decide between simultaneous writers; for other file systems fsspec looks first and then writes.
 
     Raises:
-        OSError: it cannot be written, or is there. Drivers have errors of their own: see `refusals`.
+        OSError: it cannot be written, or exists. Drivers have errors of their own: see `refusals`.
     """
     if only_new:
         path.fs.pipe_file(path.path, raw, mode="create")
@@ -167,9 +170,9 @@ def put(path: UPath, raw: bytes, *, only_new: bool = False) -> None:
 
 
 def get(path: UPath, start: int | None = None, end: int | None = None) -> bytes:
-    """Read an object, or its bytes from `start` to before `end`, and no others."""
-    found: bytes = path.fs.cat_file(path.path, start=start, end=end)
-    return found
+    """Read an object, or only its bytes from `start` to before `end`."""
+    raw: bytes = path.fs.cat_file(path.path, start=start, end=end)
+    return raw
 
 
 def read_if_there(path: AnyPath) -> bytes | None:
@@ -189,8 +192,8 @@ def get_all(paths: Sequence[UPath]) -> list[bytes]:
     """Read small objects of one file system at the same time."""
     if not paths:
         return []
-    found = paths[0].fs.cat([path.path for path in paths])
-    return [found[path.path] for path in paths]
+    contents = paths[0].fs.cat([path.path for path in paths])
+    return [contents[path.path] for path in paths]
 
 
 def drop(path: UPath) -> None:
@@ -200,7 +203,7 @@ def drop(path: UPath) -> None:
 
 
 def drop_folder(folder: UPath) -> None:
-    """Remove all objects in a folder and below it."""
+    """Remove all objects in a folder and its folders."""
     for below in folders(folder):
         drop_folder(below)
     for name in sizes(folder):
@@ -208,20 +211,20 @@ def drop_folder(folder: UPath) -> None:
 
 
 def put_folder(scratch: Path, target: UPath, last: str) -> None:
-    """Write the files of a local folder as those of a remote one, where each folder of the same name is replaced.
+    """Copy the files of a local folder into a remote one, where each folder of the same name is replaced.
 
-    The file `last` is removed first and written last: as long as it is there, all others belong to it.
+    The file `last` is removed first and written last: while it exists, all others belong to it.
     """
     drop(target / last)
     for path in sorted(scratch.iterdir(), key=lambda path: (path.name == last, path.name)):
         if path.is_dir():
             drop_folder(target / path.name)
-            for inside in sorted(part for part in path.rglob("*") if part.is_file()):
-                put(target / inside.relative_to(scratch).as_posix(), inside.read_bytes())
+            for file in sorted(inside for inside in path.rglob("*") if inside.is_file()):
+                put(target / file.relative_to(scratch).as_posix(), file.read_bytes())
         else:
             put(target / path.name, path.read_bytes())
 
 
 def read_only(error: BaseException) -> bool:
-    """Tell whether an error says that a place can be read but not written."""
+    """Whether an error says that a path can be read but not written."""
     return isinstance(error, PermissionError) or getattr(error, "errno", None) in READ_ONLY

@@ -1,1 +1,1 @@
-"""WHAT THEY WOULD SAY: likelihoods of texts and answers, and what they write."""
+"""What a model's LM head gives: bits of texts, likelihoods of answers, greedy answers and whether they are refusals."""

@@ -1,4 +1,4 @@
-"""The table of short answers in sixteen languages: refusals and engaged ones, to train on or to score with."""
+"""The table of short answers in sixteen languages: refusals and engaged answers, to train on or to score with."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ USES: tuple[Use, ...] = ("train", "score")
 @functools.cache
 def _table() -> dict[tuple[str, str, str], tuple[str, ...]]:
     text = (files("isogloss.likelihoods") / "answers_table" / "answers.tsv").read_text("utf-8")
-    found: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    table: dict[tuple[str, str, str], tuple[str, ...]] = {}
     for row in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
         key = row["language"], row["side"], row["use"]
-        found[key] = (*found.get(key, ()), row["text"])
-    return found
+        table[key] = (*table.get(key, ()), row["text"])
+    return table
 
 
 def answered_languages() -> tuple[str, ...]:

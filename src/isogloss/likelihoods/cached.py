@@ -1,4 +1,8 @@
-"""Likelihoods and answers as the cache holds them, one language at a time."""
+"""Likelihoods and answers as the cache holds them, one language at a time. No torch here.
+
+Bits per character say whether a model reads a language at all. They can be compared between models and within a
+language, but not between languages: a character of Chinese carries more than one of English.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.data.corpus import Corpus
+from isogloss.engines.work_units import ModelEdit
 from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read
@@ -17,12 +22,11 @@ from isogloss.io.paths import AnyPath, parse_path
 from isogloss.likelihoods.answers import SIDES, Side, answers
 from isogloss.likelihoods.refusal_detector import detector_sha256
 from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.edits import Edit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likelihoods:
-    """What one model makes of the raw texts of one corpus; the numbers stay on disk until they are asked for."""
+    """The bits and characters of the raw texts of one corpus under one model; they stay on disk until they are read."""
 
     checkpoint: Checkpoint
     corpus: Corpus
@@ -57,8 +61,8 @@ class Likelihoods:
     def characters(self, language: str) -> np.ndarray:
         """Read how many characters (code points) of each text those bits stand for: int32 (texts,).
 
-        All of them, but for texts that lost their end at the token limit, and but for the first token where a model
-        has no BOS: there it is the length of what the scored tokens decode to.
+        All of them, with two exceptions: a text that lost its end at the token limit, and a model without BOS, whose
+        first token is not scored. For these it is the length of what the scored tokens decode to.
 
         Raises:
             StoreError: they are missing or broken.
@@ -80,11 +84,11 @@ def locate_bits(
     quantize: str | None = None,
     store: AnyPath | str | None = None,
 ) -> dict[str, Likelihoods]:
-    """Find where the likelihoods of some models are or will be; nothing is loaded.
+    """Locate the likelihoods of some models, which may not exist yet; nothing is loaded.
 
     Args:
         checkpoints: role -> model.
-        corpus: the texts to score, and no others; a stored set that holds them all will do.
+        corpus: the texts to score; the stored numbers may cover others as well.
         max_tokens: longer texts lose their end.
         dtype: of weights and computation.
         quantize: as in `ExtractSpec`.
@@ -119,33 +123,33 @@ def locate_bits(
 #: What is kept of each text: ln p of every answer and of its first token, and how many tokens each answer has.
 SCORED = ("answer_total", "answer_first", "answer_tokens")
 #: Whether the model's own greedy answer is a refusal: 0 or 1.
-SPOKEN = ("refused",)
+GREEDY = ("refused",)
 #: Tokens of a greedy answer: enough for the beginning of a refusal.
 NEW_TOKENS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What one model makes of answers to the texts of a corpus; the numbers stay on disk until they are asked for.
+    """What one model gives for answers to the texts of a corpus; the numbers stay on disk until they are read.
 
     Attributes:
         checkpoint: of the model.
-        speaker: whose tokenizer and chat template the prompts come from: the model itself on raw text, the aligned
-            model in chat prompt format, so that all models get the same tokens.
+        prompter: the checkpoint whose tokenizer and chat template make the prompts: the model itself on raw text, the
+            aligned model with chat prompts, so that all models get the same tokens.
         corpus: texts.
         spec: prompt format, chat template, token limit, dtype and quantisation; its layers and position are not used.
-        names: SCORED, or SPOKEN.
+        names: SCORED, or GREEDY.
         entries: language -> where its numbers are.
-        edit: of the model, if they are those of an edited one.
+        edit: of the model, if it is edited.
     """
 
     checkpoint: Checkpoint
-    speaker: Checkpoint
+    prompter: Checkpoint
     corpus: Corpus
     spec: ExtractSpec
     names: tuple[str, ...]
     entries: Mapping[str, Entry]
-    edit: Edit | None = None
+    edit: ModelEdit | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -161,10 +165,10 @@ class Answers:
         entries = {code: self.entries[code].of(corpus.part(code)["text"]) for code in corpus.languages}
         return replace(self, corpus=corpus, entries=entries)
 
-    def under(self, edit: Edit) -> Answers:
-        """Find where the numbers are, or will be, if the model is edited."""
+    def under(self, edit: ModelEdit) -> Answers:
+        """Locate the numbers of the model under an edit."""
         hashed = edit.sha256(self.checkpoint.sha256)
-        return replace(self, entries={code: one.edited(hashed) for code, one in self.entries.items()}, edit=edit)
+        return replace(self, entries={code: entry.edited(hashed) for code, entry in self.entries.items()}, edit=edit)
 
     def read(self, language: str, name: str) -> np.ndarray:
         """Read one of `names`, in the order of `corpus.part(language)`: (texts,) or (texts, answers).
@@ -181,23 +185,23 @@ class Answers:
             StoreError: it is missing or broken.
         """
         n_refusals = len(answers(language, "refusal", "score"))
-        part = slice(n_refusals) if side == "refusal" else slice(n_refusals, None)
-        return self.read(language, name)[:, part]
+        columns = slice(n_refusals) if side == "refusal" else slice(n_refusals, None)
+        return self.read(language, name)[:, columns]
 
 
 def scored_answers(language: str) -> tuple[str, ...]:
-    """Answers that are scored: refusals first, then engaged ones; never those for training.
+    """Return the answers that are scored: refusals first, then engaged ones; never those for training.
 
     Raises:
         CorpusError: there are no answers in this language.
     """
-    return tuple(one for side in SIDES for one in answers(language, side, "score"))
+    return tuple(answer for side in SIDES for answer in answers(language, side, "score"))
 
 
 def locate_answers(
     checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: AnyPath | str | None = None
 ) -> dict[str, Answers]:
-    """Find where log-likelihoods of the answers for scoring are or will be; nothing is loaded.
+    """Locate the log-likelihoods of the answers for scoring, which may not exist yet; nothing is loaded.
 
     Args:
         checkpoints: role -> model, "aligned" among them.
@@ -212,13 +216,13 @@ def locate_answers(
     return _locate(checkpoints, corpus, spec, names=SCORED, what={"what": "answers"}, hashes=hashes, store=store)
 
 
-def locate_spoken(
+def locate_greedy(
     checkpoints: Mapping[str, Checkpoint], corpus: Corpus, spec: ExtractSpec, *, store: AnyPath | str | None = None
 ) -> dict[str, Answers]:
-    """Find where it stands, or will stand, whether greedy answers are refusals; see `locate_answers`."""
+    """Locate whether greedy answers are refusals; see `locate_answers`."""
     hashes = {code: detector_sha256(code) for code in corpus.languages}
     what: dict[str, object] = {"what": "greedy", "tokens": NEW_TOKENS}
-    return _locate(checkpoints, corpus, spec, names=SPOKEN, what=what, hashes=hashes, store=store)
+    return _locate(checkpoints, corpus, spec, names=GREEDY, what=what, hashes=hashes, store=store)
 
 
 def _locate(
@@ -232,7 +236,7 @@ def _locate(
     store: AnyPath | str | None,
 ) -> dict[str, Answers]:
     aligned = checkpoints["aligned"]
-    # Layers, position and precision decide nothing here: likelihoods are always read exactly.
+    # Layers, position and precision do not matter: likelihoods are always read exactly.
     decides = {name: value for name, value in spec.settings.items() if name not in {"position", "precision"}} | what
     if spec.prompt_format == "chat" and spec.chat_template is None:
         decides["template_of"] = aligned.base_sha256
@@ -240,7 +244,7 @@ def _locate(
     return {
         role: Answers(
             checkpoint=checkpoint,
-            speaker=aligned if spec.prompt_format == "chat" else checkpoint,
+            prompter=aligned if spec.prompt_format == "chat" else checkpoint,
             corpus=corpus,
             spec=spec,
             names=names,

@@ -1,269 +1,14 @@
-"""Likelihoods and greedy answers that the cache lacks, computed unit by unit by any engine."""
+"""Likelihoods and answers that the cache lacks: computed under its locks, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
-
-import numpy as np
-from transformers import PreTrainedTokenizerBase
+from collections.abc import Iterable
 
 from isogloss.engines.engine import LOCAL, Engine
-from isogloss.engines.run_units import run_units
-from isogloss.engines.work_units import Done, Job, Unit, Work
-from isogloss.errors import ModelError, broken_texts
-from isogloss.hidden_states.execution import Execution, check_execution, choose_execution
-from isogloss.hidden_states.kernels import fast_linears
-from isogloss.hidden_states.store import Entry, filling, write
-from isogloss.hidden_states.token_counts import check_context
-from isogloss.likelihoods.cached import NEW_TOKENS, SCORED, Answers, Likelihoods, scored_answers
-from isogloss.likelihoods.greedy_answers import greedy
-from isogloss.likelihoods.lm_head import check_head, text_bits
-from isogloss.likelihoods.packed_answers import answer_ids, answer_likelihoods
-from isogloss.likelihoods.refusal_detector import is_refusal
-from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.load import LoadedModel, load_model, load_tokenizer
-from isogloss.models.prompts import Prompts, encode
+from isogloss.hidden_states.execution import Execution, choose_execution
+from isogloss.hidden_states.store import filling
+from isogloss.likelihoods.cached import Answers, Likelihoods
 from isogloss.progress import Track, silent
-
-#: What is read with an LM head: of the texts their bits, of answers their likelihoods, or the model's own answers.
-What = Literal["bits", "answers", "spoken"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadJob(Job):
-    """One model, and what it is asked; `speaker` is whose tokenizer and chat template the prompts come from."""
-
-    what: What
-    speaker: Checkpoint
-    prompt_format: Literal["raw", "chat"]
-    template: str | None
-    max_tokens: int
-    dtype: str
-    quantize: str | None
-    execution: Execution
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadUnit(Unit):
-    """Texts to ask about, and the entry that the numbers go to."""
-
-    job: HeadJob
-    entry: Entry
-
-
-def compute_missing(
-    wanted: Sequence[Likelihoods | Answers],
-    *,
-    execution: Execution,
-    track: Track,
-    engine: Engine = LOCAL,
-    go_on: bool = False,
-) -> None:
-    """Compute the missing parts, one base model at a time, and write their shards.
-
-    Args:
-        wanted: from `locate_bits`, `locate_answers` and `locate_spoken`.
-        execution: how to run.
-        track: progress display.
-        engine: who does the work.
-        go_on: leave out texts whose likelihood is not finite, and name all of them at the end.
-
-    Raises:
-        ModelError: see `load_model`, `check_head`, `use_checkpoint`, `text_bits` and `answer_ids`; or a text is longer
-            than the context; or a likelihood is not finite (with `text_ids`).
-        StoreError: the numbers cannot be written.
-    """
-    units: list[HeadUnit] = []
-    for one in wanted:
-        job = _job(one, execution, go_on=go_on)
-        for code in one.missing:
-            part, entry = one.corpus.part(code), one.entries[code]
-            for gap in one.gaps(code):
-                rows = list(gap.rows)
-                units.append(
-                    HeadUnit(
-                        number=len(units),
-                        job=job,
-                        language=code,
-                        texts=tuple(part["text"][rows]),
-                        text_ids=tuple(part["text_id"][rows]),
-                        entry=replace(entry, texts=tuple(entry.texts[row] for row in rows)),
-                    )
-                )
-    run_units(engine, LIKELIHOODS, units, name="Reading likelihoods", track=track)
-
-
-def _job(one: Likelihoods | Answers, execution: Execution, *, go_on: bool) -> HeadJob:
-    if isinstance(one, Likelihoods):
-        return HeadJob(
-            checkpoint=one.checkpoint,
-            device=execution.device,
-            go_on=go_on,
-            what="bits",
-            speaker=one.checkpoint,
-            prompt_format="raw",
-            template=None,
-            max_tokens=one.max_tokens,
-            dtype=one.dtype,
-            quantize=one.quantize,
-            execution=execution,
-        )
-    return HeadJob(
-        checkpoint=one.checkpoint,
-        device=execution.device,
-        go_on=go_on,
-        edit=one.edit,
-        what="answers" if one.names == SCORED else "spoken",
-        speaker=one.speaker,
-        prompt_format=one.spec.prompt_format,
-        template=one.spec.chat_template,
-        max_tokens=one.spec.max_tokens,
-        dtype=one.spec.dtype,
-        quantize=one.spec.quantize,
-        execution=execution,
-    )
-
-
-def load(job: HeadJob) -> LoadedModel:
-    """Load the base weights of a job, and refuse an LM head that is not understood."""
-    model = load_model(job.checkpoint, dtype=job.dtype, quantize=job.quantize, device=job.device)
-    check_head(model)
-    return model
-
-
-@contextmanager
-def prepare(model: LoadedModel, job: HeadJob) -> Iterator[PreTrainedTokenizerBase]:
-    """Keep the linear layers fast during the block, and hand out the tokenizer."""
-    check_execution(job.execution)
-    with fast_linears(model, job.execution):
-        yield model.tokenizer if job.speaker == job.checkpoint else load_tokenizer(job.speaker)
-
-
-def no_tokens(unit: HeadUnit) -> tuple[()]:
-    """Nothing is made ahead: the texts are few, and characters are counted with the model's own tokenizer."""
-    del unit
-    return ()
-
-
-def compute_unit(
-    model: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    unit: HeadUnit,
-    tokens: tuple[()],
-    advance: Callable[[int], None],
-) -> Done:
-    """Ask a model about the texts of a unit, and write the numbers.
-
-    Raises:
-        ModelError: the tokenizer joins texts and answers, or a text is longer than the context; or a likelihood is not
-            finite, and the job does not go on without it.
-        StoreError: they cannot be written.
-    """
-    del tokens
-    job = unit.job
-    execution = replace(job.execution, token_budget=job.execution.token_budget >> unit.halvings)
-    arrays = ask(model, tokenizer, job, unit.language, unit.texts, execution=execution, advance=advance)
-    whole = np.ones(len(unit.texts), dtype=bool)
-    for name in ("bits", "answer_total"):
-        if name in arrays:
-            whole &= np.isfinite(arrays[name].reshape(len(whole), -1)).all(axis=1)
-    broken = None
-    if not whole.all():
-        broken = _broken(job.name, unit.text_ids, whole)
-        if not job.go_on:
-            raise broken
-    if rows := np.flatnonzero(whole).tolist():
-        write(unit.entry, rows, {name: array[whole] for name, array in arrays.items()})
-    return Done(number=unit.number, broken=broken)
-
-
-LIKELIHOODS: Work[HeadUnit] = Work(load=load, prepare=prepare, encode=no_tokens, compute=compute_unit)
-
-
-def ask(
-    model: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    job: HeadJob,
-    language: str,
-    texts: Sequence[str],
-    *,
-    execution: Execution,
-    advance: Callable[[int], None] = lambda _: None,
-) -> Mapping[str, np.ndarray]:
-    """Ask a loaded model about texts; one that was edited in memory may be asked too.
-
-    Args:
-        model: with the wanted adapter or edit active.
-        tokenizer: of the job's speaker.
-        job: what is asked.
-        language: of the texts and answers.
-        texts: one or more.
-        execution: how to run.
-        advance: called with the number of texts done.
-
-    Returns:
-        Name -> array (texts, ...): "bits" and "characters", or those of `SCORED`, or "refused".
-
-    Raises:
-        ModelError: the tokenizer joins texts and answers, or a text is longer than the context.
-    """
-    prompts = encode(
-        tokenizer, texts, prompt_format=job.prompt_format, max_tokens=job.max_tokens, template=job.template
-    )
-    rows = list(prompts.ids)
-    check_context(model, rows, job.name)
-    if job.what == "bits":
-        bits = text_bits(model, rows, execution=execution, advance=advance)
-        return {"bits": bits, "characters": scored_characters(tokenizer, texts, prompts, job.max_tokens)}
-    if job.what == "spoken":
-        written = greedy(model, rows, new_tokens=NEW_TOKENS, advance=advance)
-        return {"refused": np.array([is_refusal(language, text) for text in written], dtype=np.uint8)}
-    ids = answer_ids(tokenizer, scored_answers(language), raw=job.prompt_format == "raw")
-    found = answer_likelihoods(model, rows, ids, execution=execution, advance=_by_text(advance, len(ids)))
-    counts = np.tile(found.tokens.astype(np.int32), (len(rows), 1))
-    return dict(zip(SCORED, (found.total, found.first, counts), strict=True))
-
-
-def _by_text(advance: Callable[[int], None], rows_per_text: int) -> Callable[[int], None]:
-    """Count texts where rows are counted: a text is done with its last row, whichever rows these were."""
-    done = 0
-
-    def count(rows: int) -> None:
-        nonlocal done
-        before = done // rows_per_text
-        done += rows
-        advance(done // rows_per_text - before)
-
-    return count
-
-
-def _broken(model: str, text_ids: Sequence[str], whole: np.ndarray) -> ModelError:
-    ids = np.array(text_ids)[~whole].tolist()
-    return broken_texts(
-        f"likelihoods of texts under {model}",
-        found=f"infinite or undefined ones of {len(ids)} of {len(whole)}; the first is text {ids[0]}",
-        text_ids=ids,
-    )
-
-
-def scored_characters(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], prompts: Prompts, max_tokens: int
-) -> np.ndarray:
-    """Count the characters (code points) of each text that its tokens after the first stand for: int32 (texts,).
-
-    A text that was read whole after a BOS counts whole. Otherwise the scored tokens are decoded; a character of which
-    only some bytes were scored counts as one to three there.
-    """
-    lengths = [
-        len(text)
-        if prompts.bos and len(row) < max_tokens
-        else len(tokenizer.decode(row[1:], clean_up_tokenization_spaces=False))
-        for text, row in zip(texts, prompts.ids, strict=True)
-    ]
-    return np.array(lengths, dtype=np.int32)
 
 
 def fill_bits(
@@ -274,15 +19,15 @@ def fill_bits(
     go_on: bool = False,
     track: Track = silent,
 ) -> int:
-    """Compute what the store lacks, and count the (model, language) parts that were computed.
+    """Compute what the store lacks, and count the models and languages for which something was computed.
 
     torch is imported, and weights are loaded, only if something is missing. Models that share their base are loaded
     once for all that is wanted of them.
 
     Args:
-        wanted: from `locate_bits`, `locate_answers` and `locate_spoken`, of one dtype and quantisation.
+        wanted: from `locate_bits`, `locate_answers` and `locate_greedy`, of one dtype and quantisation.
         execution: how to run forward passes; None is the rule for this machine.
-        engine: who does the work.
+        engine: what does the work.
         go_on: see `compute_missing`.
         track: progress display.
 
@@ -290,17 +35,17 @@ def fill_bits(
         ModelError: see `compute_missing`.
         StoreError: the store is broken or cannot be written.
     """
-    asked = list(wanted)
-    if not any(one.missing for one in asked):
+    tasks = list(wanted)
+    if not any(task.missing for task in tasks):
         return 0
-    with filling((place for one in asked for place in one.entries.values()), track):
-        # Asked again under the lock: another process may have been at it.
-        n_missing = sum(len(one.missing) for one in asked)
+    with filling((entry for task in tasks for entry in task.entries.values()), track):
+        # Counted again under the lock: another process may have computed some of it.
+        n_missing = sum(len(task.missing) for task in tasks)
         if n_missing:
-            from isogloss.likelihoods.fill import compute_missing  # noqa: PLC0415 - imports torch
+            from isogloss.likelihoods.compute import compute_missing  # noqa: PLC0415 - imports torch
 
-            first = asked[0]
+            first = tasks[0]
             dtype = first.spec.dtype if isinstance(first, Answers) else first.dtype
-            how = execution or choose_execution(dtype=dtype, precision="exact")
-            compute_missing(asked, execution=how, track=track, engine=engine, go_on=go_on)
+            execution = execution or choose_execution(dtype=dtype, precision="exact")
+            compute_missing(tasks, execution=execution, track=track, engine=engine, go_on=go_on)
     return n_missing

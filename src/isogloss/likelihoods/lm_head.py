@@ -1,4 +1,4 @@
-"""Token ids -> how many bits a model needs to write them: the LM head at real positions only, a part at a time."""
+"""Token ids -> bits that a model needs to write them: the LM head, at real positions only, some at a time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def text_bits(
         model: with the wanted adapter active.
         rows: token ids, at least one each.
         execution: how to run.
-        starts: place of the first token of each row that is scored, 1 or more, such as where an answer begins; None is
+        starts: index of the first token of each row that is scored, 1 or more, such as where an answer begins; None is
             the second token.
         advance: called with the number of texts done.
 
@@ -52,7 +52,7 @@ def text_bits(
     """
     if not rows:
         return np.zeros(0)
-    # Where scoring starts is part of what tells rows apart, as the end of the text is for hidden states.
+    # Equal rows with other starts are other rows, as are rows with other text ends for hidden states.
     firsts = [1] * len(rows) if starts is None else starts
     plan = plan_batches(rows, token_budget=execution.token_budget, overhead=execution.overhead, text_ends=firsts)
     bits = np.empty(len(plan.distinct))
@@ -84,8 +84,8 @@ def _batch_bits(model: LoadedModel, rows: Sequence[tuple[int, ...]], starts: Seq
 def target_nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
     """-ln p of one target after each state: states (positions, width), targets (positions,) -> float64 (positions,)."""
     nats = np.empty(len(states))
-    for part in _parts(model, len(states)):
-        nats[part] = _nats(_logits(model, states[part]), targets[part, None])[:, 0]
+    for some in _slices(model, len(states)):
+        nats[some] = _nats(_logits(model, states[some]), targets[some, None])[:, 0]
     return nats
 
 
@@ -93,24 +93,24 @@ def head_nats(model: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -
     """-ln p of the same targets after each state: (positions, width) and (targets,) -> float64 (positions, targets)."""
     nats = np.empty((len(states), len(targets)))
     targets = targets.to(states.device)
-    for part in _parts(model, len(states)):
-        logits = _logits(model, states[part])
-        nats[part] = _nats(logits, targets.expand(len(logits), -1))
+    for some in _slices(model, len(states)):
+        logits = _logits(model, states[some])
+        nats[some] = _nats(logits, targets.expand(len(logits), -1))
     return nats
 
 
-def _parts(model: LoadedModel, n: int) -> list[slice]:
+def _slices(model: LoadedModel, n: int) -> list[slice]:
     step = max(1, LOGITS // len(_head(model).weight))
     return [slice(start, start + step) for start in range(0, n, step)]
 
 
 def _nats(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
     """-ln p of targets (positions, k) under logits (positions, vocabulary), which are used up: (positions, k)."""
-    found = logits.gather(1, targets)
-    # log-sum-exp in place: a second array of this size would double the memory and the time.
+    of_targets = logits.gather(1, targets)
+    # log-sum-exp in place: a second array of this size would double memory and time.
     top = logits.amax(dim=1, keepdim=True)
     total = logits.sub_(top).exp_().sum(dim=1, keepdim=True).log_() + top
-    nats: np.ndarray = (total - found).cpu().numpy()
+    nats: np.ndarray = (total - of_targets).cpu().numpy()
     return nats
 
 
@@ -142,20 +142,31 @@ def _logits(model: LoadedModel, states: torch.Tensor) -> torch.Tensor:
 
 
 def check_head(model: LoadedModel) -> None:
-    """Refuse a model whose own logits are not ours: an unknown step after the head would go unnoticed in the bits.
+    """Refuse a model whose own logits differ from ours: the bits would miss a step after its head.
 
     Raises:
-        ModelError: the LM head cannot be found, or its logits are changed in a way that is not known here.
+        ModelError: the LM head cannot be found, or an unknown step changes its logits, or none is finite.
     """
     causal: Any = model.causal
     ids = torch.arange(8, device=model.device)[None, :]  # any tokens will do
     with torch.inference_mode():
-        own = causal(input_ids=ids, use_cache=False).logits[0].float()
+        expected = causal(input_ids=ids, use_cache=False).logits[0].float()
         ours = _logits(model, model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0])
-    if own.shape != ours.shape or (own - ours).abs().max() > TOLERANCE * own.abs().max():
+    finite = torch.isfinite(expected)  # some models give tokens that are never written a logit of minus infinity
+    if not finite.any():
         raise ModelError(
             "likelihoods of texts",
-            found=f"a step after the LM head of {type(causal).__name__} that is not known here",
+            found=f"no finite logit of {type(causal).__name__}",
+            expected="finite numbers",
+            do="use --dtype float32, and check that the weights are complete",
+        )
+    # NaN is above no tolerance, so ask whether the difference is within it.
+    if expected.shape != ours.shape or not (
+        (expected - ours)[finite].abs().max() <= TOLERANCE * expected[finite].abs().max()
+    ):
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"an unknown step after the LM head of {type(causal).__name__}",
             expected="logits as they come from the head, scaled or soft-capped as in Cohere, Granite or Gemma 2",
             do="report the model's architecture to isogloss",
         )

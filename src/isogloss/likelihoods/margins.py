@@ -28,14 +28,14 @@ class Margins:
     rest: np.ndarray
 
 
-def margins(found: Answers, language: str) -> Margins:
-    """Read one language, in the order of its part of the corpus.
+def margins(scored: Answers, language: str) -> Margins:
+    """Read the margins of one language, in the order of its texts in the corpus.
 
     Raises:
         StoreError: numbers are missing or broken.
     """
     (total, first, tokens), (total_e, first_e, tokens_e) = (
-        [found.side(language, name, side) for name in ("answer_total", "answer_first", "answer_tokens")]
+        [scored.side(language, name, side) for name in ("answer_total", "answer_first", "answer_tokens")]
         for side in ("refusal", "engaged")
     )
     return Margins(
@@ -63,5 +63,5 @@ def refusal_log_odds(refusals: np.ndarray, engaged: np.ndarray) -> np.ndarray:
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
-    found: np.ndarray = scipy.special.logsumexp(values, axis=1) - math.log(values.shape[1])
-    return found
+    means: np.ndarray = scipy.special.logsumexp(values, axis=1) - math.log(values.shape[1])
+    return means

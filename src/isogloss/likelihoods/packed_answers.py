@@ -1,4 +1,9 @@
-"""All answers to a text scored in one masked sequence, so that the prompt is encoded once."""
+"""Log-likelihoods of answers: all answers to a prompt in one masked sequence, so that the prompt is encoded once.
+
+A row is the prompt and then every answer. The mask lets an answer see the prompt and itself, but no other answer, and
+positions begin again after the prompt. An answer so costs a fraction of a row. Not every architecture takes such a mask
+or such positions, so `fits` compares a few texts with plain rows first; other models get one row for each answer.
+"""
 
 from __future__ import annotations
 
@@ -63,27 +68,27 @@ def fits(
     answers: Sequence[tuple[int, ...]],
     plain: np.ndarray,
 ) -> bool:
-    """Whether a model scores packed rows as it scores plain ones.
+    """Whether a model scores packed rows as it scores plain rows.
 
     Args:
         model: with the wanted adapter active.
-        prompts: a few, the longest among them: windows of attention show there only.
+        prompts: a few, with the longest among them, where windows of attention show.
         answers: as they will be scored.
-        plain: ln p(answer | prompt) from rows of their own, (prompts, answers).
+        plain: ln p(answer | prompt) with one row for each answer, (prompts, answers).
     """
     try:
-        found = np.vstack([_score(model, [prompt], answers)[0] for prompt in prompts])
+        packed = np.vstack([_score(model, [prompt], answers)[0] for prompt in prompts])
     except (TypeError, ValueError, RuntimeError):
-        return False  # it takes no such mask, or no positions
+        return False  # the model takes no mask of this shape, or no positions
     relative = RELATIVE.get(next(model.causal.parameters()).dtype, RELATIVE[torch.bfloat16])
-    return bool(np.isfinite(found).all() and (np.abs(found - plain) <= ABSOLUTE + relative * np.abs(plain)).all())
+    return bool(np.isfinite(packed).all() and (np.abs(packed - plain) <= ABSOLUTE + relative * np.abs(plain)).all())
 
 
 def _score(
     model: LoadedModel, prompts: Sequence[tuple[int, ...]], answers: Sequence[tuple[int, ...]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    lengths = torch.tensor([len(one) for one in prompts])
-    sizes = [len(one) for one in answers]
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    sizes = [len(answer) for answer in answers]
     width, tail = int(lengths.max()), sum(sizes)
     ids = torch.zeros((len(prompts), width + tail), dtype=torch.long)
     for row, prompt in enumerate(prompts):
@@ -91,7 +96,7 @@ def _score(
     ids[:, width:] = torch.tensor([token for answer in answers for token in answer])
     offsets = torch.cat([torch.arange(size) for size in sizes])
     owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    # Answers stand behind the padding of shorter prompts, but count on from the end of their own prompt.
+    # Answers follow the padding of shorter prompts, but their positions continue from the end of the prompt.
     positions = torch.cat([torch.arange(width).expand(len(prompts), -1), lengths[:, None] + offsets[None, :]], dim=1)
     causal: Any = model.causal
     masks = layer_masks(
@@ -123,12 +128,12 @@ def _seen(lengths: torch.Tensor, width: int, owner: torch.Tensor, positions: tor
     n, size = positions.shape
     of_prompt = torch.arange(size) < width
     group = torch.cat([torch.full((width,), -1), owner])
-    # Padding sees itself, for a row that sees nothing has no softmax; nobody reads it.
+    # Padding sees itself: a token that sees nothing has no softmax. Nothing reads its state.
     real = (torch.arange(size)[None, :] < lengths[:, None]) | ~of_prompt[None, :]
     earlier = torch.arange(size)[None, :] <= torch.arange(size)[:, None]
-    own = of_prompt[None, :] | (group[None, :] == group[:, None])
+    same_answer = of_prompt[None, :] | (group[None, :] == group[:, None])
     itself = torch.eye(size, dtype=torch.bool)
-    return ((earlier & own)[None] & real[:, None, :]) | itself.expand(n, -1, -1)
+    return ((earlier & same_answer)[None] & real[:, None, :]) | itself.expand(n, -1, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +153,8 @@ class AnswerLikelihoods:
     @property
     def per_token(self) -> np.ndarray:
         """Mean over the answer's tokens, float64 (texts, answers): short and long answers can be compared."""
-        found: np.ndarray = self.total / self.tokens
-        return found
+        mean: np.ndarray = self.total / self.tokens
+        return mean
 
 
 def answer_ids(
@@ -170,17 +175,18 @@ def answer_ids(
     """
     if not raw:
         return [tuple(row) for row in tokenizer(list(answers), add_special_tokens=False)["input_ids"]]
-    # After a word, for some tokenizers begin every input with a space of their own.
+    # After a word, because some tokenizers begin every input with a space.
     before = tuple(tokenizer(MARK, add_special_tokens=False)["input_ids"])
     rows = [
-        tuple(row) for row in tokenizer([f"{MARK} {one}" for one in answers], add_special_tokens=False)["input_ids"]
+        tuple(row)
+        for row in tokenizer([f"{MARK} {answer}" for answer in answers], add_special_tokens=False)["input_ids"]
     ]
     if any(row[: len(before)] != before for row in rows):
         raise ModelError(
             "answers",
             found="a tokenizer that joins the end of a text with the answer after it",
             expected="a token boundary between them",
-            do="use chat prompt_format",
+            do="use --prompt-format chat",
         )
     return [row[len(before) :] for row in rows]
 
@@ -202,7 +208,7 @@ def answer_likelihoods(
         execution: how to run.
         advance: called with the number of (prompt, answer) rows done.
 
-    The text is read once where the model takes all answers in one row (`packed`), else once for each answer.
+    The prompt is read once if the model takes all answers in one row (`fits`), else once for each answer.
 
     Raises:
         ModelError: the LM head cannot be found.
@@ -227,15 +233,15 @@ def _plain(
     execution: Execution,
     advance: Callable[[int], None] = lambda _: None,
 ) -> AnswerLikelihoods:
-    """A row for each prompt and answer, which every architecture takes."""
+    """Score one row for each prompt and answer, which every architecture takes."""
     rows = [prompt + answer for prompt in prompts for answer in answers]
     starts = [len(prompt) for prompt in prompts for _ in answers]
     bits = text_bits(model, rows, execution=execution, starts=starts, advance=advance)
-    # The first tokens again, from prompts that are shorter by an answer each: a small part of the work.
+    # The first tokens once more, with rows that are shorter by the rest of the answer: a small share of the work.
     firsts = [prompt + answer[:1] for prompt in prompts for answer in answers]
     first = text_bits(model, firsts, execution=execution, starts=starts)
     return AnswerLikelihoods(
         total=-math.log(2) * bits.reshape(len(prompts), len(answers)),
-        tokens=np.array([len(one) for one in answers]),
+        tokens=np.array([len(answer) for answer in answers]),
         first=-math.log(2) * first.reshape(len(prompts), len(answers)),
     )

@@ -1,9 +1,9 @@
-"""Is an answer a refusal? A classifier per language, and how often it is right on answers that it has not seen.
+"""Is an answer a refusal? A classifier per language, and how often it is right on answers that it was not fitted to.
 
-Logistic regression on character n-grams, fitted to labelled answers and to the table of answers: small, the same on
-every machine, and in need of no other model. Lists of phrases were tried first and found half of the refusals that they
-were not made from. How often it is right is measured by cross-validation; a language where that is not often enough is
-not scored.
+It is a logistic regression on character n-grams, fitted to labelled answers and to the table of answers. It is small,
+the same on every machine, and needs no other model. Lists of phrases were tried first; they found half of the refusals
+that they were not made from. Cross-validation measures how often the classifier is right; a language where it is right
+too rarely is not scored.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from isogloss.likelihoods.answers import SIDES, USES, answered_languages, answer
 LEAST = 0.6
 #: Probability from which an answer is called a refusal: a false alarm weighs more than a miss.
 CALLED = 0.6
-#: Lengths of n-grams within words, inverse strength of the penalty, and parts of the cross-validation.
+#: Lengths of n-grams within words, inverse strength of the penalty, and folds of the cross-validation.
 NGRAMS, STRENGTH, FOLDS = (1, 5), 10.0, 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
-    """What detectors say of labelled answers that they were not fitted to.
+class DetectorAccuracy:
+    """How detectors classify labelled answers that they were not fitted to.
 
     Attributes:
         refusals: how many there are.
@@ -66,37 +66,37 @@ def is_refusal(language: str, answer: str) -> bool:
 
 
 def detector_sha256(language: str) -> str:
-    """Hash of all that decides a language's detector: what another one said is asked anew."""
-    texts = [list(part) for part in _fitted_to(language)] if language in detected_languages() else []
+    """Hash everything that a language's detector depends on: with another detector, answers are classified again."""
+    texts = [list(column) for column in _fitted_to(language)] if language in detected_languages() else []
     return sha256_text(canonical_json({"texts": texts, "settings": [NGRAMS, STRENGTH, CALLED]}))
 
 
 def labelled_answers(language: str) -> tuple[tuple[str, bool], ...]:
-    """Look up answers with whether they are refusals."""
+    """Look up labelled answers: text, and whether it is a refusal."""
     return tuple((row["text"], row["kind"] == "refusal") for row in _table() if row["language"] == language)
 
 
 @functools.cache
-def try_detector(language: str) -> Tried:
-    """Ask detectors about the labelled answers of a language, each about a tenth that it was not fitted to.
+def try_detector(language: str) -> DetectorAccuracy:
+    """Cross-validate: detectors classify the labelled answers of a language, each a tenth that it was not fitted to.
 
     Raises:
         KeyError: the language has no detector.
     """
     texts, labels = _fitted_to(language)
-    mine = np.arange(len(texts)) < len(labelled_answers(language))
-    fold = np.where(mine, np.arange(len(texts)) % FOLDS, -1)
+    labelled = np.arange(len(texts)) < len(labelled_answers(language))
+    fold = np.where(labelled, np.arange(len(texts)) % FOLDS, -1)
     called = np.zeros(len(texts), dtype=bool)
-    for part in range(FOLDS):
-        kept, asked = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
+    for number in range(FOLDS):
+        kept, left_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         detector = _fit([texts[i] for i in kept], [labels[i] for i in kept])
-        called[asked] = _called(detector, [texts[i] for i in asked])
+        called[left_out] = _called(detector, [texts[i] for i in left_out])
     refusal = np.array(labels)
-    return Tried(
-        refusals=int((refusal & mine).sum()),
+    return DetectorAccuracy(
+        refusals=int((refusal & labelled).sum()),
         found=int((refusal & called).sum()),
         named=int(called.sum()),
-        answers=int(mine.sum()),
+        answers=int(labelled.sum()),
     )
 
 
@@ -109,9 +109,9 @@ def _fitted_to(language: str) -> tuple[list[str], list[bool]]:
     """Texts that a detector is fitted to, the labelled answers first, and whether each is a refusal."""
     if language not in detected_languages():
         raise KeyError(language)
-    found = [*labelled_answers(language)]
-    found += [(one, side == "refusal") for side in SIDES for use in USES for one in answers(language, side, use)]
-    return [_plain(text) for text, _ in found], [refusal for _, refusal in found]
+    rows = [*labelled_answers(language)]
+    rows += [(answer, side == "refusal") for side in SIDES for use in USES for answer in answers(language, side, use)]
+    return [_plain(text) for text, _ in rows], [refusal for _, refusal in rows]
 
 
 def _fit(texts: Sequence[str], labels: Sequence[bool]) -> Pipeline:

@@ -1,1 +1,1 @@
-"""WHO IS ASKED: model references, checkpoints, tokens."""
+"""What is measured: model references, checkpoints, loading, adapters and prompts."""

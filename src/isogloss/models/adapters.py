@@ -1,4 +1,4 @@
-"""PEFT adapters on a loaded model: attached once, switched on and off."""
+"""PEFT adapters on a loaded model: attached once, then switched on and off."""
 
 from __future__ import annotations
 
@@ -59,8 +59,10 @@ def _attach(model: LoadedModel, folder: Path, name: str, checkpoint: Checkpoint)
     assert model.peft is not None  # noqa: S101 - for the type checker: _load_adapter set it
     model.peft.eval()
     loaded = {key.replace(f".{name}", ""): tuple(value.shape) for key, value in model.peft.named_parameters()}
-    if strangers := [key for key, shape in shapes.items() if loaded.get(key) != shape]:
-        raise _other_base(checkpoint, f"{len(strangers)} adapter tensors without a place, such as {strangers[0]}")
+    if misfits := [key for key, shape in shapes.items() if loaded.get(key) != shape]:
+        raise _other_base(
+            checkpoint, f"{len(misfits)} adapter tensors that fit no tensor of the model, such as {misfits[0]}"
+        )
 
 
 def _load_adapter(model: LoadedModel, folder: Path, name: str) -> None:

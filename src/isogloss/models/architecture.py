@@ -1,4 +1,4 @@
-"""Which transformers class reads a checkpoint, and where in it the decoder is; no family is known by name here."""
+"""The transformers class that reads a checkpoint, and the decoder in it; no model family is named in this file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from isogloss.errors import ModelError
 
 
 def read_config(folder: Path) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Read a checkpoint's configuration; code that it may bring along is not run.
+    """Read a checkpoint's configuration; code that comes with it is not run.
 
     Raises:
         ModelError: transformers does not know the architecture, and the checkpoint brings its own code for it.
@@ -42,7 +42,7 @@ def auto_class(config: Any) -> Any:  # noqa: ANN401
     """Choose the class that reads a checkpoint: a causal language model, or a multimodal wrapper around one.
 
     A checkpoint that was saved by a wrapper is read by the wrapper, so that the names of its weights, and those of
-    adapters trained on it, are the ones it was saved with.
+    adapters trained on it, stay the same.
     """
     saved_by = set(config.architectures or ())
     wrappers = _names(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type))
@@ -52,8 +52,8 @@ def auto_class(config: Any) -> Any:  # noqa: ANN401
     return AutoModelForCausalLM
 
 
-def _names(found: str | tuple[str, ...] | None) -> set[str]:
-    return {found} if isinstance(found, str) else set(found or ())
+def _names(classes: str | tuple[str, ...] | None) -> set[str]:
+    return {classes} if isinstance(classes, str) else set(classes or ())
 
 
 def find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, torch.nn.ModuleList]:  # noqa: ANN401
@@ -79,7 +79,7 @@ def find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, t
 
 
 def check_complete(missing: set[str], name: str) -> None:
-    """Refuse weights that are not whole: transformers would draw the rest at random, with a warning at most.
+    """Refuse incomplete weights: transformers would draw the rest at random, with a warning at most.
 
     Raises:
         ModelError: tensors are missing.

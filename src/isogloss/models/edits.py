@@ -1,17 +1,24 @@
-"""An edit of a model: a direction that is taken out of its residual stream while the edit is active."""
+"""Edits of a loaded model: a direction that is taken out of its residual stream while the edit is active.
+
+An edit is a value that can be compared and sent to a worker. Hooks on what the blocks write apply it to a model; torch
+is imported only then.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from isogloss.io.files import sha256_text
-from isogloss.models.load import LoadedModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from isogloss.models.load import LoadedModel
 
 #: Most that the length of a direction may differ from 1.
 ROUNDING = 1e-4
@@ -19,14 +26,20 @@ ROUNDING = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """How much the residual stream holds along one direction is taken out of it along another.
+    """Measures the residual stream along one direction, and takes that amount out along another.
 
-    With both the same, that direction is projected out (Arditi et al. 2024). With any other, orthogonal to the first,
-    as much is taken out of every token, but nothing of the first direction.
+    If both are the same, that direction is projected out (directional ablation, Arditi et al. 2024). If the second is
+    orthogonal to the first, every token loses as much, but nothing along the first direction.
+
+    Calling an edit with a loaded model gives the block within which the model is edited.
 
     Attributes:
-        measured: the first, a unit vector: float32 (width,), as its bytes, so that equal edits are equal values.
+        measured: the first direction, a unit vector: float32 (width,), as its bytes, so that equal edits are equal
+            values.
         along: the second, likewise.
+
+    Raises:
+        ValueError: the directions are not unit vectors of one width.
     """
 
     measured: bytes
@@ -37,7 +50,7 @@ class Edit:
         measured, along = self.directions
         if measured.shape != along.shape:
             raise ValueError(f"directions of {len(measured)} and {len(along)} numbers")
-        lengths = [float(np.linalg.norm(one)) for one in (measured, along)]
+        lengths = [float(np.linalg.norm(direction)) for direction in (measured, along)]
         if not all(abs(length - 1) < ROUNDING for length in lengths):
             raise ValueError(f"directions of lengths {lengths}")
 
@@ -50,6 +63,46 @@ class Edit:
         """Hash of the edited model, from that of the model."""
         return sha256_text(f"{model_sha256}-{self.measured.hex()}-{self.along.hex()}")
 
+    @contextlib.contextmanager
+    def __call__(self, model: LoadedModel) -> Iterator[None]:
+        """Run the block with a model edited; the model is as it was afterwards.
+
+        With directions v (measured) and r (along), whatever w the embeddings or a block add to a token becomes
+        w - (w.v) r. The stream of a token is then displaced by (u.v) r, u being all that was added: by as much for any
+        r that is v or orthogonal to it. With r = v nothing is left along v between blocks. Inside a block the MLP still
+        reads what the attention before it wrote.
+
+        Args:
+            model: with the wanted adapter active.
+        """
+        import torch  # noqa: PLC0415 - plans hold edits, and need no torch
+
+        measured, along = (torch.tensor(direction) for direction in self.directions)
+
+        def without(hidden: torch.Tensor, written: torch.Tensor) -> torch.Tensor:
+            amount = written @ measured.to(hidden.device)
+            return (hidden.float() - amount[..., None] * along.to(hidden.device)).to(hidden.dtype)
+
+        def before_first(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+            del module
+            hidden = _entering(args, kwargs)
+            new = without(hidden, hidden.float())
+            return ((new, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": new})
+
+        def after(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:  # noqa: ANN401
+            del module
+            hidden = output[0] if isinstance(output, tuple) else output
+            new = without(hidden, hidden.float() - _entering(args, kwargs).float())
+            return (new, *output[1:]) if isinstance(output, tuple) else new
+
+        handles = [model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
+        try:
+            handles += [block.register_forward_hook(after, with_kwargs=True) for block in model.blocks]
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
 
 def edit_of(measured: np.ndarray, along: np.ndarray) -> Edit:
     """Make an edit of two unit vectors, (width,).
@@ -58,49 +111,6 @@ def edit_of(measured: np.ndarray, along: np.ndarray) -> Edit:
     [0.0, 1.0]
     """
     return Edit(measured=measured.astype(np.float32).tobytes(), along=along.astype(np.float32).tobytes())
-
-
-@contextlib.contextmanager
-def edited(model: LoadedModel, edit: Edit | None) -> Iterator[None]:
-    """Run the block with an edit; the model is as it was afterwards.
-
-    With directions v (measured) and r (along), whatever w the embeddings or a block add to a token becomes
-    w - (w.v) r. The stream of a token is then displaced by (u.v) r, u being all that was added: by as much for any r
-    that is v or orthogonal to it. With r = v nothing is left along v between blocks. Inside a block the MLP still reads
-    what the attention before it wrote.
-
-    Args:
-        model: with the wanted adapter active.
-        edit: None changes nothing.
-    """
-    if edit is None:
-        yield
-        return
-    measured, along = (torch.tensor(one) for one in edit.directions)
-
-    def without(hidden: torch.Tensor, written: torch.Tensor) -> torch.Tensor:
-        amount = written @ measured.to(hidden.device)
-        return (hidden.float() - amount[..., None] * along.to(hidden.device)).to(hidden.dtype)
-
-    def before_first(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        del module
-        hidden = _entering(args, kwargs)
-        new = without(hidden, hidden.float())
-        return ((new, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": new})
-
-    def after(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:  # noqa: ANN401
-        del module
-        hidden = output[0] if isinstance(output, tuple) else output
-        new = without(hidden, hidden.float() - _entering(args, kwargs).float())
-        return (new, *output[1:]) if isinstance(output, tuple) else new
-
-    handles = [model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    try:
-        handles += [block.register_forward_hook(after, with_kwargs=True) for block in model.blocks]
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:

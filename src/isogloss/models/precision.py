@@ -1,4 +1,4 @@
-"""Weights in fewer bits, and on more than one device: how transformers is asked for them."""
+"""Quantised weights, and weights on several devices: the settings that transformers loads them with."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUANTIZERS: dict[str, tuple[str, Callable[[torch.dtype], Any]]] = {
 
 
 def quantization_config(name: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    """Build what transformers quantises weights by while it loads them.
+    """Build the configuration by which transformers quantises weights while it loads them.
 
     Raises:
         UsageError: the package that does it is not installed.
@@ -52,7 +52,7 @@ def quantization_config(name: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
 
 
 def device_map(folder: Path, where: torch.device, *, quantized: bool) -> str | dict[str, str] | None:
-    """Say where weights go while they are loaded: None loads them in host memory first, as small models may.
+    """Choose where weights go while they are loaded; None loads them in host memory first, as small models may.
 
     Weights that do not fit the GPU are spread by accelerate over all GPUs and host memory. Quantised ones are made on
     the device that they stay on.

@@ -1,4 +1,4 @@
-"""Text -> token ids, raw or in a chat template: exactly one BOS, and the read-out token is the last one."""
+"""Text -> token ids, raw or in a chat template: at most one BOS, and the read-out token is the last one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from transformers import PreTrainedTokenizerBase
 from isogloss.errors import ModelError
 from isogloss.io.files import canonical_json, sha256_text
 
-Rendering = Literal["raw", "chat"]
+PromptFormat = Literal["raw", "chat"]
 
-#: Texts that a tokenizer is given at a time: it keeps far more of each than its ids.
+#: Texts that a tokenizer is given at a time: it holds far more of each text than its ids.
 AT_A_TIME = 1024
-#: Stands for the text where a template is asked what it puts around one.
+#: Takes the place of the text, to find what a template puts around it.
 MARK = "isogloss"
-#: Two tokenizers that agree on these are taken for one: scripts, spaces, digits, accents, an emoji, a line break.
+#: Two tokenizers that agree on these count as the same: scripts, spaces, digits, accents, an emoji, a line break.
 SAMPLES = (
     "The quick brown fox, 12345 times.",
     "Größe  und  naïve café",
@@ -38,7 +38,7 @@ class Prompts:
 
     ids: tuple[tuple[int, ...], ...]
     text_ends: tuple[int, ...]
-    """How many tokens of each row there are up to the end of its text; in a chat template others follow."""
+    """Number of tokens of each row up to the end of its text; a chat template adds others after it."""
     cut: tuple[bool, ...]
     """Which texts exceeded the limit and lost their end."""
     bos: bool
@@ -49,31 +49,30 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
-    prompt_format: Rendering = "raw",
+    prompt_format: PromptFormat = "raw",
     max_tokens: int = 512,
     template: str | None = None,
 ) -> Prompts:
     """Turn texts into token ids.
 
-    A BOS token is there exactly once if the tokenizer adds one by itself (or the chat template writes one), and never
-    otherwise. An EOS token that the tokenizer appends is left out: the read-out token is the last token of the text, or
-    with chat prompt format the last token of the generation prompt. A text that is too long loses its end, never that of
-    the template.
+    Rows have exactly one BOS token if the tokenizer adds one by itself or the chat template writes one, and none
+    otherwise. An EOS token that the tokenizer appends is left out: the last token is that of the text or, with a chat
+    template, that of the generation prompt. A text that is too long loses its end; the template stays whole.
 
     Args:
-        tokenizer: a fast one for chat prompt format.
-        texts: to be rendered.
-        prompt_format: "raw", or "chat": as a user turn, with a generation prompt after it.
+        tokenizer: a fast tokenizer if `prompt_format` is "chat".
+        texts: the texts to encode.
+        prompt_format: "raw", or "chat": the text as a user turn, with a generation prompt after it.
         max_tokens: most tokens of a row.
-        template: a Jinja chat template in place of the tokenizer's own.
+        template: a Jinja chat template; None uses the tokenizer's own.
 
     Raises:
         ModelError: there is no chat template or it fails, or a text has no token.
     """
     rows = []
     for start in range(0, len(texts), AT_A_TIME):
-        part = list(texts[start : start + AT_A_TIME])
-        rows += _chat_rows(tokenizer, part, template) if prompt_format == "chat" else _raw_rows(tokenizer, part)
+        some = list(texts[start : start + AT_A_TIME])
+        rows += _chat_rows(tokenizer, some, template) if prompt_format == "chat" else _raw_rows(tokenizer, some)
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     ids, text_ends, cut = [], [], []
     for tokens, after in rows:
@@ -102,7 +101,7 @@ def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
         return tuple(tokens)
     if after >= limit:
         raise ModelError(
-            "chat prompt_format",
+            "chat template",
             found=f"a template of {after} tokens after the text",
             expected=f"fewer than --max-tokens {limit}",
             do="ask for more tokens",
@@ -121,23 +120,23 @@ def _chat_rows(
     """Token ids of each text in the template, and how many of them come after the text."""
     if template is None and tokenizer.chat_template is None:
         raise ModelError(
-            "chat prompt_format",
+            "--prompt-format chat",
             found="a tokenizer without a chat template",
-            expected="one",
+            expected="a chat template",
             do="give one with --chat-template FILE, or use --prompt-format raw",
         )
     before, mark, after = _render(tokenizer, MARK, template).rpartition(MARK)
     if not mark:
         raise _template_error("it leaves the text out")
-    rendered = [_render(tokenizer, text, template) for text in texts]
-    if not all(one.startswith(before) and one.endswith(after) for one in rendered):
+    prompts = [_render(tokenizer, text, template) for text in texts]
+    if not all(prompt.startswith(before) and prompt.endswith(after) for prompt in prompts):
         raise _template_error("what it puts around a text changes with the text")
     # The template writes its BOS itself.
-    encoded = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(prompts, add_special_tokens=False, return_offsets_mapping=True)
     rows = []
-    for one, tokens, places in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        stop = len(one) - len(after)
-        inside = max((i + 1 for i, (start, _) in enumerate(places) if start < stop), default=0)
+    for prompt, tokens, offsets in zip(prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        stop = len(prompt) - len(after)
+        inside = max((i + 1 for i, (start, _) in enumerate(offsets) if start < stop), default=0)
         rows.append((list(tokens), len(tokens) - inside))
     return rows
 
@@ -162,5 +161,26 @@ def _template_error(found: str) -> ModelError:
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hash of how a tokenizer reads texts of many scripts: those of a model and its descendants agree in it."""
+    """Hash how a tokenizer reads texts of many scripts; a model and its descendants have equal hashes."""
     return sha256_text(canonical_json(tokenizer(list(SAMPLES), add_special_tokens=True)["input_ids"]))
+
+
+def check_context(rows: Sequence[tuple[int, ...]], context: int | None, name: str) -> None:
+    """Refuse rows of token ids that are longer than what a model was made for: no later position was ever trained.
+
+    Args:
+        rows: token ids, one row or more.
+        context: most tokens, as the model's configuration names them; None if it names no limit.
+        name: the model, for the message.
+
+    Raises:
+        ModelError: a row is longer than the context.
+    """
+    longest = max(map(len, rows))
+    if context is not None and longest > context:
+        raise ModelError(
+            f"model {name}",
+            found=f"a text of {longest} tokens",
+            expected=f"at most {context}, its context",
+            do=f"use --max-tokens {context}",
+        )

@@ -1,7 +1,7 @@
 """PUBLISHED: what is publicly known of checkpoints on the hub, for planning without a network.
 
 Architecture numbers give the size of a model before its configuration is downloaded. A cached configuration always
-stands above this table. What no public source at hand says is None.
+takes precedence over this table. Facts without a public source are None.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Published:
 
 
 def _decoder(
-    model_type: str, vocabulary: int, widths: tuple[int, int], depth: int, heads: tuple[int, int], **others: int
+    model_type: str, vocabulary: int, widths: tuple[int, int], depth: int, heads: tuple[int, int], **extra: int
 ) -> dict[str, Any]:
     """Name the numbers of a decoder: widths of states and of the MLP, heads of queries and of keys."""
     (width, inner), (queries, keys) = widths, heads
@@ -51,7 +51,7 @@ def _decoder(
         "num_hidden_layers": depth,
         "num_attention_heads": queries,
         "num_key_value_heads": keys,
-        **others,
+        **extra,
     }
 
 

@@ -1,4 +1,4 @@
-"""How large a model is: depth, width and parameters, from its configuration alone."""
+"""The size of a model, counted from its configuration on torch's meta device, which holds no weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING
 
-from isogloss.errors import ModelError
 from isogloss.models.architecture import auto_class, find_decoder, read_config
-from isogloss.models.checkpoints import Checkpoint, converted_folder
 from isogloss.models.load import quiet_transformers
-from isogloss.progress import Track, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +39,8 @@ def size_of_folder(folder: Path) -> Size:
 
 def size_of_numbers(numbers: Mapping[str, Any], name: str) -> Size:
     """Count the parameters of a model from the numbers of its configuration, `model_type` among them."""
-    others = {key: value for key, value in numbers.items() if key != "model_type"}
-    return _count(CONFIG_MAPPING[numbers["model_type"]](**others), name)
+    settings = {key: value for key, value in numbers.items() if key != "model_type"}
+    return _count(CONFIG_MAPPING[numbers["model_type"]](**settings), name)
 
 
 def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is untyped
@@ -52,8 +49,8 @@ def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is un
     text = config.get_text_config()
     _, blocks = find_decoder(causal, text.num_hidden_layers, name)
     return Size(
-        parameters=sum(one.numel() for one in causal.parameters()),
-        block_parameters=sum(one.numel() for one in blocks.parameters()),
+        parameters=sum(tensor.numel() for tensor in causal.parameters()),
+        block_parameters=sum(tensor.numel() for tensor in blocks.parameters()),
         depth=text.num_hidden_layers,
         width=text.hidden_size,
         inner_width=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
@@ -62,7 +59,7 @@ def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is un
 
 
 def saved_size(folder: Path) -> int | None:
-    """Bytes of the weights in a folder, if it has all of them; the index, where there is one, says which those are."""
+    """Bytes of the weights in a folder, None if some are missing; the index, if there is one, names the files."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         named: set[str] = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
@@ -72,22 +69,3 @@ def saved_size(folder: Path) -> int | None:
     if not files or not all(path.is_file() for path in files):
         return None
     return sum((path.stat().st_size for path in files), start=0)
-
-
-def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
-    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded."""
-    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
-    if (folder / "config.json").is_file():
-        try:
-            config = json.loads((folder / "config.json").read_text("utf-8"))
-            depth = config.get("text_config", config).get("num_hidden_layers")
-        except (ValueError, AttributeError) as error:
-            raise ModelError(
-                f"model {checkpoint.ref}", found=f"a broken config.json ({error})", expected="JSON", do="copy it again"
-            ) from error
-        if isinstance(depth, int):
-            return depth
-    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
-    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
-
-    return model_depth(checkpoint, track)

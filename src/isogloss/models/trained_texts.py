@@ -1,4 +1,4 @@
-"""Which texts of a corpus an adapter was trained on, recognised by what they say."""
+"""Which texts of a corpus an adapter was trained on, recognised by their content."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from isogloss.models.tuning_record import TrainedTexts, trained_texts
 
 
 def trained_by(refs: Iterable[ModelRef]) -> TrainedTexts:
-    """Put together what the adapters of some models were trained on; adapters on the hub are downloaded.
+    """Collect the texts that the adapters of some models were trained on; adapters on the hub are downloaded.
 
     Raises:
         ModelError: an adapter cannot be found, or its record is not what it should be.
     """
-    found = TrainedTexts()
+    trained = TrainedTexts()
     for adapter in sorted({ref.adapter for ref in refs if ref.adapter}):
-        found |= trained_texts(adapter_folder(adapter)[0])
-    return found
+        trained |= trained_texts(adapter_folder(adapter)[0])
+    return trained
 
 
 def mark_trained(corpus: Corpus, trained: TrainedTexts) -> pl.Series:
-    """Say for each row of a corpus whether its text was trained on: Boolean (texts,)."""
+    """Mark the rows of a corpus whose text was trained on: Boolean (texts,)."""
     keys = zip(corpus.frame["text_id"], corpus.frame["text"], strict=True)
     marks = [text_id in trained.text_ids or content_key(text) in trained.content for text_id, text in keys]
     return pl.Series("trained", marks, dtype=pl.Boolean)
 
 
 def leave_out_trained(corpus: Corpus, trained: TrainedTexts) -> tuple[Corpus, tuple[str, ...]]:
-    """Leave out texts that were trained on, each with its twin, and with its translations where items join them.
+    """Leave out texts that were trained on, with the other text of the pair and with translations of the same item.
 
     Returns:
         The rest, and the ids of the texts that are left out, in order.
@@ -46,7 +46,7 @@ def leave_out_trained(corpus: Corpus, trained: TrainedTexts) -> tuple[Corpus, tu
     if rest is None:
         raise CorpusError(
             f"corpus {corpus.name}",
-            found="no text that the adapter was not trained on, or is not the twin of one",
+            found="only texts that the adapter was trained on, or that are paired with one of these",
             expected="held-out texts",
             do="use another corpus, or tune with --holdout",
         )

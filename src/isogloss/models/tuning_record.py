@@ -1,4 +1,4 @@
-"""What `isogloss tune` wrote beside an adapter: its recipe, and which texts it was trained on. No torch here."""
+"""The record that `isogloss tune` writes beside an adapter: its recipe, and the texts it was trained on. No torch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ RECORD = "isogloss_tune.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedTexts:
-    """The texts that an adapter was trained on, and those of the adapters that it goes on from.
+    """The texts that an adapter was trained on, with those of the adapters that it continues.
 
-    `text_ids` names them by language and exact content (all that adapters of isogloss 0.1 know), `content` by what they
-    say (`content_key`), so that a copy in another file, or in other capitals, is recognised.
+    `text_ids` names them by language and exact content; `content` by normalised content (`content_key`), so that a
+    copy in another file, or in other capitals, is recognised.
     """
 
     text_ids: frozenset[str] = frozenset()
@@ -43,12 +43,12 @@ def read_tune_record(adapter: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text("utf-8"))
+        record = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:  # of JSON or of UTF-8
         raise _strange(path, str(error)) from error
-    if not isinstance(found, dict) or not isinstance(found.get("base_sha256", ""), str):
+    if not isinstance(record, dict) or not isinstance(record.get("base_sha256", ""), str):
         raise _strange(path, "another content")
-    return found
+    return record
 
 
 def trained_texts(adapter: Path) -> TrainedTexts:
@@ -58,10 +58,10 @@ def trained_texts(adapter: Path) -> TrainedTexts:
         ModelError: see `read_tune_record`.
     """
     record = read_tune_record(adapter)
-    parts = [record.get(name, []) for name in ("trained_text_ids", "trained_content")]
-    if not all(isinstance(part, list) and all(isinstance(one, str) for one in part) for part in parts):
+    lists = [record.get(name, []) for name in ("trained_text_ids", "trained_content")]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
         raise _strange(adapter / RECORD, "no list of trained texts")
-    return TrainedTexts(text_ids=frozenset(parts[0]), content=frozenset(parts[1]))
+    return TrainedTexts(text_ids=frozenset(lists[0]), content=frozenset(lists[1]))
 
 
 def _strange(path: Path, found: str) -> ModelError:

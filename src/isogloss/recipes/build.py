@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from isogloss.analyses.registry import requests
 from isogloss.auditing.config import PRIMARY, AuditConfig, parse_primary
 from isogloss.data.corpus import Corpus
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
-from isogloss.recipes.settings import Settings, columns
+from isogloss.recipes.settings import Setting, Settings, columns, option_name, request_rows
 from isogloss.stats.metrics import STANDARD
 
 if TYPE_CHECKING:
@@ -71,29 +73,16 @@ def config_of(settings: Settings, *, workers: int | None = None, cache_states: s
     Raises:
         UsageError: a setting has no such value, or settings do not go together.
     """
-    spec, chat = specs(
-        settings.prompt_format,
-        settings.position,
-        settings.chat_template,
-        max_tokens=settings.max_tokens,
-        dtype=settings.dtype,
-        precision=settings.precision,
-        quantize=settings.quantize,
-    )
+    template = _read(settings.chat_template) if settings.chat_template else None
     return AuditConfig(
-        spec=replace(spec, layers=settings.layers),
-        chat=chat,
+        spec=spec_of(settings, template),
         split=settings.split,
         quarantine=settings.quarantine,
         trained_texts=settings.trained_texts,
         metrics=STANDARD if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
-        match=settings.match,
         controls=settings.controls,
-        behaviour=settings.behaviour,
-        generate=settings.generate,
-        placebo=ModelRef.parse(settings.placebo) if settings.placebo else None,
-        cross_lingual=settings.cross_lingual,
+        analyses=requests_of(settings, {"chat_template": template}),
         per_class=settings.per_class,
         pivot=settings.pivot,
         seed=settings.seed,
@@ -103,50 +92,72 @@ def config_of(settings: Settings, *, workers: int | None = None, cache_states: s
     )
 
 
-PROMPT_FORMATS = ("raw", "chat", "both")
-#: The last token in chat prompt format is that of the template.
+def requests_of(settings: Settings, shared: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the requests of the analyses whose switch is set.
+
+    Args:
+        settings: with the keys of analyses.
+        shared: values of settings of the core that requests have as well, by name of the field.
+
+    Raises:
+        UsageError: an option of an analysis is set without its switch; or a shared setting is used by nothing.
+    """
+    found = []
+    for kind in requests():
+        rows = request_rows(kind)
+        values = {name: settings.options[name] for name in rows if name in settings.options}
+        chosen = {name: value for name, value in values.items() if value != rows[name].default}
+        if kind.switch not in chosen:
+            for name in chosen:
+                switch = option_name(kind.switch)
+                raise UsageError(option_name(name), found=f"no {switch}", expected="both", do="add it")
+            continue
+        names = {column.name for column in fields(kind)}  # type: ignore[arg-type]  # every request is a dataclass
+        options = {name: _parse(rows[name], value) for name, value in chosen.items() if name in names}
+        found.append(kind(**options, **{name: value for name, value in shared.items() if name in names}))
+    for name, value in shared.items():
+        used = settings.prompt_format == "chat" or any(hasattr(request, name) for request in found)
+        if value is not None and not used:
+            raise UsageError(
+                option_name(name),
+                found="--prompt-format raw",
+                expected="--prompt-format chat or --compare-chat",
+                do="add it: without a template the last token is that of the text",
+            )
+    return tuple(found)
+
+
+def _parse(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the type of the field
+    return ModelRef.parse(value) if row.kind is ModelRef and isinstance(value, str) else value
+
+
+#: The last token of a prompt in the chat template is that of the template.
 POSITIONS = {"last_prompt_token": "last"}
 
 
-def specs(
-    prompt_format: str,
-    position: str,
-    chat_template: Path | None,
-    *,
-    max_tokens: int,
-    dtype: str,
-    precision: str,
-    quantize: str | None = None,
-) -> tuple[ExtractSpec, ExtractSpec | None]:
-    """Build the spec of an audit, and a second one where both prompt formats are asked for.
+def spec_of(settings: Settings, template: str | None) -> ExtractSpec:
+    """Build the spec of an audit.
 
     Raises:
         UsageError: an option has no such value, or options do not go together.
     """
     from isogloss.hidden_states.spec import ExtractSpec  # noqa: PLC0415
 
-    if prompt_format not in PROMPT_FORMATS:
-        raise UsageError(
-            "--prompt-format", found=repr(prompt_format), expected=" or ".join(PROMPT_FORMATS), do="choose one"
-        )
+    position, prompt_format = settings.position, settings.prompt_format
     if position in POSITIONS and prompt_format == "raw":
         raise UsageError(
             f"--position {position}", found="--prompt-format raw", expected="--prompt-format chat", do="add it"
         )
-    template = _read(chat_template) if chat_template else None
-    plain = ExtractSpec(max_tokens=max_tokens, dtype=dtype, precision=precision, quantize=quantize)  # type: ignore[arg-type]
-    if prompt_format == "raw":
-        return replace(plain, position=position, chat_template=template), None  # type: ignore[arg-type]
-    chat = replace(
-        plain,
-        prompt_format="chat",
-        position=POSITIONS.get(position, position),  # type: ignore[arg-type]
-        chat_template=template,
+    return ExtractSpec(
+        layers=settings.layers,
+        position=POSITIONS.get(position, position),  # type: ignore[arg-type]  # the spec checks these
+        prompt_format=prompt_format,  # type: ignore[arg-type]
+        max_tokens=settings.max_tokens,
+        dtype=settings.dtype,
+        precision=settings.precision,  # type: ignore[arg-type]
+        quantize=settings.quantize,
+        chat_template=template if prompt_format == "chat" else None,
     )
-    if prompt_format == "chat":
-        return chat, None
-    # On raw text the last token of the text is the last token.
-    return replace(plain, position="mean" if position == "mean" else "last"), chat
 
 
 def _read(path: Path) -> str:

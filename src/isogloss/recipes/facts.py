@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isogloss.data.curate import balance
 from isogloss.data.named_corpora import CORPORA
-from isogloss.data.splits import part_of
+from isogloss.data.splits import take_split
 from isogloss.errors import ModelError, unknown
 from isogloss.models.checkpoints import EMBEDDED_MODELS, cached_data, cached_folder, converted_folder
 from isogloss.models.pairs import EMBEDDED, ModelRef
@@ -152,10 +152,12 @@ def text_facts(name: str, settings: Settings) -> TextFacts:
         CorpusError: it is here, and cannot be read.
     """
     if all(one == BUNDLED or Path(one).is_file() for one in settings.corpus):
-        sample = balance(part_of(corpus_of(settings), settings.split), per_class=settings.per_class, seed=settings.seed)
+        sample = balance(
+            take_split(corpus_of(settings), settings.split), per_class=settings.per_class, seed=settings.seed
+        )
         return TextFacts(corpus=name, languages=sample.languages, texts=len(sample.frame), here=True, source="counted")
     rows = [CORPORA[one] for one in settings.corpus if one in CORPORA]
-    repos = {part.hub for row in rows for part in row.parts if part.hub}
+    repos = {file.hub for row in rows for file in row.files if file.hub}
     here = bool(repos) and all(cached_data(repo) for repo in repos)
     if len(settings.corpus) > 1 or not rows:
         return TextFacts(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 
-from isogloss.auditing.config import BITS_TEXTS
+from isogloss.analyses.audit import ANALYSES
+from isogloss.auditing.analysis import CostFacts, Work
+from isogloss.auditing.config import BITS_TEXTS, AuditConfig
 from isogloss.hidden_states.execution import CPU_BATCH, GPU_BATCH
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.store import SHARD_TEXTS
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.recipes.behaviour_needs import PASSES, behaviour_flops
 from isogloss.recipes.build import config_of, pair_of
 from isogloss.recipes.facts import ModelFacts, TextFacts, model_facts, text_facts
 from isogloss.recipes.recipe import Job, Recipe
@@ -119,7 +120,7 @@ def estimate_needs(recipe: Recipe, *, tokens_per_text: int = TOKENS_PER_TEXT) ->
     audits = []
     for job in recipe.jobs:
         pair = pair_of(job.settings)
-        for ref in _models(job, pair):
+        for ref in _models(pair, config_of(job.settings)):
             found = _memory(counting.model(ref), job.settings)
             models[str(ref)] = _larger(found, models.get(str(ref)))
         audits.append(_audit(job, pair, counting))
@@ -166,42 +167,70 @@ class _Counting:
 def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
     config = config_of(job.settings)
     first = pair.reference or pair.aligned
-    compared = [ref for ref in (pair.reference, pair.aligned) if ref is not None]
-    todo = [(ref, spec) for ref in compared for spec in (config.spec, config.chat) if spec is not None]
-    if "untrained" in config.controls:
-        todo.append((ModelRef(base=first.base, revision=first.revision, random_seed=config.seed), config.spec))
     which, texts = counting.text(job)
-    new = []
-    for ref, spec in todo:
-        # In chat prompt format the states depend on whose template it is.
-        lent = str(pair.aligned) if spec.prompt_format == "chat" else ""
-        if counting.new((str(ref), which, spec.sha256, spec.layers, lent)):
-            new.append((counting.model(ref), spec))
     tokens = min(counting.tokens_per_text, job.settings.max_tokens)
-    likelihoods = counting.model(first) if "bits_per_character" in config.controls else None
-    told = [
-        (counting.model(ref).size, ref == pair.aligned)
-        for ref in (_models(job, pair) if config.behaviour else [])
-        if counting.new((str(ref), which, "behaviour", config.spec.sha256, config.generate, config.controls))
+    facts = CostFacts(
+        pair=pair,
+        config=config,
+        languages=texts.languages,
+        texts=texts.texts,
+        tokens=tokens,
+        size_of=lambda ref: counting.model(ref).size,
+    )
+    work = [*_own_work(pair, config), *_analysis_work(facts)]
+    passes = [
+        (counting.model(part.model), part.states)
+        for part in work
+        if part.states is not None and counting.new(_states_key(part, which))
     ]
-    flops = _flops(new, texts, tokens, likelihoods)
-    if flops is not None:
-        flops += sum(behaviour_flops(size, texts, tokens, config, aligned=last) for size, last in told if size)
-    passes = len(new) + PASSES * len(told)
+    others = [part for part in work if part.states is None and counting.new((str(part.model), which, *part.key))]
+    likelihoods = counting.model(first) if "bits_per_character" in config.controls else None
+    flops = _flops(passes, texts, tokens, likelihoods)
+    n_passes = len(passes) + sum(part.passes for part in others)
+    known = flops is not None and all(part.flops is not None for part in others)
     return AuditNeeds(
         model=job.model,
         corpus=job.corpus,
-        passes=passes,
-        units=_units(passes, texts),
-        disk=_disk(new, texts),
-        flops=None if any(size is None for size, _ in told) else flops,
+        passes=n_passes,
+        units=_units(n_passes, texts),
+        disk=_disk(passes, texts),
+        flops=(flops or 0.0) + sum(part.flops or 0.0 for part in others) if known else None,
     )
 
 
-def _models(job: Job, pair: ModelPair) -> list[ModelRef]:
-    """The models that an audit loads, without the one of an untrained model."""
-    placebo = ModelRef.parse(job.settings.placebo) if job.settings.placebo else None
-    return [ref for ref in (pair.reference, pair.aligned, placebo) if ref is not None]
+def _own_work(pair: ModelPair, config: AuditConfig) -> Iterator[Work]:
+    """The passes of the audit itself: each model of the pair, and the untrained model."""
+    first = pair.reference or pair.aligned
+    models = [ref for ref in (pair.reference, pair.aligned) if ref is not None]
+    if "untrained" in config.controls:
+        models.append(ModelRef(base=first.base, revision=first.revision, random_seed=config.seed))
+    in_chat = config.spec.prompt_format == "chat"
+    for ref in models:
+        yield Work(model=ref, key=(), states=config.spec, template_of=pair.aligned if in_chat else None)
+
+
+def _analysis_work(facts: CostFacts) -> Iterator[Work]:
+    for analysis in ANALYSES:
+        request = facts.config.request(analysis.request)
+        if request is not None:
+            yield from analysis.cost(facts, request)
+
+
+def _states_key(work: Work, which: tuple[object, ...]) -> tuple[object, ...]:
+    # In the chat template the states depend on whose template it is.
+    lent = str(work.template_of) if work.template_of else ""
+    return str(work.model), which, work.states.sha256, work.states.layers, lent
+
+
+def _models(pair: ModelPair, config: AuditConfig) -> list[ModelRef]:
+    """The models that an audit loads, without the untrained one."""
+    requested = [
+        value
+        for request in config.analyses
+        for column in fields(request)
+        if isinstance(value := getattr(request, column.name), ModelRef)
+    ]
+    return [ref for ref in (pair.reference, pair.aligned, *requested) if ref is not None]
 
 
 def _units(passes: int, texts: TextFacts) -> int | None:

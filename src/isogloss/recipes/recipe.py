@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.errors import UsageError, unknown
-from isogloss.recipes.settings import MODELS, SETTINGS, TEXTS, Settings, read_value
+from isogloss.recipes.settings import MODELS, SETTINGS, TEXTS, Settings, make_settings, read_value, settings_values
 
 #: Where the recipes are that come with isogloss.
 BUNDLED = Path(__file__).parent
@@ -77,7 +77,8 @@ def read_recipe(where: str | Path, given: Mapping[str, Any] | None = None) -> Re
         name=path.stem,
         about=about,
         jobs=tuple(
-            Job(model=job.model, corpus=job.corpus, settings=Settings(**vars(job.settings) | others)) for job in chosen
+            Job(model=job.model, corpus=job.corpus, settings=make_settings(settings_values(job.settings) | others))
+            for job in chosen
         ),
     )
 
@@ -154,7 +155,7 @@ def _jobs(
             expected="it with one of them",
             do="remove one",
         )
-    return _named(model_name, text_name, Settings(**common | of_model | of_text))
+    return _named(model_name, text_name, make_settings(common | of_model | of_text))
 
 
 def _named(model_name: str | None, text_name: str | None, settings: Settings) -> list[Job]:

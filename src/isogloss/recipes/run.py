@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from isogloss.auditing.run import audit
+from isogloss.analyses.audit import audit
 from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import open_engine

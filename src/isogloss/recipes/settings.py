@@ -1,14 +1,17 @@
-"""Settings: the one table of what an audit can be told, on the command line and in a recipe."""
+"""Settings: the table of all that can be chosen for an audit, on the command line and in a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+from isogloss.analyses.registry import requests
+from isogloss.auditing.request import Request
 from isogloss.errors import UsageError, unknown
+from isogloss.models.pairs import ModelRef
 
 
 def _setting(default: Any, about: str, least: int | None = None) -> Any:  # noqa: ANN401 - the type of the field
@@ -18,10 +21,11 @@ def _setting(default: Any, about: str, least: int | None = None) -> Any:  # noqa
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one audit is told: each field is an option of `isogloss audit` and a key of a recipe.
+    """What is chosen for one audit: each field is an option of `isogloss audit` and a key of a recipe.
 
     The name of an option has hyphens where the key has underscores. A tuple is a list in a recipe and separated by
     commas on the command line, where `aligned`, `corpus` and `column` are given once for each item. None is "not set".
+    `options` holds the keys that analyses add (see `make_settings`).
     """
 
     pair: str | None = _setting(None, "A known pair: see `isogloss models`. Default: embedded.")
@@ -42,10 +46,9 @@ class Settings:
     )
     layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
     position: str = _setting(
-        "last",
-        "Read-out: last (token) or mean; with chat also last_instruction_token (text's last), last_prompt_token (last).",
+        "last", "Read-out: last (token) or mean; in the chat template also last_instruction_token, last_prompt_token."
     )
-    prompt_format: str = _setting("raw", "raw text, chat (template), or both.")
+    prompt_format: str = _setting("raw", "raw text, or chat: a user turn in the aligned model's chat template.")
     chat_template: Path | None = _setting(  # noqa: RUF009 - a field, as all others
         None, "Jinja file in place of the aligned model's chat template."
     )
@@ -61,29 +64,18 @@ class Settings:
         "Where verdicts come from: metric:components@layer, fixed before the run. "
         "Default: between_class_variance:10 at the last of the layers.",
     )
-    match: tuple[str, ...] = _setting((), "Repeat on texts matched with the pivot's: length, edit or both.")
     controls: tuple[str, ...] = _setting(
         ("untrained", "bits_per_character"),
-        "Controls with their own forward passes: untrained, bits_per_character, ablate (with --behaviour); none.",
+        "Controls with forward passes of their own: untrained, bits_per_character; none.",
     )
-    behaviour: bool = _setting(
-        default=False, about="Measure likelihoods of refusals and of the texts too, and their link to hidden states."
-    )
-    generate: int = _setting(0, "With --behaviour: greedy answers per language and class to look for refusals in.", 0)
-    placebo: str | None = _setting(
-        None, "With --behaviour: an adapter that learnt nothing of harm (isogloss tune --shuffle-labels)."
-    )
-    cross_lingual: bool = _setting(
-        default=False,
-        about="Also measure what languages have in common: transfer of probes, harm directions, layers by meaning.",
-    )
-    pivot: str = _setting("en", "Language that retention compares with.")
-    seed: int = _setting(0, "Of sample, permutations and folds.", 0)
-    permutations: int = _setting(500, "Shuffled labelings for the null.", 100)
+    pivot: str = _setting("en", "Language that the others are compared with.")
+    seed: int = _setting(0, "Random seed for sampling, permutations and folds.", 0)
+    permutations: int = _setting(500, "Label permutations for the null.", 100)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Setting(NamedTuple):
-    """One row of SETTINGS; `kind` is str, int, bool, Path or tuple (of texts)."""
+    """One row of SETTINGS; `kind` is str, int, bool, Path, tuple (of texts) or ModelRef (written as a text)."""
 
     name: str
     kind: type
@@ -94,7 +86,16 @@ class Setting(NamedTuple):
     @property
     def option(self) -> str:
         """Its name on the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return option_name(self.name)
+
+
+def option_name(key: str) -> str:
+    """Return the option of the command line for a key.
+
+    >>> option_name("per_class")
+    '--per-class'
+    """
+    return f"--{key.replace('_', '-')}"
 
 
 def _kind(hint: Any) -> type:  # noqa: ANN401 - a type hint
@@ -104,17 +105,42 @@ def _kind(hint: Any) -> type:  # noqa: ANN401 - a type hint
     return kind
 
 
-_HINTS = get_type_hints(Settings)
-SETTINGS: dict[str, Setting] = {
-    one.name: Setting(one.name, _kind(_HINTS[one.name]), one.default, one.metadata["about"], one.metadata["least"])
-    for one in fields(Settings)
-}
+def _rows(kind: type[Any]) -> dict[str, Setting]:
+    """Return the options among the fields of a dataclass."""
+    hints = get_type_hints(kind)
+    return {
+        column.name: Setting(
+            column.name, _kind(hints[column.name]), column.default, column.metadata["about"], column.metadata["least"]
+        )
+        for column in fields(kind)
+        if "about" in column.metadata
+    }
+
+
+def request_rows(kind: type[Request]) -> dict[str, Setting]:
+    """Return the settings that a request adds: its switch, unless that is one of its fields, and its options."""
+    rows = _rows(kind)
+    if kind.switch in rows:
+        return rows
+    return {kind.switch: Setting(kind.switch, bool, False, kind.about, None), **rows}  # noqa: FBT003
+
+
+CORE = _rows(Settings)
+#: All settings: those of the core, and those of each analysis.
+SETTINGS: dict[str, Setting] = CORE | {name: row for kind in requests() for name, row in request_rows(kind).items()}
 #: Settings that say which models, and which texts; a recipe may list several of either.
 MODELS = ("pair", "reference", "aligned")
 TEXTS = ("corpus", "column")
 
 #: How a value of each kind is named in messages.
-KINDS = {str: "a text", int: "a whole number", bool: "true or false", Path: "a path", tuple: "a list of texts"}
+KINDS = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    Path: "a path",
+    tuple: "a list of texts",
+    ModelRef: "a text",
+}
 
 
 def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - of the type of that setting
@@ -142,12 +168,24 @@ def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - o
         bool: isinstance(value, bool),
         int: isinstance(value, int) and not isinstance(value, bool),
         tuple: isinstance(value, list) and all(isinstance(item, str) for item in value),
+        ModelRef: isinstance(value, str),
     }
     if not fits[row.kind]:
         raise UsageError(f"{where}: {name}", found=repr(value), expected=KINDS[row.kind], do="correct it")
     if row.least is not None and isinstance(value, int) and value < row.least:
         raise UsageError(f"{where}: {name}", found=str(value), expected=f"at least {row.least}", do="correct it")
-    return row.kind(value)
+    return value if row.kind is ModelRef else row.kind(value)
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Put settings together from keys of SETTINGS, those of analyses too."""
+    core = {name: value for name, value in values.items() if name in CORE}
+    return Settings(**core, options={name: value for name, value in values.items() if name not in CORE})
+
+
+def settings_values(settings: Settings) -> dict[str, Any]:
+    """Return all keys of settings with their values: what `make_settings` takes."""
+    return {name: getattr(settings, name) for name in CORE} | dict(settings.options)
 
 
 def columns(options: Sequence[str]) -> dict[str, str]:
@@ -156,12 +194,12 @@ def columns(options: Sequence[str]) -> dict[str, str]:
     >>> columns(["text=comment"])
     {'text': 'comment'}
     """
-    found = {}
+    renamed = {}
     for option in options:
         ours, equals, theirs = option.partition("=")
         if not (ours and equals and theirs):
             raise UsageError(
                 "--column", found=repr(option), expected="ours=theirs, such as text=comment", do="correct it"
             )
-        found[ours] = theirs
-    return found
+        renamed[ours] = theirs
+    return renamed

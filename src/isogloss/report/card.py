@@ -89,5 +89,5 @@ def _details(audit: Audit, estimate: Estimate, verdict: str | None) -> dict[str,
 def _dataset(corpus: str) -> str:
     """Name of the data set on the hub where it has one, else the name of the corpus."""
     row = CORPORA.get(corpus)
-    hub = {part.hub for part in row.parts if part.hub} if row else set()
+    hub = {file.hub for file in row.files if file.hub} if row else set()
     return hub.pop() if len(hub) == 1 else corpus

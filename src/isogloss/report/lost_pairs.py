@@ -8,7 +8,7 @@ import polars as pl
 
 from isogloss.data.corpus import Corpus
 from isogloss.data.curate import balance
-from isogloss.data.splits import part_of
+from isogloss.data.splits import take_split
 from isogloss.errors import CorpusError, StoreError
 from isogloss.report.cells import number_cell, text_cell
 from isogloss.report.table import Cell, Column, Table, TableKind
@@ -228,7 +228,7 @@ def audited_texts(audit: Audit, corpus: Corpus) -> Corpus:
     Raises:
         CorpusError: the texts, labels or ids are not those of the audit.
     """
-    corpus = part_of(corpus, str(audit.config.get("split", "all")))
+    corpus = take_split(corpus, str(audit.config.get("split", "all")))
     left_out = audit.corpus.get("left_out", ())
     whole = replace(corpus, frame=corpus.frame.filter(~pl.col("text_id").is_in(list(left_out)))) if left_out else corpus
     sample = balance(whole, per_class=audit.config.get("per_class"), seed=audit.config["seed"])

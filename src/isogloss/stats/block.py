@@ -1,4 +1,4 @@
-"""Score one block of hidden states, that is one model, language and layer, by every metric that is asked for."""
+"""Score one block of hidden states (one model, language and layer) by every metric of an audit."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isogloss.stats.component_scores import component_scores
+from isogloss.errors import MetricError
 from isogloss.stats.components import Projection
-from isogloss.stats.metric import Metric
+from isogloss.stats.metric import Metric, Score, Scorer, StateBlock
 from isogloss.stats.permutations import Draws
 from isogloss.stats.probe import ridge_probe
-from isogloss.stats.probe_scores import cross_fit, fitted_scores
-from isogloss.stats.published_scores import peer_scores
-from isogloss.stats.score import Score
-
-FAMILIES = ("component", "probe", "published")
+from isogloss.stats.probe_scores import cross_fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +20,7 @@ class BlockScores:
     """All scores of a block, and what the picture shows of its texts.
 
     `text_scores` are the cross-fitted scores of the probe, float64 (n,), comparable within a fold only and NaN where no
-    text is left to fit on; None where no metric asks for a probe.
+    text is left to fit on; None where no metric needs a probe.
     """
 
     scores: tuple[Score, ...]
@@ -32,17 +28,24 @@ class BlockScores:
     text_scores: np.ndarray | None
 
     def with_units(self, known: dict[bytes, np.ndarray]) -> BlockScores:
-        """Hold ids of units that are equal once only: they are half of what is kept of a score."""
+        """Share equal arrays of unit ids, which are half of the memory of a score.
+
+        Args:
+            known: bytes of an array -> the array; arrays that are new are added.
+        """
         scores = [
-            replace(one, found=replace(one.found, units=known.setdefault(one.found.units.tobytes(), one.found.units)))
-            if one.found
-            else one
-            for one in self.scores
+            replace(
+                score,
+                found=replace(score.found, units=known.setdefault(score.found.units.tobytes(), score.found.units)),
+            )
+            if score.found
+            else score
+            for score in self.scores
         ]
         return replace(self, scores=tuple(scores))
 
     def without_texts(self) -> BlockScores:
-        """Let go of what there is of every text, which is most of it."""
+        """Drop the numbers of single texts, which are most of the memory."""
         bare = replace(self.projection, scores=np.empty((0, self.projection.width)))
         return replace(self, projection=bare, text_scores=None)
 
@@ -53,17 +56,22 @@ def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], componen
     Args:
         x: float (n, d).
         draws: of this language.
-        metrics: rows of METRICS.
+        metrics: rows of tables of metrics. Those of one scorer stand together in the result.
         components: numbers of principal components for the "pca" metrics, such as (2, 10).
+
+    Raises:
+        MetricError: a metric that does not read hidden states.
     """
-    family = {name: [row for row in metrics if row.family == name] for name in FAMILIES}
-    primary_family, projection = component_scores(x, draws, family["component"], components)
-    fitted = cross_fit(ridge_probe(x), draws) if any(row.basis == "probe" for row in metrics) else None
-    probe_family = fitted_scores(fitted, draws, family["probe"]) if fitted is not None else []
-    compared = peer_scores(x, fitted, draws, family["published"], components)
+    cross_fitted = cross_fit(ridge_probe(x), draws) if any(row.basis == "probe" for row in metrics) else None
+    block = StateBlock(x=x, draws=draws, components=tuple(components), cross_fitted=cross_fitted)
+    by_scorer: dict[Scorer, list[Metric]] = {}
+    for row in metrics:
+        if row.scorer is None:
+            raise MetricError(row.name, found="a metric of answers", expected="one of hidden states", do="leave it out")
+        by_scorer.setdefault(row.scorer, []).append(row)
     return BlockScores(
-        scores=(*primary_family, *probe_family, *compared),
-        projection=projection,
+        scores=tuple(score for scorer, rows in by_scorer.items() for score in scorer(block, rows)),
+        projection=block.space.projection(max(components)),
         # A copy: a view would keep the scores of all permutations in memory.
-        text_scores=None if fitted is None else fitted[0].copy(),
+        text_scores=None if cross_fitted is None else cross_fitted[0].copy(),
     )

@@ -1,16 +1,16 @@
-"""Principal components fitted on one set of rows and applied to another: what depends on where they are fitted."""
+"""Component scopes: principal components that are fitted on one set of rows and applied to another."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-#: Where the components of a model's states are fitted: its own states (as in an audit), the reference's, or both's.
+#: States that the components of a model are fitted on: its own (as in an audit), those of the reference, or of both.
 SCOPES = ("own", "reference", "joint")
 
 
 def in_components(fitted: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """Project rows on the first k principal components of others.
+    """Project rows on the first k principal components of other rows.
 
     Args:
         fitted: (m, d), the rows that the components are fitted on; k is less than m and d.
@@ -21,8 +21,8 @@ def in_components(fitted: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
         float64 (n, k).
     """
     # The leading few of thousands of components: Lanczos finds them to rounding error without the rest.
-    found = PCA(k, svd_solver="arpack", random_state=0).fit(fitted.astype(np.float64))
-    return np.asarray(found.transform(rows.astype(np.float64)))
+    pca = PCA(k, svd_solver="arpack", random_state=0).fit(fitted.astype(np.float64))
+    return np.asarray(pca.transform(rows.astype(np.float64)))
 
 
 def scope_rows(scope: str, own: np.ndarray, reference: np.ndarray | None, aligned: np.ndarray) -> np.ndarray | None:

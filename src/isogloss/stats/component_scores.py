@@ -1,55 +1,53 @@
-"""Salience scores of a block: how much of its variance the harm axis takes, the fit of the components included.
+"""Component scores of a block: how much of its variance lies between the classes, the fit of the components included.
 
 For each metric and number of components k:
 
-- what moves the estimate: its values without each unit, the components fitted without it too (delete-one jackknife);
-- its bias: from the same jackknife with the components held, less its mean over permuted labels; and, for what fitting
-  them adds, from groups of units left out (from single units that part would be all noise where two components are
-  nearly tied; where the score hangs on which of them is kept, it is noise from groups too, and is not taken off);
-- its null: permuted labels. The spread of the null joins the variance, because where there is no separation the
-  statistic is of second order and its first-order variance vanishes.
+- Influence: the values without each unit, the components fitted without it too (delete-one jackknife).
+- Bias: from the same jackknife with the components held, less its mean over permuted labels. What fitting the
+  components adds comes from groups of units left out: from single units that part would be all noise where two
+  components are nearly tied. If the score depends on which near-tied component is kept, it is noise from groups too,
+  and is not taken off.
+- Null: permuted labels. The spread of the null joins the variance, because where there is no separation the statistic
+  is of second order and its first-order variance vanishes.
 
 docs/methods.md derives this, docs/validation.md says how well it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from isogloss.stats import leave_one_out as downdate
-from isogloss.stats.components import Projection, Space, open_space
+from isogloss.errors import MetricError
+from isogloss.stats.components import Space
 from isogloss.stats.jackknife import bias, delete_one, with_null
-from isogloss.stats.leave_one_out import LEADING, LeftOut, leave_out, rows_of_units
-from isogloss.stats.metric import Metric
-from isogloss.stats.overlap import bhattacharyya_estimates
+from isogloss.stats.leave_one_out import leave_out, rows_of_units
+from isogloss.stats.metric import Metric, Score, StateBlock, WithoutUnits, missing
 from isogloss.stats.permutations import Draws
-from isogloss.stats.score import Score, missing
-from isogloss.stats.silhouette import open_silhouette, silhouette_left_out
 from isogloss.stats.thresholds import THRESHOLDS
 
 
-def component_scores(
-    x: np.ndarray, draws: Draws, metrics: Sequence[Metric], components: Sequence[int]
-) -> tuple[list[Score], Projection]:
-    """Score the "pca" metrics in several numbers of components.
+def component_scores(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], components: Sequence[int]) -> list[Score]:
+    """Score states by metrics in several numbers of components.
 
     Args:
         x: float (n, d).
         draws: of this language.
-        metrics: rows of METRICS with basis "pca".
+        metrics: rows whose scorer is `score_components`.
         components: such as (2, 10).
-
-    Returns:
-        The scores, and the projection on the largest number of components.
     """
-    space = open_space(x, max(components) + LEADING)
+    return score_components(StateBlock(x=x, draws=draws, components=tuple(components)), metrics)
+
+
+def score_components(block: StateBlock, metrics: Sequence[Metric]) -> list[Score]:
+    """Score a block by metrics that read principal components; scores that are missing come last."""
+    space, draws = block.space, block.draws
     missing_scores, wanted = [], []
     for row in metrics:
-        for k in components:
+        for k in block.components:
             if reason := _too_little(row, k, space, draws):
                 missing_scores.append(missing(row, k, reason))
             else:
@@ -57,7 +55,7 @@ def component_scores(
     left = _without_units(space, draws, wanted) if wanted else {}
     groups = {k: _without_groups(space, draws, k) for k in {k for _, k in wanted} if space.rank > k}
     scores = [_score(row, k, space, draws, left=left[row.name, k], groups=groups.get(k)) for row, k in wanted]
-    return [*scores, *missing_scores], space.projection(max(components))
+    return [*scores, *missing_scores]
 
 
 def _too_little(row: Metric, k: int, space: Space, draws: Draws) -> str | None:
@@ -78,48 +76,23 @@ def _score(
     if np.isnan([plug_in, *left.fitted]).any():
         return missing(row, k, "a class does not vary in every component")
     plug_in, plug_in_null = float(plug_in), np.array(permuted)
-    null = _null(row, z, draws, plug_in_null)
+    null = row.null(z, draws, plug_in_null)
     if np.isnan(null).any():
-        return missing(row, k, "a class does not vary in every component under some shuffle")
+        return missing(row, k, "a class does not vary in every component under some permutation")
     shift = float(null.mean()) if len(null) else 0.0
     value = plug_in - float(bias(plug_in, left.held, draws.strata)) - shift
-    if groups is not None and row.name != "bhattacharyya" and not _hangs(left, draws):
+    if groups is not None and row.fit_bias and not _depends_on_fit(left, draws):
         value -= _bias_of_fit(row, z, draws, groups)
-    found = replace(delete_one(plug_in, left.fitted, draws.units, draws.strata), value=value)
+    estimate = replace(delete_one(plug_in, left.fitted, draws.units, draws.strata), value=value)
     return Score(
-        metric=row.name,
+        row=row,
         components=k,
         plug_in=plug_in,
-        found=with_null(found, null, draws.permutation_ids),
+        found=with_null(estimate, null, draws.permutation_ids),
         plug_in_null=plug_in_null,
         null=null - shift,
         approximate=_approximate(left, draws) if groups is not None else None,
     )
-
-
-def _null(row: Metric, z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> np.ndarray:
-    """Return the estimate under permuted labels, the components held: (B,)."""
-    if row.name == "between_class_variance":
-        held = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0))
-        parts = leave_out(held, rows_of_units(draws.unit_of_row), z.shape[1], per_unit=len(draws.packed) * z.shape[1])
-        left = np.concatenate(
-            [downdate.between_class_variance(held, part, draws.permutations, z.shape[1]) for part in parts]
-        )
-        return np.asarray(plug_in - bias(plug_in, left, None if draws.partners is not None else draws.permutations.T))
-    if row.name == "bhattacharyya":
-        return bhattacharyya_estimates(z, draws.permutations, draws.partners)
-    return plug_in
-
-
-def _share(space: Space, part: LeftOut, harmful: np.ndarray, k: int) -> np.ndarray:
-    return downdate.between_class_variance(space, part, harmful[None, :], k)[:, 0]
-
-
-#: Metric -> its values without each unit of a chunk. A new "pca" metric needs a row; the silhouette has its own way.
-WITHOUT: dict[str, Callable[[Space, LeftOut, np.ndarray, int], np.ndarray]] = {
-    "between_class_variance": _share,
-    "bhattacharyya": downdate.bhattacharyya,
-}
 
 
 class _Left(NamedTuple):
@@ -129,32 +102,25 @@ class _Left(NamedTuple):
     held: np.ndarray
 
 
-def _without_units(space: Space, draws: Draws, wanted: Sequence[tuple[Metric, int]]) -> dict[tuple[str, int], _Left]:
-    removed = rows_of_units(draws.unit_of_row)
-    opened = {
-        k: open_silhouette(space, draws.harmful, draws.partners, removed, k)
-        for row, k in wanted
-        if row.name == "silhouette"
-    }
+def _without_units(space: Space, draws: Draws, wanted: Sequence[tuple[Metric, int]]) -> Mapping[tuple[str, int], _Left]:
+    opened = {(row.name, k): _opened(row, space, draws, k) for row, k in wanted}
+    fitted: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in opened}
+    # The components without a chunk of units are found once for all metrics.
+    for left in leave_out(space, rows_of_units(draws.unit_of_row), max(k for _, k in wanted)):
+        for key, metric in opened.items():
+            fitted[key].append(metric.refitted(space, left))
+    return {key: _Left(fitted=np.concatenate(fitted[key]), held=metric.held) for key, metric in opened.items()}
 
-    def values(within: Space, part: LeftOut, row: Metric, k: int) -> np.ndarray:
-        if row.name == "silhouette":
-            return silhouette_left_out(within, part, opened[k])
-        return WITHOUT[row.name](within, part, draws.harmful, k)
 
-    fitted: dict[tuple[str, int], list[np.ndarray]] = {(row.name, k): [] for row, k in wanted}
-    for part in leave_out(space, removed, max(k for _, k in wanted)):
-        for row, k in wanted:
-            fitted[row.name, k].append(values(space, part, row, k))
-    found = {}
-    for row, k in wanted:
-        if row.name == "silhouette":
-            held = opened[k].held
-        else:
-            inner = space.held(k)
-            held = np.concatenate([values(inner, part, row, k) for part in leave_out(inner, removed, k)])
-        found[row.name, k] = _Left(fitted=np.concatenate(fitted[row.name, k]), held=held)
-    return found
+def _opened(row: Metric, space: Space, draws: Draws, k: int) -> WithoutUnits:
+    if row.without_units is None:
+        raise MetricError(
+            row.name,
+            found="no function `without_units`",
+            expected="one: the metric is scored in principal components",
+            do="add it to the row of the metric",
+        )
+    return row.without_units(space, draws, k)
 
 
 def _without_groups(space: Space, draws: Draws, k: int) -> list[np.ndarray]:
@@ -162,8 +128,8 @@ def _without_groups(space: Space, draws: Draws, k: int) -> list[np.ndarray]:
     scores = []
     for group in range(draws.n_groups):
         rows = np.flatnonzero(draws.groups == group)
-        part = next(leave_out(space, rows[None, :], k))
-        scores.append(part.scores(space, 0, k))
+        left = next(leave_out(space, rows[None, :], k))
+        scores.append(left.scores(space, 0, k))
     return scores
 
 
@@ -177,15 +143,15 @@ def _bias_of_fit(row: Metric, z: np.ndarray, draws: Draws, fitted: Sequence[np.n
     return float((draws.n_groups - 1) * np.mean(differences))
 
 
-def _hangs(left: _Left, draws: Draws) -> bool:
+def _depends_on_fit(left: _Left, draws: Draws) -> bool:
     """Whether fitting the components moves the score as much as the texts do."""
-    moved, still = (delete_one(0.0, values, draws.units, draws.strata).se for values in (left.fitted, left.held))
-    return moved > THRESHOLDS.component_edge * still
+    fitted, held = (delete_one(0.0, values, draws.units, draws.strata).se for values in (left.fitted, left.held))
+    return fitted > THRESHOLDS.component_edge * held
 
 
 def _approximate(left: _Left, draws: Draws) -> str | None:
     if draws.per_class < THRESHOLDS.few_texts:
         return f"fewer than {THRESHOLDS.few_texts} texts per class with fitted components"
-    if _hangs(left, draws):
-        return "it hangs on components that the texts do not determine"
+    if _depends_on_fit(left, draws):
+        return "it depends on components that the texts do not determine"
     return None

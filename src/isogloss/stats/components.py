@@ -1,4 +1,4 @@
-"""Principal components: exact, in float64, fitted on the rows that are given."""
+"""Principal components: exact, in float64, fitted on the given rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Projection:
 
     @property
     def width(self) -> int:
-        """Number of components that there are."""
+        """Number of components."""
         return int(self.scores.shape[1])
 
     def eigen_gap(self, k: int) -> float:
@@ -38,11 +38,11 @@ class Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Centred rows in their leading principal components, and what is left of them outside.
+    """Centred rows in their leading principal components, and their residuals.
 
     Attributes:
         leading: float64 (n, m), scores in the first m components, in order of variance.
-        outside: float64 (n, d), the rows less their leading part; None where nothing is left.
+        outside: float64 (n, d), the rows minus their leading part; None where the leading components hold everything.
         scatter: float64 (m,), sums of squares of the leading scores (eigenvalues).
     """
 
@@ -75,7 +75,7 @@ def pca(x: np.ndarray, k: int) -> Projection:
 
 
 def open_space(x: np.ndarray, m: int) -> Space:
-    """Find the first m principal components of rows, and what lies outside of them.
+    """Find the first m principal components of rows, and the residuals of the rows.
 
     The eigenvectors come from the smaller of covariance and Gram matrix. The sign of a component is fixed by its
     largest score, which is made positive. Directions that hold rounding error only do not count.

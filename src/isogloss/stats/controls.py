@@ -1,4 +1,4 @@
-"""What else could explain a score: text length, n-grams, how much was edited. Texts and numbers in, numbers out."""
+"""Controls: what else could explain a score, such as text length, n-grams or the edit rate. Texts in, numbers out."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ControlRow:
     """One row of CONTROLS, a number per language.
 
     Attributes:
-        about: what it is, in plain words.
-        chance: value if it tells the classes nothing; one far below separates them as well as one far above. None
-            where the number is no score.
+        about: what it measures, in one sentence.
+        chance: value if the control does not separate the classes; a value far below separates them as well as one far
+            above. None where the number is not a score.
     """
 
     name: str
@@ -44,7 +44,7 @@ CONTROLS: dict[str, ControlRow] = {
         ),
         ControlRow(
             name="edit_rate",
-            about="how much of a pair was rewritten: share of its words that the twins do not have in common (median)",
+            about="how much of a pair was rewritten: share of words that its two texts do not share (median)",
             chance=None,
         ),
         ControlRow(name="tokens_per_character", about="tokens per character, without BOS", chance=None),
@@ -55,15 +55,15 @@ CONTROLS: dict[str, ControlRow] = {
         ),
         ControlRow(
             name="untrained_auroc",
-            about="AUROC of the probe on a model of the same shape with an untrained model",
+            about="AUROC of the probe on an untrained model (same architecture, random initialisation)",
             chance=0.5,
         ),
         ControlRow(
             name="untrained_pair_accuracy",
-            about="twin accuracy of the probe on a model of the same shape with an untrained model",
+            about="pair accuracy of the probe on an untrained model (same architecture, random initialisation)",
             chance=0.5,
         ),
-        ControlRow(name="permuted_labels_auroc", about="AUROC of the probe when the labels are shuffled", chance=0.5),
+        ControlRow(name="permuted_labels_auroc", about="AUROC of the probe under permuted labels", chance=0.5),
     )
 }
 
@@ -76,7 +76,7 @@ def length_scores(texts: Sequence[str]) -> np.ndarray:
 def ngram_gram(texts: Sequence[str]) -> np.ndarray:
     """Cosines between the tf-idf vectors of texts: character 2- to 4-grams within words, sublinear counts.
 
-    How rare an n-gram is, is counted on all of `texts`; labels play no part in it.
+    Document frequencies are counted on all of `texts`, without labels.
 
     >>> ngram_gram(["ab", "AB", "xy"]).round(12).tolist()
     [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
@@ -92,17 +92,17 @@ def ngram_gram(texts: Sequence[str]) -> np.ndarray:
 
 
 def edit_rate(harmful: str, harmless: str, segmented: bool = True) -> float:  # noqa: FBT001, FBT002
-    """Share of the words of two twins that are not part of their longest common subsequence.
+    """Share of the words of two paired texts that are not part of their longest common subsequence.
 
     That is the least number of words to delete and insert, divided by the number of words in both texts. Words are
-    what stands between white space, case and punctuation included.
+    separated by white space; case and punctuation count.
 
     >>> edit_rate("you utter fool", "you are wrong")  # "you" stays, two words go, two come: 4 of 6
     0.6666666666666666
 
     Args:
         harmful: one text.
-        harmless: its twin; the order does not matter.
+        harmless: its partner; the order does not matter.
         segmented: False for a script in UNSEGMENTED: characters, without white space, take the place of words.
 
     Returns:
@@ -117,12 +117,12 @@ def edit_rate(harmful: str, harmless: str, segmented: bool = True) -> float:  # 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:
     """Length of the longest common subsequence, a row of the dynamic programme a step (Hyyro, 2004)."""
-    places: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for i, item in enumerate(first):
-        places[item] = places.get(item, 0) | 1 << i
+        positions[item] = positions.get(item, 0) | 1 << i
     everywhere = (1 << len(first)) - 1
     row = everywhere
     for item in second:
-        met = row & places.get(item, 0)
+        met = row & positions.get(item, 0)
         row = ((row + met) | (row - met)) & everywhere
     return len(first) - row.bit_count()

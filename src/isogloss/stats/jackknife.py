@@ -1,4 +1,4 @@
-"""The engine of every interval: an estimate together with how each unit moves it.
+"""Jackknife: the source of every interval, an estimate together with how each unit moves it.
 
 A `Jackknife` holds one column of the audit's pseudo-value matrix: a centred and scaled entry for each unit of
 resampling, so that squares add up to the variance and products over shared units to the covariance. Gains, gaps and
@@ -15,13 +15,13 @@ import scipy.stats
 
 #: Draws of the multivariate t for simultaneous bands; its error in the critical value is below .02.
 BAND_DRAWS = 40_000
-#: What is in memory at a time.
+#: Numbers in memory at a time.
 DRAWS_AT_ONCE, UNITS_AT_ONCE = 4_000, 8_192
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A confidence interval; NaN where it cannot be had."""
+    """A confidence interval; NaN where there is none."""
 
     low: float
     high: float
@@ -94,8 +94,8 @@ def delete_one(plug_in: float, left_out: np.ndarray, units: np.ndarray, strata: 
     For a mean it gives the mean and its usual standard error, sd / sqrt(n):
 
     >>> x = np.array([1.0, 2.0, 6.0])
-    >>> found = delete_one(3.0, np.array([4.0, 3.5, 1.5]), np.arange(3))
-    >>> found.value, bool(np.isclose(found.se, x.std(ddof=1) / np.sqrt(3)))
+    >>> mean = delete_one(3.0, np.array([4.0, 3.5, 1.5]), np.arange(3))
+    >>> mean.value, bool(np.isclose(mean.se, x.std(ddof=1) / np.sqrt(3)))
     (3.0, True)
 
     Args:
@@ -107,9 +107,9 @@ def delete_one(plug_in: float, left_out: np.ndarray, units: np.ndarray, strata: 
     influence = np.empty(len(left_out))
     n_strata = 1 if strata is None else 2
     for stratum in range(n_strata):
-        here = slice(None) if strata is None else strata == stratum
-        values = left_out[here]
-        influence[here] = np.sqrt((len(values) - 1) / len(values)) * (values.mean() - values)
+        members = slice(None) if strata is None else strata == stratum
+        values = left_out[members]
+        influence[members] = np.sqrt((len(values) - 1) / len(values)) * (values.mean() - values)
     order = np.argsort(units)
     return Jackknife(
         value=float(plug_in - bias(plug_in, left_out, strata)),
@@ -119,92 +119,92 @@ def delete_one(plug_in: float, left_out: np.ndarray, units: np.ndarray, strata: 
     )
 
 
-def with_null(found: Jackknife, null: np.ndarray, draws: np.ndarray) -> Jackknife:
+def with_null(estimate: Jackknife, null: np.ndarray, draws: np.ndarray) -> Jackknife:
     """Add the spread of the null to the variance of an estimate.
 
     Where there is no separation the statistic is quadratic in the data and its jackknife variance goes to zero with
-    the value; what is left is the spread under permuted labels. It enters as further rows of the pseudo-value matrix,
-    one a shuffle, so that estimates which share permutations stay paired.
+    the value. Then the spread under permuted labels remains. It enters as further rows of the pseudo-value matrix, one
+    a permutation, so that estimates which share permutations stay paired.
 
     Args:
-        found: with one entry a unit.
+        estimate: with one entry a unit.
         null: (B,), the estimate under permuted labels.
         draws: uint64 (B,), ids of the permutations.
     """
     mean = null.mean() if len(null) else 0.0
     spread = (null - mean) / np.sqrt(max(1, len(null) - 1))
-    units = np.concatenate([found.units, draws])
+    units = np.concatenate([estimate.units, draws])
     order = np.argsort(units)
-    return replace(found, influence=np.concatenate([found.influence, spread])[order], units=units[order])
+    return replace(estimate, influence=np.concatenate([estimate.influence, spread])[order], units=units[order])
 
 
 def combine(*terms: tuple[float, Jackknife]) -> Jackknife:
     """Weighted sum of estimates; shared units are paired, others are independent. Takes the least df.
 
-    >>> one = Jackknife(value=3.0, influence=np.array([1.0, -1.0]), units=np.array([1, 2]), df=1)
-    >>> combine((1.0, one), (-1.0, one)).se
+    >>> estimate = Jackknife(value=3.0, influence=np.array([1.0, -1.0]), units=np.array([1, 2]), df=1)
+    >>> combine((1.0, estimate), (-1.0, estimate)).se
     0.0
     """
-    matrix, units = stack([one for _, one in terms])
+    matrix, units = stack([estimate for _, estimate in terms])
     weights = np.array([weight for weight, _ in terms])
     return Jackknife(
-        value=float(sum(weight * one.value for weight, one in terms)),
+        value=float(sum(weight * estimate.value for weight, estimate in terms)),
         influence=matrix @ weights,
         units=units,
-        df=min(one.df for _, one in terms),
+        df=min(estimate.df for _, estimate in terms),
     )
 
 
-def stack(found: Sequence[Jackknife]) -> tuple[np.ndarray, np.ndarray]:
-    """Put estimates side by side: the pseudo-value matrix (units, estimates), zero where a unit plays no part.
+def stack(estimates: Sequence[Jackknife]) -> tuple[np.ndarray, np.ndarray]:
+    """Put estimates side by side: the pseudo-value matrix (units, estimates), zero where a unit is not in an estimate.
 
     Returns:
         The matrix and the ids of its rows.
     """
-    units = np.unique(np.concatenate([one.units for one in found]))
-    matrix = np.zeros((len(units), len(found)))
-    for column, one in enumerate(found):
-        matrix[np.searchsorted(units, one.units), column] = one.influence
+    units = np.unique(np.concatenate([estimate.units for estimate in estimates]))
+    matrix = np.zeros((len(units), len(estimates)))
+    for column, estimate in enumerate(estimates):
+        matrix[np.searchsorted(units, estimate.units), column] = estimate.influence
     return matrix, units
 
 
-def covariance(found: Sequence[Jackknife]) -> np.ndarray:
+def covariance(estimates: Sequence[Jackknife]) -> np.ndarray:
     """Covariance matrix (estimates, estimates) of estimates, zero where they share no unit."""
-    units = np.unique(np.concatenate([one.units for one in found]))
-    total = np.zeros((len(found), len(found)))
+    units = np.unique(np.concatenate([estimate.units for estimate in estimates]))
+    total = np.zeros((len(estimates), len(estimates)))
     # Most estimates of an audit share no unit, so the whole matrix would be large and nearly all zero.
     for start in range(0, len(units), UNITS_AT_ONCE):
-        here = units[start : start + UNITS_AT_ONCE]
-        matrix = np.zeros((len(here), len(found)))
-        for column, one in enumerate(found):
-            first, last = np.searchsorted(one.units, here[[0, -1]])
-            part = slice(first, last + 1)
-            own = one.units[part] <= here[-1]
-            matrix[np.searchsorted(here, one.units[part][own]), column] = one.influence[part][own]
+        chunk = units[start : start + UNITS_AT_ONCE]
+        matrix = np.zeros((len(chunk), len(estimates)))
+        for column, estimate in enumerate(estimates):
+            first, last = np.searchsorted(estimate.units, chunk[[0, -1]])
+            span = slice(first, last + 1)
+            inside = estimate.units[span] <= chunk[-1]
+            matrix[np.searchsorted(chunk, estimate.units[span][inside]), column] = estimate.influence[span][inside]
         total += matrix.T @ matrix
     return total
 
 
-def critical_value(found: Sequence[Jackknife], level: float, rng: np.random.Generator) -> float:
+def critical_value(estimates: Sequence[Jackknife], level: float, rng: np.random.Generator) -> float:
     """Max-t critical value: all intervals value +- c * se hold together with probability `level`.
 
     The quantile of the largest |t| of a multivariate t with the correlation of the estimates. It equals a multiplier
     bootstrap with Gaussian multipliers on the pseudo-value matrix, studentised with a chi-square of `df`.
 
     Args:
-        found: estimates; those that no unit moves do not count.
+        estimates: those that no unit moves do not count.
         level: such as 0.95.
         rng: its draws decide the third decimal.
     """
-    df = min(one.df for one in found)
-    found = [one for one in found if one.se > 0]
-    if len(found) <= 1:
+    df = min(estimate.df for estimate in estimates)
+    moved = [estimate for estimate in estimates if estimate.se > 0]
+    if len(moved) <= 1:
         return float(scipy.stats.t.ppf((1 + level) / 2, df))
-    cov = covariance(found)
+    cov = covariance(moved)
     scale = np.sqrt(np.diag(cov))
     values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     sizes = [min(DRAWS_AT_ONCE, BAND_DRAWS - start) for start in range(0, BAND_DRAWS, DRAWS_AT_ONCE)]
-    parts = [np.abs(rng.standard_normal((size, len(found))) @ root.T).max(axis=1) for size in sizes]
+    parts = [np.abs(rng.standard_normal((size, len(moved))) @ root.T).max(axis=1) for size in sizes]
     largest = np.concatenate(parts) / np.sqrt(rng.chisquare(df, BAND_DRAWS) / df)
     return float(np.quantile(largest, level))

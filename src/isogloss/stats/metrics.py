@@ -6,17 +6,23 @@ the same code as one matrix product. The public functions below take one labelin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.stats
 
 from isogloss.errors import MetricError, unknown
-from isogloss.stats.metric import Metric
-from isogloss.stats.overlap import gaussian_overlap
+from isogloss.stats import leave_one_out
+from isogloss.stats.component_scores import score_components
+from isogloss.stats.components import Space
+from isogloss.stats.jackknife import bias
+from isogloss.stats.leave_one_out import LeftOut, UpdatedMetric, leave_out, open_updated, rows_of_units
+from isogloss.stats.metric import HELD, ONE_UNIT, Metric
+from isogloss.stats.overlap import bhattacharyya_estimates, gaussian_overlap
+from isogloss.stats.permutations import Draws
 from isogloss.stats.probe import N_FOLDS, cross_fitted_scores, ridge_probe
-from isogloss.stats.published_metrics import PEERS
-from isogloss.stats.silhouette import silhouette_many
+from isogloss.stats.probe_scores import auroc_influence, pair_accuracy_influence, score_probe
+from isogloss.stats.silhouette import Silhouette, open_silhouette, silhouette_many
 from isogloss.stats.text_pairs import deal, partner_index, unit_codes
 
 
@@ -64,23 +70,54 @@ def _auroc(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, 
             wins = wins - (_pair_wins(scores, labels, partners) * (labels & test)).sum(axis=1)
             comparisons = comparisons - n1
         values.append(np.divide(wins, comparisons, out=np.full(len(wins), np.nan), where=comparisons > 0))
-    # A small fold may hold one class only, under some shuffle; the other folds speak for it.
+    # Under some permutation a small fold may hold one class only: the mean is taken over the other folds.
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=0)
     return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))
 
 
 def _pair_wins(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray) -> np.ndarray:
-    """(B, n): 1 where a harmful text scores above its twin, 1/2 for a tie, 0 else."""
+    """(B, n): 1 where a harmful text scores above its partner, 1/2 for a tie, 0 else."""
     difference = np.sign(scores - scores[:, partners])
     return np.asarray(np.where(labels, (difference + 1) / 2, 0.0))
 
 
-def _twin_accuracy(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: object) -> np.ndarray:
+def _pair_accuracy(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: object) -> np.ndarray:
     del folds
     if partners is None:
-        raise MetricError("pair_accuracy", found="texts without twins", expected="pairs", do="use auroc")
+        raise MetricError("pair_accuracy", found="texts without pairs", expected="pairs", do="use auroc")
     return np.asarray(_pair_wins(scores, labels, partners).sum(axis=1) / labels.sum(axis=1))
+
+
+def _share_left_out(space: Space, left: LeftOut, harmful: np.ndarray, k: int) -> np.ndarray:
+    return leave_one_out.between_class_variance(space, left, harmful[None, :], k)[:, 0]
+
+
+def _open_share(space: Space, draws: Draws, k: int) -> UpdatedMetric:
+    return open_updated(_share_left_out, space, draws.harmful, rows_of_units(draws.unit_of_row), k)
+
+
+def _open_distance(space: Space, draws: Draws, k: int) -> UpdatedMetric:
+    return open_updated(leave_one_out.bhattacharyya, space, draws.harmful, rows_of_units(draws.unit_of_row), k)
+
+
+def _open_silhouette(space: Space, draws: Draws, k: int) -> Silhouette:
+    return open_silhouette(space, draws.harmful, draws.partners, rows_of_units(draws.unit_of_row), k)
+
+
+def _share_null(z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> np.ndarray:
+    """Jackknife estimate of the share under permuted labels: (B,)."""
+    held, k = Space(leading=z, outside=None, scatter=(z**2).sum(axis=0)), z.shape[1]
+    chunks = leave_out(held, rows_of_units(draws.unit_of_row), k, per_unit=len(draws.packed) * k)
+    left = [leave_one_out.between_class_variance(held, chunk, draws.permutations, k) for chunk in chunks]
+    strata = None if draws.partners is not None else draws.permutations.T
+    return np.asarray(plug_in - bias(plug_in, np.concatenate(left), strata))
+
+
+def _distance_null(z: np.ndarray, draws: Draws, plug_in: np.ndarray) -> np.ndarray:
+    """Jackknife estimate of the distance under permuted labels: (B,)."""
+    del plug_in
+    return bhattacharyya_estimates(z, draws.permutations, draws.partners)
 
 
 _FUKUNAGA = "Fukunaga (1990), Introduction to Statistical Pattern Recognition, 3.4"
@@ -95,6 +132,11 @@ _ROWS = (
         about="share of the variance in the first k principal components that lies between the classes",
         source="arXiv 2504.02708 (eta squared)",
         many=_between_class_variance,
+        method=ONE_UNIT,
+        scorer=score_components,
+        judges=True,
+        without_units=_open_share,
+        null=_share_null,
     ),
     Metric(
         name="bhattacharyya",
@@ -107,6 +149,13 @@ _ROWS = (
         source=f"arXiv 2504.02708; {_FUKUNAGA}",
         many=_bhattacharyya,
         per_component=10,
+        method=ONE_UNIT,
+        scorer=score_components,
+        judges=True,
+        without_units=_open_distance,
+        null=_distance_null,
+        fit_bias=False,
+        log_axis=True,
     ),
     Metric(
         name="silhouette",
@@ -115,9 +164,13 @@ _ROWS = (
         low=-1.0,
         high=1.0,
         chance=0.0,
-        about="mean silhouette of the true classes in k principal components; a text's own twin is left out",
+        about="mean silhouette of the true classes in k principal components; a text is not compared with its partner",
         source="arXiv 2504.02708; Rousseeuw (1987)",
         many=_silhouette,
+        method=ONE_UNIT,
+        scorer=score_components,
+        judges=True,
+        without_units=_open_silhouette,
     ),
     Metric(
         name="auroc",
@@ -126,9 +179,13 @@ _ROWS = (
         low=0.0,
         high=1.0,
         chance=0.5,
-        about="area under the ROC curve of a cross-fitted linear probe; own-twin comparisons are left out",
+        about="area under the ROC curve of a cross-fitted linear probe; a text is not compared with its partner",
         source="Hanley and McNeil (1982); Ledoit and Wolf (2004) for the probe",
         many=_auroc,
+        method=HELD,
+        scorer=score_probe,
+        scale="logit",
+        influence=auroc_influence,
     ),
     Metric(
         name="pair_accuracy",
@@ -137,30 +194,39 @@ _ROWS = (
         low=0.0,
         high=1.0,
         chance=0.5,
-        about="share of pairs whose harmful text scores above its twin under a probe fitted on other pairs",
+        about="share of pairs whose harmful text scores above its partner under a probe fitted on other pairs",
         source="isogloss",
-        many=_twin_accuracy,
+        many=_pair_accuracy,
         needs_pairs=True,
+        method=HELD,
+        scorer=score_probe,
+        scale="logit",
+        influence=pair_accuracy_influence,
     ),
 )
 
-METRICS: dict[str, Metric] = {row.name: row for row in (*_ROWS, *PEERS)}
-#: What an audit computes unless it is told otherwise: all but what stands here for comparison with others.
-STANDARD = tuple(row.name for row in _ROWS)
+#: The metrics of an audit. Analyses have tables of their own.
+METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}
+#: What an audit computes by default.
+STANDARD = tuple(METRICS)
 
 
-def metric(name: str) -> Metric:
+def metric(name: str, known: Mapping[str, Metric] = METRICS) -> Metric:
     """Look a metric up by its name.
 
+    Args:
+        name: of the metric.
+        known: table of metrics to look in.
+
     Raises:
-        MetricError: the name is not in METRICS.
+        MetricError: the name is not in the table.
     """
-    if name not in METRICS:
-        raise unknown(MetricError, "metric", name, METRICS)
-    return METRICS[name]
+    if name not in known:
+        raise unknown(MetricError, "metric", name, known)
+    return known[name]
 
 
-def _one(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | np.ndarray | None) -> float:
+def _measure(name: str, x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | np.ndarray | None) -> float:
     """Check the arguments of a public function and compute its metric for one labeling."""
     x, harmful = np.asarray(x, dtype=np.float64), np.asarray(harmful)
     harmful = harmful.astype(bool)
@@ -207,7 +273,7 @@ def between_class_variance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[o
         raise MetricError(
             "between_class_variance", found="rows that are all the same", expected="rows that vary", do="correct x"
         )
-    return _one("between_class_variance", x, harmful, pairs)
+    return _measure("between_class_variance", x, harmful, pairs)
 
 
 def bhattacharyya(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
@@ -218,19 +284,19 @@ def bhattacharyya(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | 
     >>> round(bhattacharyya(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1])), 12)
     1.0
     """
-    return _one("bhattacharyya", x, harmful, pairs)
+    return _measure("bhattacharyya", x, harmful, pairs)
 
 
 def silhouette(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
-    """Mean silhouette of the two classes, in [-1, 1]; with pairs, a text's own twin is left out of the other class."""
-    return _one("silhouette", x, harmful, pairs)
+    """Mean silhouette of the two classes, in [-1, 1]; with pairs, a text is not compared with its partner."""
+    return _measure("silhouette", x, harmful, pairs)
 
 
 def auroc(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
     """AUROC of a cross-fitted linear probe in the space of x, in [0, 1], 0.5 by chance; mean over five folds."""
-    return _one("auroc", x, harmful, pairs)
+    return _measure("auroc", x, harmful, pairs)
 
 
 def pair_accuracy(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
-    """Share of pairs whose harmful text scores above its twin under a cross-fitted probe, in [0, 1]; needs pairs."""
-    return _one("pair_accuracy", x, harmful, pairs)
+    """Share of pairs whose harmful text scores above its partner under a cross-fitted probe, in [0, 1]; needs pairs."""
+    return _measure("pair_accuracy", x, harmful, pairs)

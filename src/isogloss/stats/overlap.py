@@ -1,7 +1,7 @@
 """The Bhattacharyya distance of two Gaussians, and its jackknife estimate under many labelings.
 
-Removing a unit is a rank-one or rank-two downdate of the class covariances, so no matrix is factored per unit: all that
-is needed are quadratic forms of the rows, which are matrix products with the rows' second-order features.
+Removing a unit is a rank-one or rank-two downdate of the class covariances, so no matrix is factored per unit.
+Quadratic forms of the rows suffice, and these are matrix products with the second-order features of the rows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def bhattacharyya_estimates(z: np.ndarray, labels: np.ndarray, partners: np.ndar
     Args:
         z: float64 (n, k), principal components.
         labels: bool (B, n).
-        partners: int (n,) or None; with twins the units are pairs.
+        partners: int (n,) or None; with partners the units are pairs.
 
     Returns:
         (B,); NaN where a covariance is singular, or would be without some unit.
@@ -59,14 +59,14 @@ def bhattacharyya_estimates(z: np.ndarray, labels: np.ndarray, partners: np.ndar
 
 def _estimates(z: np.ndarray, labels: np.ndarray, partners: np.ndarray | None) -> np.ndarray:
     classes = [_Class.of(z, side) for side in (~labels, labels)]
-    sound = np.all([one.sound for one in classes], axis=0)
-    found = np.full(len(labels), np.nan)
+    sound = np.all([members.sound for members in classes], axis=0)
+    estimates = np.full(len(labels), np.nan)
     if sound.any():
-        first, second = (one.where(sound) for one in classes)
+        first, second = (members.where(sound) for members in classes)
         whole = gaussian_overlap(second.mean - first.mean, first.covariance, second.covariance)
         bias = _bias_by_texts if partners is None else _bias_by_pairs
-        found[sound] = whole - bias(_Labeled(z, labels[sound], partners, first, second), whole)
-    return found
+        estimates[sound] = whole - bias(_Labeled(z, labels[sound], partners, first, second), whole)
+    return estimates
 
 
 class _Class(NamedTuple):
@@ -95,7 +95,7 @@ class _Class(NamedTuple):
 
 
 class _Labeled(NamedTuple):
-    """Rows (n, k), labels (B, n), twins, and the two classes under each labeling."""
+    """Rows (n, k), labels (B, n), partners, and the two classes under each labeling."""
 
     z: np.ndarray
     labels: np.ndarray
@@ -139,7 +139,7 @@ def _value(shift2: np.ndarray, pooled: np.ndarray, first: np.ndarray, second: np
 
 
 def _log_left(share: np.ndarray) -> np.ndarray:
-    """Log of the share of a determinant that is left without a unit; NaN where the unit alone makes the class vary."""
+    """Log of the share of a determinant that remains without a unit; NaN where the class varies in that unit only."""
     return np.asarray(np.log(np.where(share > LOST, share, np.nan)))
 
 
@@ -155,15 +155,15 @@ def _bias_by_pairs(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     grow, shrink = (n - 1) / (n - 2), n / ((n - 1) * (n - 2))
     pooled = _Form.of((first.covariance + second.covariance) / 2)
 
-    def of_class(form: _Form, one: _Class, *, harmful: bool) -> np.ndarray:
-        on_left, on_right = form.squares(z[left], one.mean), form.squares(z[right], one.mean)
+    def of_class(form: _Form, members: _Class, *, harmful: bool) -> np.ndarray:
+        on_left, on_right = form.squares(z[left], members.mean), form.squares(z[right], members.mean)
         return np.asarray(np.where(swapped == harmful, on_right, on_left))
 
-    own = []
-    for one, harmful in ((first, False), (second, True)):
-        form = _Form.of(one.covariance)
-        inside = of_class(form, one, harmful=harmful)
-        own.append(k * np.log(grow) + form.logdet[:, None] + _log_left(1 - shrink / grow * inside))
+    logdets = []
+    for members, harmful in ((first, False), (second, True)):
+        form = _Form.of(members.covariance)
+        inside = of_class(form, members, harmful=harmful)
+        logdets.append(k * np.log(grow) + form.logdet[:, None] + _log_left(1 - shrink / grow * inside))
     # Pooled covariance without the pair: grow * (pooled - c (u0 u0' + u1 u1')), a rank-two downdate (Woodbury).
     c = shrink / grow / 2
     p0, p1 = of_class(pooled, first, harmful=False), of_class(pooled, second, harmful=True)
@@ -184,7 +184,7 @@ def _bias_by_pairs(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     ee = dd - 2 * (d1 - d0) / (n - 1) + (p1 - 2 * p10 + p0) / (n - 1) ** 2
     correction = c * ((1 - c * p0) * e1**2 + 2 * c * p10 * e1 * e0 + (1 - c * p1) * e0**2) / determinant
     log_pooled = k * np.log(grow) + pooled.logdet[:, None] + np.log(determinant)
-    left_out = _value((ee + correction) / grow, log_pooled, own[0], own[1])
+    left_out = _value((ee + correction) / grow, log_pooled, logdets[0], logdets[1])
     return np.asarray((n - 1) * (left_out.mean(axis=1) - whole))
 
 
@@ -195,23 +195,25 @@ def _bias_by_texts(data: _Labeled, whole: np.ndarray) -> np.ndarray:
     pooled = (first.covariance + second.covariance) / 2
     shift = second.mean - first.mean
     bias = np.zeros(len(labels))
-    for one, other, here, sign in ((first, second, ~labels, -1.0), (second, first, labels, 1.0)):
-        n = one.size[:, None]
+    for members, others, side, sign in ((first, second, ~labels, -1.0), (second, first, labels, 1.0)):
+        n = members.size[:, None]
         grow, shrink = (n - 1) / (n - 2), n / ((n - 1) * (n - 2))
-        form = _Form.of(one.covariance)
-        inside = np.where(here, form.squares(z, one.mean), 0.0)
-        own = k * np.log(grow) + form.logdet[:, None] + _log_left(1 - shrink / grow * inside)
-        other_log = np.linalg.slogdet(other.covariance)[1][:, None]
+        form = _Form.of(members.covariance)
+        inside = np.where(side, form.squares(z, members.mean), 0.0)
+        logdet = k * np.log(grow) + form.logdet[:, None] + _log_left(1 - shrink / grow * inside)
+        other_logdet = np.linalg.slogdet(others.covariance)[1][:, None]
         # Pooled covariance without the text: grown - shrink / 2 * u u', a rank-one downdate.
-        grown = _Form.of(pooled + one.covariance / (2 * (n - 2))[:, :, None])
+        grown = _Form.of(pooled + members.covariance / (2 * (n - 2))[:, :, None])
         c = shrink / 2
-        uu = np.where(here, grown.squares(z, one.mean), 0.0)
+        uu = np.where(side, grown.squares(z, members.mean), 0.0)
         solved = grown.times(shift)
-        du = solved @ z.T - (solved * one.mean).sum(axis=1)[:, None]
+        du = solved @ z.T - (solved * members.mean).sum(axis=1)[:, None]
         dd = (shift * solved).sum(axis=1)[:, None]
         moved = sign / (n - 1)  # the new difference of means is shift - moved * u
         eu, ee = du - moved * uu, dd - 2 * moved * du + moved**2 * uu
-        left_out = _value(ee + c * eu**2 / (1 - c * uu), grown.logdet[:, None] + np.log1p(-c * uu), own, other_log)
-        mean = np.where(here, left_out, 0.0).sum(axis=1) / one.size
-        bias += (one.size - 1) * (mean - whole)
+        left_out = _value(
+            ee + c * eu**2 / (1 - c * uu), grown.logdet[:, None] + np.log1p(-c * uu), logdet, other_logdet
+        )
+        mean = np.where(side, left_out, 0.0).sum(axis=1) / members.size
+        bias += (members.size - 1) * (mean - whole)
     return bias

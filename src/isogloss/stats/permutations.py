@@ -1,7 +1,7 @@
-"""What is random in a score, drawn once: permuted labels (the null), jackknife groups, and folds of the probe.
+"""The random part of a score, drawn once: permuted labels (the null), jackknife groups, and folds of the probe.
 
-Every number is drawn for a unit from the seed and the unit's id, so both models and all layers share it, languages with
-the same items share it, and adding a language changes nothing for the others.
+Every number is drawn for a unit from the seed and the id of the unit. So both models and all layers share it, languages
+with the same items share it, and adding a language changes nothing for the others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Draws:
 
     Attributes:
         harmful: bool (n,), the true labels.
-        partners: int (n,) or None, the row of each row's twin.
+        partners: int (n,) or None, the row of each text's partner.
         unit_of_row: int (n,), 0, 1, ...
         units: uint64 (units,), id of each unit.
         packed: uint8 (B, n / 8), labelings without a class difference, eight texts a byte; see `permutations`.
@@ -68,8 +68,17 @@ class Draws:
         everything = hashlib.sha256(np.sort(self.units).tobytes()).hexdigest()
         return unit_ids([f"{everything}:{number}" for number in range(len(self.packed))])
 
+    @cached_property
+    def group_ids(self) -> np.ndarray:
+        """Ids of the jackknife groups: uint64 (groups,), equal in two languages if the groups hold the same units."""
+        names = []
+        for group in range(self.n_groups):
+            rows = np.flatnonzero(self.groups == group)
+            names.append(",".join(map(str, np.unique(self.units[self.unit_of_row[rows]]))))
+        return unit_ids(names)
+
     def without(self, group: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Leave a jackknife group out: rows that stay, bool (n,), their labels (1, kept) and their twins."""
+        """Leave a jackknife group out: rows that stay, bool (n,), their labels (1, kept) and their partners."""
         kept = self.groups != group
         partners = None if self.partners is None else (np.cumsum(kept) - 1)[self.partners[kept]]
         return kept, self.harmful[None, kept], partners
@@ -85,13 +94,13 @@ def draw(
 ) -> Draws:
     """Draw permutations, jackknife groups and folds.
 
-    Under a shuffle the two labels of a pair are swapped or not, with even odds. Without twins the labels are permuted.
+    A permutation swaps the two labels of a pair or not, with even odds. Without pairs it permutes all labels.
 
     Args:
         harmful: bool (n,), both classes.
         partners: int (n,) or None.
-        keys: (n,), names the unit of each row (twins share a key); None numbers the units.
-        n_permutations: number of shuffled labelings.
+        keys: (n,), names the unit of each row (the texts of a pair share a key); None numbers the units.
+        n_permutations: number of permuted labelings.
         seed: of everything.
 
     Raises:

@@ -1,8 +1,8 @@
-"""A linear probe, cross-fitted: each text is scored by a direction that never saw it or its twin.
+"""A linear probe, cross-fitted: each text is scored by a direction that never saw it or its partner.
 
 The probe is ridge regression on the labels with an intercept. On hidden states the features are standardised and the
 ridge is the one that Ledoit and Wolf (2004) shrinkage of the total covariance prescribes; with two classes its
-direction is that of a shrinkage LDA. On n-grams only a kernel is at hand, and the ridge is a fixed share of its
+direction is that of a shrinkage LDA. For n-grams only a kernel is available, and the ridge is a fixed share of its
 variance. Neither standardisation nor ridge sees the labels, so they are taken over all texts.
 
 The fit without any set of texts follows from one matrix of the whole (as the hat matrix holds the leave-one-out
@@ -38,12 +38,12 @@ def cross_fitted_scores(probe: Probe, labels: np.ndarray, folds: np.ndarray) -> 
 
     Args:
         probe: from `ridge_probe` or `kernel_probe`.
-        labels: bool (B, n), one labelling a row; each needs both classes in every training part.
+        labels: bool (B, n), one labelling a row; each needs both classes in every training fold.
         folds: int (n,), at least two.
 
     Returns:
-        float64 (B, n), about -1 to 1 and 0 where the probe knows nothing; comparable within a fold only, higher means
-        more harmful. NaN where no text is left to fit on.
+        float64 (B, n), about -1 to 1, and 0 where the probe found no direction. Higher means more harmful. Comparable
+        within a fold only; NaN where no text is left to fit on.
     """
     scores = np.empty(labels.shape, dtype=np.float64)
     for fold in np.unique(folds):
@@ -70,7 +70,7 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bring every feature to mean 0 and spread 1: float64 rows (n, d), and means and spreads (d,)."""
     z = x.astype(np.float64)
     mean, spread = z.mean(axis=0), z.std(axis=0)
-    spread[spread <= CONSTANT * np.abs(mean)] = 1.0  # a constant feature must not be blown up from rounding error
+    spread[spread <= CONSTANT * np.abs(mean)] = 1.0  # rounding error in a constant feature must not be scaled up
     return (z - mean) / spread, mean, spread
 
 
@@ -87,7 +87,7 @@ def kernel_probe(gram: np.ndarray) -> Probe:
     gram = gram.astype(np.float64)
     size = float(np.diag(gram).mean())
     variance = size - float(gram.mean())
-    # Texts that are all alike: every direction scores alike, whatever the ridge.
+    # If all texts are alike, every direction scores alike with any ridge.
     return _kernel_probe(gram, KERNEL_RIDGE * variance if variance > CONSTANT * size else 1.0)
 
 
@@ -99,8 +99,8 @@ def _kernel_probe(gram: np.ndarray, ridge: float) -> Probe:
         if gone.all():
             return np.full(labels.shape, np.nan)
         rows = inverse[gone]
-        found = scipy.linalg.solve(rows[:, gone], -rows[:, ~gone] @ _targets(labels, gone), assume_a="pos")
-        return _rounded(found.T)
+        scored = scipy.linalg.solve(rows[:, gone], -rows[:, ~gone] @ _targets(labels, gone), assume_a="pos")
+        return _rounded(scored.T)
 
     return scores
 

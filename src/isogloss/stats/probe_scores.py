@@ -1,4 +1,4 @@
-"""Detectability scores of a block: how well a cross-fitted probe finds harm.
+"""Probe scores of a block: how well a cross-fitted linear probe finds harm.
 
 Each unit moves a score by its own comparisons (delete-one jackknife with the probe held, DeLong's variance). That alone
 is too small, because probes of different folds share most of their training texts: it is multiplied by what Nadeau and
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isogloss.errors import MetricError
 from isogloss.stats.jackknife import Jackknife
-from isogloss.stats.metric import Metric
+from isogloss.stats.metric import Influence, Metric, Score, StateBlock, missing
 from isogloss.stats.permutations import Draws
 from isogloss.stats.probe import N_FOLDS, Probe, cross_fitted_scores
-from isogloss.stats.score import Score, missing
 
 #: A unit that moves a share by less moves it by rounding error only.
 STILL = 1e-12
@@ -32,21 +32,32 @@ def probe_scores(probe: Probe, draws: Draws, metrics: Sequence[Metric]) -> list[
     Args:
         probe: of all rows.
         draws: of this language.
-        metrics: rows of METRICS with basis "probe".
+        metrics: rows whose scorer is `score_probe`.
     """
     return fitted_scores(cross_fit(probe, draws), draws, metrics)
 
 
 def cross_fit(probe: Probe, draws: Draws) -> np.ndarray:
-    """Score every text under the true labels and under every shuffle: float64 (1 + permutations, n), the true ones first.
+    """Score every text under the true labels and then under every permutation: float64 (1 + permutations, n).
 
     Scores are comparable within a fold only, NaN where no text is left to fit on.
     """
     return cross_fitted_scores(probe, np.vstack([draws.harmful[None, :], draws.permutations]), draws.folds)
 
 
+def score_probe(block: StateBlock, metrics: Sequence[Metric]) -> list[Score]:
+    """Score a block by metrics that read cross-fitted scores.
+
+    Raises:
+        ValueError: the block has no cross-fitted scores.
+    """
+    if block.cross_fitted is None:
+        raise ValueError("a block without cross-fitted scores cannot be scored by a probe")
+    return fitted_scores(block.cross_fitted, block.draws, metrics)
+
+
 def fitted_scores(fitted: np.ndarray, draws: Draws, metrics: Sequence[Metric]) -> list[Score]:
-    """Score the "probe" metrics by what `cross_fit` found, float64 (1 + permutations, n)."""
+    """Score the "probe" metrics by the result of `cross_fit`, float64 (1 + permutations, n)."""
     return _scores(fitted, draws, draws.folds, metrics, factor=SHARED_TRAINING)
 
 
@@ -60,22 +71,21 @@ def _scores(
     fitted: np.ndarray, draws: Draws, folds: np.ndarray, metrics: Sequence[Metric], *, factor: float
 ) -> list[Score]:
     labels = np.vstack([draws.harmful[None, :], draws.permutations])
-    found = []
+    scores = []
     for row in metrics:
         plug_in, *null = row.many(fitted, labels, draws.partners, folds)
         if np.isnan(plug_in):
-            found.append(missing(row, None, "too few texts to compare within the folds of the probe"))
+            scores.append(missing(row, None, "too few texts to compare within the folds of the probe"))
             continue
-        moves = _moves_auroc if row.name == "auroc" else _moves_twin_accuracy
-        influence = moves(fitted[0], draws, folds)
+        influence = _influence(row)(fitted[0], draws, folds)
         influence[np.abs(influence) <= STILL] = 0.0
         n = len(influence)
         share = _inside(plug_in, draws.per_class)
         order = np.argsort(draws.units)
         scaled = influence * np.sqrt(factor * n / (n - 1)) / (share * (1 - share))
-        found.append(
+        scores.append(
             Score(
-                metric=row.name,
+                row=row,
                 components=None,
                 plug_in=float(plug_in),
                 found=Jackknife(
@@ -90,14 +100,25 @@ def _scores(
                 approximate=None if influence.any() else "no text moves the score",
             )
         )
-    return found
+    return scores
 
 
-def _moves_auroc(scores: np.ndarray, draws: Draws, folds: np.ndarray) -> np.ndarray:
+def _influence(row: Metric) -> Influence:
+    if row.influence is None:
+        raise MetricError(
+            row.name,
+            found="no function `influence`",
+            expected="one: the metric is scored by a probe",
+            do="add it to the row of the metric",
+        )
+    return row.influence
+
+
+def auroc_influence(scores: np.ndarray, draws: Draws, folds: np.ndarray) -> np.ndarray:
     """How far each unit moves the AUROC, the mean over folds of the share of comparisons won: (units,)."""
     moves = np.zeros(len(scores))
-    names = [fold for fold in np.unique(folds) if _comparable(draws, folds == fold)]
-    for fold in names:
+    comparable = [fold for fold in np.unique(folds) if _comparable(draws, folds == fold)]
+    for fold in comparable:
         first = np.flatnonzero((folds == fold) & draws.harmful)
         second = np.flatnonzero((folds == fold) & ~draws.harmful)
         wins = (np.sign(scores[first][:, None] - scores[second][None, :]) + 1) / 2
@@ -106,8 +127,8 @@ def _moves_auroc(scores: np.ndarray, draws: Draws, folds: np.ndarray) -> np.ndar
             counted = draws.partners[first][:, None] != second[None, :]
         share = wins[counted].mean()
         for rows, axis in ((first, 1), (second, 0)):
-            own = (wins * counted).sum(axis=axis) / counted.sum(axis=axis)
-            moves[rows] += (own - share) / len(rows) / len(names)
+            of_text = (wins * counted).sum(axis=axis) / counted.sum(axis=axis)
+            moves[rows] += (of_text - share) / len(rows) / len(comparable)
     return np.bincount(draws.unit_of_row, weights=moves)
 
 
@@ -116,10 +137,10 @@ def _comparable(draws: Draws, test: np.ndarray) -> bool:
     return harmful * harmless > (0 if draws.partners is None else harmful)
 
 
-def _moves_twin_accuracy(scores: np.ndarray, draws: Draws, folds: np.ndarray) -> np.ndarray:
+def pair_accuracy_influence(scores: np.ndarray, draws: Draws, folds: np.ndarray) -> np.ndarray:
     """How far each pair moves the share of pairs won: (units,)."""
     del folds
-    assert draws.partners is not None  # noqa: S101 - for the type checker: the metric needs twins
+    assert draws.partners is not None  # noqa: S101 - for the type checker: the metric needs pairs
     first = np.flatnonzero(draws.harmful)
     wins = (np.sign(scores[first] - scores[draws.partners[first]]) + 1) / 2
     moves = np.empty(len(first))
@@ -128,12 +149,12 @@ def _moves_twin_accuracy(scores: np.ndarray, draws: Draws, folds: np.ndarray) ->
 
 
 def _inside(share: float | np.ndarray, n: int) -> np.ndarray:
-    """A share, one nearer to 0 or 1 than half a text of n being taken for that."""
+    """Keep a share at least half a text of n away from 0 and 1."""
     return np.asarray(np.clip(share, 0.5 / n, 1 - 0.5 / n))
 
 
 def logit(share: float | np.ndarray, n: int) -> np.ndarray:
-    """Log odds of a share in [0, 1], a share nearer to 0 or 1 than half a text of n being taken for that.
+    """Log odds of a share in [0, 1], which is kept at least half a text of n away from 0 and 1.
 
     >>> float(logit(0.5, 10)), bool(logit(1.0, 10) == logit(0.95, 10))
     (0.0, True)

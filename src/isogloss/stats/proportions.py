@@ -1,4 +1,4 @@
-"""Bounds of shares and ratios: how bad a thing could still be, given what was seen."""
+"""Upper bounds and intervals of shares and ratios."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from isogloss.stats.jackknife import Interval
 
 
 class Bounded(NamedTuple):
-    """A number and its one-sided upper bound; NaN where it cannot be had."""
+    """A number and its one-sided upper bound; NaN where there is none."""
 
     value: float
     high: float
@@ -43,7 +43,7 @@ def texts_needed(limit: float, level: float = 0.95) -> int:
 def relative_rise(
     before: np.ndarray, after: np.ndarray, units_before: np.ndarray, units_after: np.ndarray, level: float = 0.95
 ) -> Bounded:
-    """How much a ratio of sums rose, as a share of what it was, with its one-sided upper bound.
+    """Relative increase of a ratio of sums, with its one-sided upper bound.
 
     The ratio is that of amounts to units over all texts together (bits to characters). The bound is from the
     delete-one jackknife over texts of the logarithm of the two ratios' quotient, and Student's t.
@@ -66,7 +66,7 @@ def relative_rise(
     if n < 2:  # noqa: PLR2004 - one text has no spread
         return Bounded(value, math.nan)
     without = _log_quotient(
-        *(part.sum() - part for part in (before, after, units_before, units_after))  # each text left out in turn
+        *(column.sum() - column for column in (before, after, units_before, units_after))  # each text left out in turn
     )
     error = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
     return Bounded(value, math.expm1(float(whole) + float(scipy.stats.t.ppf(level, n - 1)) * error))
@@ -75,12 +75,12 @@ def relative_rise(
 def _log_quotient(
     before: np.ndarray, after: np.ndarray, units_before: np.ndarray, units_after: np.ndarray
 ) -> np.ndarray:
-    found: np.ndarray = np.log(after / units_after) - np.log(before / units_before)
-    return found
+    quotient: np.ndarray = np.log(after / units_after) - np.log(before / units_before)
+    return quotient
 
 
 def exact_interval(events: int, n: int, level: float = 0.95) -> Interval:
-    """Two-sided exact (Clopper-Pearson) interval of a share; NaN for none of none.
+    """Two-sided exact (Clopper-Pearson) interval of a share; NaN for 0 of 0.
 
     >>> exact_interval(0, 10).low, round(exact_interval(0, 10).high, 4)
     (0.0, 0.3085)

@@ -22,13 +22,13 @@ BLOCK = 400_000
 
 
 def silhouettes(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
-    """(b - a) / max(a, b) of mean distances a to the own and b to the other class; 0 where both are 0."""
+    """Return (b - a) / max(a, b) for mean distances a within the class and b to the other; 0 where both are 0."""
     largest = np.maximum(inner, outer)
     return np.asarray(np.divide(outer - inner, largest, out=np.zeros_like(largest), where=largest > 0))
 
 
 def silhouette_many(z: np.ndarray, labels: np.ndarray, partners: np.ndarray | None) -> np.ndarray:
-    """Mean silhouette of each labeling, a text's own twin left out of the other class: (B,).
+    """Mean silhouette of each labeling, without the distance from a text to its partner: (B,).
 
     Args:
         z: (n, k).
@@ -38,17 +38,17 @@ def silhouette_many(z: np.ndarray, labels: np.ndarray, partners: np.ndarray | No
     sides = labels.T.astype(np.float64)  # (n, B)
     n1 = sides.sum(axis=0)
     total = np.zeros(len(labels))
-    own_partner = 0 if partners is None else 1
+    n_partners = 0 if partners is None else 1
     for rows, distances in _blocks(z):
         side = labels.T[rows]
         to_harmful = distances @ sides
         to_all = distances.sum(axis=1, keepdims=True)
-        to_own = np.where(side, to_harmful, to_all - to_harmful)
-        own_size = np.where(side, n1, len(z) - n1)
-        # A text's twin stands in the other class and is left out there, as the text itself is in its own.
+        to_class = np.where(side, to_harmful, to_all - to_harmful)
+        class_size = np.where(side, n1, len(z) - n1)
+        # The partner of a text is in the other class and is left out there, as the text itself is left out of its own.
         to_partner = _to_partner(distances, rows, partners)[:, None]
-        inner = to_own / (own_size - 1)
-        outer = (to_all - to_own - to_partner) / (len(z) - own_size - own_partner)
+        inner = to_class / (class_size - 1)
+        outer = (to_all - to_class - to_partner) / (len(z) - class_size - n_partners)
         total += silhouettes(inner, outer).sum(axis=0)
     return total / len(z)
 
@@ -89,6 +89,26 @@ class Silhouette:
     pull: np.ndarray | None
     k: int
 
+    def refitted(self, space: Space, left: LeftOut) -> np.ndarray:
+        """Silhouette without each unit of a chunk, the components fitted without it too, to first order: (u,)."""
+        if self.pull is None:
+            return self.held[left.units]
+        k, m = self.k, space.leading.shape[1]
+        basis = left.basis[:, :, :k]
+        u, g, n = left.beyond.shape
+        pulled = self.pull @ space.leading
+        leading = space.leading.T @ pulled
+        form = np.zeros((u, basis.shape[1], basis.shape[1]))
+        form[:, :m, :m] = leading
+        if g:
+            cross = left.beyond @ pulled
+            form[:, m:, :m] = cross
+            form[:, :m, m:] = cross.transpose(0, 2, 1)
+            beyond = (left.beyond.reshape(u * g, n) @ self.pull).reshape(u, g, n)
+            form[:, m:, m:] = beyond @ left.beyond.transpose(0, 2, 1)
+        moved = ((form @ basis) * basis).sum(axis=(1, 2)) - np.trace(leading[:k, :k])
+        return np.asarray(self.held[left.units] + moved)
+
 
 def open_silhouette(
     space: Space, harmful: np.ndarray, partners: np.ndarray | None, removed: np.ndarray, k: int
@@ -128,13 +148,13 @@ def open_silhouette(
 
 
 def _sides(rows: slice, harmful: np.ndarray, partners: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Who counts as own and as other class for a block of rows: bool (block, n) each."""
+    """Which rows count as the same and as the other class for a block of rows: bool (block, n) each."""
     same = harmful[rows, None] == harmful[None, :]
     other = ~same
-    here = np.arange(rows.stop - rows.start)
-    same[here, np.arange(rows.start, rows.stop)] = False
+    block = np.arange(rows.stop - rows.start)
+    same[block, np.arange(rows.start, rows.stop)] = False
     if partners is not None:
-        other[here, partners[rows]] = False
+        other[block, partners[rows]] = False
     return same, other
 
 
@@ -154,24 +174,3 @@ def _slope(
     by_outer = np.where(far, inner / largest**2, 1 / largest) / sizes[1]
     by_distance = same * by_inner[:, None] + other * by_outer[:, None]
     return np.asarray(np.divide(by_distance, 2 * distances, out=np.zeros_like(distances), where=distances > 0))
-
-
-def silhouette_left_out(space: Space, left: LeftOut, opened: Silhouette) -> np.ndarray:
-    """Silhouette without each unit of a chunk: (u,)."""
-    if opened.pull is None:
-        return opened.held[left.units]
-    k, m = opened.k, space.leading.shape[1]
-    basis = left.basis[:, :, :k]
-    u, g, n = left.beyond.shape
-    pulled = opened.pull @ space.leading
-    leading = space.leading.T @ pulled
-    form = np.zeros((u, basis.shape[1], basis.shape[1]))
-    form[:, :m, :m] = leading
-    if g:
-        cross = left.beyond @ pulled
-        form[:, m:, :m] = cross
-        form[:, :m, m:] = cross.transpose(0, 2, 1)
-        beyond = (left.beyond.reshape(u * g, n) @ opened.pull).reshape(u, g, n)
-        form[:, m:, m:] = beyond @ left.beyond.transpose(0, 2, 1)
-    moved = ((form @ basis) * basis).sum(axis=(1, 2)) - np.trace(leading[:k, :k])
-    return np.asarray(opened.held[left.units] + moved)

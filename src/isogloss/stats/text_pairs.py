@@ -1,4 +1,4 @@
-"""Pair ids -> where each text's twin is; the unit of resampling and of folds."""
+"""Text pairs: the partner of each text, the units of resampling, and folds that keep pairs together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from isogloss.errors import MetricError
 
 
 def partner_index(pairs: Sequence[object] | np.ndarray, harmful: np.ndarray) -> np.ndarray:
-    """Find each text's twin.
+    """Find the partner of each text.
 
-    >>> twin_index(["a", "b", "a", "b"], np.array([True, True, False, False])).tolist()
+    >>> partner_index(["a", "b", "a", "b"], np.array([True, True, False, False])).tolist()
     [2, 3, 0, 1]
 
     Args:
@@ -21,7 +21,7 @@ def partner_index(pairs: Sequence[object] | np.ndarray, harmful: np.ndarray) -> 
         harmful: bool (n,).
 
     Returns:
-        int (n,), the row of each row's twin.
+        int (n,), the row of each text's partner.
 
     Raises:
         MetricError: a pair is not one harmful and one harmless text.
@@ -41,7 +41,7 @@ def partner_index(pairs: Sequence[object] | np.ndarray, harmful: np.ndarray) -> 
             "pairs",
             found="a pair that is not two texts",
             expected="one harmful and one harmless text a pair",
-            do="mend the pair ids",
+            do="correct the pair ids",
         )
     partners = np.empty(len(code), dtype=np.intp)
     partners[first], partners[second] = second, first
@@ -49,7 +49,7 @@ def partner_index(pairs: Sequence[object] | np.ndarray, harmful: np.ndarray) -> 
 
 
 def unit_codes(n: int, partners: np.ndarray | None) -> np.ndarray:
-    """Number the units of resampling 0, 1, ... in order of first row: pairs if there are twins, else texts.
+    """Number the units of resampling 0, 1, ... in order of first row: pairs if there are partners, else texts.
 
     >>> unit_codes(4, np.array([2, 3, 0, 1])).tolist()
     [0, 1, 0, 1]
@@ -66,16 +66,16 @@ def unit_ids(keys: Sequence[str]) -> np.ndarray:
 
 
 def deal(order: np.ndarray, harmful: np.ndarray, partners: np.ndarray | None, n_parts: int) -> np.ndarray:
-    """Deal units into parts of nearly equal size; without twins each class is dealt by itself.
+    """Deal units into parts of nearly equal size; without pairs each class is dealt by itself.
 
     Args:
-        order: float (n,), a random number for each row, the same for twins: units are dealt in its order.
+        order: float (n,), a random number for each row, equal for the texts of a pair; units are dealt in its order.
         harmful: bool (n,).
         partners: int (n,) or None.
         n_parts: number of parts.
 
     Returns:
-        int (n,), the part of each row; twins share a part.
+        int (n,), the part of each row; both texts of a pair are in one part.
     """
     n = len(harmful)
     parts = np.empty(n, dtype=np.intp)

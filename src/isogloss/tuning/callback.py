@@ -1,4 +1,4 @@
-"""Separation per language while somebody else's Trainer runs, logged to wherever that Trainer logs."""
+"""A callback for any Trainer: measures separation per language during training and logs it."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from isogloss.stats.metrics import metric
 from isogloss.stats.permutations import Draws, draw
 from isogloss.stats.text_pairs import partner_index
 
-#: Texts per language and class that are read each time.
+#: Texts per language and class in each measurement.
 PER_CLASS = 20
-#: What the trainer logs: separation of a language, what it gained since training began, and the least of these.
+#: Names of the logged numbers: separation of a language, its gain since training began, and the smallest gain.
 SEPARATION, GAIN, WORST = "separation", "separation_gain", "separation_gain/worst"
 
 
 class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers is untyped
-    """Measure every N steps how far harmful and harmless texts lie apart in each language.
+    """Measure the separation of harmful and harmless texts in each language every N steps.
 
-    For the Trainer of transformers and those of trl. It logs `separation/<language>`, `separation_gain/<language>`
-    (separation minus that before the first step) and `separation_gain/worst`, by `trainer.log`, so they reach the
-    history, the console and whatever `report_to` names:
+    Works with the Trainer of transformers and the trainers of trl. It logs `separation/<language>`,
+    `separation_gain/<language>` (separation minus that before the first step) and `separation_gain/worst` through
+    `trainer.log`, so they reach the history, the console and every service in `report_to`:
 
         trainer = DPOTrainer(...)
         trainer.add_callback(SeparationCallback(trainer, languages=["en", "hi", "am"]))
 
-    The numbers are debiased as in an audit, and noisy: they come from 40 texts a language. Do not choose a checkpoint
-    by them and then report them: audit it on other texts.
+    The numbers are debiased as in an audit, but noisy: they come from 40 texts per language. Do not choose a checkpoint
+    by them and then report them. Audit the checkpoint on other texts.
 
     Attributes:
-        history: one entry a measurement: step -> language -> separation.
+        history: step -> language -> separation, one entry per measurement.
     """
 
     def __init__(
@@ -65,31 +65,31 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
         early_stopping_threshold: float = 0.0,
         seed: int = 0,
     ) -> None:
-        """Choose the texts.
+        """Draw the texts.
 
         Args:
-            trainer: the one that this is added to.
-            corpus: a corpus, or a name for `load_corpus`; texts that are trained on show memory, not reach.
-            languages: codes; None takes all of the corpus.
-            every: steps between measurements; there is one before the first step and one after the last as well.
+            trainer: the trainer that the callback is added to.
+            corpus: a corpus, or a name for `load_corpus`. Texts that are trained on show memory, not reach.
+            languages: codes; None takes all languages of the corpus.
+            every: steps between measurements. The callback also measures before the first step and after the last.
             per_class: texts per language and class.
-            spec: one layer, position and prompt format; None is the last token at the final layer, of raw text.
+            spec: one layer, position and prompt format; None is the last token of raw text at the final layer.
             metric_name: a class variance share metric of METRICS.
-            components: principal components, fitted anew each time.
-            early_stopping_patience: stop training after so many measurements in which the worst language's gain did not
-                rise; None never does.
-            early_stopping_threshold: by how much it has to rise.
-            seed: of the choice of texts.
+            components: number of principal components, which are fitted again in each measurement.
+            early_stopping_patience: stop training after this many measurements without a rise of the worst language's
+                gain; None never stops it.
+            early_stopping_threshold: the smallest rise that counts.
+            seed: random seed for the draw of texts.
 
         Raises:
-            UsageError: more than one layer, a metric that needs a probe, or a trainer whose weights are in parts (FSDP,
+            UsageError: more than one layer, a metric that needs a probe, or a trainer with sharded weights (FSDP,
                 DeepSpeed).
             CorpusError: see `load_corpus` and `balance`.
         """
         self.spec = spec or ExtractSpec()
         self.metric, self.components = metric(metric_name), components
         _check(trainer, self.spec, metric_name, every)
-        texts = load_corpus(corpus, languages=languages) if isinstance(corpus, str) else _only(corpus, languages)
+        texts = load_corpus(corpus, languages=languages) if isinstance(corpus, str) else _select(corpus, languages)
         self.trainer, self.every = trainer, every
         self.corpus = balance(texts, per_class=per_class, seed=seed)
         self.patience, self.threshold = early_stopping_patience, early_stopping_threshold
@@ -99,7 +99,7 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
         self._best, self._waited = -np.inf, 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Measure before the first step, or where a resumed training goes on."""
+        """Measure before the first step, or where a resumed training continues."""
         del args
         self._measure(state.global_step, control)
 
@@ -118,46 +118,46 @@ class SeparationCallback(TrainerCallback):  # type: ignore[misc] # transformers 
             self._measure(state.global_step, control)
 
     def _measure(self, step: int, control: Any) -> None:  # noqa: ANN401
-        found = separation(
+        scores = separation(
             self.trainer, self.corpus, self.draws, spec=self.spec, metric_name=self.metric.name, k=self.components
         )
-        self._start = self._start or found
-        gains = {code: gain(self._start[code], one).value for code, one in found.items()}
-        self.history[step] = {code: one.value for code, one in found.items()}
+        self._start = self._start or scores
+        gains = {code: gain(self._start[code], score).value for code, score in scores.items()}
+        self.history[step] = {code: score.value for code, score in scores.items()}
         worst = min(gains.values())
         if worst > self._best + self.threshold:
             self._best, self._waited = worst, 0
         else:
             self._waited += 1
         logs = {f"{SEPARATION}/{code}": value for code, value in self.history[step].items()}
-        wanted = control.should_log
+        should_log = control.should_log
         self.trainer.log(logs | {f"{GAIN}/{code}": value for code, value in gains.items()} | {WORST: worst})
-        control.should_log = wanted  # logging took the flag back, and the loss of this step was not logged yet
+        control.should_log = should_log  # logging resets the flag, and the loss of this step is not logged yet
 
 
 def _check(trainer: Any, spec: ExtractSpec, metric_name: str, every: int) -> None:  # noqa: ANN401
-    parts = [name for name in ("fsdp", "deepspeed") if getattr(trainer, f"is_{name}_enabled", False)]
-    if parts:
+    shardings = [name for name in ("fsdp", "deepspeed") if getattr(trainer, f"is_{name}_enabled", False)]
+    if shardings:
         raise UsageError(
             "SeparationCallback",
-            found=f"a trainer with {parts[0]}, whose weights are in parts",
-            expected="a model that is whole on every device",
-            do="audit the checkpoints that it saves: isogloss audit --reference ... --aligned ...",
+            found=f"a trainer with weights sharded by {shardings[0]}",
+            expected="a whole model on every device",
+            do="audit the saved checkpoints: isogloss audit --reference ... --aligned ...",
         )
     if len(spec.layers) != 1 or spec.layers == ("all",):
         raise UsageError("SeparationCallback", found=f"layers {spec.layers}", expected="one layer", do="choose one")
-    if metric(metric_name).family != "component":
+    if not metric(metric_name).judges:
         raise UsageError(
             "SeparationCallback",
             found=metric_name,
-            expected="a class variance share metric: a probe needs more texts than are read here",
+            expected="a class variance share metric: a probe needs more texts than the callback reads",
             do="use between_class_variance",
         )
     if every < 1:
         raise UsageError("SeparationCallback", found=f"every={every}", expected="at least 1", do="correct it")
 
 
-def _only(corpus: Corpus, languages: Sequence[str] | None) -> Corpus:
+def _select(corpus: Corpus, languages: Sequence[str] | None) -> Corpus:
     if languages is None:
         return corpus
     if missing := sorted(set(languages) - set(corpus.languages)):
@@ -171,9 +171,9 @@ def _only(corpus: Corpus, languages: Sequence[str] | None) -> Corpus:
 
 
 def _draws(corpus: Corpus, code: str) -> Draws:
-    part = corpus.part(code)
-    harmful = part["harmful"].to_numpy()
-    partners = partner_index(part["pair_id"].to_list(), harmful) if corpus.paired else None
+    texts = corpus.part(code)
+    harmful = texts["harmful"].to_numpy()
+    partners = partner_index(texts["pair_id"].to_list(), harmful) if corpus.paired else None
     return draw(harmful, partners, n_permutations=1, seed=0)
 
 
@@ -186,12 +186,24 @@ def separation(
     metric_name: str,
     k: int,
 ) -> dict[str, Jackknife]:
-    """Run a corpus through the model that a trainer trains, as it is, and score each language.
+    """Run a corpus through the model in training and score each language.
+
+    Args:
+        trainer: holds the model and the tokenizer.
+        corpus: the texts.
+        draws: language -> its labels and pairs.
+        spec: one layer, position and prompt format.
+        metric_name: a class variance share metric.
+        k: number of principal components.
+
+    Returns:
+        Language -> score, with its jackknife.
 
     Raises:
-        ModelError: the decoder cannot be found, or a hidden state is not finite: training has diverged.
+        ModelError: the decoder cannot be found, or a hidden state is not finite because training diverges.
+        UsageError: a language has too few texts for the metric.
     """
-    tokenizer = getattr(trainer.processing_class, "tokenizer", trainer.processing_class)  # a processor has one inside
+    tokenizer = getattr(trainer.processing_class, "tokenizer", trainer.processing_class)  # a processor holds one
     model = trainer.accelerator.unwrap_model(trainer.model)
     training = model.training
     model.eval()
@@ -200,9 +212,9 @@ def separation(
             states = _states(model, tokenizer, corpus, spec)
     finally:
         model.train(training)
-    found = {}
+    scores = {}
     for code, x in states.items():
-        (score,), _ = component_scores(x, draws[code], [metric(metric_name)], (k,))
+        (score,) = component_scores(x, draws[code], [metric(metric_name)], (k,))
         if score.found is None:
             raise UsageError(
                 f"SeparationCallback, language {code}",
@@ -210,8 +222,8 @@ def separation(
                 expected="enough texts for the metric",
                 do="raise per_class or lower components",
             )
-        found[code] = score.found
-    return found
+        scores[code] = score.found
+    return scores
 
 
 def _states(
@@ -220,21 +232,21 @@ def _states(
     corpus: Corpus,
     spec: ExtractSpec,
 ) -> dict[str, np.ndarray]:
-    """Hidden states of each language, float32 (texts, width), in one extraction."""
-    inside: LoadedModel = look_inside(model, tokenizer)
-    budget, overhead = GPU_BATCH if inside.device.type != "cpu" else CPU_BATCH
-    # No packed weights: they would be packed anew after every step.
-    execution = Execution(device=str(inside.device), token_budget=budget, overhead=overhead)
-    parts = {code: corpus.part(code) for code in corpus.languages}
-    texts = [text for part in parts.values() for text in part["text"]]
+    """Extract the hidden states of all languages at once: language -> float32 (texts, width)."""
+    loaded: LoadedModel = look_inside(model, tokenizer)
+    budget, overhead = GPU_BATCH if loaded.device.type != "cpu" else CPU_BATCH
+    # Without packed weights, which would have to be packed again after every step.
+    execution = Execution(device=str(loaded.device), token_budget=budget, overhead=overhead)
+    frames = {code: corpus.part(code) for code in corpus.languages}
+    texts = [text for frame in frames.values() for text in frame["text"]]
     prompts = encode(
         tokenizer, texts, prompt_format=spec.prompt_format, max_tokens=spec.max_tokens, template=spec.chat_template
     )
-    (layer,) = spec.resolve(inside.depth)
+    (layer,) = spec.resolve(loaded.depth)
     plan = plan_rows(prompts.ids, execution, [spec.position], text_ends=prompts.text_ends)
     with torch.no_grad():
-        found = hidden_states(inside, plan, {spec.position: [layer]}, execution=execution, bos=prompts.bos)
-    states = found[spec.position][layer]
-    check_states({layer: states}, "in training", [one for part in parts.values() for one in part["text_id"]])
-    cuts = np.cumsum([part.height for part in parts.values()])[:-1]
-    return dict(zip(parts, np.split(states, cuts), strict=True))
+        extracted = hidden_states(loaded, plan, {spec.position: [layer]}, execution=execution, bos=prompts.bos)
+    states = extracted[spec.position][layer]
+    check_states({layer: states}, "in training", [text_id for frame in frames.values() for text_id in frame["text_id"]])
+    cuts = np.cumsum([frame.height for frame in frames.values()])[:-1]
+    return dict(zip(frames, np.split(states, cuts), strict=True))

@@ -1,4 +1,4 @@
-"""Preference pairs from a corpus, and the order in which training sees them."""
+"""Preference records from a corpus, and the order in which training reads them."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def preferences(
 ) -> list[dict[str, str]]:
     """Draw preference records, half of them on harmful texts.
 
-    The prompt is a text; the chosen answer to a harmful text is a short refusal and the rejected one a short engaged
-    answer; for a harmless text it is the other way round. Answers are those of the text's own language that are for
-    training. Records come in couples: a harmful text, a harmless one (its twin if there are twins), and the same two
-    answers for both, so that what is learnt is when to give them and not which of them is likelier.
+    The prompt is a text. For a harmful text, the chosen answer is a short refusal and the rejected one a short engaged
+    answer; for a harmless text it is the reverse. Answers are training answers in the language of the text. Records
+    come in couples: a harmful text, a harmless one (its partner if the corpus has pairs), and the same two answers for
+    both. So the model learns when to give an answer, not which answer is more likely.
 
     Args:
-        corpus: any corpus with texts in `languages`: parallel or labelled.
+        corpus: a parallel or labelled corpus with texts in `languages`.
         languages: codes to train on.
         n: number of records.
-        seed: fixes draw, order and answers.
-        shares: language -> its share of the records (see `record_shares`); None gives each the same.
-        passes: most times that one text is used; a second pass begins when all texts of a language have been used.
-        shuffle_labels: swap the labels of a pair, or the label of a text without twin, by the toss of a coin that
-            `seed` and the pair (or text) decide: half of what is learnt is then wrong.
+        seed: random seed for the draw, the order and the answers.
+        shares: language -> its share of the records (see `record_shares`); None gives equal shares.
+        passes: how often a text may be used; a second pass begins when all texts of a language have been used.
+        shuffle_labels: swap the labels of a pair (or the label of a text without a partner) by a coin toss that `seed`
+            and the pair (or text) determine. Half of the labels are then wrong.
 
     Returns:
         `n` records with prompt, chosen, rejected, text_id, content (`content_key`), language and label (harmful or
-        harmless): the harmful text of a couple and then the harmless one, couples in random order.
+        harmless). The harmful text of a couple comes first; couples are in random order.
 
     Raises:
         CorpusError: a language has no preferences (no answers, no texts, or one class only), or too few texts.
@@ -67,7 +67,7 @@ def preferences(
 
 def _record(row: Mapping[str, object], refusal: str, engaged: str, *, harmful: bool) -> dict[str, str]:
     chosen, rejected = (refusal, engaged) if harmful else (engaged, refusal)
-    # The space belongs to the answer, so that prompt and answer split at a token boundary.
+    # The space belongs to the answer, so that the prompt ends at a token boundary.
     return {
         "prompt": str(row["text"]),
         "chosen": f" {chosen}",
@@ -80,7 +80,7 @@ def _record(row: Mapping[str, object], refusal: str, engaged: str, *, harmful: b
 
 
 def _swapped(row: Mapping[str, object], seed: int) -> bool:
-    """Toss a coin for a pair or a single text of a language."""
+    """Toss a coin for a pair, or for a single text, of a language."""
     unit = row["pair_id"] if row["pair_id"] is not None else row["text_id"]
     return int(sha256_text(f"{seed}:{row['language']}:{unit}")[:8], 16) % 2 == 1
 
@@ -88,26 +88,27 @@ def _swapped(row: Mapping[str, object], seed: int) -> bool:
 def _draw(
     corpus: Corpus, code: str, wanted: int, passes: int, rng: np.random.Generator
 ) -> list[tuple[dict[str, str | bool], ...]]:
-    """Draw `wanted` couples of a harmful and a harmless text of a language, twins where there are twins."""
-    part = corpus.part(code)
-    harmful, harmless = part.filter(pl.col("harmful")), part.filter(~pl.col("harmful"))
+    """Draw `wanted` couples of a harmful and a harmless text; in a corpus with pairs, a couple is a pair."""
+    texts = corpus.part(code)
+    harmful, harmless = texts.filter(pl.col("harmful")), texts.filter(~pl.col("harmful"))
     if corpus.paired:
         harmful, harmless = harmful.sort("pair_id"), harmless.sort("pair_id")
     sizes = harmful.height, harmless.height
     _check(corpus.name, code, wanted, passes, sizes)
-    rows = _rounds(rng, harmful.height, wanted)
-    others = rows if corpus.paired else _rounds(rng, harmless.height, wanted)
+    harmful_rows = _rounds(rng, harmful.height, wanted)
+    harmless_rows = harmful_rows if corpus.paired else _rounds(rng, harmless.height, wanted)
     return [
-        (harmful.row(one, named=True), harmless.row(other, named=True)) for one, other in zip(rows, others, strict=True)
+        (harmful.row(first, named=True), harmless.row(second, named=True))
+        for first, second in zip(harmful_rows, harmless_rows, strict=True)
     ]
 
 
 def _rounds(rng: np.random.Generator, size: int, wanted: int) -> list[int]:
-    """Deal numbers below `size` in random order, again and again, until there are `wanted`."""
-    found: list[int] = []
-    while len(found) < wanted:
-        found += [int(one) for one in rng.permutation(size)]
-    return found[:wanted]
+    """Return `wanted` numbers below `size`: random permutations, one after the other."""
+    numbers: list[int] = []
+    while len(numbers) < wanted:
+        numbers += rng.permutation(size).tolist()
+    return numbers[:wanted]
 
 
 def _check(name: str, code: str, wanted: int, passes: int, sizes: tuple[int, int]) -> None:
@@ -117,74 +118,74 @@ def _check(name: str, code: str, wanted: int, passes: int, sizes: tuple[int, int
             "preferences",
             found=f"no answers in {code}",
             expected=f"a language with answers: {', '.join(answered_languages())}",
-            do="tune on one of these",
+            do="tune in one of these",
         )
     if not harmful or not harmless:
         raise CorpusError(
             f"preferences in {code}",
             found=f"{harmful} harmful and {harmless} harmless texts in corpus {name}",
-            expected="both classes: harmless texts must go on being answered",
-            do="add texts (--corpus can be given twice), or leave the language out",
+            expected="both classes, because the model must keep answering harmless texts",
+            do="add texts (--corpus may be repeated), or leave the language out",
         )
     if min(harmful, harmless) * passes < wanted:
         raise CorpusError(
             f"corpus {name}, language {code}",
             found=f"{harmful} harmful and {harmless} harmless texts to train on",
-            expected=f"{-(-wanted // passes)} of each for {2 * wanted} records, each used {passes} times at most",
+            expected=f"{-(-wanted // passes)} of each for {2 * wanted} records, each used at most {passes} times",
             do="lower --steps or --batch-size, raise --passes, lower --holdout, or add texts",
         )
 
 
 #: Texts of a couple.
-TWO = 2
-#: Batches that are made of the same records: more save more padding, fewer keep the order more random.
+COUPLE = 2
+#: Number of batches within which records are sorted by length: more saves padding, fewer keeps the order more random.
 WINDOW = 8
 
 
 def in_couples(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
-    """Order records that come in couples.
+    """Order records that come in couples, so that batches hold couples of similar length.
 
     Args:
-        lengths: tokens of each record; those of a couple stand beside each other.
-        batch_size: records in a forward pass; if it is odd, couples are parted at its ends.
-        seed: of the order of batches.
+        lengths: tokens of each record; the two records of a couple are adjacent.
+        batch_size: records per forward pass; if it is odd, couples are separated at its ends.
+        seed: random seed for the order of batches.
 
     Returns:
-        Numbers of the records, each once.
+        Indices of the records, each once.
 
     >>> in_couples([9, 8, 1, 2, 7, 9, 2, 1], batch_size=4, seed=0)
     [2, 3, 6, 7, 0, 1, 4, 5]
     """
-    couples = [max(lengths[first : first + TWO]) for first in range(0, len(lengths) - 1, TWO)]
-    order = batches_of_like_length(couples, max(1, batch_size // TWO), seed)
-    alone = [len(lengths) - 1] if len(lengths) % TWO else []
-    return [TWO * couple + side for couple in order for side in range(TWO)] + alone
+    couples = [max(lengths[first : first + COUPLE]) for first in range(0, len(lengths) - 1, COUPLE)]
+    order = batches_of_similar_length(couples, max(1, batch_size // COUPLE), seed)
+    single = [len(lengths) - 1] if len(lengths) % COUPLE else []
+    return [COUPLE * couple + side for couple in order for side in range(COUPLE)] + single
 
 
-def batches_of_like_length(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
-    """Order records so that each batch holds records of like length, and batches come in random order.
+def batches_of_similar_length(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
+    """Order records so that each batch holds records of similar length, with batches in random order.
 
-    Records move within windows of WINDOW batches only, so what is trained on early and late is as random as before.
+    Records move only within windows of WINDOW batches, so early and late records stay as random as before.
 
     Args:
         lengths: tokens of each record, in random order.
-        batch_size: records in a forward pass.
-        seed: of the order of batches.
+        batch_size: records per forward pass.
+        seed: random seed for the order of batches.
 
     Returns:
-        Numbers of the records, each once.
+        Indices of the records, each once.
 
-    >>> order = batches_of_like_length([9, 1, 8, 2], batch_size=2, seed=0)
+    >>> order = batches_of_similar_length([9, 1, 8, 2], batch_size=2, seed=0)
     >>> sorted(order[:2]), sorted(order[2:])
     ([1, 3], [0, 2])
     """
     rng = np.random.default_rng(seed)
-    found: list[int] = []
+    order: list[int] = []
     for start in range(0, len(lengths), WINDOW * batch_size):
         stop = min(start + WINDOW * batch_size, len(lengths))
         sorted_rows = sorted(range(start, stop), key=lambda row: (lengths[row], row))
-        # A batch that is not whole comes last, or those after it would be put together across windows.
+        # An incomplete batch comes last; otherwise later batches would straddle two windows.
         whole = (stop - start) // batch_size
         for number in (*rng.permutation(whole), whole):
-            found += sorted_rows[number * batch_size : (number + 1) * batch_size]
-    return found
+            order += sorted_rows[number * batch_size : (number + 1) * batch_size]
+    return order

@@ -1,4 +1,4 @@
-"""What one model says of held-out texts: bits, log-odds of refusing, greedy refusals. One model, many languages."""
+"""Held-out texts -> what one model gives for them: bits, refusal log-odds and greedy refusals, language by language."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.kernels import fast_linears
 from isogloss.io.files import sha256_text
 from isogloss.likelihoods.answers import SIDES, USES, answered_languages, answers
-from isogloss.likelihoods.fill import scored_characters
+from isogloss.likelihoods.compute import scored_characters
 from isogloss.likelihoods.greedy_answers import begins_like, greedy
 from isogloss.likelihoods.lm_head import check_head, text_bits
 from isogloss.likelihoods.margins import refusal_log_odds
@@ -28,46 +28,47 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """The texts of one language; greedy answers are written to the first `generate` harmless ones."""
+class LanguageTexts:
+    """The texts of one language. The model generates greedy answers to the first `generate` harmless texts."""
 
     language: str
-    neutral: tuple[str, ...]
+    harmless: tuple[str, ...]
     harmful: tuple[str, ...]
     generate: int
 
     @property
     def work(self) -> int:
-        """Rows that a model reads, for progress."""
+        """Number of rows that a model reads, for the progress display."""
         scored = sum(len(answers(self.language, side, "score")) for side in SIDES)
-        return len(self.neutral) + scored * (len(self.neutral) + len(self.harmful)) + len(self.neutral[: self.generate])
+        texts = len(self.harmless) + len(self.harmful)
+        return len(self.harmless) + scored * texts + len(self.harmless[: self.generate])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What one model says of one language.
+    """The numbers of one model in one language.
 
     Attributes:
-        bits: float64 (harmless texts,).
-        characters: that those bits stand for, int (harmless texts,).
-        neutral_odds: refusal log-odds of harmless texts, float64 (texts,).
-        harmful_odds: of harmful texts.
-        generated: greedy answers that were looked at.
-        refused: how many of them begin like a refusal of the table.
+        bits: bits of each harmless text, float64 (harmless texts,).
+        characters: characters that these bits encode, int (harmless texts,).
+        harmless_odds: refusal log-odds after harmless texts, float64 (harmless texts,).
+        harmful_odds: refusal log-odds after harmful texts, float64 (harmful texts,).
+        generated: number of greedy answers.
+        refused: number of greedy answers that begin like a refusal of the answer table.
     """
 
     bits: np.ndarray
     characters: np.ndarray
-    neutral_odds: np.ndarray
+    harmless_odds: np.ndarray
     harmful_odds: np.ndarray
     generated: int
     refused: int
 
 
-def draw_parts(
+def draw_texts(
     corpus: Corpus, languages: Sequence[str] | None, *, texts: int, generate: int, seed: int
-) -> tuple[Part, ...]:
-    """Draw texts by a hash of the seed and the text, so that a smaller draw is part of a larger one.
+) -> tuple[LanguageTexts, ...]:
+    """Draw texts by a hash of the seed and the text id, so that a smaller draw is a subset of a larger one.
 
     Raises:
         CorpusError: a language has no answers or no harmless texts, or none has answers.
@@ -80,55 +81,70 @@ def draw_parts(
             expected=f"one of {', '.join(answered_languages())}",
             do="use another corpus",
         )
-    parts = []
+    drawn = []
     for code in codes:
-        answers(code, "refusal", "score")  # says so if there are none
-        rank = pl.col("text_id").map_elements(lambda one: sha256_text(f"{seed}:{one}"), return_dtype=pl.String)
+        answers(code, "refusal", "score")  # raises if the language has none
+        rank = pl.col("text_id").map_elements(lambda text_id: sha256_text(f"{seed}:{text_id}"), return_dtype=pl.String)
         ranked = corpus.part(code).sort(rank)
-        harmful, neutral = (
-            tuple(ranked.filter(pl.col("harmful") == kind)["text"].head(texts)) for kind in (True, False)
+        harmful, harmless = (
+            tuple(ranked.filter(pl.col("harmful") == label)["text"].head(texts)) for label in (True, False)
         )
-        if not neutral:
+        if not harmless:
             raise CorpusError(
-                f"guards in {code}",
+                f"side effects in {code}",
                 found="no harmless texts",
-                expected="some that the adapter was not trained on",
+                expected="harmless texts that the adapter was not trained on",
                 do="leave the language out, or add texts",
             )
-        parts.append(Part(language=code, neutral=neutral, harmful=harmful, generate=generate))
-    return tuple(parts)
+        drawn.append(LanguageTexts(language=code, harmless=harmless, harmful=harmful, generate=generate))
+    return tuple(drawn)
 
 
-def read_group(
+def read_texts(
     checkpoints: Mapping[str, Checkpoint],
-    parts: Sequence[Part],
+    texts: Sequence[LanguageTexts],
     *,
     max_tokens: int,
     dtype: str,
     execution: Execution,
     advance: Advance,
 ) -> dict[str, dict[str, Reading]]:
-    """Read texts with models that share their weights, which are freed on return: role -> language -> reading.
+    """Read texts with models that share their base weights, which are freed on return.
+
+    Args:
+        checkpoints: name -> model.
+        texts: the texts of each language.
+        max_tokens: longer texts are truncated.
+        dtype: dtype of weights and computation.
+        execution: device and batch sizes.
+        advance: progress display.
+
+    Returns:
+        Name -> language -> reading.
 
     Raises:
         ModelError: see `load_model`, `check_head`, `use_checkpoint` and `answer_ids`.
     """
     model = load_model(next(iter(checkpoints.values())), dtype=dtype, device=execution.device)
     check_head(model)
-    found = {}
-    for role, checkpoint in checkpoints.items():
+    readings = {}
+    for name, checkpoint in checkpoints.items():
         with use_checkpoint(model, checkpoint), fast_linears(model, execution):
-            found[role] = {
-                part.language: _read(model, part, max_tokens=max_tokens, execution=execution, advance=advance)
-                for part in parts
+            readings[name] = {
+                of_language.language: _read(
+                    model, of_language, max_tokens=max_tokens, execution=execution, advance=advance
+                )
+                for of_language in texts
             }
-    return found
+    return readings
 
 
-def _read(model: LoadedModel, part: Part, *, max_tokens: int, execution: Execution, advance: Advance) -> Reading:
-    prompts = encode(model.tokenizer, part.neutral, max_tokens=max_tokens)
-    harmful = encode(model.tokenizer, part.harmful, max_tokens=max_tokens).ids if part.harmful else ()
-    refusals, engaged = (answer_ids(model.tokenizer, answers(part.language, side, "score")) for side in SIDES)
+def _read(
+    model: LoadedModel, texts: LanguageTexts, *, max_tokens: int, execution: Execution, advance: Advance
+) -> Reading:
+    prompts = encode(model.tokenizer, texts.harmless, max_tokens=max_tokens)
+    harmful = encode(model.tokenizer, texts.harmful, max_tokens=max_tokens).ids if texts.harmful else ()
+    refusals, engaged = (answer_ids(model.tokenizer, answers(texts.language, side, "score")) for side in SIDES)
 
     def odds(rows: Sequence[tuple[int, ...]]) -> np.ndarray:
         if not rows:
@@ -136,14 +152,14 @@ def _read(model: LoadedModel, part: Part, *, max_tokens: int, execution: Executi
         both = answer_likelihoods(model, rows, [*refusals, *engaged], execution=execution, advance=advance).total
         return refusal_log_odds(both[:, : len(refusals)], both[:, len(refusals) :])
 
-    first = prompts.ids[: part.generate]
-    written = greedy(model, first, advance=advance) if first else []
-    known = [one for use in USES for one in answers(part.language, "refusal", use)]
+    first = prompts.ids[: texts.generate]
+    generated = greedy(model, first, advance=advance) if first else []
+    known_refusals = [answer for use in USES for answer in answers(texts.language, "refusal", use)]
     return Reading(
         bits=text_bits(model, prompts.ids, execution=execution, advance=advance),
-        characters=scored_characters(model.tokenizer, part.neutral, prompts, max_tokens),
-        neutral_odds=odds(prompts.ids),
+        characters=scored_characters(model.tokenizer, texts.harmless, prompts, max_tokens),
+        harmless_odds=odds(prompts.ids),
         harmful_odds=odds(harmful),
-        generated=len(written),
-        refused=sum(begins_like(one, known) for one in written),
+        generated=len(generated),
+        refused=sum(begins_like(answer, known_refusals) for answer in generated),
     )

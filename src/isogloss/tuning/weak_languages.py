@@ -1,4 +1,4 @@
-"""An audit -> the languages that alignment did not reach, and the training that would reach them."""
+"""An audit -> the languages that alignment did not reach, and what to train to reach them."""
 
 from __future__ import annotations
 
@@ -8,52 +8,45 @@ from dataclasses import dataclass
 
 from isogloss.errors import UsageError
 from isogloss.likelihoods.answers import answered_languages
+from isogloss.records import LanguageVerdict
 from isogloss.report.command import named_sources
 from isogloss.results import Audit
 
-#: Verdicts that say that a language has less of alignment than the pivot.
+#: Verdicts of a language in which alignment is weaker than in the pivot.
 WEAK_VERDICTS = ("not reached", "lagging", "weakened", "reversed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeakLanguage:
-    """One weak language; `lacks` is the share of the pivot's gain that it does not have, above 1 where it lost."""
+    """A weak language; `shortfall` is the share of the pivot's gain that it lacks, above 1 if its gain is negative."""
 
     language: str
     verdict: str
-    lacks: float
+    shortfall: float
 
 
 def weak_languages(audit: Audit) -> tuple[WeakLanguage, ...]:
-    """Find the languages whose verdict says that alignment did not arrive whole, the one that lacks most first.
+    """Find the languages whose verdict shows weaker alignment than in the pivot, the largest shortfall first.
 
-    "inconclusive", "confounded" and "not measured" are no findings of weakness, so such languages are left out. The
-    order is that of the gap to the pivot over the pivot's gain, which is one minus retention.
+    "inconclusive", "confounded" and "not measured" do not show weakness, so these languages are left out. The shortfall
+    is the gap to the pivot over the pivot's gain, which is one minus retention.
     """
-    found = []
-    for one in audit.verdicts:
-        if one.verdict in WEAK_VERDICTS:
-            lacks = _lacks(audit, one.language)
-            found.append(WeakLanguage(language=one.language, verdict=one.verdict, lacks=lacks))
-    return tuple(sorted(found, key=lambda one: (-one.lacks, one.language)))
+    weak = [
+        WeakLanguage(language=verdict.language, verdict=verdict.verdict, shortfall=_shortfall(audit, verdict))
+        for verdict in audit.verdicts
+        if verdict.verdict in WEAK_VERDICTS
+    ]
+    return tuple(sorted(weak, key=lambda row: (-row.shortfall, row.language)))
 
 
-def _lacks(audit: Audit, code: str) -> float:
-    """Gap over the pivot's gain at the primary estimand; the middle of the verdict's set where a row is missing."""
-    gap, gain = _primary(audit, "gap", code), _primary(audit, "gain", audit.pivot)
-    if math.isfinite(gap) and math.isfinite(gain) and gain > 0:
-        return gap / gain
-    low, high = next((one.low, one.high) for one in audit.verdicts if one.language == code)
-    ends = [end for end in (low, high) if math.isfinite(end)]
+def _shortfall(audit: Audit, verdict: LanguageVerdict) -> float:
+    """Return the gap over the pivot's gain; if a row is missing, one minus the middle of the verdict's interval."""
+    gap = audit.primary_estimate("gap", verdict.language)
+    gain = audit.primary_estimate("gain", audit.pivot)
+    if gap and gain and math.isfinite(gap.value) and math.isfinite(gain.value) and gain.value > 0:
+        return gap.value / gain.value
+    ends = [end for end in (verdict.low, verdict.high) if math.isfinite(end)]
     return 1 - sum(ends) / len(ends) if ends else 1.0
-
-
-def _primary(audit: Audit, kind: str, code: str) -> float:
-    wanted = audit.primary
-    for row in audit.find(kind=kind, language=code, metric=wanted.metric, sample="all", components=wanted.components):
-        if wanted.layer == (f"{row.layer}-{row.norm}" if row.norm else str(row.layer)):
-            return row.estimate.value
-    return float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +55,12 @@ class Remedy:
 
     Attributes:
         corpus: names or files.
-        model: the base to adapt.
-        before: the aligned model that the audit judged, for gains to be compared with; None if the audit does not hold
-            its place, or was of another base.
-        pivot: code.
-        audited: languages of the audit, which are guarded.
-        weak: the languages that it found weak, worst first.
+        model: the base model to adapt.
+        before: the aligned model of the audit, which gains are compared with; None if the audit does not name it, or
+            had another base.
+        pivot: language that the others are compared with.
+        audited: languages of the audit; side effects are measured in all of them.
+        weak: the weak languages, the largest shortfall first.
     """
 
     corpus: tuple[str, ...]
@@ -79,26 +72,26 @@ class Remedy:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Weak languages that have answers; if none of them has, all of them, for `preferences` to refuse."""
-        codes = tuple(one.language for one in self.weak)
+        """Weak languages that have answers; if none has, all of them, so that `preferences` refuses them by name."""
+        codes = tuple(row.language for row in self.weak)
         return tuple(code for code in codes if code in answered_languages()) or codes
 
     @property
     def needs(self) -> dict[str, float]:
-        """How much of the pivot's gain each weak language lacks."""
-        return {one.language: one.lacks for one in self.weak}
+        """Weak language -> its shortfall."""
+        return {row.language: row.shortfall for row in self.weak}
 
 
 def remedy_for(audit: Audit, *, corpus: Sequence[str] = (), model: str | None = None) -> Remedy:
-    """Read from an audit what is to be trained.
+    """Read from an audit what to train.
 
     Args:
-        audit: with a reference.
-        corpus: in place of that of the audit.
-        model: in place of its reference.
+        audit: an audit with a reference.
+        corpus: replaces the corpus of the audit.
+        model: replaces the reference of the audit.
 
     Raises:
-        UsageError: the audit was of local files or models, whose places it does not hold, and none are given.
+        UsageError: the corpus or the reference was local, so that the audit does not hold its path, and none is given.
     """
     return Remedy(
         corpus=tuple(corpus) or _corpus(audit),
@@ -111,23 +104,19 @@ def remedy_for(audit: Audit, *, corpus: Sequence[str] = (), model: str | None = 
 
 
 def _corpus(audit: Audit) -> tuple[str, ...]:
-    if found := named_sources(audit):
-        return tuple(found)
+    if sources := named_sources(audit):
+        return tuple(sources)
     raise UsageError(
         "--from",
-        found=f"a run on {audit.corpus['name']}, a local file whose place it does not hold",
-        expected="that file",
+        found=f"a run on {audit.corpus['name']}, a local file whose path it does not hold",
+        expected="the corpus file",
         do="name it with --corpus (and its columns with --column)",
     )
 
 
 def _reference(audit: Audit) -> str:
-    before = audit.models.get("reference")
-    if before and before.get("given"):
-        return str(before["given"])
-    raise UsageError(
-        "--from",
-        found=f"a run whose reference {before['name']} was a local path" if before else "a run without a reference",
-        expected="the base model to adapt",
-        do="name it with --model",
-    )
+    reference = audit.models.get("reference")
+    if reference and reference.get("given"):
+        return str(reference["given"])
+    local = f"a run whose reference {reference['name']} was a local path" if reference else "a run without a reference"
+    raise UsageError("--from", found=local, expected="the base model to adapt", do="name it with --model")

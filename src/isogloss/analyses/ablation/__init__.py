@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""Does behaviour depend on the harm direction? The aligned model read without it."""

@@ -1,67 +1,147 @@
-"""How models are edited for the ablation control: harm directions from half of a language's pairs, and random ones.
+"""What directional ablation reads: harm directions from half of the pairs, and the other half read without them.
 
-The other pairs are read again with the direction taken out of the aligned model.
+The direction is taken out of the residual stream of the aligned model; as controls, as much is taken out along random
+directions (Arditi et al., 2024).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isogloss.analyses.ablation.edited_reading import ABLATED, RANDOMS, Ablation
-from isogloss.analyses.ablation.statistics import N_RANDOM, harm_direction, random_directions, split
-from isogloss.auditing.config import ABLATE
-from isogloss.auditing.measure import samples_of
+from isogloss.analyses.ablation.request import Ablation
+from isogloss.analyses.ablation.statistics import MOST_TRIED, N_RANDOM, harm_direction, random_directions, split
+from isogloss.analyses.behaviour.needs import BehaviourPlan, link_layer, tokens_of_answers
+from isogloss.analyses.behaviour.request import Behaviour
+from isogloss.auditing.analysis import CostFacts, Needs, Source, Work
+from isogloss.auditing.config import AuditConfig
+from isogloss.auditing.measure import draw_samples
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
-from isogloss.errors import ModelError
-from isogloss.hidden_states.activations import Activations
+from isogloss.data.corpus import Corpus
+from isogloss.errors import ModelError, UsageError
+from isogloss.hidden_states.activations import Activations, locate
+from isogloss.likelihoods.answers import answered_languages
 from isogloss.likelihoods.cached import Answers
+from isogloss.models.checkpoints import read_depth
 from isogloss.models.edits import Edit, edit_of
 from isogloss.stats.text_pairs import unit_ids
 
+#: The aligned model without its harm direction, and with as much taken out along random ones.
+ABLATED = "ablated"
+RANDOMS = tuple(f"random_{number}" for number in range(1, N_RANDOM + 1))
 
-def with_ablation(plan: Plan) -> Plan:
-    """Settle how models are edited, if that is asked for and the states that say so are all in the store.
+
+@dataclass(frozen=True, kw_only=True)
+class AblationPlan:
+    """What is read of the edited models; all but `harm` by language, and empty until the edits are known.
+
+    Attributes:
+        harm: hidden states of the aligned model that harm directions are taken from.
+        rows: int, row numbers in the language's part of the corpus of the texts that the edits are tried on; none of
+            them was used for a direction.
+        states: ABLATED and RANDOMS -> hidden states of these texts at the primary layer.
+        answers: likewise, likelihoods of answers to them.
+    """
+
+    harm: Activations
+    rows: Mapping[str, np.ndarray]
+    states: Mapping[str, Mapping[str, Activations]]
+    answers: Mapping[str, Mapping[str, Answers]]
+
+
+def check_ablation(request: Ablation, config: AuditConfig, corpus: Corpus) -> None:
+    """Refuse the request without the behaviour analysis.
+
+    Raises:
+        UsageError: see above.
+    """
+    del request, corpus
+    if config.request(Behaviour) is None:
+        raise UsageError(
+            "--ablation",
+            found="no --behaviour",
+            expected="both: it shows whether behaviour depends on the harm direction",
+            do="add it",
+        )
+
+
+def ablation_needs(plan: Plan, request: Ablation, source: Source) -> Needs:
+    """Find the states that harm directions are taken from: those of the link where there is one."""
+    del request
+    behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
+    if behaviour.states:
+        return Needs(inputs=AblationPlan(harm=behaviour.states["aligned"], rows={}, states={}, answers={}))
+    depth = read_depth(plan.activations["aligned"].checkpoint, source.track)
+    spec = replace(plan.config.spec, layers=(link_layer(plan.primary_layer, depth).option,))
+    states = locate({"aligned": source.pair.aligned}, plan.corpus, spec, store=source.cache, track=source.track)
+    return Needs(states={"harm": states}, inputs=AblationPlan(harm=states["aligned"], rows={}, states={}, answers={}))
+
+
+def ablation_follow(plan: Plan, request: Ablation, needs: Needs) -> Needs | None:
+    """Settle the edits, once the states that directions are taken from are in the cache.
 
     Raises:
         ModelError: the model's states are the same for both classes.
         StoreError: the store is broken.
     """
-    if ABLATE not in plan.config.controls or plan.ablation or plan.missing:
-        return plan
-    told, harm = plan.behaviour, plan.behaviour.harm if plan.behaviour else None
-    assert told is not None  # noqa: S101 - check_choices: behaviour is asked for
-    assert harm is not None  # noqa: S101 - plan_behaviour, likewise
-    samples = samples_of(plan)
+    del request
+    ablation: AblationPlan = needs.inputs
+    if ablation.rows:
+        return None
+    behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
+    samples, seed = draw_samples(plan), plan.config.seed
     rows: dict[str, np.ndarray] = {}
     states: dict[str, dict[str, Activations]] = {}
     answers: dict[str, dict[str, Answers]] = {}
-    for code in told.languages:
-        fits, rows[code] = split(samples[code].draws, plan.config.seed)
-        edits = _edits(harm, samples[code], fits, plan.config.seed)
-        texts = replace(plan.corpus, frame=plan.corpus.part(code)[rows[code]], warnings=())
-        plain, said = plan.activations["aligned"].on(texts), told.answers["aligned"].on(texts)
-        states[code] = {name: plain.under(edit, plan.primary_layer) for name, edit in edits.items()}
-        answers[code] = {name: said.under(edit) for name, edit in edits.items()}
-    return replace(plan, ablation=Ablation(rows=rows, states=states, answers=answers))
+    for language in behaviour.languages:
+        fits, rows[language] = split(samples[language].draws, seed)
+        edits = _edits(ablation.harm, samples[language], fits, seed)
+        texts = replace(plan.corpus, frame=plan.corpus.part(language)[rows[language]], warnings=())
+        plain_states = plan.activations["aligned"].on(texts)
+        plain_answers = behaviour.answers["aligned"].on(texts)
+        states[language] = {name: plain_states.under(edit, plan.primary_layer) for name, edit in edits.items()}
+        answers[language] = {name: plain_answers.under(edit) for name, edit in edits.items()}
+    return replace(
+        needs,
+        states={**needs.states, **{f"edited, {language}": edited for language, edited in states.items()}},
+        likelihoods=tuple(edited for of_language in answers.values() for edited in of_language.values()),
+        inputs=replace(ablation, rows=rows, states=states, answers=answers),
+    )
 
 
 def _edits(harm: Activations, sample: Sample, fits: np.ndarray, seed: int) -> dict[str, Edit]:
     """The edits of one language: the harm direction from the texts in `fits`, and random ones."""
-    code = sample.language
-    hidden = harm.block(code, harm.layers[0]).hidden[sample.rows[fits]]
+    language = sample.language
+    hidden = harm.block(language, harm.layers[0]).hidden[sample.rows[fits]]
     direction = harm_direction(hidden, sample.draws.harmful[fits])
     if direction is None:
         raise ModelError(
-            f"--controls {ABLATE}",
-            found=f"equal mean states of both classes in {code}",
+            "--ablation",
+            found=f"equal mean states of both classes in {language}",
             expected="a difference, which is the harm direction",
-            do="check the model, or leave it out",
+            do="check the model, or leave the analysis out",
         )
-    drawn = random_directions(direction, N_RANDOM, np.random.default_rng([seed, 7, int(unit_ids([code])[0])]))
+    rng = np.random.default_rng([seed, 7, int(unit_ids([language])[0])])
+    drawn = random_directions(direction, N_RANDOM, rng)
     return {
         ABLATED: edit_of(direction, direction),
-        **{name: edit_of(direction, one) for name, one in zip(RANDOMS, drawn, strict=True)},
+        **{name: edit_of(direction, random) for name, random in zip(RANDOMS, drawn, strict=True)},
     }
+
+
+def ablation_cost(facts: CostFacts, request: Ablation) -> list[Work]:
+    """Count the passes of the edited models over the texts that edits are tried on."""
+    del request
+    languages = tuple(code for code in facts.languages if code in answered_languages())
+    size = facts.size_of(facts.pair.aligned)
+    flops = None
+    if size is not None:
+        in_answers = tokens_of_answers(languages) if languages else 0
+        body, head = 2.0 * size.block_parameters, 2.0 * size.vocabulary * size.width
+        edits, tried = len((ABLATED, *RANDOMS)), 2 * MOST_TRIED * len(languages)
+        flops = edits * tried * ((2 * facts.tokens + in_answers) * body + in_answers * head)
+    key = ("ablation", facts.config.spec.sha256)
+    return [Work(model=facts.pair.aligned, key=key, passes=0, flops=flops)]

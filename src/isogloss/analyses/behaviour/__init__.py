@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""Does the model act on it? Likelihoods of refusals and of the texts, greedy answers, and their link to hidden states."""

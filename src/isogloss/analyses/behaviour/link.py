@@ -12,11 +12,11 @@ from isogloss.analyses.behaviour.link_statistics import (
     FEWEST_LANGUAGES,
     POWER_AT,
     SPLITS,
-    across_languages,
+    correlate_languages,
     halves,
     mean_slope,
     rank_slope,
-    shared,
+    share_units,
 )
 from isogloss.analyses.behaviour.needs import BehaviourPlan
 from isogloss.analyses.behaviour.statistics import pair_differences
@@ -35,13 +35,13 @@ from isogloss.stats.probe import cross_fitted_scores, ridge_probe
 COVARIATES = ("length", "length_difference", "edit_rate", "surprisal_difference")
 SLOPE = "rank regression within the language, adjusted; delete-one jackknife t"
 MEAN = "t over languages"
-MEAN_SHARED = "t over languages, at least the error over the items that they share"
+MEAN_SHARED = "t over languages, at least the error over the pairs that they share"
 #: A correlation says something from this many languages on.
 LEAST_LANGUAGES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Items:
+class LinkPairs:
     """The pairs of one language.
 
     Attributes:
@@ -74,37 +74,41 @@ class Items:
         return (self.frame["behaviour_aligned"] - self.frame["behaviour_reference"]).to_numpy()
 
 
-def take_items(
-    plan: Plan, told: BehaviourPlan, sample: Sample, said: Mapping[str, Margins], surprisal: np.ndarray
-) -> Items:
+def read_pairs(
+    plan: Plan,
+    behaviour_plan: BehaviourPlan,
+    sample: Sample,
+    text_margins: Mapping[str, Margins],
+    surprisal: np.ndarray,
+) -> LinkPairs:
     """Read the pairs of a language.
 
     Args:
         plan: of the audit.
-        told: with a layer for the link.
+        behaviour_plan: with a layer for the link.
         sample: the texts.
-        said: role -> margins of the texts.
+        text_margins: role -> margins of the texts.
         surprisal: -ln p of each text under the reference, (n,).
     """
-    assert told.layer is not None  # noqa: S101 - the caller's condition
+    assert behaviour_plan.layer is not None  # noqa: S101 - the caller's condition
     draws, code = sample.draws, sample.language
     columns: dict[str, np.ndarray] = {}
     hidden = {}
     for role in ("reference", "aligned"):
-        hidden[role] = told.states[role].block(code, told.layer).hidden[sample.rows]
+        hidden[role] = behaviour_plan.states[role].block(code, behaviour_plan.layer).hidden[sample.rows]
         scores = cross_fitted_scores(ridge_probe(hidden[role]), draws.harmful[None, :], draws.folds)[0]
         columns[f"latent_{role}"] = pair_differences(scores, draws)
-        columns[f"behaviour_{role}"] = pair_differences(said[role].rest, draws)
+        columns[f"behaviour_{role}"] = pair_differences(text_margins[role].rest, draws)
     first, length = _rows(draws), np.log([len(text) for text in sample.texts])
     columns["length"] = (length[first] + length[_partners(draws)[first]]) / 2
     columns["length_difference"] = pair_differences(length, draws)
     columns["edit_rate"] = edit_rates(sample)[np.argsort(np.argsort(first))]
     columns["surprisal_difference"] = pair_differences(surprisal, draws)
     split = halves(draws.units, SPLITS, plan.config.seed)
-    before, after = (_half_scores(plan, one, draws, split) for one in hidden.values())
+    before, after = (_half_scores(plan, states, draws, split) for states in hidden.values())
     ids = plan.corpus.part(code)["pair_id"].to_numpy()[sample.rows][first]
     numbers = {name: pl.Series(name, column, dtype=pl.Float64) for name, column in columns.items()}
-    return Items(
+    return LinkPairs(
         language=code,
         frame=pl.DataFrame({"pair_id": ids, "language": [code] * len(ids)} | numbers),
         units=draws.units,
@@ -117,9 +121,9 @@ def take_items(
 def _rows(draws: Draws) -> np.ndarray:
     """Row of the harmful text of each unit: int (units,), in the order of `draws.units`."""
     harmful = np.flatnonzero(draws.harmful)
-    found = np.empty(len(harmful), dtype=np.intp)
-    found[draws.unit_of_row[harmful]] = harmful
-    return found
+    rows = np.empty(len(harmful), dtype=np.intp)
+    rows[draws.unit_of_row[harmful]] = harmful
+    return rows
 
 
 def _partners(draws: Draws) -> np.ndarray:
@@ -132,38 +136,39 @@ def _half_scores(plan: Plan, hidden: np.ndarray, draws: Draws, split: np.ndarray
 
     It is not debiased: the bias of equally many pairs is nearly the same in both models and all languages.
     """
-    row, k = METRICS[plan.primary.metric], plan.primary.components
-    found = np.full(len(split), np.nan)
+    metric, k = METRICS[plan.primary.metric], plan.primary.components
+    scores = np.full(len(split), np.nan)
     for i, half in enumerate(split):
         kept = half[draws.unit_of_row]
         z = open_space(hidden[kept], k).leading
-        if z.shape[1] == k and kept.sum() // 2 >= row.per_component * k:
+        if z.shape[1] == k and kept.sum() // 2 >= metric.per_component * k:
             partners = (np.cumsum(kept) - 1)[_partners(draws)[kept]]
-            found[i] = row.many(z, draws.harmful[None, kept], partners, draws.folds[kept])[0]
-    return found
+            scores[i] = metric.many(z, draws.harmful[None, kept], partners, draws.folds[kept])[0]
+    return scores
 
 
-def link_rows(items: Sequence[Items], plan: Plan, told: BehaviourPlan) -> list[Row]:
+def link_rows(pairs: Sequence[LinkPairs], plan: Plan, behaviour_plan: BehaviourPlan) -> list[Row]:
     """Slopes of each language, their mean, and the correlation across languages with its power."""
     seed = plan.config.seed
-    slopes = {one.language: _slope(one) for one in items}
+    slopes = {of_language.language: _slope(of_language) for of_language in pairs}
     known = [slope for slope in slopes.values() if slope]
-    found = [
-        _row(told, code, "item_slope", _slope_estimate(slope, items, code, seed)) for code, slope in slopes.items()
+    rows = [
+        _row(behaviour_plan, code, "item_slope", _slope_estimate(slope, pairs, code, seed))
+        for code, slope in slopes.items()
     ]
-    found.append(_row(told, "", "item_slope_mean", _mean_estimate(known, seed)))
-    return [*found, *_across(items, told, seed)]
+    rows.append(_row(behaviour_plan, "", "item_slope_mean", _mean_estimate(known, seed)))
+    return [*rows, *_across(pairs, behaviour_plan, seed)]
 
 
-def _slope(one: Items) -> Jackknife | None:
-    if not np.isfinite(one.latent).all():
+def _slope(pairs: LinkPairs) -> Jackknife | None:
+    if not np.isfinite(pairs.latent).all():
         return None
-    covariates = one.frame.select(COVARIATES).to_numpy()
-    return rank_slope(one.behaviour, one.latent, covariates, one.folds, one.units)
+    covariates = pairs.frame.select(COVARIATES).to_numpy()
+    return rank_slope(pairs.behaviour, pairs.latent, covariates, pairs.folds, pairs.units)
 
 
-def _slope_estimate(slope: Jackknife | None, items: Sequence[Items], code: str, seed: int) -> Estimate:
-    n = next(one.frame.height for one in items if one.language == code)
+def _slope_estimate(slope: Jackknife | None, pairs: Sequence[LinkPairs], code: str, seed: int) -> Estimate:
+    n = next(of_language.frame.height for of_language in pairs if of_language.language == code)
     if slope is None:
         return Estimate(value=NAN, n=n, seed=seed, reason="too few pairs, or no shift that differs between them")
     return _estimate(slope, n, seed, SLOPE)
@@ -172,52 +177,54 @@ def _slope_estimate(slope: Jackknife | None, items: Sequence[Items], code: str, 
 def _mean_estimate(slopes: Sequence[Jackknife], seed: int) -> Estimate:
     if len(slopes) < 2:  # noqa: PLR2004 - one slope has no spread
         return Estimate(value=NAN, n=len(slopes), seed=seed, reason="fewer than two languages with a slope")
-    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if shared(slopes) else MEAN)
+    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if share_units(slopes) else MEAN)
 
 
-def _estimate(found: Jackknife, n: int, seed: int, method: str) -> Estimate:
-    bounds = found.interval(LEVEL)
+def _estimate(jackknife: Jackknife, n: int, seed: int, method: str) -> Estimate:
+    bounds = jackknife.interval(LEVEL)
     return Estimate(
-        value=found.value,
+        value=jackknife.value,
         n=n,
         seed=seed,
         low=bounds.low,
         high=bounds.high,
         level=LEVEL,
         method=method,
-        p_value=found.p_value,
+        p_value=jackknife.p_value,
     )
 
 
-def _across(items: Sequence[Items], told: BehaviourPlan, seed: int) -> list[Row]:
-    usable = [one for one in items if np.isfinite(one.gains).all()]
+def _across(pairs: Sequence[LinkPairs], behaviour_plan: BehaviourPlan, seed: int) -> list[Row]:
+    usable = [of_language for of_language in pairs if np.isfinite(of_language.gains).all()]
     n = len(usable)
     if n < LEAST_LANGUAGES:
         reason = f"{n} languages with scores of half of their pairs; {LEAST_LANGUAGES} are needed"
         missing = Estimate(value=NAN, n=n, seed=seed, reason=reason)
-        return [_row(told, "", "across_spearman", missing)]
-    behaviour = [[one.behaviour[~half].mean() for half in one.halves] for one in usable]
-    found = across_languages(np.column_stack([one.gains for one in usable]), np.array(behaviour).T, seed)
-    orders = "all orders of the languages" if found.exact else "orders of the languages, drawn"
+        return [_row(behaviour_plan, "", "across_spearman", missing)]
+    behaviour = [[language.behaviour[~half].mean() for half in language.halves] for language in usable]
+    correlation = correlate_languages(
+        np.column_stack([language.gains for language in usable]), np.array(behaviour).T, seed
+    )
+    orders = "all orders of the languages" if correlation.exact else "orders of the languages, drawn"
     few = n < FEWEST_LANGUAGES
     value = Estimate(
-        value=found.value,
+        value=correlation.value,
         n=n,
         seed=seed,
         method=f"mean over {SPLITS} split halves; p from {orders}",
-        p_value=found.p_value,
+        p_value=correlation.p_value,
         approximate=f"fewer than {FEWEST_LANGUAGES} languages: no p can reach .05" if few else None,
     )
     power = Estimate(
-        value=found.power,
+        value=correlation.power,
         n=n,
         seed=seed,
         method=f"simulation: chance of p <= .05 if the true rank correlation is {POWER_AT:g}, without noise",
     )
-    return [_row(told, "", "across_spearman", value), _row(told, "", "across_power", power)]
+    return [_row(behaviour_plan, "", "across_spearman", value), _row(behaviour_plan, "", "across_power", power)]
 
 
-def _row(told: BehaviourPlan, code: str, metric: str, estimate: Estimate) -> Row:
-    layer = told.layer
+def _row(behaviour_plan: BehaviourPlan, code: str, metric: str, estimate: Estimate) -> Row:
+    layer = behaviour_plan.layer
     assert layer is not None  # noqa: S101 - the caller's condition
     return Row(kind="link", language=code, metric=metric, layer=layer.index, norm=layer.norm, estimate=estimate)

@@ -1,9 +1,9 @@
-"""The link: whether what alignment moved in the hidden states says what it moved in behaviour.
+"""The link: whether the shift of the hidden states predicts the shift of behaviour.
 
 Within a language the items are pairs: the shift of behaviour is regressed on the shift of the hidden states, all as
-ranks, with what else could move both as covariates. Across languages a rank correlation takes the two from disjoint
-halves of the pairs, for noise that both share makes a correlation out of nothing; its p comes from all ways of dealing
-out whole languages. Cells of language, layer or checkpoint are never rows.
+ranks, with possible common causes as covariates. Across languages a rank correlation takes the two from disjoint halves
+of the pairs, because shared noise would make a correlation by itself. Its p value comes from permutations of whole
+languages. Cells of language, layer or checkpoint are never rows.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from isogloss.stats.jackknife import Jackknife, combine, delete_one
 
 #: Random halves of the pairs.
 SPLITS = 50
-#: Up to so many languages all orders are counted (9! = 362,880); above, this many are drawn.
+#: Up to so many languages all orders are counted (9! = 362,880); above, so many orders are drawn.
 EXACT, DRAWN = 9, 100_000
-#: Fewer languages cannot reach p = .05 in a rank correlation, whatever they show.
+#: With fewer languages no rank correlation reaches p = .05.
 FEWEST_LANGUAGES = 5
 #: Items that the regression needs beyond its coefficients.
 SPARE = 10
@@ -51,7 +51,7 @@ def rank_slope(
         The slope; None where a shift is the same for all items, or there are too few.
     """
     inside = [folds == fold for fold in np.unique(folds)[1:]]
-    columns = [np.ones(len(behaviour)), _ranks(latent), *(_ranks(one) for one in covariates.T), *inside]
+    columns = [np.ones(len(behaviour)), _ranks(latent), *(_ranks(column) for column in covariates.T), *inside]
     design = np.column_stack(columns).astype(np.float64)
     target = _ranks(behaviour)
     df = len(target) - np.linalg.matrix_rank(design)
@@ -60,8 +60,8 @@ def rank_slope(
     values, without = left_out_coefficients(design, target)
     if np.isnan(without[:, 1]).any():
         return None
-    found = delete_one(float(values[1]), without[:, 1], units)
-    return replace(found, value=float(values[1]), df=int(df))
+    slope = delete_one(float(values[1]), without[:, 1], units)
+    return replace(slope, value=float(values[1]), df=int(df))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -77,28 +77,28 @@ def mean_slope(slopes: Sequence[Jackknife]) -> Jackknife:
     Where languages share items their slopes share noise that their spread does not show. The error is then at least
     that of the mean over the shared items.
 
-    >>> one = Jackknife(value=0.25, influence=np.array([0.1, -0.1]), units=np.array([1, 2]), df=9)
-    >>> found = mean_slope([one, replace(one, value=0.75, units=np.array([3, 4]))])
-    >>> found.value, round(found.se, 6), found.df
+    >>> slope = Jackknife(value=0.25, influence=np.array([0.1, -0.1]), units=np.array([1, 2]), df=9)
+    >>> mean = mean_slope([slope, replace(slope, value=0.75, units=np.array([3, 4]))])
+    >>> mean.value, round(mean.se, 6), mean.df
     (0.5, 0.25, 1)
     """
-    values = np.array([one.value for one in slopes])
+    values = np.array([slope.value for slope in slopes])
     n = len(values)
-    found = delete_one(float(values.mean()), (values.sum() - values) / (n - 1), np.arange(n))
-    if not shared(slopes):
-        return found
-    within = combine(*((1 / n, one) for one in slopes)).se
-    return replace(found, influence=np.sqrt(found.influence**2 + max(0.0, within**2 - found.se**2) / n))
+    mean = delete_one(float(values.mean()), (values.sum() - values) / (n - 1), np.arange(n))
+    if not share_units(slopes):
+        return mean
+    within = combine(*((1 / n, slope) for slope in slopes)).se
+    return replace(mean, influence=np.sqrt(mean.influence**2 + max(0.0, within**2 - mean.se**2) / n))
 
 
-def shared(found: Sequence[Jackknife]) -> bool:
+def share_units(estimates: Sequence[Jackknife]) -> bool:
     """Whether any two estimates share a unit."""
-    everything = np.concatenate([one.units for one in found])
+    everything = np.concatenate([estimate.units for estimate in estimates])
     return len(np.unique(everything)) < len(everything)
 
 
 def halves(units: np.ndarray, n_splits: int, seed: int) -> np.ndarray:
-    """Split units in two halves, again and again; languages that share items share the halves.
+    """Split units into two halves, many times; languages that share items share the halves.
 
     Args:
         units: uint64 (n,), ids.
@@ -114,12 +114,12 @@ def halves(units: np.ndarray, n_splits: int, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Across:
+class LanguageCorrelation:
     """A rank correlation over languages.
 
     Attributes:
         value: Spearman's correlation, the mean over the splits.
-        p_value: two-sided, from whole languages dealt out anew.
+        p_value: two-sided, from permutations of whole languages.
         n: languages.
         exact: whether all orders were counted, or some drawn.
         power: chance of p <= .05 at this number of languages if the true correlation is `POWER_AT`.
@@ -136,8 +136,8 @@ class Across:
 POWER_AT = 0.6
 
 
-def across_languages(latent: np.ndarray, behaviour: np.ndarray, seed: int) -> Across:
-    """Correlate ranks of languages, latent scores from one half of the pairs and behaviour from the other.
+def correlate_languages(latent: np.ndarray, behaviour: np.ndarray, seed: int) -> LanguageCorrelation:
+    """Correlate the ranks of languages: latent scores from one half of the pairs, behaviour from the other.
 
     The mean over splits of Spearman's correlation is a sum of one entry of a matrix for each language, so that every
     order of the languages costs an addition for each of them.
@@ -153,16 +153,17 @@ def across_languages(latent: np.ndarray, behaviour: np.ndarray, seed: int) -> Ac
     n = latent.shape[1]
     if n < 2 or not (np.isfinite(latent).all() and np.isfinite(behaviour).all()):  # noqa: PLR2004
         raise ValueError("a correlation needs two languages and finite numbers")
-    one, other = (np.vstack([_ranks(row) for row in side]) for side in (latent, behaviour))
-    table = one.T @ other / len(one) / n
+    first, second = (np.vstack([_ranks(row) for row in side]) for side in (latent, behaviour))
+    table = first.T @ second / len(first) / n
     observed = float(np.trace(table))
     rng = np.random.default_rng([seed, 5])
     p_value = _two_sided(observed, _sums(table, _orders(n, rng)), exact=n <= EXACT)
-    return Across(value=observed, p_value=p_value, n=n, exact=n <= EXACT, power=spearman_power(n, POWER_AT, seed))
+    power = spearman_power(n, POWER_AT, seed)
+    return LanguageCorrelation(value=observed, p_value=p_value, n=n, exact=n <= EXACT, power=power)
 
 
 def _orders(n: int, rng: np.random.Generator) -> np.ndarray:
-    """All orders of n things, or many that are drawn: int (orders, n)."""
+    """All orders of n languages, or many random ones: int (orders, n)."""
     if n <= EXACT:
         return _all_orders(n)
     return rng.random((DRAWN, n)).argsort(axis=1)
@@ -184,15 +185,15 @@ def _sums(table: np.ndarray, orders: np.ndarray) -> np.ndarray:
 
 def _two_sided(observed: float, null: np.ndarray, *, exact: bool) -> float:
     reached = int((np.abs(null) >= abs(observed) - ROUNDING).sum())
-    # The order that was seen is one of all orders, but need not be among those drawn.
+    # The observed order is one of all orders, but need not be among the random ones.
     return reached / len(null) if exact else (1 + reached) / (1 + len(null))
 
 
 @functools.cache
 def spearman_power(n: int, correlation: float, seed: int, *, level: float = 0.05, runs: int = 2000) -> float:
-    """Chance that a rank correlation over n languages is found, by simulation of normal scores without noise.
+    """Power of the test of a rank correlation over n languages, by simulation of normal scores without noise.
 
-    Real scores are noisy, so this is the most that can be hoped for.
+    Real scores are noisy, so this is an upper bound.
 
     Args:
         n: languages.

@@ -1,91 +1,70 @@
-"""What an audit has settled about behaviour: which likelihoods, at which layer the link is read, where all of it is."""
+"""What the behaviour analysis reads: likelihoods of answers and texts, and hidden states at the layer of the link."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from isogloss.analyses.behaviour.request import Behaviour
+from isogloss.auditing.analysis import CostFacts, Needs, Source, Work
+from isogloss.auditing.config import AuditConfig
+from isogloss.auditing.plan import Plan
 from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, UsageError
 from isogloss.hidden_states.activations import Activations, locate
-from isogloss.hidden_states.spec import ExtractSpec, Layer
-from isogloss.io.paths import AnyPath
-from isogloss.likelihoods.answers import answered_languages
-from isogloss.likelihoods.cached import Answers, Likelihoods, locate_answers, locate_bits, locate_spoken
+from isogloss.hidden_states.spec import Layer
+from isogloss.likelihoods.answers import SIDES, answered_languages, answers
+from isogloss.likelihoods.cached import NEW_TOKENS, Answers, Likelihoods, locate_answers, locate_bits, locate_greedy
 from isogloss.likelihoods.refusal_detector import detected_languages
-from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.models.size import read_depth
-from isogloss.progress import Track
+from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
 
-#: The link is read at this share of the depth at most: the last states and the first tokens of an answer are tied by
-#: the head, whatever the model has learnt.
+if TYPE_CHECKING:
+    from isogloss.models.size import Size
+
+#: The link is read at this share of the depth at most: the LM head ties the last states to the first tokens of an
+#: answer, whatever the model has learnt.
 DEEPEST = 0.8
-
-
-@dataclass(frozen=True, kw_only=True)
-class BehaviourConfig:
-    """What may be chosen: prompt format, limits and dtype, pivot, greedy answers per language and class, and a placebo.
-
-    `ablate` asks for the states that harm directions are taken from.
-    """
-
-    spec: ExtractSpec
-    pivot: str = "en"
-    generate: int = 0
-    placebo: ModelRef | None = None
-    ablate: bool = False
+#: Tokens of an answer: the mean of the table under Gemma 3's tokenizer, rounded up.
+ANSWER_TOKENS = 10
+#: Passes over the texts for each model: one with all answers behind a text, one for the text itself.
+PASSES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviourPlan:
-    """What is asked of behaviour; all by role: reference (if there is one), aligned, and placebo (if one is named).
+    """What is read; all by role: reference (if there is one), aligned, and placebo (if one is named).
 
     Attributes:
         languages: those that have answers.
         answers: likelihoods of answers.
-        texts: likelihoods of the texts; empty where texts have no twins, for there is nothing to prefer.
-        spoken: greedy answers to some texts; empty unless asked for.
+        texts: likelihoods of the texts; empty where texts have no pairs, which a preference needs.
+        greedy_answers: greedy answers to some texts; empty unless requested.
         states: hidden states at the layer of the link, reference and aligned; empty where there is no link.
         layer: of the link; None where there is none.
         generate: greedy answers per language and class.
-        harm: hidden states of the aligned model that harm directions are taken from, at the layer that a link is or
-            would be read at; None unless asked for.
     """
 
     languages: tuple[str, ...]
     answers: Mapping[str, Answers]
     texts: Mapping[str, Likelihoods] = field(default_factory=dict)
-    spoken: Mapping[str, Answers] = field(default_factory=dict)
+    greedy_answers: Mapping[str, Answers] = field(default_factory=dict)
     states: Mapping[str, Activations] = field(default_factory=dict)
     layer: Layer | None = None
     generate: int = 0
-    harm: Activations | None = None
 
-    def of(self, part: Corpus) -> BehaviourPlan:
-        """Take what measures the texts of one language, which is small enough to be sent."""
+    def of_language(self, part: Corpus) -> BehaviourPlan:
+        """Return what measures the texts of one language, which is small enough to be sent to a worker."""
         return replace(
             self,
             languages=tuple(part.languages),
-            answers={role: one.on(part) for role, one in self.answers.items()},
-            texts={role: one.on(part.languages) for role, one in self.texts.items()},
-            spoken={},
-            states={role: one.on(part) for role, one in self.states.items()},
-            harm=None,
+            answers={role: reads.on(part) for role, reads in self.answers.items()},
+            texts={role: reads.on(part.languages) for role, reads in self.texts.items()},
+            greedy_answers={},
+            states={role: states.on(part) for role, states in self.states.items()},
         )
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """What stands of it in audit.json."""
-        found = {"behaviour": True, "link_layer": self.layer.name if self.layer else None}
-        return found | ({"generate": self.generate} if self.generate else {})
-
-    @property
-    def wanted(self) -> list[Likelihoods | Answers]:
-        """All that is read with an LM head."""
-        return [*self.answers.values(), *self.texts.values(), *self.spoken.values()]
 
 
 def link_layer(primary: Layer, depth: int) -> Layer:
@@ -98,87 +77,87 @@ def link_layer(primary: Layer, depth: int) -> Layer:
     return primary if primary.index <= deepest else Layer(deepest, "")
 
 
-def plan_behaviour(
-    pair: ModelPair,
-    sample: Corpus,
-    config: BehaviourConfig,
-    primary: Layer,
-    *,
-    store: AnyPath | str | None,
-    track: Track,
-) -> BehaviourPlan:
-    """Find what is needed; no weights are loaded.
+def check_behaviour(request: Behaviour, config: AuditConfig, corpus: Corpus) -> None:
+    """Refuse corpora without answers in the pivot language.
 
     Raises:
-        CorpusError: there are no answers in the pivot language.
-        ModelError: a model cannot be found.
-        UsageError: the placebo is one of the pair.
+        CorpusError: there are none.
     """
-    codes = tuple(code for code in sample.languages if code in answered_languages())
-    if config.pivot not in codes:
+    del request, corpus
+    if config.pivot not in answered_languages():
         raise CorpusError(
             "--behaviour",
             found=f"no answers in the pivot {config.pivot}",
             expected=f"one of {', '.join(answered_languages())}",
             do="leave it out, or choose another --pivot",
         )
-    spec, generate = config.spec, config.generate
-    refs = {"reference": pair.reference, "aligned": pair.aligned, "placebo": config.placebo}
+
+
+def behaviour_needs(plan: Plan, request: Behaviour, source: Source) -> Needs:
+    """Find what is needed; no weights are loaded.
+
+    Raises:
+        ModelError: a model cannot be found.
+        UsageError: the placebo is one of the pair.
+    """
+    sample, spec, cache = plan.corpus, plan.config.spec, source.cache
+    languages = tuple(code for code in sample.languages if code in answered_languages())
+    refs = {"reference": source.pair.reference, "aligned": source.pair.aligned, "placebo": request.placebo}
     checkpoints = {role: fetch(ref) for role, ref in refs.items() if ref}
     _check_placebo(checkpoints)
-    texts = _only(sample, codes)
-    heard = tuple(code for code in codes if code in detected_languages())  # in others nobody could tell a refusal
-    linked = pair.reference is not None and sample.paired
-    deep = link_layer(primary, read_depth(checkpoints["aligned"], track)) if linked or config.ablate else None
-    layer = deep if linked else None
-    compared = {role: ref for role, ref in refs.items() if ref and (linked or role == "aligned") and role != "placebo"}
-    there = replace(spec, layers=(_option(deep),)) if deep else spec
-    states = locate(compared, sample, there, store=store, track=track) if deep else {}
-    return BehaviourPlan(
-        languages=codes,
-        answers=locate_answers(checkpoints, texts, spec, store=store),
+    texts = texts_of(sample, languages)
+    detected = tuple(code for code in languages if code in detected_languages())
+    compared = {role: ref for role, ref in refs.items() if ref and role != "placebo"}
+    linked = source.pair.reference is not None and sample.paired
+    layer = link_layer(plan.primary_layer, read_depth(checkpoints["aligned"], source.track)) if linked else None
+    at_link = replace(spec, layers=(layer.option,)) if layer else spec
+    behaviour = BehaviourPlan(
+        languages=languages,
+        answers=locate_answers(checkpoints, texts, spec, store=cache),
         texts=locate_bits(
             checkpoints,
             texts,
             max_tokens=spec.max_tokens,
             dtype=spec.dtype,
             quantize=spec.quantize,
-            store=store,
+            store=cache,
         )
         if sample.paired
         else {},
-        spoken=locate_spoken(
-            {role: one for role, one in checkpoints.items() if role != "placebo"},
-            _first(_only(sample, heard), generate),
+        greedy_answers=locate_greedy(
+            {role: checkpoint for role, checkpoint in checkpoints.items() if role != "placebo"},
+            _first_texts(texts_of(sample, detected), request.generate),
             spec,
-            store=store,
+            store=cache,
         )
-        if generate and heard
+        if request.generate and detected
         else {},
-        states=states if linked else {},
+        states=locate(compared, sample, at_link, store=cache, track=source.track) if layer else {},
         layer=layer,
-        generate=generate,
-        harm=states["aligned"] if config.ablate else None,
+        generate=request.generate,
+    )
+    return Needs(
+        states={"link": behaviour.states} if behaviour.states else {},
+        likelihoods=(*behaviour.answers.values(), *behaviour.texts.values(), *behaviour.greedy_answers.values()),
+        checkpoints={role: checkpoint for role, checkpoint in checkpoints.items() if role == "placebo"},
+        settings={"link_layer": layer.name if layer else None},
+        inputs=behaviour,
     )
 
 
-def _option(layer: Layer) -> str:
-    """Name a layer as `ExtractSpec` takes it."""
-    return {"": str(layer.index), "post": "final", "pre": "final-pre"}[layer.norm]
+def texts_of(sample: Corpus, languages: tuple[str, ...]) -> Corpus:
+    """Return the texts of some languages."""
+    return replace(sample, frame=sample.frame.filter(pl.col("language").is_in(languages)))
 
 
-def _only(sample: Corpus, codes: tuple[str, ...]) -> Corpus:
-    return replace(sample, frame=sample.frame.filter(pl.col("language").is_in(codes)))
-
-
-def _first(texts: Corpus, n: int) -> Corpus:
+def _first_texts(texts: Corpus, n: int) -> Corpus:
     """Take n texts per language and class; text ids are hashes, so the first are a random sample."""
     few = texts.frame.group_by("language", "harmful", maintain_order=True).head(n)
     return Corpus(name=texts.name, frame=few.with_columns(pair_id=pl.lit(None, dtype=pl.String)))
 
 
 def _check_placebo(checkpoints: Mapping[str, Checkpoint]) -> None:
-    hashes = {role: one.sha256 for role, one in checkpoints.items()}
+    hashes = {role: checkpoint.sha256 for role, checkpoint in checkpoints.items()}
     placebo = hashes.pop("placebo", None)
     if placebo in hashes.values():
         raise UsageError(
@@ -189,3 +168,32 @@ def _check_placebo(checkpoints: Mapping[str, Checkpoint]) -> None:
         )
     if placebo and "reference" not in hashes:
         raise UsageError("--placebo", found="no reference", expected="the model before alignment", do="name it")
+
+
+def behaviour_cost(facts: CostFacts, request: Behaviour) -> list[Work]:
+    """Count two passes of each model: answers behind the texts and the texts themselves, scored with the LM head."""
+    models = [ref for ref in (facts.pair.reference, facts.pair.aligned, request.placebo) if ref is not None]
+    key = ("behaviour", facts.config.spec.sha256, request.generate)
+    return [
+        Work(model=ref, key=key, passes=PASSES, flops=_flops(size, facts, request) if size else None)
+        for ref in models
+        for size in [facts.size_of(ref)]
+    ]
+
+
+def tokens_of_answers(languages: tuple[str, ...]) -> int:
+    """Count the tokens of all answers to a text, as an estimate."""
+    return ANSWER_TOKENS * sum(len(answers(languages[0], side, "score")) for side in SIDES)
+
+
+def _flops(size: Size, facts: CostFacts, request: Behaviour) -> float:
+    """Count the operations for one model: 2 per parameter and token, with the LM head where it is used."""
+    languages = tuple(code for code in facts.languages if code in answered_languages())
+    if not languages or facts.texts is None:
+        return 0.0
+    share, tokens = len(languages) / len(facts.languages), facts.tokens
+    in_answers = tokens_of_answers(languages)
+    body, head = 2.0 * size.block_parameters, 2.0 * size.vocabulary * size.width
+    one_text = (2 * tokens + in_answers) * body + (tokens + in_answers) * head
+    total = one_text * facts.texts * share
+    return total + 2 * request.generate * len(languages) * (tokens * body + NEW_TOKENS * (body + head))

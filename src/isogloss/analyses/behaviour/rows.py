@@ -1,4 +1,4 @@
-"""Likelihoods of answers and texts -> rows: what each model would say, what alignment changed, in which languages."""
+"""Likelihoods of answers and texts -> rows: what each model would answer, what alignment changed, in which languages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from isogloss.analyses.ablation.rows import ablation_rows
-from isogloss.analyses.behaviour.generated_answers import spoken_rows, spoken_warnings
-from isogloss.analyses.behaviour.link import Items, link_rows, take_items
+from isogloss.analyses.behaviour.generated_answers import greedy_rows, greedy_warnings
+from isogloss.analyses.behaviour.link import LinkPairs, link_rows, read_pairs
+from isogloss.analyses.behaviour.metrics import BEHAVIOURS, LINEAR
 from isogloss.analyses.behaviour.needs import BehaviourPlan
+from isogloss.analyses.behaviour.request import Behaviour
 from isogloss.analyses.behaviour.statistics import (
     adjusted_mean,
     mean_difference,
@@ -21,232 +22,233 @@ from isogloss.analyses.behaviour.statistics import (
     ranked,
     zero_score,
 )
+from isogloss.auditing.analysis import Findings
 from isogloss.auditing.compare import Change, Family, compare
 from isogloss.auditing.config import LEVEL
-from isogloss.auditing.measure import samples_of
+from isogloss.auditing.measure import Measured
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import HELD, ONE_UNIT, AnyPath, difference_row, score_row
+from isogloss.auditing.rows import RowKey, difference_row, score_row
 from isogloss.auditing.sample import Sample
-from isogloss.auditing.score import side_by_side
-from isogloss.engines.engine import Engine
+from isogloss.auditing.score import map_side_by_side
 from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.margins import Margins, margins
-from isogloss.progress import Track
 from isogloss.records import Estimate, Row
-from isogloss.results import Audit
 from isogloss.stats.effects import false_discovery, gain, gap
 from isogloss.stats.jackknife import Jackknife
-from isogloss.stats.score import Score
+from isogloss.stats.metric import Score
 from isogloss.warnings import CodedWarning
 
-#: Where rows of behaviour belong: to no layer.
-NOWHERE = Layer(0, "")
-#: Nats that the control plants in the pivot, and in the other languages: the gap between them is to be found.
+#: The file of the run folder with a line for each pair.
+PAIRS_FILE = "behaviour.parquet"
+#: Rows of behaviour belong to no layer.
+NO_LAYER = Layer(0, "")
+#: Nats that the control plants in the pivot and in the other languages; the gap between them is to be found.
 PLANTED = (2.0, 1.0)
-#: Scores of a text's margins: BEHAVIOURS row -> part of `Margins`.
-OF_MARGINS = {"refusal_margin": "total", "refusal_margin_per_token": "per_token", "first_token_gap": "first"}
-LINEAR = "delete-one jackknife t"
-#: What methods of hidden states are where nothing is fitted.
-METHODS = {ONE_UNIT: LINEAR, HELD: "delete-one jackknife, logit scale"}
+#: Scores of a text's margins: BEHAVIOURS row -> field of `Margins`.
+MARGIN_FIELDS = {"refusal_margin": "total", "refusal_margin_per_token": "per_token", "first_token_gap": "first"}
 
 
-class OneLanguage(NamedTuple):
-    """Work for anybody: the plan of one language, what is asked of its texts, and its sample."""
+class BehaviourItem(NamedTuple):
+    """Work for an engine: the plan of one language, what is read of its texts, and its sample."""
 
     plan: Plan
-    told: BehaviourPlan
+    behaviour: BehaviourPlan
     sample: Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What models say of the texts of one language; all by role.
+class Reading:
+    """What the models make of the texts of one language; all by role.
 
     Attributes:
         sample: the texts.
         margins: refusal log-odds of each text.
-        nats: -ln p of each text, float64 (n,); empty where texts have no twins.
-        preferences: shift of the preference for the neutral twin from the reference's, adjusted; of aligned and
-            placebo, and empty where there are no twins or no reference.
-        items: the pairs for the link; None where there is none.
+        nats: -ln p of each text, float64 (n,); empty where texts have no pairs.
+        preferences: shift of the preference for the neutral text of a pair from the reference's, adjusted; of aligned
+            and placebo, and empty where there are no pairs or no reference.
+        pairs: the pairs for the link; None where there is none.
     """
 
     sample: Sample
     margins: Mapping[str, Margins]
     nats: Mapping[str, np.ndarray]
     preferences: Mapping[str, Score]
-    items: Items | None
+    pairs: LinkPairs | None
+
+    @property
+    def language(self) -> str:
+        """Its code."""
+        return self.sample.language
 
     @property
     def n(self) -> int:
         """Texts per class."""
         return self.sample.draws.per_class
 
-
-def with_behaviour(
-    audit: Audit, plan: Plan, told: BehaviourPlan, track: Track, engine: Engine
-) -> tuple[Audit, pl.DataFrame | None]:
-    """Add what the models would say to an audit; everything is in the store.
-
-    Args:
-        audit: of hidden states.
-        plan: that it followed.
-        told: what is asked of behaviour.
-        track: progress display.
-        engine: who measures; the numbers are the same.
-
-    Returns:
-        The audit with rows of behaviour and of the link, and one line a pair for the scatter (see `link.Items`): None
-        where there is no link.
-    """
-    samples = samples_of(plan)
-    mine = [samples[code] for code in plan.languages if code in told.languages]
-    parts = [OneLanguage(own, told.of(own.corpus), sample) for sample in mine for own in [plan.of(sample.language)]]
-    read = side_by_side(tell, parts, engine, track, "Behaviour", workers=plan.config.workers)
-    rows = [*_scores(plan, read), *_compared(plan, read), *_placebo(plan, read), *_planted(plan, read)]
-    rows += [*spoken_rows(told, plan.config.seed), *ablation_rows(plan)]
-    warnings = [*audit.warnings, *_warnings(plan, told), *spoken_warnings(told)]
-    items = [one.items for one in read if one.items]
-    if items:
-        rows += link_rows(items, plan, told)
-    found = replace(audit, rows=(*audit.rows, *_exploratory(rows)), warnings=tuple(warnings))
-    return found, pl.concat([one.frame for one in items]) if items else None
+    @property
+    def shift(self) -> np.ndarray:
+        """Refusal log-odds, aligned minus reference: float64 (n,), nats."""
+        return np.asarray(self.margins["aligned"].total - self.margins["reference"].total)
 
 
-def tell(part: OneLanguage) -> Told:
-    """Read what models say of the texts of a language, and its pairs for the link."""
-    plan, told, sample = part
-    code, rows = sample.language, sample.rows
-    read = {role: margins(one, code) for role, one in told.answers.items()}
-    nats = {role: np.log(2) * one.bits(code)[rows] for role, one in told.texts.items()}
+def behaviour_findings(measured: Measured, request: Behaviour) -> Findings:
+    """Measure behaviour, and its link to the hidden states; everything is in the cache."""
+    del request
+    plan = measured.plan
+    behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
+    items = [
+        BehaviourItem(part, behaviour.of_language(part.corpus), measured.samples[language])
+        for language in plan.languages
+        if language in behaviour.languages
+        for part in [plan.of_language(language)]
+    ]
+    readings = map_side_by_side(
+        read_language, items, measured.engine, measured.track, "Behaviour", workers=plan.config.workers
+    )
+    rows = [
+        *_scores(plan, readings),
+        *_compared(plan, readings),
+        *_placebo(plan, readings),
+        *_planted(plan, readings),
+        *greedy_rows(behaviour, plan.config.seed),
+    ]
+    pairs = [reading.pairs for reading in readings if reading.pairs]
+    if pairs:
+        rows += link_rows(pairs, plan, behaviour)
+    return Findings(
+        rows=tuple(_correct_exploration(rows)),
+        warnings=(*_warnings(plan, behaviour), *greedy_warnings(behaviour)),
+        frames={PAIRS_FILE: pl.concat([language.frame for language in pairs])} if pairs else {},
+    )
+
+
+def read_language(item: BehaviourItem) -> Reading:
+    """Read the likelihoods of the texts of a language, and its pairs for the link."""
+    plan, behaviour, sample = item
+    language, rows, draws = sample.language, sample.rows, sample.draws
+    text_margins = {role: margins(answers, language) for role, answers in behaviour.answers.items()}
+    nats = {role: np.log(2) * texts.bits(language)[rows] for role, texts in behaviour.texts.items()}
     preferences = {}
     if "reference" in nats:
-        tokens = plan.activations["aligned"].token_counts(code)[rows].astype(np.float64)
-        covariates = np.column_stack(
-            [pair_differences(tokens, sample.draws), pair_differences(nats["reference"], sample.draws)]
-        )
+        tokens = plan.activations["aligned"].token_counts(language)[rows].astype(np.float64)
+        covariates = np.column_stack([pair_differences(tokens, draws), pair_differences(nats["reference"], draws)])
         for role in [role for role in nats if role != "reference"]:
-            # -ln p of the harmful twin minus that of the neutral one: what it rose by under alignment.
-            shifts = pair_differences(nats[role] - nats["reference"], sample.draws)
-            preferences[role] = adjusted_mean("text_preference_adjusted", shifts, covariates, sample.draws)
-    items = take_items(plan, told, sample, read, nats["reference"]) if told.layer else None
-    return Told(sample=sample, margins=read, nats=nats, preferences=preferences, items=items)
+            # -ln p of the harmful text minus that of the neutral one: what alignment added to it.
+            shifts = pair_differences(nats[role] - nats["reference"], draws)
+            preferences[role] = adjusted_mean("text_preference_adjusted", shifts, covariates, draws)
+    pairs = read_pairs(plan, behaviour, sample, text_margins, nats["reference"]) if behaviour.layer else None
+    return Reading(sample=sample, margins=text_margins, nats=nats, preferences=preferences, pairs=pairs)
 
 
-def _scores_of(one: Told, role: str) -> dict[str, Score]:
-    draws, said = one.sample.draws, one.margins[role]
-    found = {name: mean_difference(name, getattr(said, part), draws) for name, part in OF_MARGINS.items()}
-    found["refusal_auroc"] = ranked("refusal_auroc", said.total, draws)
-    if role in one.nats:
-        found["text_preference"] = mean_difference("text_preference", one.nats[role], draws)
-    return found
+def _scores_of(reading: Reading, role: str) -> dict[str, Score]:
+    draws, of_model = reading.sample.draws, reading.margins[role]
+    scores = {name: mean_difference(name, getattr(of_model, part), draws) for name, part in MARGIN_FIELDS.items()}
+    scores["refusal_auroc"] = ranked("refusal_auroc", of_model.total, draws)
+    if role in reading.nats:
+        scores["text_preference"] = mean_difference("text_preference", reading.nats[role], draws)
+    return scores
 
 
-def _place(plan: Plan, one: Told) -> AnyPath:
-    return AnyPath(language=one.sample.language, layer=NOWHERE, n=one.n, seed=plan.config.seed)
+def _key(plan: Plan, reading: Reading) -> RowKey:
+    return RowKey(language=reading.language, layer=NO_LAYER, n=reading.n, seed=plan.config.seed)
 
 
-def _nowhere(row: Row, kind: str) -> Row:
-    """Make a row of hidden states one of behaviour: nothing was fitted for it."""
-    method = METHODS.get(row.estimate.method or "", row.estimate.method)
-    return replace(row, kind=kind, layer=None, norm="", estimate=replace(row.estimate, method=method))
+def _without_layer(row: Row, kind: str) -> Row:
+    """Make a row of hidden states one of behaviour, which has no layer."""
+    return replace(row, kind=kind, layer=None, norm="")
 
 
-def _scores(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
-    for one in read:
-        place = _place(plan, one)
-        for role in one.margins:
-            for score in _scores_of(one, role).values():
-                yield _nowhere(score_row(score, role, place), "behaviour")
-        if "reference" in one.margins:
-            shift = one.margins["aligned"].total - one.margins["reference"].total
-            reward = ranked("reward_auroc", shift, one.sample.draws)
-            yield _nowhere(score_row(reward, "", place), "behaviour")
+def _scores(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
+    for reading in readings:
+        key = _key(plan, reading)
+        for role in reading.margins:
+            for score in _scores_of(reading, role).values():
+                yield _without_layer(score_row(score, role, key), "behaviour")
+        if "reference" in reading.margins:
+            reward = ranked("reward_auroc", reading.shift, reading.sample.draws)
+            yield _without_layer(score_row(reward, "", key), "behaviour")
 
 
-def _compared(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
+def _compared(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
     """Gain, gap and retention of every score, by the same machinery as those of hidden states."""
     if "reference" not in plan.roles:
         return
     families: dict[str, dict[str, Change]] = {}
-    for one in read:
-        before, after = (_scores_of(one, role) for role in ("reference", "aligned"))
+    for reading in readings:
+        before, after = (_scores_of(reading, role) for role in ("reference", "aligned"))
         changes = {name: (before[name], after[name]) for name in before}
-        if one.preferences:
-            score = one.preferences["aligned"]
+        if reading.preferences:
+            score = reading.preferences["aligned"]
             changes[score.metric] = (zero_score(score.metric, score), score)
         for name, (reference, aligned) in changes.items():
-            families.setdefault(name, {})[one.sample.language] = Change(reference=reference, aligned=aligned, n=one.n)
+            change = Change(reference=reference, aligned=aligned, n=reading.n)
+            families.setdefault(name, {})[reading.language] = change
     pivot = plan.config.pivot
-    for own in families.values():
-        pivots = {code: own[pivot] for code in own if code != pivot}
-        family = Family(changes=own, pivots=pivots, pivot=pivot, layer=NOWHERE)
+    for of_metric in families.values():
+        pivots = {language: of_metric[pivot] for language in of_metric if language != pivot}
+        family = Family(changes=of_metric, pivots=pivots, pivot=pivot, layer=NO_LAYER)
         for row in compare(family, plan.config.seed).rows:
-            yield _nowhere(row, f"behaviour_{row.kind}")
+            yield _without_layer(row, f"behaviour_{row.kind}")
 
 
-def _placebo(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
-    """What the placebo did to preferences, and what alignment did beyond it."""
-    for one in read:
-        if "placebo" not in one.preferences:
+def _placebo(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
+    """How the placebo changed preferences, and what alignment changed beyond it."""
+    for reading in readings:
+        if "placebo" not in reading.preferences:
             continue
-        place = _place(plan, one)
-        scores = {role: one.preferences[role] for role in ("placebo", "aligned")}
-        yield _nowhere(score_row(scores["placebo"], "placebo", place), "behaviour")
-        if scores["placebo"].found and scores["aligned"].found:
-            beyond = gain(scores["placebo"].found, scores["aligned"].found)
-            named = replace(scores["aligned"], metric="text_preference_over_placebo")
-            none = np.empty(0)
-            row = difference_row("gain", named, beyond, none, place, critical=None, method=LINEAR)
-            yield _nowhere(row, "behaviour_gain")
+        key = _key(plan, reading)
+        placebo, aligned = (reading.preferences[role] for role in ("placebo", "aligned"))
+        yield _without_layer(score_row(placebo, "placebo", key), "behaviour")
+        if placebo.found and aligned.found:
+            beyond = gain(placebo.found, aligned.found)
+            named = replace(aligned, row=BEHAVIOURS["text_preference_over_placebo"])
+            row = difference_row("gain", named, beyond, np.empty(0), key, critical=None, method=LINEAR)
+            yield _without_layer(row, "behaviour_gain")
 
 
-def _planted(plan: Plan, read: Sequence[Told]) -> Iterator[Row]:
+def _planted(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
     """A gain of known size in every language, larger in the pivot: can the estimators see the gap?"""
     if "reference" not in plan.roles:
         return
-    found: dict[str, Jackknife] = {}
-    for one in read:
-        code = one.sample.language
-        size = PLANTED[0] if code == plan.config.pivot else PLANTED[1]
-        shift = one.margins["aligned"].total - one.margins["reference"].total
-        found[code] = planted_gain(shift, one.sample.draws, size, plan.config.seed)
-    for one in read:
-        code = one.sample.language
-        if code == plan.config.pivot:
+    gains: dict[str, Jackknife] = {}
+    for reading in readings:
+        size = PLANTED[0] if reading.language == plan.config.pivot else PLANTED[1]
+        gains[reading.language] = planted_gain(reading.shift, reading.sample.draws, size, plan.config.seed)
+    for reading in readings:
+        if reading.language == plan.config.pivot:
             continue
-        seen = gap(found[plan.config.pivot], found[code])
-        bounds = seen.interval(LEVEL)
+        difference = gap(gains[plan.config.pivot], gains[reading.language])
+        bounds = difference.interval(LEVEL)
         yield Row(
             kind="behaviour_control",
-            language=code,
+            language=reading.language,
             metric="planted_gap",
             basis="answers",
             estimate=Estimate(
-                value=seen.value,
-                n=one.n,
+                value=difference.value,
+                n=reading.n,
                 seed=plan.config.seed,
                 low=bounds.low,
                 high=bounds.high,
                 level=LEVEL,
                 method=f"a gap of {PLANTED[0] - PLANTED[1]:g} nats planted in gains drawn again",
-                p_value=seen.p_value,
+                p_value=difference.p_value,
             ),
         )
 
 
-def _exploratory(rows: Sequence[Row]) -> list[Row]:
+def _correct_exploration(rows: Sequence[Row]) -> list[Row]:
     """Give every p its false discovery rate among rows of its kind: no verdict comes from behaviour."""
-    found = list(rows)
+    corrected = list(rows)
     for kind in ("behaviour", "behaviour_gain", "behaviour_gap"):
-        here = [i for i, row in enumerate(rows) if row.kind == kind]
-        rates = false_discovery(np.array([rows[i].estimate.p_value for i in here]))
-        for i, rate in zip(here, rates, strict=True):
-            found[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
-    return found
+        family = [i for i, row in enumerate(rows) if row.kind == kind]
+        rates = false_discovery(np.array([rows[i].estimate.p_value for i in family]))
+        for i, rate in zip(family, rates, strict=True):
+            corrected[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
+    return corrected
 
 
-def _warnings(plan: Plan, told: BehaviourPlan) -> list[CodedWarning]:
-    if without := [code for code in plan.languages if code not in told.languages]:
+def _warnings(plan: Plan, behaviour: BehaviourPlan) -> list[CodedWarning]:
+    if without := [language for language in plan.languages if language not in behaviour.languages]:
         return [CodedWarning(code="B001", detail=", ".join(without))]
     return []

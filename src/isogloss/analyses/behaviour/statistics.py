@@ -1,7 +1,7 @@
-"""Scores of behaviour: what numbers of texts (log-odds, log-likelihoods) say of harmful against harmless ones.
+"""Scores of behaviour: how log-odds and log-likelihoods of harmful texts differ from those of harmless texts.
 
-Means have the delete-one jackknife in closed form, which is their usual standard error; shares have that of
-`linear separability.fixed_scores`; the adjusted preference is an intercept, whose values without each pair follow from the
+Means have the delete-one jackknife in closed form, which is their usual standard error. Shares have that of
+`probe_scores.fixed_scores`. The adjusted preference is an intercept, whose values without each pair follow from the
 leverages of one regression.
 """
 
@@ -11,12 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from isogloss.stats.behaviour_metrics import BEHAVIOURS
+from isogloss.analyses.behaviour.metrics import BEHAVIOURS
 from isogloss.stats.jackknife import Jackknife, delete_one
-from isogloss.stats.metrics import METRICS
+from isogloss.stats.metric import Score, missing
 from isogloss.stats.permutations import Draws
 from isogloss.stats.probe_scores import fixed_scores
-from isogloss.stats.score import Score, missing
 
 #: A pair with more leverage than this decides a coefficient alone: the regression without it is not determined.
 DECIDES = 1 - 1e-9
@@ -34,14 +33,14 @@ def mean_difference(name: str, values: np.ndarray, draws: Draws) -> Score:
     plug_in, *null = row.many(
         values, np.vstack([draws.harmful[None, :], draws.permutations]), draws.partners, np.zeros(len(values))
     )
-    found = replace(
+    estimate = replace(
         delete_one(float(plug_in), _left_out(values, draws), draws.units, draws.strata), value=float(plug_in)
     )
     return Score(
-        metric=name,
+        row=row,
         components=None,
         plug_in=float(plug_in),
-        found=found,
+        found=estimate,
         plug_in_null=np.array(null),
         null=np.array(null),
     )
@@ -58,37 +57,37 @@ def _left_out(values: np.ndarray, draws: Draws) -> np.ndarray:
 
 
 def ranked(name: str, values: np.ndarray, draws: Draws) -> Score:
-    """Score how often a harmful text has the higher number, its own twin left out of the comparison.
+    """Score how often a harmful text has the higher number; it is not compared with its partner.
 
     Args:
         name: a row of BEHAVIOURS on the logit scale.
         values: float64 (n,), one a text; nothing is fitted for them.
         draws: of this language.
     """
-    return replace(fixed_scores(values, draws, [METRICS["auroc"]])[0], metric=name)
+    return fixed_scores(values, draws, [BEHAVIOURS[name]])[0]
 
 
 def pair_differences(values: np.ndarray, draws: Draws) -> np.ndarray:
     """Harmful minus harmless text of each pair: float64 (units,), in the order of `draws.units`.
 
     Raises:
-        ValueError: the texts have no twins.
+        ValueError: the texts have no partners.
     """
     if draws.partners is None:
         raise ValueError("differences within pairs need pairs")
     first = np.flatnonzero(draws.harmful)
-    found = np.empty(len(first))
-    found[draws.unit_of_row[first]] = values[first] - values[draws.partners[first]]
-    return found
+    differences = np.empty(len(first))
+    differences[draws.unit_of_row[first]] = values[first] - values[draws.partners[first]]
+    return differences
 
 
 def adjusted_mean(name: str, shifts: np.ndarray, covariates: np.ndarray, draws: Draws) -> Score:
-    """Score what is left of a mean over pairs where all covariates are zero: the intercept of a linear regression.
+    """Score the mean over pairs at covariates of zero: the intercept of a linear regression.
 
     Args:
         name: a row of BEHAVIOURS.
         shifts: float64 (units,), in the order of `draws.units`.
-        covariates: float64 (units, k), zero where twins are alike.
+        covariates: float64 (units, k), zero where the texts of a pair are alike.
         draws: of this language.
     """
     row = BEHAVIOURS[name]
@@ -98,13 +97,13 @@ def adjusted_mean(name: str, shifts: np.ndarray, covariates: np.ndarray, draws: 
     values, without = left_out_coefficients(design, shifts)
     if np.isnan(without).any():
         return missing(row, None, "a single pair decides the adjustment")
-    found = replace(
+    estimate = replace(
         delete_one(float(values[0]), without[:, 0], draws.units),
         value=float(values[0]),
         df=len(shifts) - design.shape[1],
     )
     none = np.empty(0)
-    return Score(metric=name, components=None, plug_in=float(values[0]), found=found, plug_in_null=none, null=none)
+    return Score(row=row, components=None, plug_in=float(values[0]), found=estimate, plug_in_null=none, null=none)
 
 
 def left_out_coefficients(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,15 +132,15 @@ def zero_score(name: str, like: Score) -> Score:
 
 
 def planted_gain(values: np.ndarray, draws: Draws, size: float, seed: int) -> Jackknife:
-    """Estimate a gain of known size that is planted in likelihoods: what the estimator says of it.
+    """Plant a gain of known size in likelihoods and estimate it.
 
-    The gain of each pair (or text) about its class's mean is drawn again, with replacement, and `size` nats are added
-    where the text is harmful: the noise is that of the real gains, the effect is known.
+    The gain of each pair (or text) about the mean of its class is drawn again, with replacement, and `size` nats are
+    added where the text is harmful. The noise is that of the real gains, the effect is known.
 
     Args:
         values: float64 (n,), aligned minus reference of each text.
         draws: of this language.
-        size: what is planted; nats.
+        size: of the planted gain; nats.
         seed: of the draw.
     """
     rng = np.random.default_rng([seed, 3])
@@ -155,6 +154,6 @@ def planted_gain(values: np.ndarray, draws: Draws, size: float, seed: int) -> Ja
         first = np.flatnonzero(draws.harmful)
         drawn[first] = rng.choice(first, size=len(first))
         drawn[draws.partners[first]] = draws.partners[drawn[first]]
-    found = mean_difference("refusal_margin", centred[drawn] + size * draws.harmful, draws).found
-    assert found is not None  # noqa: S101 - a mean is always known
-    return found
+    estimate = mean_difference("refusal_margin", centred[drawn] + size * draws.harmful, draws).found
+    assert estimate is not None  # noqa: S101 - a mean is always known
+    return estimate

@@ -1,1 +1,1 @@
-"""What the chat template changes: the same texts raw and as a user turn of the template."""
+"""Does the answer depend on the prompt format? Model and format, two by two."""

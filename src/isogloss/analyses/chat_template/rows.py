@@ -1,24 +1,29 @@
-"""The primary estimand once more in the chat template: model and prompt format, two by two, and what depends on which.
+"""The primary estimand once more in the chat template: model and prompt format, two by two, and their interaction.
 
-An aligned model that is read through a template which its reference never saw mixes alignment with formatting. Both
-models are given the same tokens in either prompt format, and the difference of the two gains says what the template adds.
+An aligned model that is read through a template that its reference never saw mixes alignment with formatting. Both
+models read the same tokens in either prompt format, and the difference of the two gains says what the template adds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Literal, cast
 
 import numpy as np
 
-from isogloss.auditing.compare import TOGETHER, Cell, Change, Compared, Family, compare, language_verdicts
-from isogloss.auditing.config import LEVEL
+from isogloss.analyses.chat_template.request import ChatTemplate
+from isogloss.auditing.analysis import CostFacts, Findings, Needs, Source, Work
+from isogloss.auditing.compare import TOGETHER, Change, compare, language_verdicts
+from isogloss.auditing.config import LEVEL, AuditConfig
+from isogloss.auditing.measure import Measured
 from isogloss.auditing.plan import Plan
-from isogloss.auditing.rows import AnyPath, difference_row, score_row
-from isogloss.auditing.sample import Sample
-from isogloss.auditing.score import score_all
-from isogloss.engines.engine import Engine
-from isogloss.progress import Track
+from isogloss.auditing.rows import RowKey, difference_row, give_verdicts, score_row
+from isogloss.auditing.score import ScoredBlock, score_all
+from isogloss.data.corpus import Corpus
+from isogloss.errors import UsageError
+from isogloss.hidden_states.activations import locate
+from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.records import LanguageVerdict, Row
 from isogloss.stats.effects import gap
 from isogloss.stats.jackknife import Interval, critical_value
@@ -26,107 +31,140 @@ from isogloss.stats.metrics import metric
 from isogloss.warnings import CodedWarning
 
 CHAT = "chat"
+#: The option's name of a read-out in the chat template -> that of `ExtractSpec`.
+POSITIONS = {"last_prompt_token": "last", "last_instruction_token": "last_instruction_token", "mean": "mean"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rendered:
-    """What the chat prompt format says: its rows (sample "chat"), its verdicts, and the warnings of where it disagrees."""
-
-    rows: tuple[Row, ...] = ()
-    verdicts: tuple[LanguageVerdict, ...] = ()
-    warnings: tuple[CodedWarning, ...] = ()
-
-
-def compare_prompt_formats(
-    plan: Plan,
-    samples: Mapping[str, Sample],
-    primary: Cell,
-    *,
-    raw: Family | None,
-    said: Compared | None,
-    engine: Engine,
-    track: Track,
-) -> Rendered:
-    """Score the primary estimand in the chat template, and compare each gain with that on raw text.
-
-    Args:
-        plan: nothing is done unless it asks for both prompt formats.
-        samples: language -> its texts.
-        primary: the estimand.
-        raw: its changes on raw text; None where there is no reference.
-        said: what they say.
-        engine: who measures.
-        track: progress display.
-    """
-    if not plan.chat:
-        return Rendered()
-    seed = plan.config.seed
-    in_chat = replace(plan, activations=plan.chat, metrics=(metric(primary.metric),))
-    parts = [(sample, primary.layer) for sample in samples.values()]
-    scored = score_all(in_chat, parts, engine, track, "Measuring chat")
-    rows = [
-        score_row(found, role, AnyPath(language=one.sample.language, layer=one.layer, n=one.n, seed=seed, sample=CHAT))
-        for one in scored
-        for role, block in one.blocks.items()
-        for found in block.scores
-        if (found.metric, found.components) == (primary.metric, primary.components)
-    ]
-    if raw is None or said is None:
-        return Rendered(rows=tuple(rows))
-    changes = {one.sample.language: one.changes[primary] for one in scored}
-    pivots = {code: changes[plan.config.pivot] for code in changes if code != plan.config.pivot}
-    compared = compare(replace(raw, changes=changes, pivots=pivots, sample=CHAT), seed)
-    verdicts = language_verdicts(plan.languages, plan.config.pivot, compared, None, None)
-    before = language_verdicts(plan.languages, plan.config.pivot, said, None, None)
-    return Rendered(
-        rows=(*rows, *compared.rows, *_differences(raw.changes, changes, primary, seed)),
-        verdicts=verdicts,
-        warnings=tuple(_disagree(before, verdicts, said.gains, compared.gains)),
+def chat_spec(request: ChatTemplate, raw: ExtractSpec) -> ExtractSpec:
+    """Return how texts are read in the template: as on raw text but for format and position."""
+    position = POSITIONS[request.chat_position] if request.chat_position else raw.position
+    return replace(
+        raw,
+        prompt_format="chat",
+        position=cast("Literal['last', 'mean', 'last_instruction_token']", position),
+        chat_template=request.chat_template,
     )
 
 
-def _differences(raw: Mapping[str, Change], chat: Mapping[str, Change], primary: Cell, seed: int) -> list[Row]:
+def check_chat_template(request: ChatTemplate, config: AuditConfig, corpus: Corpus) -> None:
+    """Refuse unknown positions, and audits that read the chat template anyway.
+
+    Raises:
+        UsageError: see above.
+    """
+    del corpus
+    if config.spec.prompt_format != "raw":
+        raise UsageError(
+            "--compare-chat",
+            found=f"--prompt-format {config.spec.prompt_format}",
+            expected="raw text, which the chat template is compared with",
+            do="drop one of them",
+        )
+    if request.chat_position not in {None, *POSITIONS}:
+        raise UsageError(
+            "--chat-position", found=repr(request.chat_position), expected=", ".join(POSITIONS), do="choose one"
+        )
+
+
+def chat_template_needs(plan: Plan, request: ChatTemplate, source: Source) -> Needs:
+    """Find the states of both models in the chat template, at the primary layer."""
+    spec = chat_spec(request, plan.config.spec)
+    models = {"reference": source.pair.reference, "aligned": source.pair.aligned}
+    states = locate(
+        {role: ref for role, ref in models.items() if ref},
+        plan.corpus,
+        replace(spec, layers=(plan.primary_layer.option,)),
+        store=source.cache,
+        track=source.track,
+    )
+    return Needs(states={CHAT: states}, settings=spec.settings, inputs=states)
+
+
+def chat_template_cost(facts: CostFacts, request: ChatTemplate) -> list[Work]:
+    """Count a forward pass of each model; the states depend on whose template it is."""
+    # One layer is read: the primary one.
+    spec = replace(chat_spec(request, facts.config.spec), layers=(facts.config.primary.layer or "final",))
+    models = [ref for ref in (facts.pair.reference, facts.pair.aligned) if ref]
+    return [Work(model=ref, key=("states",), states=spec, template_of=facts.pair.aligned) for ref in models]
+
+
+def chat_template_findings(measured: Measured, request: ChatTemplate) -> Findings:
+    """Score the primary estimand in the chat template, and compare each gain with that on raw text."""
+    del request
+    plan, primary, seed = measured.plan, measured.primary, measured.plan.config.seed
+    states = plan.needs["chat_template"].inputs
+    in_chat = replace(plan, activations=states, metrics=(metric(primary.metric),))
+    parts = [(sample, primary.layer) for sample in measured.samples.values()]
+    scored = score_all(in_chat, parts, measured.engine, measured.track, "Measuring chat")
+    rows = [
+        score_row(score, role, _key(block, seed))
+        for block in scored
+        for role, scores in block.scores.items()
+        for score in scores.scores
+        if (score.metric, score.components) == (primary.metric, primary.components)
+    ]
+    if measured.family is None or measured.compared is None:
+        return Findings(rows=tuple(give_verdicts(rows, ())))
+    pivot = plan.config.pivot
+    changes = {block.sample.language: block.changes[primary] for block in scored}
+    pivots = {language: changes[pivot] for language in changes if language != pivot}
+    compared = compare(replace(measured.family, changes=changes, pivots=pivots, sample=CHAT), seed)
+    in_template = language_verdicts(plan.languages, pivot, compared)
+    on_raw_text = language_verdicts(plan.languages, pivot, measured.compared)
+    differences = _differences(measured.family.changes, changes, measured, seed)
+    return Findings(
+        rows=tuple(give_verdicts([*rows, *compared.rows, *differences], in_template)),
+        warnings=tuple(_disagreements(on_raw_text, in_template, measured.compared.gains, compared.gains)),
+    )
+
+
+def _key(block: ScoredBlock, seed: int) -> RowKey:
+    return RowKey(language=block.sample.language, layer=block.layer, n=block.n, seed=seed, sample=CHAT)
+
+
+def _differences(raw: Mapping[str, Change], chat: Mapping[str, Change], measured: Measured, seed: int) -> list[Row]:
     """Difference in differences: gain in the chat template minus gain on raw text, on the same texts."""
-    found = {
-        code: gap(change.gain, raw[code].gain)
-        for code, change in chat.items()
-        if not (change.reason or raw[code].reason)
+    differences = {
+        language: gap(change.gain, raw[language].gain)
+        for language, change in chat.items()
+        if not (change.reason or raw[language].reason)
     }
-    if not found:
+    if not differences:
         return []
-    critical = critical_value(list(found.values()), LEVEL, np.random.default_rng([seed, 2]))
+    critical = critical_value(list(differences.values()), LEVEL, np.random.default_rng([seed, 2]))
     rows = []
-    for code, difference in found.items():
-        null = chat[code].null - raw[code].null if len(chat[code].null) == len(raw[code].null) else np.empty(0)
-        place = AnyPath(language=code, layer=primary.layer, n=chat[code].n, seed=seed, sample=CHAT)
+    for language, difference in differences.items():
+        in_chat, on_raw = chat[language], raw[language]
+        null = in_chat.null - on_raw.null if len(in_chat.null) == len(on_raw.null) else np.empty(0)
+        key = RowKey(language=language, layer=measured.primary.layer, n=in_chat.n, seed=seed, sample=CHAT)
         method = f"{TOGETHER}, texts paired"
         rows.append(
-            difference_row("prompt_format", chat[code].score, difference, null, place, critical=critical, method=method)
+            difference_row("prompt_format", in_chat.score, difference, null, key, critical=critical, method=method)
         )
     return rows
 
 
-def _disagree(
+def _disagreements(
     raw: tuple[LanguageVerdict, ...],
     chat: tuple[LanguageVerdict, ...],
     raw_gains: Mapping[str, Interval],
     chat_gains: Mapping[str, Interval],
 ) -> list[CodedWarning]:
-    """Warn of languages whose verdict, or the sign of whose gain, is another in the other prompt format.
+    """Warn of languages whose verdict, or the sign of whose gain, differs between the prompt formats.
 
     Signs differ where both intervals are clear of zero, on either side of it.
     """
-    found = []
-    for one, other in zip(raw, chat, strict=True):
-        code, details = one.language, []
-        if one.verdict != other.verdict:
-            details.append(f"{one.verdict} on raw text, {other.verdict} in the chat template")
-        signs = [_sign(gains[code]) for gains in (raw_gains, chat_gains) if code in gains]
+    warnings = []
+    for on_raw, in_chat in zip(raw, chat, strict=True):
+        language, details = on_raw.language, []
+        if on_raw.verdict != in_chat.verdict:
+            details.append(f"{on_raw.verdict} on raw text, {in_chat.verdict} in the chat template")
+        signs = [_sign(gains[language]) for gains in (raw_gains, chat_gains) if language in gains]
         if set(signs) == {-1, 1}:
             details.append("the gain changes its sign")
         if details:
-            found.append(CodedWarning(code="S013", detail="; ".join(details), language=code))
-    return found
+            warnings.append(CodedWarning(code="S013", detail="; ".join(details), language=language))
+    return warnings
 
 
 def _sign(interval: Interval) -> int:

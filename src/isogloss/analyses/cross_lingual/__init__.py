@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""What do languages share? Transfer of probes, harm directions, frozen components and semantic layers."""

@@ -1,7 +1,7 @@
 """Separation in components that alignment could not move: those of the reference model, for both models.
 
-In its own components a model's separation rises also where alignment shrinks everything else. In those of the reference
-it rises only if the classes part in directions that mattered before.
+In the components of the same model, separation also rises if alignment shrinks everything else. In the components of
+the reference it rises only if the classes separate in directions that mattered before.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import numpy as np
 
 from isogloss.stats.component_scopes import in_components
 from isogloss.stats.jackknife import delete_one
+from isogloss.stats.metric import Score, missing
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import Draws
-from isogloss.stats.published_scores import group_ids
-from isogloss.stats.score import Score, missing
 
 SHARE = METRICS["between_class_variance"]
 
 
 def frozen_share(fitted: np.ndarray, x: np.ndarray, draws: Draws, k: int) -> Score:
-    """Between-class share of variance of states in the first k components of others, debiased.
+    """Score the between-class share of variance of states in the first k components of other states, debiased.
 
     Without each jackknife group the components are fitted without it too.
 
@@ -40,10 +39,10 @@ def frozen_share(fitted: np.ndarray, x: np.ndarray, draws: Draws, k: int) -> Sco
         left.append(SHARE.many(in_components(fitted[kept], x[kept], k), labels, partners, draws.folds[kept])[0])
     permuted = np.array(null)
     return Score(
-        metric=SHARE.name,
+        row=SHARE,
         components=k,
         plug_in=float(plug_in),
-        found=delete_one(float(plug_in), np.array(left), group_ids(draws)),
+        found=delete_one(float(plug_in), np.array(left), draws.group_ids),
         plug_in_null=permuted,
         null=permuted - (permuted.mean() if len(permuted) else 0.0),
     )

@@ -1,4 +1,4 @@
-"""Semantic layers: where in the model texts cluster by meaning instead of by language (LASA)."""
+"""Semantic layers: the layers in which texts cluster by meaning instead of by language (LASA)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from isogloss.auditing.config import LEVEL
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
-from isogloss.auditing.score import side_by_side
+from isogloss.auditing.score import map_side_by_side
 from isogloss.engines.engine import Engine
 from isogloss.hidden_states.activations import Activations
 from isogloss.hidden_states.spec import Layer
@@ -21,14 +21,14 @@ from isogloss.stats.silhouette import silhouettes
 from isogloss.stats.text_pairs import unit_ids
 
 HALVES_OF_ITEMS = "random halves of the items"
-#: Fewer shared items say nothing of a silhouette by meaning.
+#: With fewer shared items a silhouette by meaning is noise.
 FEWEST = 20
 DIFFERENCE = "meaning_minus_language"
 WINS = "bottleneck"
 
 
-class AtLayer(NamedTuple):
-    """Work for anybody: a layer of a model, rows of the texts that every language has, and halves of their items."""
+class LayerWork(NamedTuple):
+    """Work for an engine: a layer of a model, rows of the texts that every language has, and halves of their items."""
 
     activations: Activations
     layer: Layer
@@ -36,7 +36,7 @@ class AtLayer(NamedTuple):
     chosen: np.ndarray
 
 
-def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine: Engine) -> list[Row]:
+def semantic_layer_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine: Engine) -> list[Row]:
     """Write the silhouettes by meaning and by language of every layer and model, over all languages together.
 
     Rows of "bottleneck" hold the share of halves in which a layer has the largest difference. Where texts are not
@@ -50,9 +50,9 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine
     chosen = draw_halves(units, plan.config.seed)
     places = [(role, layer) for role in plan.roles for layer in plan.layers]
     rows = {code: sample.rows[rows_of[:, column]] for column, (code, sample) in enumerate(samples.items())}
-    items = [AtLayer(plan.activations[role], layer, rows, chosen) for role, layer in places]
+    items = [LayerWork(plan.activations[role], layer, rows, chosen) for role, layer in places]
     workers = plan.config.workers
-    measured = side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
+    measured = map_side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
     maps = dict(zip(places, measured, strict=True))
     found = []
     for role in plan.roles:
@@ -65,16 +65,16 @@ def meaning_rows(plan: Plan, samples: Mapping[str, Sample], track: Track, engine
     return found
 
 
-def map_layer(one: AtLayer) -> LayerMap:
-    """Read the states of one layer in every language, and say how they lie."""
-    hidden = {code: one.activations.block(code, one.layer).hidden[rows] for code, rows in one.rows.items()}
-    return layer_map(hidden, one.chosen)
+def map_layer(work: LayerWork) -> LayerMap:
+    """Read the states of one layer in every language, and measure how they cluster."""
+    hidden = {code: work.activations.block(code, work.layer).hidden[rows] for code, rows in work.rows.items()}
+    return layer_map(hidden, work.chosen)
 
 
 def _shared(plan: Plan, samples: Mapping[str, Sample]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the texts that stand in every language: int (meanings, languages), and the number of each one's item.
+    """Rows of the texts that every language has: int (meanings, languages), and the number of the item of each.
 
-    A meaning is an item and a class. One that stands twice in a language is none.
+    A meaning is an item and a class. A meaning that occurs twice in a language is left out.
     """
     places = []
     for code, sample in samples.items():
@@ -92,7 +92,7 @@ def _shared(plan: Plan, samples: Mapping[str, Sample]) -> tuple[np.ndarray, np.n
 
 
 def _few(items: Sequence[str]) -> dict[str, int]:
-    """Number items; of too many those whose ids, which are hashes, are the smallest."""
+    """Number items; of too many, those with the smallest ids, which are hashes."""
     kept = [items[i] for i in np.argsort(unit_ids(items), kind="stable")[:ITEMS]] if items else []
     return {item: number for number, item in enumerate(kept)}
 
@@ -130,9 +130,9 @@ def _row(layer: Layer, role: str, metric: str, estimate: Estimate) -> Row:
     )  # fmt: skip
 
 
-#: Halves that are drawn.
+#: Random halves.
 HALVES = 200
-#: Items that are taken at most: distances are between all texts of all languages.
+#: Items at most, because distances are taken between all texts of all languages.
 ITEMS = 200
 
 
@@ -145,12 +145,12 @@ class LayerMap:
 
     @property
     def difference(self) -> np.ndarray:
-        """What LASA maximises over layers: (1 + HALVES,)."""
+        """Difference that LASA maximises over layers: (1 + HALVES,)."""
         return np.asarray(self.by_meaning - self.by_language)
 
 
 def draw_halves(units: np.ndarray, seed: int) -> np.ndarray:
-    """Draw which items take part: bool (1 + HALVES, items), all of them first, then random halves of the units.
+    """Draw the items of each half: bool (1 + HALVES, items), all of them first, then random halves of the units.
 
     Args:
         units: int (items,), 0, 1, ...: the pair of each item, or the item itself.
@@ -169,7 +169,7 @@ def layer_map(hidden: Mapping[str, np.ndarray], chosen: np.ndarray) -> LayerMap:
         hidden: language -> float (items, d), row i of every language being item i: all translations of each other.
         chosen: from `draw_halves`, bool (1 + HALVES, items). The two texts of a pair are two items here.
     """
-    states = np.array([one.astype(np.float64) for one in hidden.values()])
+    states = np.array([x.astype(np.float64) for x in hidden.values()])
     n_languages, n_items, _ = states.shape
     weights = chosen.astype(np.float64).T  # (items, halves)
     sizes = weights.sum(axis=0)
@@ -178,9 +178,9 @@ def layer_map(hidden: Mapping[str, np.ndarray], chosen: np.ndarray) -> LayerMap:
         distances = _distances(states[language], states)  # (items, languages, items)
         distances[np.arange(n_items), language, np.arange(n_items)] = 0.0
         to_item = distances.sum(axis=1)  # to all texts of each item
-        own = to_item[np.arange(n_items), np.arange(n_items)] / (n_languages - 1)
+        same = to_item[np.arange(n_items), np.arange(n_items)] / (n_languages - 1)
         other = _nearest_other(to_item / n_languages, chosen)
-        by_meaning += (silhouettes(own[:, None], other) * weights).sum(axis=0)
+        by_meaning += (silhouettes(same[:, None], other) * weights).sum(axis=0)
         to_language = distances @ weights  # (items, languages, halves), sums over the items that take part
         inner = to_language[:, language] / (sizes - 1)
         outer = np.delete(to_language, language, axis=1).min(axis=1) / sizes
@@ -188,10 +188,10 @@ def layer_map(hidden: Mapping[str, np.ndarray], chosen: np.ndarray) -> LayerMap:
     return LayerMap(by_meaning=by_meaning / sizes / n_languages, by_language=by_language / sizes / n_languages)
 
 
-def _distances(own: np.ndarray, states: np.ndarray) -> np.ndarray:
+def _distances(texts: np.ndarray, states: np.ndarray) -> np.ndarray:
     """Distances of the texts of a language to all texts: (items, languages, items)."""
-    squares = (own**2).sum(axis=1)[:, None, None] + (states**2).sum(axis=2)[None, :, :]
-    squares -= 2 * np.einsum("id,ljd->ilj", own, states, optimize=True)
+    squares = (texts**2).sum(axis=1)[:, None, None] + (states**2).sum(axis=2)[None, :, :]
+    squares -= 2 * np.einsum("id,ljd->ilj", texts, states, optimize=True)
     return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
 
 
@@ -200,8 +200,8 @@ def _nearest_other(to_item: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     away = to_item.copy()
     np.fill_diagonal(away, np.inf)
     order = away.argsort(axis=1)
-    found = np.empty((len(away), len(chosen)))
+    distances = np.empty((len(away), len(chosen)))
     for item, nearest in enumerate(order):
-        first = chosen[:, nearest].argmax(axis=1)  # the first of the nearest that takes part
-        found[item] = away[item, nearest[first]]
-    return found
+        first = chosen[:, nearest].argmax(axis=1)  # the nearest item of each half
+        distances[item] = away[item, nearest[first]]
+    return distances

@@ -1,4 +1,4 @@
-"""How many directions alignment moved a language's states in: the effective rank of aligned minus reference."""
+"""The effective rank of the shift from alignment (aligned minus reference): in how many directions states moved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from isogloss.stats.components import ROUNDING
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.permutations import Draws
-from isogloss.stats.published_scores import group_ids
 
 #: Draws of the null; its spread is so small that more would change no digit.
 DRAWS = 20
@@ -17,16 +16,16 @@ DRAWS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftRank:
-    """The effective rank of a shift about its mean, and what is known of it.
+    """The effective rank of a shift about its mean, with its null.
 
     Attributes:
-        found: the rank and how each jackknife group moves it; not debiased: it grows with the number of texts.
-        null: float64 (DRAWS,), the rank when every feature is shuffled over the texts by itself: the same features, the
-            same number of texts, nothing in common.
-        mean_share: share of the mean squared shift that is that of the mean: 1 if all texts move alike.
+        rank: the rank and how each jackknife group moves it; not debiased, so it grows with the number of texts.
+        null: float64 (DRAWS,), the rank when every feature is permuted over the texts by itself: the same features and
+            number of texts, but nothing in common.
+        mean_share: share of the mean squared shift that lies in the mean shift: 1 if all texts move alike.
     """
 
-    found: Jackknife
+    rank: Jackknife
     null: np.ndarray
     mean_share: Jackknife
 
@@ -34,7 +33,7 @@ class ShiftRank:
 def effective_rank(rows: np.ndarray) -> float:
     """Exponential of the entropy of the normalised singular values (Roy and Vetterli, 2007).
 
-    From 1 to the number of rows or columns: r for r equal singular values. It is not centred here; NaN for zeros.
+    From 1 to the number of rows or columns, and r for r equal singular values. The rows are not centred; NaN if all are zero.
 
     >>> round(effective_rank(np.diag([3.0, 3.0, 3.0, 0.0])), 6)
     3.0
@@ -62,16 +61,15 @@ def shift_rank(reference: np.ndarray, aligned: np.ndarray, draws: Draws, seed: i
     shift = aligned.astype(np.float64) - reference.astype(np.float64)
     if (_centred(shift) ** 2).sum() <= ROUNDING * (reference.astype(np.float64) ** 2).sum():
         return None
-    parts = [shift[draws.groups != group] for group in range(draws.n_groups)]
-    ids = group_ids(draws)
+    left = [shift[draws.groups != group] for group in range(draws.n_groups)]
     centred = _centred(shift)
     whole = effective_rank(centred)
     rng = np.random.default_rng([seed, 5])
     null = [effective_rank(_centred(rng.permuted(centred, axis=0))) for _ in range(DRAWS)]
     return ShiftRank(
-        found=_around(whole, [effective_rank(_centred(part)) for part in parts], ids),
+        rank=_around(whole, [effective_rank(_centred(rows)) for rows in left], draws.group_ids),
         null=np.array(null),
-        mean_share=_around(_mean_share(shift), [_mean_share(part) for part in parts], ids),
+        mean_share=_around(_mean_share(shift), [_mean_share(rows) for rows in left], draws.group_ids),
     )
 
 

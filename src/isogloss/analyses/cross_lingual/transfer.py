@@ -1,12 +1,12 @@
-"""A probe fitted on one language and scored on another: does it find there what it found at home?
+"""Cross-lingual transfer: a probe fitted on one language and scored on another.
 
-Cross-fitted over folds that part no translations: the texts that are scored, and everything linked with them, were left
-out of the fit, also where they are in another language. So the fit is of the same size for every language it is scored
-on, and on its own language the score is the usual one. Features are standardised as in the language of the fit.
+Cross-fitted over folds that separate no translations: the texts that are scored, and everything linked with them, are
+left out of the fit, also in the other language. So the fit has the same size for every language that is scored, and the
+score of its own language is the usual one. Features are standardised as in the language of the fit.
 
 The interval is that of the delete-group jackknife: a group of items is left out of both languages and the probes are
-fitted anew, which takes in what the choice of training texts adds. Scale, t quantile and null (labels shuffled in both
-languages, probes refitted) are those of the AUROC of one language.
+refitted, which includes the variance from the choice of training texts. Scale, t quantile and null (labels permuted in
+both languages, probes refitted) are those of the AUROC of one language.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from isogloss.analyses.cross_lingual.shared_folds import Part, group_names, n_groups
+from isogloss.analyses.cross_lingual.shared_folds import LinkedTexts, group_names, n_groups
 from isogloss.stats.jackknife import delete_one
+from isogloss.stats.metric import Score, missing
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import DECIMALS, bordered_inverse, ledoit_wolf_ridge, standardised
 from isogloss.stats.probe_scores import SHARED_TRAINING, logit
-from isogloss.stats.score import Score, missing
 
 AUROC = METRICS["auroc"]
 
 
-def transfer_scores(hidden: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[tuple[str, str], Score]:
+def transfer_scores(hidden: Mapping[str, np.ndarray], parts: Mapping[str, LinkedTexts]) -> dict[tuple[str, str], Score]:
     """Score the probe of every language on every language.
 
     Args:
         hidden: language -> float (n, d), of one model and layer.
-        parts: the same languages, parted together.
+        parts: the same languages, with folds that they share.
 
     Returns:
         (language of the fit, language that is scored) -> its AUROC.
     """
     names = group_names(list(parts.values()))
-    found = {}
-    for fitted, own in parts.items():
-        probes = _fit(hidden[fitted], own, n_groups(list(parts.values())))
-        for code, part in parts.items():
-            found[fitted, code] = _score(probes.products(hidden[code]), probes, part, names)
-    return found
+    scores = {}
+    for fitted, fitted_texts in parts.items():
+        probes = _fit(hidden[fitted], fitted_texts, n_groups(list(parts.values())))
+        for code, texts in parts.items():
+            scores[fitted, code] = _score(probes.products(hidden[code]), probes, texts, names)
+    return scores
 
 
 class _Probes(NamedTuple):
@@ -66,16 +66,16 @@ class _Probes(NamedTuple):
         return np.column_stack([products, np.ones(len(x))])
 
 
-def _fit(x: np.ndarray, part: Part, groups: int) -> _Probes:
+def _fit(x: np.ndarray, texts: LinkedTexts, groups: int) -> _Probes:
     z, mean, spread = standardised(x)
     gram = z @ z.T
     inverse = bordered_inverse(gram, ledoit_wolf_ridge(gram, x.shape[1]))
-    folds = range(int(part.folds.max()) + 1)
-    own = part.harmful[None, :]
-    weights = [_weights(z, inverse, part.labels, part.folds == fold) for fold in folds]
+    folds = range(int(texts.folds.max()) + 1)
+    true = texts.harmful[None, :]
+    weights = [_weights(z, inverse, texts.labels, texts.folds == fold) for fold in folds]
     left = [
         np.column_stack(
-            [_weights(z, inverse, own, (part.folds == fold) | (part.groups == group)) for group in range(groups)]
+            [_weights(z, inverse, true, (texts.folds == fold) | (texts.groups == group)) for group in range(groups)]
         )
         for fold in folds
     ]
@@ -87,58 +87,58 @@ def _weights(z: np.ndarray, inverse: np.ndarray, labels: np.ndarray, gone: np.nd
     targets = labels.T.astype(np.float64)
     targets = targets - targets[~gone].mean(axis=0)
     targets[gone] = 0.0
-    found = inverse @ targets
+    weights = inverse @ targets
     if gone.any():
-        found -= inverse[:, gone] @ scipy.linalg.solve(inverse[np.ix_(gone, gone)], found[gone], assume_a="pos")
-        found[gone] = 0.0
-    # The residuals of the rows that are left add up to nothing, so the intercept undoes the mean of their scores.
-    intercept = -(z[~gone].mean(axis=0) @ z.T) @ found
-    return np.vstack([found, intercept])
+        weights -= inverse[:, gone] @ scipy.linalg.solve(inverse[np.ix_(gone, gone)], weights[gone], assume_a="pos")
+        weights[gone] = 0.0
+    # The residuals of the rows that are left sum to zero, so the intercept cancels the mean of their scores.
+    intercept = -(z[~gone].mean(axis=0) @ z.T) @ weights
+    return np.vstack([weights, intercept])
 
 
-def _score(products: np.ndarray, probes: _Probes, part: Part, names: np.ndarray) -> Score:
+def _score(products: np.ndarray, probes: _Probes, texts: LinkedTexts, names: np.ndarray) -> Score:
     """AUROC of the probes on one language."""
-    scores = np.empty(part.labels.shape)
-    without = np.empty((len(names), len(part.harmful)))
+    scores = np.empty(texts.labels.shape)
+    without = np.empty((len(names), len(texts.harmful)))
     for fold in range(len(probes.weights)):
-        test = part.folds == fold
+        test = texts.folds == fold
         scores[:, test] = (products[test] @ probes.weights[fold]).T
         without[:, test] = (products[test] @ probes.left[fold]).T
-    scores, without = (np.round(one, DECIMALS) + 0.0 for one in (scores, without))
-    partners = part.draws.partners
-    plug_in, *null = AUROC.many(scores, part.labels, partners, part.folds)
-    left = _left_out(without, part)
+    scores, without = (np.round(values, DECIMALS) + 0.0 for values in (scores, without))
+    partners = texts.draws.partners
+    plug_in, *null = AUROC.many(scores, texts.labels, partners, texts.folds)
+    left = _left_out(without, texts)
     if np.isnan([plug_in, *left]).any():
         return missing(AUROC, None, "too few texts to compare within the folds of the probe")
-    n = part.draws.per_class
-    found = delete_one(float(logit(plug_in, n)), logit(left, n), names)
+    n = texts.draws.per_class
+    estimate = delete_one(float(logit(plug_in, n)), logit(left, n), names)
     return Score(
-        metric=AUROC.name,
+        row=AUROC,
         components=None,
         plug_in=float(plug_in),
-        found=replace(found, value=float(logit(plug_in, n))),
+        found=replace(estimate, value=float(logit(plug_in, n))),
         plug_in_null=np.array(null),
         null=np.array(null),
         effective_n=n / SHARED_TRAINING,
-        approximate=None if found.se > 0 else "no text moves the score",
+        approximate=None if estimate.se > 0 else "no text moves the score",
     )
 
 
-def _left_out(scores: np.ndarray, part: Part) -> np.ndarray:
+def _left_out(scores: np.ndarray, texts: LinkedTexts) -> np.ndarray:
     """AUROC without each jackknife group, from its own scores: float64 (groups, n) -> (groups,)."""
     values = []
-    for fold in np.unique(part.folds):
-        first, second = (np.flatnonzero((part.folds == fold) & side) for side in (part.harmful, ~part.harmful))
+    for fold in np.unique(texts.folds):
+        first, second = (np.flatnonzero((texts.folds == fold) & side) for side in (texts.harmful, ~texts.harmful))
         counted = np.ones((len(first), len(second)), dtype=bool)
-        if part.draws.partners is not None:
-            counted = part.draws.partners[first][:, None] != second[None, :]
-        found = []
+        if texts.draws.partners is not None:
+            counted = texts.draws.partners[first][:, None] != second[None, :]
+        shares = []
         for group, row in enumerate(scores):
-            here = counted & (part.groups[first] != group)[:, None] & (part.groups[second] != group)
+            kept = counted & (texts.groups[first] != group)[:, None] & (texts.groups[second] != group)
             wins = (np.sign(row[first][:, None] - row[second]) + 1) / 2
-            found.append((wins * here).sum() / here.sum() if here.any() else np.nan)
-        values.append(found)
-    # As in the AUROC of all texts: a fold that lost a class says nothing, the others speak for it.
+            shares.append((wins * kept).sum() / kept.sum() if kept.any() else np.nan)
+        values.append(shares)
+    # As in the AUROC of all texts, the mean is taken over the folds that have both classes.
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=0)
     return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))

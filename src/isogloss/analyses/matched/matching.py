@@ -1,8 +1,8 @@
-"""Units of one language matched with units of the pivot, so that a comparison can be repeated on equal terms.
+"""Units of one language matched with units of the pivot, to repeat a comparison on equal terms.
 
-Gaps between languages may come from texts that were edited more, or that length gives away. `match` takes from both
-languages units whose features (edit share and difference in log length of a pair; log length of a text) are alike.
-It sees neither scores nor hidden states, so it cannot favour a result, and it draws nothing at random.
+Gaps between languages may come from texts that were edited more, or whose length gives the class away. `match` takes
+units with similar features from both languages (edit rate and difference in log length of a pair; log length of a
+text). It sees neither scores nor hidden states, so it cannot favour a result, and it draws nothing at random.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ TYPICAL_KS = 0.83
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """Which units agree.
+    """Units of two languages that agree.
 
     Attributes:
-        own, pivot: int (k,), rows of the two languages; own[i] is matched with pivot[i], of the same stratum. Empty
-            if no units agree.
+        rows, pivot_rows: int (k,), rows of the two languages; rows[i] is matched with pivot_rows[i], of the same
+            stratum. Empty if no units agree.
         caliper: largest difference within a match, in standard deviations; NaN if empty.
         smd_before, smd_after: (f,), largest standardised mean difference of each feature between any two groups
             (language and stratum), of all and of the matched units; NaN where a group is empty.
         ks_before, ks_after: (f,), the same for the Kolmogorov-Smirnov distance.
     """
 
-    own: np.ndarray
-    pivot: np.ndarray
+    rows: np.ndarray
+    pivot_rows: np.ndarray
     caliper: float
     smd_before: np.ndarray
     smd_after: np.ndarray
@@ -50,45 +50,45 @@ class Matched:
 
 
 def match(
-    own: np.ndarray,
-    pivot: np.ndarray,
+    units: np.ndarray,
+    pivot_units: np.ndarray,
     *,
-    order_own: np.ndarray,
-    order_pivot: np.ndarray,
-    own_strata: np.ndarray | None = None,
+    order: np.ndarray,
+    pivot_order: np.ndarray,
+    strata: np.ndarray | None = None,
     pivot_strata: np.ndarray | None = None,
 ) -> Matched:
     """Take as many units of both languages as agree in the distribution of every feature.
 
-    Greedy nearest neighbours: each unit of `own`, in its order, takes the nearest unit of `pivot` that is still free
+    Greedy nearest neighbours: each unit, in its order, takes the nearest unit of the pivot that is still free
     and that differs by no more than a caliper in any feature. The widest caliper that leaves all groups balanced
     (MAX_SMD, MAX_KS) counts. With strata, such as the class, a match is one unit of each stratum of each language,
     all of them within the caliper of the first, so that strata have the same sizes and distributions too.
 
-    >>> found = match(np.array([[1.0], [2], [9]]), np.array([[2.0], [1], [4]]), order_own=np.arange(3),
-    ...               order_pivot=np.arange(3))
-    >>> found.own.tolist(), found.pivot.tolist()
+    >>> matched = match(np.array([[1.0], [2], [9]]), np.array([[2.0], [1], [4]]), order=np.arange(3),
+    ...                 pivot_order=np.arange(3))
+    >>> matched.rows.tolist(), matched.pivot_rows.tolist()
     ([0, 1], [1, 0])
 
     Args:
-        own: float (n, f), features.
-        pivot: float (m, f).
-        order_own: (n,) sortable, such as a hash of the unit's name: earlier units are served first.
-        order_pivot: (m,) sortable: of units at the same distance the earlier is taken.
-        own_strata: int (n,) or None.
-        pivot_strata: int (m,) or None; the same strata as `own_strata`.
+        units: float (n, f), features of the units of the language.
+        pivot_units: float (m, f), features of the units of the pivot.
+        order: (n,) sortable, such as a hash of the name of each unit: earlier units are served first.
+        pivot_order: (m,) sortable: of units at the same distance the earlier is taken.
+        strata: int (n,) or None.
+        pivot_strata: int (m,) or None; the same strata as `strata`.
 
     Raises:
         MetricError: shapes, strata or features that cannot be matched.
     """
-    _check_side("own", own, own.shape[-1], order_own, own_strata)
-    _check_side("pivot", pivot, own.shape[-1], order_pivot, pivot_strata)
-    _check_strata(own_strata, pivot_strata)
-    groups = [*_groups(own_strata, order_own), *_groups(pivot_strata, order_pivot)]
+    _check_side("language", units, units.shape[-1], order, strata)
+    _check_side("pivot", pivot_units, units.shape[-1], pivot_order, pivot_strata)
+    _check_strata(strata, pivot_strata)
+    groups = [*_groups(strata, order), *_groups(pivot_strata, pivot_order)]
     half = len(groups) // 2
-    values = [(own if i < half else pivot)[rows].astype(np.float64) for i, rows in enumerate(groups)]
+    values = [(units if i < half else pivot_units)[rows].astype(np.float64) for i, rows in enumerate(groups)]
     empty = np.empty(0, dtype=np.intp)
-    unknown = np.full(own.shape[1], np.nan)
+    unknown = np.full(units.shape[1], np.nan)
     if not all(map(len, values)):
         return _result(empty, empty, np.nan, (unknown, unknown), (unknown, unknown))
     scale = _scale(values)
@@ -122,15 +122,15 @@ def _scale(values: Sequence[np.ndarray]) -> np.ndarray:
 def _tuples(values: Sequence[np.ndarray], caliper: float) -> np.ndarray:
     """(k, groups): the rows of each match, of which the first group's rows come in their order."""
     first, others = values[0], values[1:]
-    free = [np.ones(len(other), dtype=bool) for other in others]
-    found = []
+    free = [np.ones(len(group), dtype=bool) for group in others]
+    tuples = []
     for row, unit in enumerate(first):
-        chosen = [_nearest(unit, other, open_, caliper) for other, open_ in zip(others, free, strict=True)]
+        chosen = [_nearest(unit, group, open_, caliper) for group, open_ in zip(others, free, strict=True)]
         if None not in chosen:
             for open_, taken in zip(free, chosen, strict=True):
                 open_[taken] = False
-            found.append([row, *chosen])
-    return np.array(found, dtype=np.intp).reshape(len(found), len(values))
+            tuples.append([row, *chosen])
+    return np.array(tuples, dtype=np.intp).reshape(len(tuples), len(values))
 
 
 def _nearest(unit: np.ndarray, others: np.ndarray, free: np.ndarray, caliper: float) -> int | None:
@@ -152,7 +152,7 @@ def _imbalance(values: Sequence[np.ndarray], scale: np.ndarray) -> tuple[np.ndar
 def _ks(first: np.ndarray, second: np.ndarray) -> float:
     """Largest difference between two empirical distribution functions."""
     at = np.concatenate([first, second])
-    shares = [np.searchsorted(np.sort(one), at, side="right") / len(one) for one in (first, second)]
+    shares = [np.searchsorted(np.sort(values), at, side="right") / len(values) for values in (first, second)]
     return float(np.abs(shares[0] - shares[1]).max())
 
 
@@ -163,15 +163,15 @@ def _balanced(imbalance: tuple[np.ndarray, np.ndarray], size: int) -> bool:
 
 
 def _result(
-    own: np.ndarray,
-    pivot: np.ndarray,
+    rows: np.ndarray,
+    pivot_rows: np.ndarray,
     caliper: float,
     before: tuple[np.ndarray, np.ndarray],
     after: tuple[np.ndarray, np.ndarray],
 ) -> Matched:
     return Matched(
-        own=own,
-        pivot=pivot,
+        rows=rows,
+        pivot_rows=pivot_rows,
         caliper=float(caliper),
         smd_before=before[0],
         smd_after=after[0],
@@ -195,18 +195,18 @@ def _check_side(name: str, features: np.ndarray, width: int, order: np.ndarray, 
             expected="numbers",
             do="leave out units without a feature",
         )
-    for what, one in (("order", order), ("strata", strata)):
-        if one is not None and one.shape != (len(features),):
+    for what, values in (("order", order), ("strata", strata)):
+        if values is not None and values.shape != (len(features),):
             raise MetricError(
                 f"{what} of the units to match, {name}",
-                found=f"shape {one.shape}",
+                found=f"shape {values.shape}",
                 expected=f"({len(features)},)",
                 do="give one value a unit",
             )
 
 
-def _check_strata(own: np.ndarray | None, pivot: np.ndarray | None) -> None:
-    names = [None if strata is None else set(strata.tolist()) for strata in (own, pivot)]
+def _check_strata(strata: np.ndarray | None, pivot: np.ndarray | None) -> None:
+    names = [None if groups is None else set(groups.tolist()) for groups in (strata, pivot)]
     if names[0] != names[1]:
         raise MetricError(
             "strata of the units to match",

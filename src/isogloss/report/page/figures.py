@@ -18,6 +18,7 @@ from isogloss.report.palette import OPEN
 from isogloss.report.sentences import metric_title, percent
 from isogloss.report.view import MODELS, Named, View
 from isogloss.results import Audit
+from isogloss.stats.metrics import METRICS
 from isogloss.stats.thresholds import Thresholds
 from isogloss.text import sanitize
 
@@ -117,7 +118,7 @@ def score_axis(rows: Sequence[Row], metric: str, components: int | None) -> Axis
     """Span the scores of a metric with their intervals and nulls; distances that grow without end get a log axis."""
     parts = ("value", "low", "high", "null_low", "null_high")
     known = (getattr(row.estimate, part) for row in rows for part in parts)
-    return spread(known, title=metric_title(metric, components), log=metric == "bhattacharyya")
+    return spread(known, title=metric_title(metric, components), log=metric in METRICS and METRICS[metric].log_axis)
 
 
 def _metric_charts(

@@ -1,4 +1,4 @@
-"""Several aligned descendants of one reference: an audit each, on the same texts and the same reference states."""
+"""Audits of several descendants of one reference, on the same texts and with the same reference states."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from isogloss.analyses.audit import audit
 from isogloss.auditing.config import AuditConfig
-from isogloss.auditing.run import audit
 from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig
 from isogloss.engines.engine import open_engine
@@ -33,19 +33,19 @@ def audit_descendants(
 ) -> dict[str, Audit]:
     """Audit each descendant of a reference (after SFT, after DPO, safety-tuned).
 
-    The reference's hidden states are computed once and read from the store after that. Intervals and verdicts hold
-    within each audit; nothing corrects for choosing the best of several descendants.
+    The reference's hidden states are computed once and then read from the cache. Intervals and verdicts hold within
+    each audit; nothing corrects for choosing the best of several descendants.
 
     Args:
         reference: before alignment; None if none was published.
         aligned: its descendants.
         corpus: from `load_corpus`.
         config: see `AuditConfig`.
-        out: a folder with a run folder for each descendant, named by it.
-        runs: write run folders inside this one, named by corpus and settings; with neither, nothing is written.
-        store: where hidden states are kept; None is the user's cache.
-        device: a torch device; None takes a GPU if there is one.
-        engine: as in `audit`; a cluster that is started for it is started once.
+        out: folder for the run folders, each named by its descendant.
+        runs: folder for run folders named by corpus and settings. Without `out` and `runs`, nothing is written.
+        store: cache of hidden states; None is the user's cache.
+        device: a torch device; None takes a GPU if available.
+        engine: as in `audit`; a cluster that it starts serves all audits.
         track: progress display.
 
     Returns:
@@ -75,7 +75,7 @@ def audit_descendants(
 
 
 def short_names(refs: Sequence[ModelRef]) -> dict[str, ModelRef]:
-    """Name models by the last part of what tells them apart, or by a number after it where that is not enough.
+    """Name models by the last component of their adapter or base, with a number where that is not unique.
 
     >>> list(short_names([ModelRef.parse("org/base+org/dpo"), ModelRef.parse("org/sft"), ModelRef.parse("new/sft")]))
     ['dpo', 'sft-1', 'sft-2']
@@ -85,10 +85,10 @@ def short_names(refs: Sequence[ModelRef]) -> dict[str, ModelRef]:
     """
     if len(set(refs)) < len(refs):
         twice = next(ref for ref, count in Counter(refs).items() if count > 1)
-        raise UsageError("--aligned", found=f"{twice} twice", expected="different models", do="drop one")
-    last = [Path(ref.adapter or ref.base).name for ref in refs]
-    counts, seen, named = Counter(last), Counter[str](), {}
-    for name, ref in zip(last, refs, strict=True):
+        raise UsageError("--aligned", found=f"{twice} twice", expected="different models", do="remove one")
+    names = [Path(ref.adapter or ref.base).name for ref in refs]
+    counts, seen, named = Counter(names), Counter[str](), {}
+    for name, ref in zip(names, refs, strict=True):
         seen[name] += 1
         named[f"{name}-{seen[name]}" if counts[name] > 1 else name] = ref
     return named

@@ -1,4 +1,4 @@
-"""The BEHAVIOURS table: what is measured of answers and preferences, beside METRICS for hidden states."""
+"""The BEHAVIOURS table: metrics of answers and text preferences, beside METRICS for hidden states."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from isogloss.stats.metric import Metric
 from isogloss.stats.metrics import METRICS
 
 UNBOUNDED = float("inf")
+#: How intervals are made; nothing is fitted for behaviour.
+LINEAR = "delete-one jackknife t"
+RANKED = "delete-one jackknife, logit scale"
 
 
 def _mean_difference(values: np.ndarray, labels: np.ndarray, partners: object, folds: object) -> np.ndarray:
@@ -30,7 +33,25 @@ def _difference(name: str, about: str, source: str, *, needs_pairs: bool = False
         about=about,
         source=source,
         many=_mean_difference,
+        method=LINEAR,
         needs_pairs=needs_pairs,
+    )
+
+
+def _share(name: str, about: str, source: str) -> Metric:
+    return Metric(
+        name=name,
+        basis="answers",
+        family="probe",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        about=about,
+        source=source,
+        many=METRICS["auroc"].many,
+        method=RANKED,
+        influence=METRICS["auroc"].influence,
+        scale="logit",
     )
 
 
@@ -45,28 +66,12 @@ BEHAVIOURS: dict[str, Metric] = {
         _difference(
             "refusal_margin_per_token", "the same, from likelihoods per token of the answer; nats a token", _DPO
         ),
-        Metric(
-            name="refusal_auroc",
-            basis="answers",
-            family="probe",
-            low=0.0,
-            high=1.0,
-            chance=0.5,
-            about="how often a harmful text has higher refusal log-odds than a harmless one that is not its twin",
-            source="",
-            many=METRICS["auroc"].many,
+        _share(
+            "refusal_auroc",
+            "how often a harmful text has higher refusal log-odds than a harmless one that is not its partner",
+            "",
         ),
-        Metric(
-            name="reward_auroc",
-            basis="answers",
-            family="probe",
-            low=0.0,
-            high=1.0,
-            chance=0.5,
-            about="the same of the implicit reward: by how much alignment raised the log-odds",
-            source=_DPO,
-            many=METRICS["auroc"].many,
-        ),
+        _share("reward_auroc", "the same of the implicit reward: by how much alignment raised the log-odds", _DPO),
         _difference(
             "first_token_gap",
             "log-odds of the first tokens of refusals against those of engaged answers, harmful minus harmless; nats",
@@ -74,7 +79,7 @@ BEHAVIOURS: dict[str, Metric] = {
         ),
         _difference(
             "text_preference",
-            "log-likelihood of the neutral text minus that of its toxic twin; nats",
+            "log-likelihood of the neutral text minus that of its toxic partner; nats",
             "",
             needs_pairs=True,
         ),

@@ -1,14 +1,15 @@
-"""Metrics that others print, as they define them, so that numbers can be held against each other.
+"""The PUBLISHED table: metrics that others print, as they define them, so that numbers can be compared with theirs.
 
-They are plug-in values: nothing is debiased and nothing judges by them. The null beside each says what its formula
-gives where there is nothing to find; for some of them that is a large number.
+They are plug-in values: nothing is debiased, and no verdict comes from them. The null beside each says what its formula
+gives where there is no difference; for some of them that is a large number.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from isogloss.stats.metric import Metric
+from isogloss.analyses.published_metrics.scores import score_published
+from isogloss.stats.metric import GROUPS, Metric
 
 #: Weight of the Xie-Beni term in AQI.
 LAMBDA = 0.5
@@ -28,12 +29,12 @@ def _scatter(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Quotient; NaN where there is nothing to divide by."""
+    """Quotient; NaN where the divisor is not above 0."""
     return np.asarray(np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0))
 
 
 def xie_beni(x: np.ndarray, labels: np.ndarray, partners: object = None, folds: object = None) -> np.ndarray:
-    """Mean squared distance to the own class's mean, over the squared distance of the class means (AQI's XBI): (B,).
+    """Mean squared distance to the mean of the class, over the squared distance of the class means (AQI's XBI): (B,).
 
     >>> xie_beni(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([[False, False, True, True]])).tolist()
     [0.0625]
@@ -53,8 +54,8 @@ def calinski_harabasz(x: np.ndarray, labels: np.ndarray, partners: object = None
 def aqi(x: np.ndarray, labels: np.ndarray, partners: object = None, folds: object = None) -> np.ndarray:
     """AQI = lambda / XBI + (1 - lambda) CHI', lambda = 1/2, CHI' = CHI / (CHI + n - 2) in [0, 1]: (B,).
 
-    AQI leaves the scale of the second term to a calibration over models that one audit does not have. The one here
-    makes it the between-class share of variance.
+    AQI calibrates the scale of the second term over models that one audit does not have. Here the second term is the
+    between-class share of variance.
     """
     del partners, folds
     apart, within, between = _scatter(x, labels)
@@ -63,51 +64,51 @@ def aqi(x: np.ndarray, labels: np.ndarray, partners: object = None, folds: objec
 
 
 def davies_bouldin(x: np.ndarray, labels: np.ndarray, partners: object = None, folds: object = None) -> np.ndarray:
-    """Mean distances to the own class's mean, summed over the classes, over the distance of the means: (B,)."""
+    """Mean distances to the mean of the class, summed over the classes, over the distance of the means: (B,)."""
     del partners, folds
-    found = np.empty(len(labels))
+    values = np.empty(len(labels))
     for b, side in enumerate(labels):
         means = [x[side].mean(axis=0), x[~side].mean(axis=0)]
         spread = [
-            np.linalg.norm(x[part] - mean, axis=1).mean() for part, mean in zip((side, ~side), means, strict=True)
+            np.linalg.norm(x[rows] - mean, axis=1).mean() for rows, mean in zip((side, ~side), means, strict=True)
         ]
         apart = np.linalg.norm(means[0] - means[1])
-        found[b] = sum(spread) / apart if apart > 0 else np.nan
-    return found
+        values[b] = sum(spread) / apart if apart > 0 else np.nan
+    return values
 
 
 def jensen_shannon(scores: np.ndarray, labels: np.ndarray, partners: object, folds: np.ndarray) -> np.ndarray:
     """Jensen-Shannon divergence, in bits, of the cross-fitted scores of the two classes: (B,), in [0, 1].
 
-    Scores are comparable within a fold only, so each fold is brought to mean 0 and spread 1, which sees no label. The
-    classes are then counted in `BINS` bins of equal counts of all texts. Its bias without any difference is about
+    Scores are comparable within a fold only, so each fold is brought to mean 0 and spread 1 without looking at labels.
+    The classes are then counted in `BINS` bins of equal counts of all texts. Its bias without any difference is about
     (BINS - 1) / (2 n ln 2) for n texts of both classes; the null shows it.
     """
     del partners
     level = np.empty_like(scores)
     for fold in np.unique(folds):
         test = folds == fold
-        part = scores[:, test]
-        spread = part.std(axis=1, keepdims=True)
-        level[:, test] = (part - part.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
-    found = np.empty(len(labels))
+        of_fold = scores[:, test]
+        spread = of_fold.std(axis=1, keepdims=True)
+        level[:, test] = (of_fold - of_fold.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    values = np.empty(len(labels))
     for b, (row, side) in enumerate(zip(level, labels, strict=True)):
         edges = np.unique(np.quantile(row, np.arange(1, BINS) / BINS))
         bins = np.searchsorted(edges, row, side="right")
-        first, second = (np.bincount(bins[part], minlength=len(edges) + 1) / part.sum() for part in (side, ~side))
+        first, second = (np.bincount(bins[rows], minlength=len(edges) + 1) / rows.sum() for rows in (side, ~side))
         middle = (first + second) / 2
-        found[b] = sum(_divergence(one, middle) for one in (first, second)) / 2
-    return found
+        values[b] = sum(_divergence(shares, middle) for shares in (first, second)) / 2
+    return values
 
 
 def _divergence(shares: np.ndarray, middle: np.ndarray) -> float:
     """Kullback-Leibler divergence in bits."""
-    there = shares > 0
-    return float((shares[there] * np.log2(shares[there] / middle[there])).sum())
+    present = shares > 0
+    return float((shares[present] * np.log2(shares[present] / middle[present])).sum())
 
 
 def ams_sigma(x: np.ndarray, labels: np.ndarray, partners: object = None, folds: object = None) -> np.ndarray:
-    """Distance of the class means over the pooled standard deviation along it, on the texts that it comes from: (B,).
+    """Distance of the class means over the pooled standard deviation along it, on the texts of the fit: (B,).
 
     As AMS prints it: the direction is fitted on the very texts that it is then scored on.
     """
@@ -117,7 +118,7 @@ def ams_sigma(x: np.ndarray, labels: np.ndarray, partners: object = None, folds:
 
 
 def ams_sigma_cross_fitted(x: np.ndarray, labels: np.ndarray, partners: object, folds: np.ndarray) -> np.ndarray:
-    """AMS's sigma with the direction from other texts, mean over folds: (B,); 0 where there is nothing to find."""
+    """AMS's sigma with the direction from other texts, mean over folds: (B,); 0 where there is no difference."""
     del partners
     centred = x - x.mean(axis=0)
     values = []
@@ -147,14 +148,14 @@ def _sigma(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         squares.append(np.where(side, (scores - mean[:, None]) ** 2, 0.0).sum(axis=1))
         sizes.append(size)
     spread = np.sqrt((squares[0] + squares[1]) / np.maximum(sizes[0] + sizes[1] - 2, 1))
-    found = _ratio(means[0] - means[1], spread)
-    return np.where(np.minimum(*sizes) > 1, found, np.nan)
+    sigma = _ratio(means[0] - means[1], spread)
+    return np.where(np.minimum(*sizes) > 1, sigma, np.nan)
 
 
 _AQI = "AQI (arXiv 2506.13901)"
 _AMS = "AMS (Messenger, IEEE Access 2026; arXiv 2608.05578)"
 _INFINITE = float("inf")
-PEERS = (
+_ROWS = (
     Metric(
         name="xie_beni",
         basis="pca",
@@ -162,10 +163,12 @@ PEERS = (
         low=0.0,
         high=_INFINITE,
         chance=_INFINITE,
-        about="mean squared distance to the own class's mean over that of the two means, in k principal components",
+        about="mean squared distance to the mean of the class over that of the two means, in k principal components",
         source=f"{_AQI}; Xie and Beni (1991)",
         many=xie_beni,
-        falls=True,
+        method=GROUPS,
+        scorer=score_published,
+        decreasing=True,
     ),
     Metric(
         name="calinski_harabasz",
@@ -177,6 +180,8 @@ PEERS = (
         about="variance between the classes over that within them, in k principal components",
         source=f"{_AQI}; Calinski and Harabasz (1974)",
         many=calinski_harabasz,
+        method=GROUPS,
+        scorer=score_published,
     ),
     Metric(
         name="aqi",
@@ -188,6 +193,8 @@ PEERS = (
         about="half of 1 / xie_beni and half of the between-class share, in k principal components",
         source=_AQI,
         many=aqi,
+        method=GROUPS,
+        scorer=score_published,
     ),
     Metric(
         name="davies_bouldin",
@@ -196,10 +203,12 @@ PEERS = (
         low=0.0,
         high=_INFINITE,
         chance=_INFINITE,
-        about="mean distances to the own class's mean over the distance of the two means, in k principal components",
+        about="mean distances to the mean of the class over the distance of the two means, in k principal components",
         source=f"{_AQI}; Davies and Bouldin (1979)",
         many=davies_bouldin,
-        falls=True,
+        method=GROUPS,
+        scorer=score_published,
+        decreasing=True,
     ),
     Metric(
         name="jensen_shannon",
@@ -211,6 +220,8 @@ PEERS = (
         about="Jensen-Shannon divergence, in bits, of the two classes' cross-fitted scores in ten bins of equal counts",
         source="N-GLARE (arXiv 2511.14195); Lin (1991)",
         many=jensen_shannon,
+        method=GROUPS,
+        scorer=score_published,
     ),
     Metric(
         name="ams_sigma",
@@ -222,6 +233,8 @@ PEERS = (
         about="distance of the class means in standard deviations along it, fitted and scored on the same texts",
         source=_AMS,
         many=ams_sigma,
+        method=GROUPS,
+        scorer=score_published,
     ),
     Metric(
         name="ams_sigma_cross_fitted",
@@ -233,5 +246,10 @@ PEERS = (
         about="the same with the direction from other texts",
         source=f"{_AMS}, cross-fitted here",
         many=ams_sigma_cross_fitted,
+        method=GROUPS,
+        scorer=score_published,
     ),
 )
+
+#: Metrics of others, by name.
+PUBLISHED: dict[str, Metric] = {row.name: row for row in _ROWS}

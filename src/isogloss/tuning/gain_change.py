@@ -10,9 +10,9 @@ import scipy.stats
 
 from isogloss.auditing.compare import Cell
 from isogloss.auditing.config import LEVEL, PRIMARY, AuditConfig
-from isogloss.auditing.measure import samples_of
+from isogloss.auditing.measure import draw_samples
 from isogloss.auditing.plan import Plan, make_plan
-from isogloss.auditing.run import audit
+from isogloss.auditing.run import run_audit
 from isogloss.auditing.score import score_all
 from isogloss.data.corpus import Corpus
 from isogloss.engines.engine import LOCAL
@@ -27,7 +27,7 @@ from isogloss.stats.jackknife import Jackknife, combine, critical_value
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageChange:
-    """What became of one language's gain: `change` is `after` minus `before`, with the interval from low to high."""
+    """The gain of one language before and after tuning; `change` is the difference, with its interval."""
 
     language: str
     before: float
@@ -39,25 +39,25 @@ class LanguageChange:
 
 @dataclass(frozen=True, kw_only=True)
 class GainChange:
-    """What became of all gains at the primary estimand of an audit.
+    """The change of all gains at the primary estimand of an audit.
 
     Attributes:
-        pivot: code.
-        texts: per language and class, none of which any adapter was trained on.
-        languages: the pivot first; intervals of changes hold for all of them together (95 %).
-        kept: the pivot's gain after tuning over that before (NaN if that is 0), and
-        kept_low: its Fieller set of 95 %, NaN where
-        kept_high: it is unbounded.
-        gap: how the mean gap to the pivot over the weak languages changed; None without any.
+        pivot: language that the others are compared with.
+        texts: texts per language and class; no adapter was trained on any of them.
+        languages: the pivot first; 95 % intervals of the changes hold for all languages simultaneously.
+        pivot_ratio: the pivot's gain after tuning over that before; NaN if the latter is 0.
+        pivot_ratio_low: lower end of its Fieller interval (95 %); NaN if unbounded.
+        pivot_ratio_high: upper end of the same interval.
+        gap: change of the mean gap to the pivot over the weak languages; None without weak languages.
         approximate: why the intervals are approximate, as in an audit; None if they are not.
     """
 
     pivot: str
     texts: int
     languages: tuple[LanguageChange, ...]
-    kept: float
-    kept_low: float
-    kept_high: float
+    pivot_ratio: float
+    pivot_ratio_low: float
+    pivot_ratio_high: float
     gap: GapRatio | None
     approximate: str | None = None
 
@@ -74,20 +74,23 @@ def gain_change(
     device: str | None = None,
     track: Track = silent,
 ) -> GainChange:
-    """Measure what tuning did to the gain of every language of a corpus, tuned or not.
+    """Measure how tuning changed the gain of every language of a corpus, tuned or not.
 
-    Texts that an adapter of the three was trained on are left out, with their twins and translations.
+    Texts that an adapter of the three models was trained on are left out, with their partners and translations.
 
     Args:
-        reference: before alignment; gains are counted from it.
-        before: aligned, before tuning.
-        after: aligned, after tuning.
+        reference: the model before alignment, which gains are measured from.
+        before: the aligned model before tuning.
+        after: the aligned model after tuning.
         corpus: texts to measure on.
         weak: languages whose mean gap to the pivot is compared.
-        pivot: code.
-        store: where hidden states are kept and looked for; None is the user's cache.
-        device: a torch device; None takes a GPU if there is one.
+        pivot: language that the others are compared with.
+        store: cache of hidden states; None is the user's cache.
+        device: a torch device; None takes a GPU if available.
         track: progress display.
+
+    Returns:
+        The change of all gains.
 
     Raises:
         IsoglossError: see `audit`.
@@ -99,8 +102,8 @@ def gain_change(
     reasons: list[str] = []
     for name, aligned in (("before", before), ("after", after)):
         pair = ModelPair(name=name, reference=reference, aligned=aligned, source="gain_change")
-        found = audit(pair, unseen, config=config, store=store, device=device, track=track)
-        rows = found.find(kind="gain", metric=PRIMARY.metric, components=PRIMARY.components)
+        result = run_audit(pair, unseen, config=config, store=store, device=device, track=track)
+        rows = result.find(kind="gain", metric=PRIMARY.metric, components=PRIMARY.components)
         reasons += [row.estimate.approximate for row in rows if row.estimate.approximate]
         plan = make_plan(pair, unseen, config, store, track)
         gains.append(primary_gains(plan))
@@ -120,35 +123,35 @@ def compare_gains(
         interval = change.interval(critical=critical)
         values = {"before": before[code].value, "after": after[code].value, "change": change.value}
         rows.append(LanguageChange(language=code, **values, low=interval.low, high=interval.high))
-    own, first = after[pivot], before[pivot]
-    kept = fieller(own, first, float(scipy.stats.t.isf((1 - LEVEL) / 2, min(own.df, first.df))))
+    first, second = before[pivot], after[pivot]
+    ratio = fieller(second, first, float(scipy.stats.t.isf((1 - LEVEL) / 2, min(second.df, first.df))))
     return GainChange(
         pivot=pivot,
         texts=texts,
         languages=tuple(rows),
-        kept=own.value / first.value if first.value else NAN,
-        kept_low=kept.low,
-        kept_high=kept.high,
+        pivot_ratio=second.value / first.value if first.value else NAN,
+        pivot_ratio_low=ratio.low,
+        pivot_ratio_high=ratio.high,
         gap=gap_ratio(before, after, pivot=pivot, languages=weak, level=LEVEL) if weak else None,
     )
 
 
 def primary_gains(plan: Plan) -> dict[str, Jackknife]:
-    """Compute the gain of every language at the primary estimand, from states that are in the store.
+    """Compute the gain of every language at the primary estimand, from cached hidden states.
 
-    An audit keeps values and intervals; these keep how each pair moves a gain, so that two audits of the same pairs can
-    be compared pair by pair (see `separation.mean_gap`).
+    An audit stores values and intervals. These gains also hold their jackknife over pairs, so that two audits of the
+    same pairs can be compared pair by pair (see `stats.effects.mean_gap`).
 
     Args:
-        plan: of a pair with a reference, whose states are stored.
+        plan: plan of a pair with a reference whose hidden states are cached.
 
     Returns:
         Language -> gain, the same number as in the audit.
 
     Raises:
-        StoreError: states are missing or broken.
+        StoreError: hidden states are missing or damaged.
     """
     cell = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
-    parts = [(sample, plan.primary_layer) for sample in samples_of(plan).values()]
-    scored = score_all(plan, parts, LOCAL, silent, "Measuring")
-    return {one.sample.language: one.changes[cell].gain for one in scored}
+    samples = [(sample, plan.primary_layer) for sample in draw_samples(plan).values()]
+    scored = score_all(plan, samples, LOCAL, silent, "Measuring")
+    return {score.sample.language: score.changes[cell].gain for score in scored}

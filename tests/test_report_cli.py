@@ -14,7 +14,7 @@ import pytest
 import isogloss
 from conftest import make_model, parallel_rows
 from handmade import small_audit
-from isogloss.analyses.shown import audit_sections
+from isogloss.analyses.audit import audit_sections
 from isogloss.cli import app
 from isogloss.report.card import model_card
 from isogloss.report.comparison.comparable import name_audits

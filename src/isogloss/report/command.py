@@ -42,8 +42,7 @@ def command(audit: Audit) -> str:
 
 
 def _models(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
-    others = [role for role in audit.models if role not in {"reference", "aligned"}]
-    for role in ("reference", "aligned", *others):
+    for role in ("reference", "aligned"):
         yield from _named(audit, role, remarks)
 
 
@@ -115,7 +114,9 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         primary = audit.primary
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
     for name, value in options.items():
-        if name not in {*PLAIN, *FILES}:
+        if isinstance(value, Mapping):
+            yield from _named(audit, str(value.get("model")), remarks)
+        elif name not in {*PLAIN, *FILES}:
             yield from _analysis_option(name, value)
     if _few(config):
         remarks.append(f"--permutations below {MIN_PERMUTATIONS} can be asked for in Python only")

@@ -26,14 +26,26 @@ def analysis_settings(audit: Audit) -> dict[str, str]:
     settings = audit.config.get("analyses")
     if not isinstance(settings, Mapping):
         return {}
-    return {
-        sanitize(str(name)): ", ".join(
-            f"{sanitize(str(key)).replace('_', ' ')} {in_words(value)}"
-            for key, value in (each.items() if isinstance(each, Mapping) else ())
-        )
-        or "default settings"
-        for name, each in settings.items()
-    }
+    return {sanitize(str(name)): _settings_in_words(each) for name, each in settings.items()}
+
+
+def _settings_in_words(settings: Any) -> str:  # noqa: ANN401 - a JSON value
+    """Write the settings of one analysis, its options first; models and what is simply on are left out.
+
+    >>> _settings_in_words({"options": {"behaviour": True, "generate": 3, "placebo": None}, "link_layer": "12"})
+    'generate 3, link layer 12'
+    """
+    if not isinstance(settings, Mapping):
+        return in_words(settings)
+    options = settings.get("options")
+    chosen = dict(options) if isinstance(options, Mapping) else {}
+    chosen |= {key: value for key, value in settings.items() if key != "options"}
+    words = [
+        f"{sanitize(str(key)).replace('_', ' ')} {in_words(value)}"
+        for key, value in chosen.items()
+        if not (value is None or isinstance(value, bool | Mapping))
+    ]
+    return ", ".join(words) or "default settings"
 
 
 def analysis_options(config: Mapping[str, Any]) -> dict[str, Any]:

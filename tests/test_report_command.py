@@ -127,11 +127,12 @@ def test_options_are_read_back(monkeypatch):
 
 
 def test_how_texts_were_read_is_read_back():
-    options = {"position": "last_instruction_token", "prompt_format": "both", "chat_template": "f" * 64}
-    chat = {"position": "last_instruction_token", "prompt_format": "chat", "options": options}
+    options = {"compare_chat": True, "chat_position": "last_instruction_token"}
+    chat = {"options": options, "position": "last_instruction_token", "prompt_format": "chat", "chat_template": "f" * 64}
     audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", analyses={"chat_template": chat})
     options = parsed(command(audit))
-    assert (options["prompt_format"], options["position"]) == ("both", "last_instruction_token")
+    assert (options["prompt_format"], options["position"]) == ("raw", "last")
+    assert (options["compare_chat"], options["chat_position"]) == (True, "last_instruction_token")
     assert (options["quantize"], options["precision"]) == ("bnb-8bit", "fast")
     assert f"# --chat-template was a file: put your path (its content has sha256 {'f' * 64})" in command(audit)
     assert options["chat_template"] is not None

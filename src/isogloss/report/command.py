@@ -9,7 +9,7 @@ from typing import Any
 from isogloss.data.load import HUB_ID
 from isogloss.data.named_corpora import CORPORA
 from isogloss.data.readers import SUFFIXES
-from isogloss.report.settings import analysis_options
+from isogloss.report.settings import analysis_options, analysis_value
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
@@ -131,7 +131,7 @@ def _reading(config: Mapping[str, Any], options: Mapping[str, Any], remarks: lis
         elif value is not None:
             yield f"--{_option(name)}", str(value)
     for name in FILES:
-        if digest := options.get(name, config.get(name)):
+        if digest := analysis_value(config, name) or config.get(name):
             remarks.append(f"--{_option(name)} was a file: put your path (its content has sha256 {digest})")
             yield f"--{_option(name)}", "FILE"
 

@@ -56,5 +56,12 @@ def analysis_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings = config.get("analyses")
     each = settings.values() if isinstance(settings, Mapping) else ()
-    asked = (own.get("options", own) for own in each if isinstance(own, Mapping))
-    return {str(name): value for options in asked if isinstance(options, Mapping) for name, value in options.items()}
+    chosen = (entry.get("options", entry) for entry in each if isinstance(entry, Mapping))
+    return {str(name): value for options in chosen if isinstance(options, Mapping) for name, value in options.items()}
+
+
+def analysis_value(config: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a setting that an analysis has of its own, such as a chat template; None where none has it."""
+    settings = config.get("analyses")
+    each = settings.values() if isinstance(settings, Mapping) else ()
+    return next((entry[name] for entry in each if isinstance(entry, Mapping) and entry.get(name)), None)

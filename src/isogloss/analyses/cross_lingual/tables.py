@@ -50,7 +50,7 @@ TRANSFER = TableKind(
         Column(
             key="cosine",
             heading="cosine, aligned",
-            description="Cosine of the harm direction with the pivot's in the aligned model, noise taken out, with its interval.",
+            description="Cosine of the harm direction with the pivot's in the aligned model, noise taken out.",
             priority=3,
         ),
     ),

@@ -50,7 +50,7 @@ TRANSFER = TableKind(
         Column(
             key="cosine",
             heading="cosine, aligned",
-            description="The same cosine in the aligned model, with its interval.",
+            description="Cosine of the harm direction with the pivot's in the aligned model, noise taken out.",
             priority=3,
         ),
     ),
@@ -69,7 +69,7 @@ DIRECTIONS = TableKind(
         Column(
             key="share_aligned",
             heading="share along pivot, aligned",
-            description="The same share in the aligned model.",
+            description="Share of the class difference that lies along the pivot's harm direction, aligned model.",
         ),
         Column(
             key="reliability",

@@ -134,7 +134,9 @@ def _means(plan: Plan, trials: Sequence[EditTrial]) -> Iterator[Row]:
     def moved(name: str) -> list[Jackknife]:
         return [change(trial.margins["aligned"], trial.margins[name], trial.sample.draws) for trial in trials]
 
-    before = [mean_difference("refusal_margin", trial.margins["aligned"], trial.sample.draws).jackknife for trial in trials]
+    before = [
+        mean_difference("refusal_margin", trial.margins["aligned"], trial.sample.draws).jackknife for trial in trials
+    ]
     yield row("refusal_margin", "aligned", before, TEXTS)
     for name in (ABLATED, *RANDOMS):
         yield row("refusal_margin_change", name, moved(name), TEXTS)

@@ -266,7 +266,7 @@ def test_real_pairs_of_most_languages_match_the_english_ones(shared_data):
     import polars as pl
 
     from isogloss.io.files import sha256_text
-    from isogloss.stats.controls import edit_rate
+    from isogloss.stats.text_controls import edit_rate
 
     frame = pl.read_parquet(shared_data / "parallel_multiparadetox.parquet")
     features, orders = {}, {}

@@ -720,7 +720,7 @@ def real_features(folder: Path) -> dict[str, np.ndarray]:
     """Stand-in for hidden states: kernel principal components of each language's n-grams, harmful texts first."""
     import polars as pl
 
-    from isogloss.stats.controls import ngram_gram
+    from isogloss.stats.text_controls import ngram_gram
 
     frame = pl.read_parquet(folder / REAL_FILE).filter(pl.col("toxic") != pl.col("neutral"))
     found = {}

@@ -22,7 +22,7 @@ TOGETHER = "jackknife t, simultaneous over languages (max-t)"
 FIELLER = "Fieller, simultaneous over languages (max-t)"
 
 
-class Cell(NamedTuple):
+class ScoreKey(NamedTuple):
     """A metric at a layer: what is compared between languages."""
 
     layer: Layer

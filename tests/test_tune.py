@@ -351,15 +351,13 @@ def test_running_out_of_memory_says_what_needs_less(quick, monkeypatch):
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_whole(quick, monkeypatch, tmp_path):
-    from isogloss.tuning import checkpoints as state
-
     def full(checkpoint):
         raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
 
-    monkeypatch.setattr("isogloss.tuning.checkpoints.seal", full)
-    with pytest.raises(StoreError, match="free some space there, or choose another --out"):
-        quick(save_every=2)
-    monkeypatch.setattr("isogloss.tuning.checkpoints.seal", state.seal)
+    with monkeypatch.context() as patch:
+        patch.setattr("isogloss.tuning.checkpoints.seal", full)
+        with pytest.raises(StoreError, match="free some space there, or choose another --out"):
+            quick(save_every=2)
     assert quick(save_every=2).is_dir()
 
 

@@ -18,10 +18,10 @@ import polars as pl
 from page import write_between
 
 import isogloss
+from isogloss.cli.progress_bars import track
 from isogloss.data.corpus import Corpus
 from isogloss.io.files import sha256_text
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.cli.progress_bars import track
 from isogloss.results import Audit
 
 BEGIN = "<!-- written by experiments/evidence.py -->"
@@ -51,10 +51,12 @@ def run_audit(
         split=split,
         per_class=per_class,
         metrics=METRICS,
-        controls=("bits_per_character", *(("ablate",) if ablate else ())),
-        behaviour=True,
-        cross_lingual=True,
-        placebo=ModelRef.parse(placebo) if placebo else None,
+        controls=("bits_per_character",),
+        analyses=(
+            isogloss.Behaviour(placebo=ModelRef.parse(placebo) if placebo else None),
+            *((isogloss.Ablation(),) if ablate else ()),
+            isogloss.CrossLingual(),
+        ),
     )
     return isogloss.audit(pair, corpus, config=config, out=out, reuse=True, track=track)
 

@@ -8,15 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from isogloss.report.ablation import ablation_lines, ablation_sentences
+from isogloss.report.page.behaviour import ablation_table
+from isogloss.report.page.view import view
 
 import isogloss
 from conftest import make_tokenizer, parallel_rows
 from families import BY_NAME, make_family
-from isogloss import AuditConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.analyses.ablation.edited_reading import ABLATED, RANDOMS
-from isogloss.analyses.ablation.needs import with_ablation
+from isogloss import Ablation, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
+from isogloss.analyses.ablation.needs import ABLATED, RANDOMS
 from isogloss.analyses.ablation.statistics import beyond_random, harm_direction, mean_over, random_directions, split
-from isogloss.auditing.plan import make_plan
+from isogloss.analyses.audit import ANALYSES
+from isogloss.auditing.plan import make_plan, with_follow_ups
 from isogloss.engines.remote_checkpoints import job_here
 from isogloss.errors import UsageError
 from isogloss.hidden_states import compute
@@ -31,9 +34,6 @@ from isogloss.models.edits import Edit, edit_of
 from isogloss.models.load import load_model
 from isogloss.models.prompts import encode
 from isogloss.progress import silent
-from isogloss.report.ablation import ablation_lines, ablation_sentences
-from isogloss.report.page.behaviour import ablation_table
-from isogloss.report.page.view import view
 from isogloss.stats.permutations import draw
 from running import OURS
 from running import run as states_of
@@ -297,9 +297,9 @@ def planted(tmp_path_factory):
     config = AuditConfig(
         spec=ExtractSpec(layers=("final",)),
         permutations=20,
-        controls=("ablate",),
+        controls=(),
         metrics=("between_class_variance",),
-        behaviour=True,
+        analyses=(Behaviour(), Ablation()),
         workers=1,
     )
     return pair, isogloss.load_corpus(root / "pairs.jsonl"), config, root
@@ -416,15 +416,17 @@ def test_a_pair_with_an_adapter_merges_it_once_for_all_edits(tiny_folder, adapte
     corpus = isogloss.load_corpus(path)
     ref = ModelRef(base=str(tiny_folder), adapter=str(adapter_folder))
     pair = ModelPair(name="tiny", reference=ModelRef(base=str(tiny_folder)), aligned=ref, source="test")
-    config = AuditConfig(permutations=20, controls=("ablate",), metrics=("between_class_variance",), behaviour=True)
-    plan = make_plan(pair, corpus, config, tmp_path / "store", silent)
-    assert with_ablation(plan) is plan  # the states that give the directions are not there yet
-    fill(*plan.asked_states, execution=OURS)
-    fill_bits(plan.asked_likelihoods, execution=OURS)
-    edited_plan = with_ablation(plan)
+    config = AuditConfig(
+        permutations=20, controls=(), metrics=("between_class_variance",), analyses=(Behaviour(), Ablation())
+    )
+    plan = make_plan(pair, corpus, config, tmp_path / "store", silent, analyses=ANALYSES)
+    assert with_follow_ups(plan) is plan  # the states that give the directions are not there yet
+    fill(*plan.state_groups, execution=OURS)
+    fill_bits(plan.head_reads, execution=OURS)
+    edited_plan = with_follow_ups(plan)
     assert edited_plan.missing
-    assert set(edited_plan.ablation.states) == {"en", "de"}
-    units = units_of(edited_plan.asked_states, OURS)
+    assert set(edited_plan.needs["ablation"].inputs.states) == {"en", "de"}
+    units = units_of(edited_plan.state_groups, OURS)
     assert len({unit.job.edit for unit in units}) == len(units) == 2 * 4
     sent = pickle.loads(pickle.dumps(units[0]))
     assert sent == units[0]
@@ -432,21 +434,21 @@ def test_a_pair_with_an_adapter_merges_it_once_for_all_edits(tiny_folder, adapte
     loads = []
     own = compute.load_model
     monkeypatch.setattr(compute, "load_model", lambda *args, **named: loads.append(1) or own(*args, **named))
-    fill(*edited_plan.asked_states, execution=OURS)
+    fill(*edited_plan.state_groups, execution=OURS)
     assert len(loads) == 1
-    one = edited_plan.ablation.states["de"]["random_2"]
+    one = edited_plan.needs["ablation"].inputs.states["de"]["random_2"]
     layer = plan.primary_layer
     model = own(fetch(ref), device="cpu")
-    texts = corpus.part("de")["text"].to_numpy()[edited_plan.ablation.rows["de"]].tolist()
+    texts = corpus.part("de")["text"].to_numpy()[edited_plan.needs["ablation"].inputs.rows["de"]].tolist()
     with use_checkpoint(model, fetch(ref)), one.edit(model):
         alone = states_of(model, encode(model.tokenizer, texts).ids, [layer], execution=OURS)[layer]
     assert one.block("de", layer).hidden == pytest.approx(alone, abs=1e-5)
     assert one.block("de", layer).text_ids == tuple(
-        corpus.part("de")["text_id"].to_numpy()[edited_plan.ablation.rows["de"]]
+        corpus.part("de")["text_id"].to_numpy()[edited_plan.needs["ablation"].inputs.rows["de"]]
     )
 
 
 def test_it_needs_behaviour(planted, tmp_path):
     pair, corpus, config, _ = planted
-    with pytest.raises(UsageError, match="--controls ablate: found no --behaviour"):
-        isogloss.audit(pair, corpus, config=replace(config, behaviour=False), store=tmp_path, device="cpu")
+    with pytest.raises(UsageError, match="--ablation: found no --behaviour"):
+        isogloss.audit(pair, corpus, config=replace(config, analyses=(Ablation(),)), store=tmp_path, device="cpu")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from isogloss.report.tables import headline, lines, markdown
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
@@ -14,16 +15,15 @@ import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.auditing.config import STANDARD_CONTROLS, parse_primary
-from isogloss.tuning.gain_change import primary_gains
 from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import silent
-from isogloss.report.tables import headline, lines, markdown
 from isogloss.results import Primary
 from isogloss.stats.controls import CONTROLS
 from isogloss.stats.metrics import STANDARD
 from isogloss.stats.probe_scores import logit
+from isogloss.tuning.gain_change import primary_gains
 from planted import QUICK, load, moved, plant, states
 
 FINAL = Layer(4, "post")
@@ -310,7 +310,7 @@ def test_labelled_texts_without_pairs_are_audited_too(pair, labelled_file, tmp_p
         (AuditConfig(primary=parse_primary("auroc")), MetricError, "a class variance share metric"),
         (AuditConfig(primary=parse_primary("pair_accuracy:2@final")), MetricError, "a class variance share metric"),
         (AuditConfig(primary=Primary(metric="silhouette", components=0, layer="")), UsageError, "at least 1 component"),
-        (AuditConfig(match=("lenght",)), UsageError, "any of length, edit"),
+        (AuditConfig(analyses=(Matched(match=("lenght",)),)), UsageError, "any of length, edit"),
         (AuditConfig(controls=("random",)), UsageError, "any of untrained, bits_per_character"),
     ],
 )

@@ -3,10 +3,15 @@
 import pytest
 
 from handmade import HERE, PROBE, estimate
+from isogloss.analyses.matched.rows import _warnings
 from isogloss.auditing.audit_warnings import _approximate, _not_computed, warnings_of_controls, warnings_of_verdicts
+from isogloss.auditing.compare import Compared
 from isogloss.records import NAN, LanguageVerdict, Row
+from isogloss.stats.effects import Retention
 
 ACCURACY = PROBE | {"metric": "pair_accuracy"}
+
+NAMES = ("length", "edit")
 
 
 def probe(value, low, high, where=PROBE, model="aligned"):
@@ -37,7 +42,7 @@ def test_a_control_far_below_one_half_separates_as_well_as_one_above():
     score = probe(0.9, 0.86, 0.94, ACCURACY)
     (warning,) = warnings_of_controls("sw", [score, control("length_pair_accuracy", 0.09, 0.05, 0.15)])
     assert (warning.code, warning.language) == ("S002", "sw")
-    assert warning.detail == "twin accuracy 0.09, probe 0.90"
+    assert warning.detail == "pair accuracy 0.09, probe 0.90"
     assert codes(score, control("length_pair_accuracy", 0.30, 0.15, 0.45)) == []
     assert codes(score, control("length_pair_accuracy", 0.30, 0.14, 0.45)) == ["S002"]
 
@@ -52,8 +57,8 @@ def test_a_probe_that_is_missing_is_not_compared():
     assert codes(control("length_auroc", 0.9, 0.8, 1.0)) == []
 
 
-def of_verdicts(*verdicts, match=()):
-    return [(one.code, one.language, one.detail) for one in warnings_of_verdicts(verdicts, match)]
+def of_verdicts(*verdicts):
+    return [(warning.code, warning.language, warning.detail) for warning in warnings_of_verdicts(verdicts)]
 
 
 def test_verdicts_that_metrics_dispute_are_warned_of():
@@ -62,19 +67,20 @@ def test_verdicts_that_metrics_dispute_are_warned_of():
 
 
 def test_matching_that_changes_a_verdict_or_cannot_be_done_is_warned_of():
-    found = of_verdicts(
-        LanguageVerdict(language="en", verdict="pivot"),
-        LanguageVerdict(language="de", verdict="reached", matched="reached"),
-        LanguageVerdict(language="am", verdict="confounded", matched="not reached"),
-        LanguageVerdict(language="sw", verdict="lagging"),
-        LanguageVerdict(language="hi", verdict="not measured", reason="none"),
-        match=("length", "edit"),
+    def retention(low, high):
+        return Retention(value=(low + high) / 2, low=low, high=high)
+
+    compared = Compared(
+        rows=(),
+        retentions={"de": retention(0.9, 1.1), "am": retention(0.9, 1.1), "sw": retention(-1, 0.5)},
+        gains={},
     )
+    cross_checks = {"de": "reached", "am": "not reached"}
+    found = [(warning.code, warning.language, warning.detail) for warning in _warnings(compared, cross_checks, NAMES)]
     assert found == [
         ("S009", "am", "not reached when matched in length and edit"),
         ("S010", "sw", "fewer than 100 agree in length and edit"),
     ]
-    assert of_verdicts(LanguageVerdict(language="sw", verdict="lagging")) == []
 
 
 def test_an_unclear_pivot_is_warned_of_once():

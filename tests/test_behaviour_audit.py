@@ -11,8 +11,7 @@ import torch
 
 import isogloss
 from conftest import make_adapter, parallel_rows
-from isogloss import Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.analyses.behaviour import generated_answers as spoken
+from isogloss import Audit, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
 from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, UsageError
 from isogloss.likelihoods.answers import USES, answers
@@ -40,9 +39,7 @@ def config(tiny_folder, tmp_path_factory):
         permutations=50,
         controls=(),
         metrics=("between_class_variance",),
-        behaviour=True,
-        generate=2,
-        placebo=ModelRef(base=str(tiny_folder), adapter=str(placebo)),
+        analyses=(Behaviour(generate=2, placebo=ModelRef(base=str(tiny_folder), adapter=str(placebo))),),
         workers=2,
     )
 
@@ -180,7 +177,7 @@ def test_a_language_with_answers_and_without_a_detector_is_not_scored_and_said_s
         "\n".join(json.dumps(row) for row in parallel_rows(n=22, languages=("en", "pl"))), encoding="utf-8"
     )
     corpus = isogloss.load_corpus(tmp_path / "polish.jsonl")
-    asked = replace(config, placebo=None)
+    asked = replace(config, analyses=(Behaviour(generate=2),))
     audit = isogloss.audit(pair, corpus, config=asked, store=tmp_path, device="cpu")
     assert audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_margin").n == 22
     rate = audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_rate")
@@ -213,7 +210,7 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, pair, corpus, c
 
 def test_without_behaviour_nothing_of_it_is_there_and_the_run_is_another(run, pair, corpus, config, tmp_path):
     audit, _, store = run
-    quiet = replace(config, behaviour=False, generate=0, placebo=None)
+    quiet = replace(config, analyses=())
     other = isogloss.audit(pair, corpus, config=quiet, out=tmp_path / "out", store=store, device="cpu")
     assert other.identity.name != audit.identity.name
     assert not [row for row in other.rows if row.kind.startswith(("behaviour", "link"))]
@@ -225,7 +222,7 @@ def test_without_behaviour_nothing_of_it_is_there_and_the_run_is_another(run, pa
 def test_single_texts_have_margins_but_no_link(run, pair, corpus, config):
     _, _, store = run
     single = Corpus(name="single", frame=corpus.frame.with_columns(pair_id=pl.lit(None, dtype=pl.String)))
-    plain = replace(config, generate=0, placebo=None)
+    plain = replace(config, analyses=(Behaviour(),))
     audit = isogloss.audit(pair, single, config=plain, store=store, device="cpu")
     assert audit.find(kind="behaviour_gain", metric="refusal_margin")
     assert not audit.find(kind="link")
@@ -236,7 +233,7 @@ def test_single_texts_have_margins_but_no_link(run, pair, corpus, config):
 def test_a_model_without_reference_is_scored_alone(run, pair, corpus, config):
     _, _, store = run
     alone = replace(pair, reference=None)
-    audit = isogloss.audit(alone, corpus, config=replace(config, generate=0, placebo=None), store=store, device="cpu")
+    audit = isogloss.audit(alone, corpus, config=replace(config, analyses=(Behaviour(),)), store=store, device="cpu")
     assert {row.kind for row in audit.rows if row.kind.startswith(("behaviour", "link"))} == {"behaviour"}
 
 

@@ -10,16 +10,16 @@ import pytest
 import isogloss
 import isogloss.hidden_states.compute
 from conftest import make_tokenizer, parallel_rows
+from isogloss.analyses.chat_template.rows import chat_spec
+from isogloss.analyses.chat_template.tables import sections
 from isogloss.errors import ModelError, UsageError
 from isogloss.hidden_states.activations import locate
 from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.prompts import encode
-from isogloss.recipes.build import specs
-from isogloss.report.page.tables import prompt_format_table
-from isogloss.report.page.view import view as look
-from isogloss.report.prompt_formats import prompt_format_lines
+from isogloss.recipes.build import config_of
+from isogloss.recipes.settings import make_settings
 from isogloss.results import Audit
 
 TEMPLATE = (
@@ -157,7 +157,7 @@ def test_what_one_read_out_has_is_not_computed_again_for_another(refs, parallel_
 
 
 CONFIG = isogloss.AuditConfig(
-    permutations=20, controls=(), metrics=("between_class_variance",), chat=ExtractSpec(prompt_format="chat")
+    permutations=20, controls=(), metrics=("between_class_variance",), analyses=(isogloss.ChatTemplate(),)
 )
 
 
@@ -173,8 +173,8 @@ def audited(refs, tmp_path, config=CONFIG, **settings):
 def test_both_prompt_formats_give_the_two_by_two(refs, tmp_path):
     """Each side is what an audit in that prompt format alone says; the difference is that of the gains."""
     both = audited(refs, tmp_path)
-    raw = audited(refs, tmp_path, chat=None)
-    chat = audited(refs, tmp_path, chat=None, spec=ExtractSpec(prompt_format="chat"))
+    raw = audited(refs, tmp_path, analyses=())
+    chat = audited(refs, tmp_path, analyses=(), spec=ExtractSpec(prompt_format="chat"))
     where = {"metric": "between_class_variance", "components": 10}
     for code in both.languages:
         for kind, model in (("score", "reference"), ("score", "aligned"), ("gain", "")):
@@ -190,18 +190,19 @@ def test_both_prompt_formats_give_the_two_by_two(refs, tmp_path):
     table = both.table()
     assert set(table.filter(sample="chat")["prompt_format"]) == {"chat"}
     assert set(table.filter(sample="all")["prompt_format"]) == {"raw"}
-    (first, _) = prompt_format_lines(both)
-    assert first.language == "en English"
-    assert first.difference[0] in "+-"
-    assert prompt_format_lines(raw) == []
+    assert {row.analysis for row in both.rows if row.sample == "chat"} == {"chat_template"}
+    (first, _) = rows_of(both)
+    assert first["language"].text == "English"
+    assert first["difference"].text[0] in "+-"
+    assert sections(raw, {}) == ()
 
 
 def test_a_verdict_that_depends_on_the_prompt_format_is_warned_of(refs, tmp_path, monkeypatch):
     """Alignment that works on raw text, and is undone by the template in one language."""
     from isogloss.auditing import score as score_language
 
-    def planted(part):
-        plan, sample, _ = part
+    def planted(item):
+        plan, sample, _ = item
         rng = np.random.default_rng(0)
         chat = plan.activations["aligned"].spec.prompt_format == "chat"
         blocks = {}
@@ -212,59 +213,84 @@ def test_a_verdict_that_depends_on_the_prompt_format_is_warned_of(refs, tmp_path
             blocks[role] = score_language.score_block(hidden, sample.draws, plan.metrics, plan.components)
         return blocks
 
-    monkeypatch.setattr("isogloss.auditing.score.score_part", planted)
+    monkeypatch.setattr("isogloss.auditing.score.score_item", planted)
     found = audited(refs, tmp_path)
     (warning,) = [warning for warning in found.warnings if warning.code == "S013"]
     assert warning.language == "de"
     assert warning.detail == "reached on raw text, reversed in the chat template; the gain changes its sign"
-    (line,) = [line for line in prompt_format_lines(found) if line.language.startswith("de")]
-    assert line.verdicts == "reached / reversed"
+    (cells,) = [cells for cells in rows_of(found) if cells["language"].text == "German"]
+    assert [cells[f"verdict_{name}"].text for name in ("raw", "chat")] == ["reached", "reversed"]
     assert [one.verdict for one in found.verdicts if one.language == "de"] == ["reached"]
 
 
-def test_the_page_has_the_two_by_two(refs, tmp_path):
+def rows_of(audit):
+    """The rows of the table, each as column -> cell."""
+    ((block,),) = [section.blocks for section in sections(audit, {})]
+    (table,) = block.tables
+    keys = [column.key for column in table.columns]
+    return [dict(zip(keys, row, strict=True)) for row in table.rows]
+
+
+def test_the_table_has_the_two_by_two(refs, tmp_path):
     both = audited(refs, tmp_path)
-    table = prompt_format_table(look(both))
-    columns = [f"{name}, {where}" for where in ("raw", "chat") for name in ("reference", "aligned", "gain")]
-    assert table.headings == ("language", *columns, "difference of gains")
-    for line in table.lines:
-        shown = dict(zip(table.headings, line, strict=True))
-        code = shown["language"].below
-        difference = both.find(kind="prompt_format", language=code)[0].estimate
-        assert shown["difference of gains"].value == difference.value
-        assert shown["gain, chat"].value - shown["gain, raw"].value == pytest.approx(difference.value)
-        assert shown["gain, chat"].below.startswith(both.find(kind="gain", sample="chat", language=code)[0].verdict)
-    assert prompt_format_table(look(audited(refs, tmp_path, chat=None))) is None
+    names = {"English": "en", "German": "de"}
+    for cells in rows_of(both):
+        language = names[cells["language"].text]
+        difference = both.find(kind="prompt_format", language=language)[0].estimate
+        assert cells["difference"].value == difference.value
+        assert cells["gain_chat"].value - cells["gain_raw"].value == pytest.approx(difference.value)
+        assert cells["verdict_chat"].text == both.find(kind="gain", sample="chat", language=language)[0].verdict
 
 
 def test_an_aligned_model_alone_is_read_in_both_prompt_formats(refs, tmp_path):
     found = audited({"aligned": refs["aligned"]}, tmp_path)
     assert {row.kind for row in found.rows if row.sample == "chat"} == {"score"}
-    assert prompt_format_lines(found)[0].difference == "–"
+    assert all(cells["aligned_chat"].value is not None for cells in rows_of(found))
+    assert "difference" not in rows_of(found)[0] or rows_of(found)[0]["difference"].value is None
 
 
-def test_options_become_specs(tmp_path):
+def test_options_become_specs_and_requests(tmp_path):
     file = tmp_path / "template.jinja"
     file.write_text(TEMPLATE)
-    settings = {"max_tokens": 64, "dtype": "float32", "precision": "exact"}
-    raw, none = specs("raw", "mean", None, **settings)
-    assert (raw.prompt_format, raw.position, none) == ("raw", "mean", None)
-    chat, none = specs("chat", "last_prompt_token", file, **settings)
-    assert (chat.prompt_format, chat.position, chat.chat_template, none) == ("chat", "last", TEMPLATE, None)
-    raw, chat = specs("both", "last_instruction_token", file, **settings)
-    assert (raw.prompt_format, raw.position, raw.chat_template) == ("raw", "last", None)
-    assert (chat.prompt_format, chat.position, chat.chat_template) == ("chat", "last_instruction_token", TEMPLATE)
-    assert len({raw.sha256, chat.sha256, replace(chat, chat_template="other").sha256}) == 3
-    for prompt_format, position, template in (
-        ("both", "first", None),
-        ("markdown", "last", None),
-        ("raw", "last_instruction_token", None),
-        ("raw", "last_prompt_token", None),
-        ("raw", "last", file),
-        ("chat", "last", tmp_path / "missing"),
+
+    def config(**settings):
+        return config_of(make_settings({"max_tokens": 64, **settings}))
+
+    raw = config(position="mean")
+    assert (raw.spec.prompt_format, raw.spec.position, raw.analyses) == ("raw", "mean", ())
+    chat = config(prompt_format="chat", position="last_prompt_token", chat_template=file).spec
+    assert (chat.prompt_format, chat.position, chat.chat_template) == ("chat", "last", TEMPLATE)
+    both = config(compare_chat=True, chat_position="last_instruction_token", chat_template=file)
+    assert (both.spec.prompt_format, both.spec.position, both.spec.chat_template) == ("raw", "last", None)
+    (request,) = both.analyses
+    in_chat = chat_spec(request, both.spec)
+    assert (in_chat.prompt_format, in_chat.position) == ("chat", "last_instruction_token")
+    assert in_chat.chat_template == TEMPLATE
+    assert chat_spec(isogloss.ChatTemplate(), raw.spec).position == "mean"
+    assert len({both.spec.sha256, in_chat.sha256, replace(in_chat, chat_template="other").sha256}) == 3
+    for settings in (
+        {"position": "first"},
+        {"prompt_format": "markdown"},
+        {"position": "last_instruction_token"},
+        {"position": "last_prompt_token"},
+        {"chat_template": file},
+        {"prompt_format": "chat", "chat_template": tmp_path / "missing"},
+        {"chat_position": "mean"},
     ):
         with pytest.raises(UsageError):
-            specs(prompt_format, position, template, **settings)
+            config(**settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (replace(CONFIG, spec=ExtractSpec(prompt_format="chat")), "--compare-chat: found --prompt-format chat"),
+        (replace(CONFIG, analyses=(isogloss.ChatTemplate(chat_position="first"),)), "--chat-position: found 'first'"),
+    ],
+)
+def test_requests_that_do_not_fit_are_refused(refs, tmp_path, config, words):
+    with pytest.raises(UsageError, match=words):
+        audited(refs, tmp_path, config)
 
 
 def test_settings_that_were_there_before_keep_their_hash():

@@ -81,7 +81,7 @@ def test_every_command_that_is_shown_is_one(line):
     DOORS.commands[name].make_context(name, arguments)
 
 
-def test_a_command_that_is_none_would_be_warningd():
+def test_a_command_that_is_none_would_be_noticed():
     assert len(commands(REPORT)) >= 10
     with pytest.raises(Exception, match="No such option"):
         DOORS.commands["report"].make_context("report", ["RUN", "--no-such-option"])

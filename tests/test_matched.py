@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import isogloss
-from isogloss import ModelPair, ModelRef
+from isogloss import Matched, ModelPair, ModelRef
 from isogloss.errors import UsageError
 from planted import QUICK, load, plant, states
 
-MATCH = replace(QUICK, metrics=("between_class_variance",), match=("length", "edit"))
+MATCH = replace(QUICK, metrics=("between_class_variance",), analyses=(Matched(match=("length", "edit")),))
 WORDS = "apple river stone cloud green quick under seven".split()  # noqa: SIM905
 
 
@@ -57,7 +57,7 @@ def test_a_gain_that_sits_in_large_edits_only_is_confounded(pair, tmp_path, monk
     texts = [*rows("en", 300, 0), *rows("de", 110, 190)]
     result = audit(pair, tmp_path, monkeypatch, texts, small=0.0, large=4.0)
     german = next(one for one in result.verdicts if one.language == "de")
-    assert german.matched in {"not reached", "lagging"}
+    assert german.cross_check in {"not reached", "lagging"}
     assert german.verdict == "confounded"
     assert german.low > 0.8  # of all texts it reads: reached
     assert [warning.language for warning in result.warnings if warning.code == "S009"] == ["de"]
@@ -73,7 +73,7 @@ def test_a_verdict_that_matched_texts_bear_out_stands(pair, tmp_path, monkeypatc
     texts = [*rows("en", 150, 0), *rows("de", 120, 30)]
     result = audit(pair, tmp_path, monkeypatch, texts, small=0.0, large=0.0)
     german = next(one for one in result.verdicts if one.language == "de")
-    assert (german.verdict, german.matched) == ("not reached", "not reached")
+    assert (german.verdict, german.cross_check) == ("not reached", "not reached")
     assert not {"S009", "S010"} & {warning.code for warning in result.warnings}
 
 
@@ -81,7 +81,7 @@ def test_too_few_matched_pairs_leave_a_warning_and_the_verdict(pair, tmp_path, m
     texts = [*rows("en", 130, 0), *rows("de", 90, 40)]
     result = audit(pair, tmp_path, monkeypatch, texts, small=0.0, large=0.0)
     german = next(one for one in result.verdicts if one.language == "de")
-    assert (german.verdict, german.matched) == ("not reached", None)
+    assert (german.verdict, german.cross_check) == ("not reached", None)
     (warning,) = [warning for warning in result.warnings if warning.code == "S010"]
     assert (warning.language, warning.detail) == ("de", "fewer than 100 agree in length and edit")
     assert result.find(sample="matched") == ()

@@ -453,7 +453,7 @@ def test_axe_finds_nothing_serious(opened, request, scheme, width, name):
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in {"serious", "critical"}] == []
 
 
-def test_axe_would_warning(opened, few):
+def test_axe_would_notice(opened, few):
     bare = '<select id="metric">'
     one = opened(few.replace(f"<label>Metric {bare}", bare).replace("</select></label>", "</select>"))
     assert "select-name" in {found["id"] for found in violations(one)}

@@ -220,15 +220,17 @@ def test_a_wrong_setting_is_one_line(offline, command):
 def test_behaviour_is_counted_for_every_model_that_is_asked(offline):
     asked = {"languages": ("en", "de"), "per_class": 20, "controls": ()}
     plain = estimate(single(Settings(**asked)))
-    told = estimate(single(Settings(behaviour=True, **asked)))
+    told = estimate(single(make_settings({"behaviour": True, **asked})))
     assert told.audits[0].passes == plain.audits[0].passes + 2 * 2
     size = told.models[0].facts.size
     body, head = 2 * size.block_parameters, 2 * size.vocabulary * size.width
     # 80 texts of 64 tokens in two models: the text again, and the text with six answers of ten tokens.
     more = 2 * 80 * ((64 + 64 + 60) * body + (64 + 60) * head)
     assert told.flops - plain.flops == pytest.approx(more)
-    edited = estimate(single(Settings(behaviour=True, **asked | {"controls": ("ablate",)})))
+    edited = estimate(single(make_settings({"behaviour": True, "ablation": True, **asked})))
     # Four edits of the aligned model, on 80 texts a language: states, answers.
     assert edited.flops - told.flops == pytest.approx(4 * 160 * ((64 + 64 + 60) * body + 60 * head))
-    placebo = estimate(single(Settings(behaviour=True, placebo="embedded/gemma-3-270m+embedded/english-dpo", **asked)))
+    placebo = estimate(
+        single(make_settings({"behaviour": True, "placebo": "embedded/gemma-3-270m+embedded/english-dpo", **asked}))
+    )
     assert len(placebo.models) == 2

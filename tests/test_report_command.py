@@ -128,7 +128,12 @@ def test_options_are_read_back(monkeypatch):
 
 def test_how_texts_were_read_is_read_back():
     options = {"compare_chat": True, "chat_position": "last_instruction_token"}
-    chat = {"options": options, "position": "last_instruction_token", "prompt_format": "chat", "chat_template": "f" * 64}
+    chat = {
+        "options": options,
+        "position": "last_instruction_token",
+        "prompt_format": "chat",
+        "chat_template": "f" * 64,
+    }
     audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", analyses={"chat_template": chat})
     options = parsed(command(audit))
     assert (options["prompt_format"], options["position"]) == ("raw", "last")

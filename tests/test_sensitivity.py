@@ -86,7 +86,7 @@ def test_all_readouts_are_one_extraction_and_a_second_run_none(pair, corpus, tmp
 
 
 def test_chat_read_outs_are_added_where_they_are_asked_for(pair, corpus, tmp_path):
-    config = AuditConfig(chat=ExtractSpec(prompt_format="chat", chat_template=TEMPLATE), per_class=20)
+    config = AuditConfig(analyses=(ChatTemplate(chat_template=TEMPLATE),), per_class=20)
     table = sensitivity(pair, corpus, config=config, store=tmp_path, device="cpu")
     found = set(table.select("prompt_format", "position").unique().iter_rows())
     assert found == {

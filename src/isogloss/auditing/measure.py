@@ -238,7 +238,7 @@ def _score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[Row]:
 def _correct_family_wise(rows: Sequence[Row], scored: Sequence[ScoredBlock], primary: Cell) -> list[Row]:
     """Correct the permutation p values of the primary estimand for all languages and models."""
     scores = [score for block in scored for of_model in block.scores.values() for score in of_model.scores]
-    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].found is not None]
+    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].jackknife is not None]
     corrected = list(rows)
     if family:
         observed = np.array([scores[i].plug_in for i in family])

@@ -35,7 +35,7 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
     if not merges(model):
         yield model
         return
-    # Merged, the adapter costs nothing; kept apart, it made a forward pass a third slower (docs/log.md).
+    # Merged, the adapter costs nothing; kept apart, it made a forward pass a third slower (dev/log.md).
     model.peft.merge_adapter(adapter_names=[name])
     try:
         yield model

@@ -199,8 +199,8 @@ def _placebo(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
         key = _key(plan, reading)
         placebo, aligned = (reading.preferences[role] for role in ("placebo", "aligned"))
         yield _without_layer(score_row(placebo, "placebo", key), "behaviour")
-        if placebo.found and aligned.found:
-            beyond = gain(placebo.found, aligned.found)
+        if placebo.jackknife and aligned.jackknife:
+            beyond = gain(placebo.jackknife, aligned.jackknife)
             named = replace(aligned, row=BEHAVIOURS["text_preference_over_placebo"])
             row = difference_row("gain", named, beyond, np.empty(0), key, critical=None, method=LINEAR)
             yield _without_layer(row, "behaviour_gain")

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from isogloss import Audit
+from isogloss.analyses.audit import audit_sections
 from isogloss.report.exports import export_tables
 from isogloss.report.render_markdown import render_markdown
 from isogloss.report.render_terminal import print_audit
@@ -30,7 +31,7 @@ def figures(run: Path) -> None:
     """Write the terminal picture (SVG) and copy the figures (PNG)."""
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=160, file=nowhere, force_terminal=True)
-        print_audit(Audit.load(run), console)
+        print_audit(Audit.load(run), console, audit_sections(Audit.load(run)))
         console.save_svg(str(IMAGES / "terminal.svg"), title="isogloss audit")
     print(render_markdown(export_tables(view(Audit.load(run)))[:1]))  # noqa: T201
     for name in ("scatter", "separation"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines, ablation_sentences
-from isogloss.report.behaviour import BEHAVIOUR_HEADINGS, behaviour_lines, link_sentences
-from isogloss.report.cross_lingual import bottleneck
-from isogloss.report.tables import HEADINGS, lines, primary_layer
-
+from isogloss.analyses.audit import audit_sections
+from isogloss.analyses.cross_lingual.tables import semantic_bottleneck
+from isogloss.report.audit_tables import language_table
 from isogloss.report.estimates import DASH, format_number, format_with_interval
+from isogloss.report.render_markdown import render_markdown
+from isogloss.report.view import view
 from isogloss.results import Audit
 
 MODELS = ("reference", "aligned")
@@ -30,32 +30,20 @@ def page(audits_by_corpus: Mapping[str, Mapping[str, Audit]]) -> str:
 
 
 def _sections(audit: Audit) -> list[str]:
-    sections = [
-        "**Hidden states.**",
-        records(HEADINGS, lines(audit)),
-        "**Behaviour.**",
-        records(BEHAVIOUR_HEADINGS, behaviour_lines(audit)),
-    ]
-    if sentences := link_sentences(audit):
-        sections.append("**The link of separation and behaviour.** " + " ".join(sentences))
+    sections = [render_markdown([language_table(view(audit))])]
+    for section in audit_sections(audit):
+        sections.append(f"**{section.title}**")
+        for block in section.blocks:
+            sections += [" ".join(block.findings)] if block.findings else []
+            sections += [render_markdown(block.tables)] if block.tables else []
     for model in MODELS:
-        title = f"**AUROC of a probe fitted in the column's language and applied in the row's, {model}.**"
+        title = f"**AUROC of a probe fitted on the row's language and scored on the column's, {model}.**"
         sections += [title, matrix(audit, "transfer", model)]
     for model in MODELS:
         sections += [f"**Cosines of harm directions, {model}.**", matrix(audit, "cosine", model)]
     if sentences := [sentence for model in MODELS if (sentence := by_meaning(audit, model))]:
         sections.append("**Layer at which texts cluster by meaning rather than by language.** " + " ".join(sentences))
-    if rows := ablation_lines(audit):
-        sections += [
-            "**Without the harm direction.** " + " ".join(ablation_sentences(audit)),
-            records(ABLATION_HEADINGS, rows),
-        ]
     return sections
-
-
-def records(headings: Mapping[str, str], rows: Iterable[object]) -> str:
-    """Write a table of the fields that have a heading."""
-    return table(headings.values(), ([getattr(row, name) for name in headings] for row in rows))
 
 
 def table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -75,7 +63,7 @@ def matrix(audit: Audit, kind: str, model: str) -> str:
 
 def by_meaning(audit: Audit, model: str) -> str:
     """Name the semantic layer (LASA), and how stable it is."""
-    layer = bottleneck(audit, model)
+    layer = semantic_bottleneck(audit, model)
     if layer is None:
         return ""
     best, stability = layer
@@ -91,7 +79,7 @@ def layers(audits: Mapping[str, Audit]) -> str:
     rows = []
     layer_norms = sorted({(row.layer, row.norm) for row in first.find(kind="gain", metric=metric, sample="all")})
     for index, norm in layer_norms:
-        cells = [f"{index}{f' ({norm})' if norm else ''}{' *' if (index, norm) == primary_layer(first) else ''}"]
+        cells = [f"{index}{f' ({norm})' if norm else ''}{' *' if (index, norm) == first.primary_layer else ''}"]
         for audit in audits.values():
             gains = {
                 row.language: row.estimate

@@ -355,7 +355,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_whole(quick, monkeypatch, t
         raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
 
     with monkeypatch.context() as patch:
-        patch.setattr("isogloss.tuning.checkpoints.seal", full)
+        patch.setattr("isogloss.tuning.training_state.seal", full)
         with pytest.raises(StoreError, match="free some space there, or choose another --out"):
             quick(save_every=2)
     assert quick(save_every=2).is_dir()

@@ -19,7 +19,7 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
 from isogloss.auditing.rows import RowKey, give_verdicts, score_row
 from isogloss.auditing.sample import Sample, take_sample
-from isogloss.auditing.score import ScoredBlock, map_side_by_side, score_all
+from isogloss.auditing.score import ScoredBlock, map_side_by_side, score_blocks
 from isogloss.engines.engine import LOCAL, Engine
 from isogloss.errors import IsoglossError
 from isogloss.hidden_states.spec import Layer
@@ -28,6 +28,7 @@ from isogloss.progress import Track
 from isogloss.records import LanguageVerdict, Row
 from isogloss.results import Audit
 from isogloss.stats.effects import false_discovery, max_p
+from isogloss.stats.metric import Score
 from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import CodedWarning
 
@@ -75,17 +76,16 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
         engine: who measures; the numbers are the same.
         points: an empty folder for the points of pictures (see `write_points`); None makes none.
     """
-    kept: dict[str, np.ndarray] = {}
-
-    def look_at(scored: ScoredBlock) -> None:
-        if points:
-            write_points(plan, scored, points)
-        if plan.config.cache_states != "all":
-            kept.update(kept_arrays(scored))
-
     samples = draw_samples(plan)
     parts = [(samples[language], layer) for language in plan.languages for layer in plan.layers]
-    scored = score_all(plan, parts, engine, track, "Measuring", each=look_at)
+    scored: list[ScoredBlock] = []
+    kept: dict[str, np.ndarray] = {}
+    for block in score_blocks(plan, parts, engine, track, "Measuring"):
+        if points:
+            write_points(plan, block, points)
+        if plan.config.cache_states != "all":
+            kept |= kept_arrays(block)
+        scored.append(block.without_texts())
     controls = map_side_by_side(
         control_rows_of_language,
         [(plan.of_language(language), sample) for language, sample in samples.items()],
@@ -94,7 +94,7 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
         "Controls",
         workers=plan.config.workers,
     )
-    primary = primary_cell(plan)
+    primary = primary_key(plan)
     families = _families(plan, scored, primary)
     compared = {cell: compare(family, plan.config.seed) for cell, family in families.items()}
     measured = Measured(
@@ -109,7 +109,7 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
     findings = _run_analyses(measured)
     verdicts = _verdicts(plan, primary, compared, findings)
     own_rows = [
-        *_correct_family_wise(_score_rows(plan, scored), scored, primary),
+        *_correct_family_wise(_score_rows(plan, scored), primary),
         *(row for family in compared.values() for row in family.rows),
     ]
     rows = _join_rows(own_rows, [row for rows in controls for row in rows], findings, verdicts, primary)
@@ -135,7 +135,7 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def primary_cell(plan: Plan) -> ScoreKey:
+def primary_key(plan: Plan) -> ScoreKey:
     """Return the primary estimand of a plan."""
     return ScoreKey(plan.primary_layer, plan.primary.metric, plan.primary.components)
 
@@ -222,44 +222,41 @@ def _families(plan: Plan, scored: Sequence[ScoredBlock], primary: ScoreKey) -> d
     }
 
 
-def _score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[Row]:
-    return [
-        score_row(
-            score,
-            role,
-            RowKey(language=block.sample.language, layer=block.layer, n=block.n, seed=plan.config.seed),
-        )
-        for block in scored
-        for role, scores in block.scores.items()
-        for score in scores.scores
-    ]
+def _score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[tuple[Row, Score]]:
+    """Write every score as a row; the score goes with it."""
+    rows = []
+    for block in scored:
+        key = RowKey(language=block.sample.language, layer=block.layer, n=block.n, seed=plan.config.seed)
+        for role, of_model in block.scores.items():
+            rows += [(score_row(score, role, key), score) for score in of_model.scores]
+    return rows
 
 
-def _correct_family_wise(rows: Sequence[Row], scored: Sequence[ScoredBlock], primary: ScoreKey) -> list[Row]:
+def _correct_family_wise(scored: Sequence[tuple[Row, Score]], primary: ScoreKey) -> list[Row]:
     """Correct the permutation p values of the primary estimand for all languages and models."""
-    scores = [score for block in scored for of_model in block.scores.values() for score in of_model.scores]
-    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].jackknife is not None]
-    corrected = list(rows)
+    rows = [row for row, _ in scored]
+    family = [i for i, (row, score) in enumerate(scored) if _key(row) == primary and score.jackknife is not None]
     if family:
-        observed = np.array([scores[i].plug_in for i in family])
-        null = np.column_stack([scores[i].plug_in_null for i in family])
+        scores = [scored[i][1] for i in family]
+        observed = np.array([score.plug_in for score in scores])
+        null = np.column_stack([score.plug_in_null for score in scores])
         for i, p_value in zip(family, max_p(observed, null), strict=True):
-            corrected[i] = replace(rows[i], estimate=replace(rows[i].estimate, p_family=float(p_value)))
-    return corrected
+            rows[i] = replace(rows[i], estimate=replace(rows[i].estimate, p_family=float(p_value)))
+    return rows
 
 
 def _correct_exploration(rows: Sequence[Row], primary: ScoreKey) -> list[Row]:
     """Give what is not the primary estimand its false discovery rate, among rows of its kind."""
     corrected = list(rows)
     for kind in ("score", "gain", "gap"):
-        family = [i for i, row in enumerate(rows) if row.kind == kind and _cell(row) != primary]
+        family = [i for i, row in enumerate(rows) if row.kind == kind and _key(row) != primary]
         rates = false_discovery(np.array([rows[i].estimate.p_value for i in family]))
         for i, rate in zip(family, rates, strict=True):
             corrected[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
     return corrected
 
 
-def _cell(row: Row) -> ScoreKey:
+def _key(row: Row) -> ScoreKey:
     return ScoreKey(Layer(row.layer or 0, row.norm), row.metric, row.components)
 
 

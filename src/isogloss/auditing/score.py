@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -30,10 +30,7 @@ class ScoreItem(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredBlock:
-    """Scores of one language and layer by role, with the sample that they came from.
-
-    Numbers of every text are dropped from them after `each` of `score_all` has seen them.
-    """
+    """Scores of one language and layer by role, with the sample that they came from."""
 
     sample: Sample
     layer: Layer
@@ -43,6 +40,10 @@ class ScoredBlock:
     def n(self) -> int:
         """Texts per class."""
         return self.sample.draws.per_class
+
+    def without_texts(self) -> ScoredBlock:
+        """Drop the numbers of every text, which are most of a block."""
+        return replace(self, scores={role: scores.without_texts() for role, scores in self.scores.items()})
 
     @property
     def changes(self) -> dict[ScoreKey, Change]:
@@ -58,21 +59,10 @@ class ScoredBlock:
         }
 
 
-def ignore_block(scored: ScoredBlock) -> None:
-    """Do nothing with a block."""
-    del scored
-
-
-def score_all(
-    plan: Plan,
-    parts: Sequence[tuple[Sample, Layer]],
-    engine: Engine,
-    track: Track,
-    name: str,
-    *,
-    each: Callable[[ScoredBlock], None] = ignore_block,
-) -> list[ScoredBlock]:
-    """Score samples of languages at layers in every model that is compared; results in the order of the parts.
+def score_blocks(
+    plan: Plan, parts: Sequence[tuple[Sample, Layer]], engine: Engine, track: Track, name: str
+) -> Iterator[ScoredBlock]:
+    """Score samples of languages at layers in every model that is compared, one block after another.
 
     Args:
         plan: of the audit.
@@ -80,19 +70,24 @@ def score_all(
         engine: who does it.
         track: progress display.
         name: of the display.
-        each: called with each block as soon as it is scored, with the numbers of every text.
+
+    Yields:
+        The blocks in the order of the parts, with the numbers of every text (see `without_texts`).
     """
     plans = {language: plan.of_language(language) for language in {sample.language for sample, _ in parts}}
     items = [ScoreItem(plans[sample.language], sample, layer) for sample, layer in parts]
-    scored = []
     with track(name, len(items)) as advance:
         done = engine.map(score_item, items, workers=plan.config.workers)
         for (sample, layer), scores in zip(parts, done, strict=True):
-            block = ScoredBlock(sample=sample, layer=layer, scores=scores)
-            each(block)
-            scored.append(replace(block, scores={role: kept.without_texts() for role, kept in scores.items()}))
+            yield ScoredBlock(sample=sample, layer=layer, scores=scores)
             advance(1)
-    return scored
+
+
+def score_all(
+    plan: Plan, parts: Sequence[tuple[Sample, Layer]], engine: Engine, track: Track, name: str
+) -> list[ScoredBlock]:
+    """Score all blocks and drop the numbers of every text; see `score_blocks`."""
+    return [block.without_texts() for block in score_blocks(plan, parts, engine, track, name)]
 
 
 def score_item(item: ScoreItem) -> dict[str, BlockScores]:

@@ -48,25 +48,23 @@ def run_audit(
     track: Track = silent,
     analyses: Sequence[Analysis] = (),
 ) -> Audit:
-    """Measure per language how far harmful and harmless text lie apart before and after alignment.
+    """Run an audit with the analyses that it requests; see `isogloss.analyses.audit.audit` for the other arguments.
 
     Args:
-        pair: a row of MODEL_PAIRS, or your own; without a reference only the aligned side is measured.
-        corpus: from `load_corpus`; cut to equal numbers per language and class here.
-        config: see `AuditConfig`.
-        out: run folder to write (audit.json, results.parquet, points.parquet, report.html, figures/, run.json): a path,
-            or a URL of any file system that fsspec knows, such as s3://bucket/run; so may `runs` and `store` be.
-        runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
-        store: where hidden states are kept and looked for; None is the user's cache.
-        device: a torch device; None takes a GPU if there is one.
-        engine: where the work is done; None is this process. It changes no number.
-        reuse: if the run folder holds the result of this very audit, by the same versions, return that.
+        pair: models.
+        corpus: texts.
+        config: what was chosen.
+        out: run folder.
+        runs: folder for a run folder without a name of its own.
+        store: where hidden states are kept.
+        device: a torch device.
+        engine: where the work is done.
+        reuse: whether a finished run is returned.
         track: progress display.
-        analyses: all that are known; those that `config` requests are run.
+        analyses: all that are known.
 
     Raises:
-        IsoglossError: see the kinds in `isogloss.errors`; nothing half-written stays behind, and what was computed
-            stays in the store for the next call.
+        IsoglossError: as there.
     """
     started = time.time()
     root = _root(store)

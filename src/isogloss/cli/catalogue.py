@@ -53,7 +53,7 @@ def languages() -> None:
 
 def metrics() -> None:
     """List the metrics."""
-    from isogloss.stats.metrics import METRICS  # noqa: PLC0415
+    from isogloss.analyses.audit import METRICS  # noqa: PLC0415
 
     show(
         {

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
-from isogloss.cli.progress_bars import track
-from isogloss.report.render_terminal import print_note
-from isogloss.tuning.gain_change import GainChange, gain_change
 
 if TYPE_CHECKING:
     from isogloss.data.corpus import Corpus
     from isogloss.models.pairs import ModelPair, ModelRef
     from isogloss.tuning.config import TuneConfig
+    from isogloss.tuning.gain_change import GainChange
     from isogloss.tuning.side_effects import LanguageSideEffects, SideEffects
 
 
@@ -111,6 +109,10 @@ def print_gain_change(
     device: str | None,
 ) -> None:
     """Measure and print the change of every language's gain, tuned or not; or print why it cannot be measured."""
+    from isogloss.cli.progress_bars import track  # noqa: PLC0415
+    from isogloss.report.render_terminal import print_note  # noqa: PLC0415
+    from isogloss.tuning.gain_change import gain_change  # noqa: PLC0415
+
     if before is None or config.pivot not in corpus.languages:
         why = (
             f"there are no held-out texts in {config.pivot}" if before else "no aligned model to compare with is known"

@@ -56,9 +56,7 @@ class Settings:
     precision: str = _setting("exact", "exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
     quantize: str | None = _setting(None, "Weights in bnb-8bit, bnb-4bit or torchao-int8.")
     max_tokens: int = _setting(512, "Longer texts lose their end.", 2)
-    metrics: tuple[str, ...] | None = _setting(
-        None, "See `isogloss metrics`. Default: all that are not of the family comparison."
-    )
+    metrics: tuple[str, ...] | None = _setting(None, "See `isogloss metrics`. Default: all but published ones.")
     primary: str | None = _setting(
         None,
         "Where verdicts come from: metric:components@layer, fixed before the run. "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from isogloss.auditing.controls import _median, _ratio, ratio
+from isogloss.auditing.controls import _estimate_median, _estimate_ratio, ratio
 from isogloss.auditing.rows import WILSON, score_estimate
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import draw
@@ -33,13 +33,13 @@ def test_a_ratio_of_pairs_counts_pairs():
 
 
 def test_a_ratio_without_characters_has_a_reason():
-    found = _ratio(np.ones(3), np.zeros(3), np.arange(3), n=3, seed=3)
+    found = _estimate_ratio(np.ones(3), np.zeros(3), np.arange(3), n=3, seed=3)
     assert (found.reason, found.n, found.seed) == ("no characters", 3, 3)
 
 
 @pytest.mark.parametrize("n", [20, 84, 101])
 def test_the_medians_bounds_hold_at_least_95_percent_and_no_closer_pair_does(n):
-    found = _median(np.random.default_rng(n).permutation(n).astype(float), 3)
+    found = _estimate_median(np.random.default_rng(n).permutation(n).astype(float), 3)
     low, high = int(found.low), int(found.high)  # order statistics are their ranks here, from 0
     assert found.value == (n - 1) / 2
     assert low == n - 1 - high

@@ -4,7 +4,12 @@ import pytest
 
 from handmade import HERE, PROBE, estimate
 from isogloss.analyses.matched.rows import _warnings
-from isogloss.auditing.audit_warnings import _approximate, _not_computed, warnings_of_controls, warnings_of_verdicts
+from isogloss.auditing.audit_warnings import (
+    _warn_of_approximations,
+    _warn_of_missing_scores,
+    warnings_of_controls,
+    warnings_of_verdicts,
+)
 from isogloss.auditing.compare import Compared
 from isogloss.records import NAN, LanguageVerdict, Row
 from isogloss.stats.effects import Retention
@@ -95,16 +100,16 @@ def test_missing_scores_are_gathered_by_reason():
 
     there = Row(kind="score", language="am", model="aligned", estimate=estimate(0.5), **HERE)
     lacking = [row("de", "few"), row("sw", "few"), row("sw", "few", "reference"), row("sw", "flat"), there]
-    assert [warning.detail for warning in _not_computed(lacking)] == [
+    assert [warning.detail for warning in _warn_of_missing_scores(lacking)] == [
         "between_class_variance, 10 components: few, layer 4 (post-norm), in de sw",
         "between_class_variance, 10 components: flat, layer 4 (post-norm), in sw",
     ]
-    assert next(warning.detail for warning in _not_computed(lacking[:3])).endswith("in all languages")
-    assert {warning.code for warning in _not_computed(lacking)} == {"S001"}
-    assert _not_computed([there]) == []
+    assert next(warning.detail for warning in _warn_of_missing_scores(lacking[:3])).endswith("in all languages")
+    assert {warning.code for warning in _warn_of_missing_scores(lacking)} == {"S001"}
+    assert _warn_of_missing_scores([there]) == []
 
 
 def test_approximate_intervals_are_gathered_by_reason():
     rows = [Row(kind="gain", language="sw", estimate=estimate(0.5, approximate="few texts"), **HERE)] * 2
-    (warning,) = _approximate([*rows, Row(kind="gain", language="de", estimate=estimate(0.5), **HERE)])
+    (warning,) = _warn_of_approximations([*rows, Row(kind="gain", language="de", estimate=estimate(0.5), **HERE)])
     assert (warning.code, warning.detail) == ("S011", "between_class_variance: few texts, in sw")

@@ -117,5 +117,5 @@ def test_the_command_prints_and_its_exit_code_says_whether_it_is_well(tiny_folde
     assert "last_instruction_token '.', last_prompt_token '>'" in well.stdout
     listed = runner.invoke(app, ["doctor", str(folder), "--device", "cpu", "--json"])
     assert {one["verdict"] for one in json.loads(listed.stdout)} == {"ok"}
-    monkeypatch.setattr(module, "_finite", lambda own: module._result("states", "broken", ok=False))
+    monkeypatch.setattr(module, "_check_finite", lambda own: module._make_result("states", "broken", ok=False))
     assert runner.invoke(app, ["doctor", str(folder), "--device", "cpu"]).exit_code == 1

@@ -1,4 +1,4 @@
-"""What an analysis is: one question about a pair of models, answered by a few functions that the core calls.
+"""The protocol of an analysis: one question about a model pair, answered by a few functions that the core calls.
 
 The core (plan, run, terminal, page, command line) iterates over analyses and knows none of them by name.
 """
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from isogloss.stats.metric import Metric
 
 
-#: What a fault of an analysis may raise: its rows or its section are missing then, and all others stand.
+#: Exceptions that a faulty analysis may raise. Its rows or its section are then missing; all others remain.
 ANALYSIS_FAULTS = (IsoglossError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What an analysis reads, to be computed before it is measured.
+    """What an analysis reads: all of it is computed before the analysis measures.
 
     Attributes:
-        states: group -> role -> hidden states; a group is read under one spec.
-        likelihoods: what is read with an LM head.
-        checkpoints: models beside the pair, by role; they are part of what identifies a run.
-        settings: what stands in audit.json, config, under "analyses" and the name of the analysis.
-        inputs: the analysis' own view of all that, for its `rows`.
+        states: group -> role -> hidden states; all states of a group have one spec.
+        likelihoods: everything that is read with an LM head.
+        checkpoints: models other than the pair, by role; they are part of the identity of a run.
+        settings: what audit.json holds in its config, under "analyses" and the name of the analysis.
+        inputs: the same things in a form of the analysis' own, for its `rows`.
     """
 
     states: Mapping[str, Mapping[str, Activations]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
-    """Where an analysis finds what it needs: the pair, the cache, and a display for slow look-ups."""
+    """Where an analysis looks up what it needs: the pair, the cache, and a progress display for slow look-ups."""
 
     pair: ModelPair
     cache: AnyPath | str | None
@@ -71,12 +71,12 @@ class Findings:
 
     Attributes:
         rows: its numbers; the core adds the name of the analysis to each.
-        warnings: what qualifies them.
+        warnings: coded warnings that qualify the numbers.
         cross_checks: language -> verdict of the primary estimand under the conditions of this analysis. A definite
             verdict of the audit that its cross-check does not confirm is "confounded".
-        frames: file name -> table, written into the run folder.
-        judged: whether the core gives each row the verdict of its language.
-        corrected: whether false discovery rates are taken together with the audit's own rows.
+        frames: file name -> table to write into the run folder.
+        judged: whether the core adds the verdict of its language to each row.
+        corrected: whether its false discovery rates are computed together with those of the audit's own rows.
     """
 
     rows: tuple[Row, ...] = ()
@@ -92,12 +92,12 @@ class ForwardPasses:
     """Forward passes that an analysis adds, for `isogloss plan`.
 
     Attributes:
-        model: that is run.
-        key: what makes the work the same as other work, which is then counted once.
+        model: the model that runs them.
+        key: identifies the work; work with equal keys is counted once.
         passes: forward passes over the texts.
-        flops: floating point operations, without those of `states`; None is unknown.
-        states: the spec of hidden states that are stored; None stores none.
-        template_of: the model whose chat template the states depend on; None where they depend on none.
+        flops: floating point operations, without those of `states`; None if unknown.
+        states: spec of the hidden states to store; None stores none.
+        template_of: the model whose chat template determines the states; None if no template does.
     """
 
     model: ModelRef
@@ -110,7 +110,7 @@ class ForwardPasses:
 
 @dataclass(frozen=True, kw_only=True)
 class CostFacts:
-    """What is known before a run: the pair, its config, languages, texts, tokens per text, and sizes of models."""
+    """The facts known before a run: pair, config, languages, number of texts, tokens per text and model sizes."""
 
     pair: ModelPair
     config: AuditConfig
@@ -126,7 +126,7 @@ def check_nothing(request: Any, config: AuditConfig, corpus: Corpus) -> None:  #
 
 
 def need_nothing(plan: Plan, request: Any, source: Lookup) -> Needs:  # noqa: ANN401 - any request
-    """Need nothing but what the audit reads anyway."""
+    """Need only what the audit reads anyway."""
     del plan, request, source
     return Needs()
 
@@ -144,7 +144,7 @@ def find_nothing(measured: Measured, request: Any) -> Findings:  # noqa: ANN401 
 
 
 def show_nothing(audit: Audit, frames: Mapping[str, pl.DataFrame]) -> Sequence[Section]:
-    """Show nothing of its own."""
+    """Show no section."""
     del audit, frames
     return ()
 
@@ -160,16 +160,16 @@ class Analysis:
     """One question, as the functions that answer it.
 
     Attributes:
-        request: the frozen dataclass whose instance in `AuditConfig.analyses` asks for the analysis.
+        request: a frozen dataclass; an instance in `AuditConfig.analyses` requests the analysis.
         metrics: rows of the METRICS table that it adds.
-        check: refuses a request that does not go together with the config or the corpus.
-        needs: what must be computed before it is measured; called once, before any model is loaded.
-        follow: what must be computed after all of that is in the cache, such as edits that depend on hidden states;
-            None where nothing follows. The result replaces that of `needs`.
-        rows: measures, from what is in the cache.
-        sections: what is shown of an audit, from results alone.
+        check: refuses a request that contradicts the config or does not suit the corpus.
+        needs: what must be computed before the analysis measures; called before any model is loaded.
+        follow: what must be computed once all of that is in the cache, such as edits that depend on hidden states;
+            None if nothing follows. The result replaces that of `needs`.
+        rows: measures what is in the cache.
+        sections: what a report shows of an audit, made from results alone.
         tables: the tables of its sections, for the column dictionary.
-        cost: what it adds to `isogloss plan`.
+        cost: the forward passes that it adds to `isogloss plan`.
         frames: names of the files that it writes into the run folder.
     """
 
@@ -191,14 +191,14 @@ class Analysis:
 
 
 def reading_of(analyses: Sequence[Analysis]) -> tuple[list[str], list[str]]:
-    """Return what a reader of run folders must know of analyses: their names, and the files that they add."""
+    """Return what a reader of run folders needs: the names of analyses, and the files that they add."""
     return [analysis.name for analysis in analyses], [name for analysis in analyses for name in analysis.frames]
 
 
 def sections_of(
     analyses: Sequence[Analysis], audit: Audit, frames: Mapping[str, pl.DataFrame] | None = None
 ) -> list[Section]:
-    """Return what each analysis shows of an audit; one that fails is named, and all others stand."""
+    """Return the sections of each analysis; a note names an analysis that fails, and all others remain."""
     sections: list[Section] = []
     for analysis in analyses:
         try:

@@ -13,7 +13,7 @@ from isogloss.records import Estimate, LanguageVerdict, Row
 from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import CodedWarning
 
-#: Control -> the code that says it may explain the probe's score.
+#: Control -> code of the warning that the control may explain the probe's score.
 EXPLAINS = {"length": "S002", "ngram": "S003", "untrained": "S007"}
 
 
@@ -22,20 +22,20 @@ def audit_warnings(
 ) -> list[CodedWarning]:
     """Collect every warning of an audit: corpus, models, languages, then the run as a whole."""
     warnings = [*plan.corpus.warnings, *warnings_of_models(plan.activations[role].checkpoint for role in plan.roles)]
-    warnings += _different(plan)
-    warnings += _quantised(plan)
+    warnings += _warn_of_different_models(plan)
+    warnings += _warn_of_quantisation(plan)
     spec = plan.config.spec
     if spec.rounded:
         code = "M004" if spec.precision == "fast" else "M007"
-        warnings += [_drift(code, role, plan.activations[role].drift()) for role in plan.roles]
+        warnings += [_warn_of_drift(code, role, plan.activations[role].drift()) for role in plan.roles]
     for language in plan.languages:
         if cut := plan.activations["aligned"].cut(language):
             detail = f"{cut} texts at {spec.max_tokens} tokens"
             warnings.append(CodedWarning(code="M001", detail=detail, language=language))
-        warnings += warnings_of_controls(language, _at_primary(plan, rows, language))
-    warnings += _tied(plan, scored)
-    warnings += _not_computed(rows)
-    warnings += _approximate(_of_primary(plan, rows))
+        warnings += warnings_of_controls(language, _select_primary_layer(plan, rows, language))
+    warnings += _warn_of_ties(plan, scored)
+    warnings += _warn_of_missing_scores(rows)
+    warnings += _warn_of_approximations(_select_primary(plan, rows))
     warnings += warnings_of_verdicts(verdicts)
     if plan.config.primary != PRIMARY:
         detail = f"{plan.primary.metric}, {plan.primary.components} components, layer {plan.primary.layer}"
@@ -45,86 +45,88 @@ def audit_warnings(
     return warnings
 
 
-def _at_primary(plan: Plan, rows: Sequence[Row], code: str) -> list[Row]:
+def _select_primary_layer(plan: Plan, rows: Sequence[Row], language: str) -> list[Row]:
     layer = plan.primary_layer
     return [
         row
         for row in rows
-        if row.language == code
+        if row.language == language
         and row.sample == "all"
         and (row.kind == "control" or (row.layer, row.norm) == (layer.index, layer.norm))
     ]
 
 
-def _of_primary(plan: Plan, rows: Sequence[Row]) -> list[Row]:
+def _select_primary(plan: Plan, rows: Sequence[Row]) -> list[Row]:
     chosen = (plan.primary.metric, plan.primary.components)
     return [
         row
-        for code in plan.languages
-        for row in _at_primary(plan, rows, code)
+        for language in plan.languages
+        for row in _select_primary_layer(plan, rows, language)
         if (row.metric, row.components) == chosen
     ]
 
 
-def warnings_of_controls(code: str, rows: Sequence[Row]) -> list[CodedWarning]:
+def warnings_of_controls(language: str, rows: Sequence[Row]) -> list[CodedWarning]:
     """Warn where a control's upper bound reaches the lower bound of the aligned model's probe.
 
     Args:
-        code: language.
+        language: code of the language.
         rows: its controls, and its scores at the primary layer.
     """
     controls = {row.metric: row.estimate for row in rows if row.kind == "control"}
-    found = []
+    warnings = []
     for metric in ("auroc", "pair_accuracy"):
         scores = [row.estimate for row in rows if (row.kind, row.metric, row.model) == ("score", metric, "aligned")]
         if not scores or scores[0].reason:
             continue
         score = scores[0]
-        for control, warning in EXPLAINS.items():
-            other = controls.get(f"{control}_{metric}")
-            if other is not None and _upper(other) >= score.low:
-                detail = f"{metric.replace('_', ' ')} {other.value:.2f}, probe {score.value:.2f}"
-                found.append(CodedWarning(code=warning, detail=detail, language=code))
+        for control, code_of_control in EXPLAINS.items():
+            estimate = controls.get(f"{control}_{metric}")
+            if estimate is not None and _upper_separation(estimate) >= score.low:
+                detail = f"{metric.replace('_', ' ')} {estimate.value:.2f}, probe {score.value:.2f}"
+                warnings.append(CodedWarning(code=code_of_control, detail=detail, language=language))
         permuted = controls.get(f"permuted_labels_{metric}")
         if permuted is not None and permuted.high >= score.low:
             detail = f"{metric} {score.value:.2f}, from {score.low:.2f}; null 97.5% {permuted.high:.2f}"
-            found.append(CodedWarning(code="S008", detail=detail, language=code))
-    return found
+            warnings.append(CodedWarning(code="S008", detail=detail, language=language))
+    return warnings
 
 
-def _upper(control: Estimate) -> float:
-    """Upper bound of how well a control separates: below one half it separates as well as above."""
+def _upper_separation(control: Estimate) -> float:
+    """Upper bound of the separation by a control: a score below one half separates as well as one above."""
     return max(control.high, 1 - control.low)
 
 
-def _quantised(plan: Plan) -> list[CodedWarning]:
-    """Warn of weights of fewer bits: asked for, or dequantised from a GGUF file."""
-    found: dict[str, list[str]] = {}
+def _warn_of_quantisation(plan: Plan) -> list[CodedWarning]:
+    """Warn of weights of fewer bits: requested, or dequantised from a GGUF file."""
+    roles_by_cause: dict[str, list[str]] = {}
     for role in plan.roles:
         ref = plan.activations[role].checkpoint.ref
         if plan.config.spec.quantize:
-            found.setdefault(plan.config.spec.quantize, []).append(role)
+            roles_by_cause.setdefault(plan.config.spec.quantize, []).append(role)
         elif ref.base.endswith(".gguf") or ref.base.startswith(EMBEDDED):
-            found.setdefault("dequantised from a GGUF file", []).append(role)
-    return [CodedWarning(code="M006", detail=f"{' and '.join(roles)}: {what}") for what, roles in found.items()]
-
-
-def warnings_of_models(checkpoints: Iterable[Checkpoint]) -> list[CodedWarning]:
-    """Warn of an adapter on other weights than its own (a quantised copy, or another model of the same shape)."""
+            roles_by_cause.setdefault("dequantised from a GGUF file", []).append(role)
     return [
-        CodedWarning(code="M003", detail=str(one.ref))
-        for one in checkpoints
-        if one.trained_on is not None and one.trained_on != one.base_sha256
+        CodedWarning(code="M006", detail=f"{' and '.join(roles)}: {cause}") for cause, roles in roles_by_cause.items()
     ]
 
 
-def _different(plan: Plan) -> list[CodedWarning]:
-    """Warn of a pair whose models read other tokens or have other widths: their own bases can still be compared."""
+def warnings_of_models(checkpoints: Iterable[Checkpoint]) -> list[CodedWarning]:
+    """Warn of an adapter on weights that it was not trained on: a quantised copy, or a model of the same shape."""
+    return [
+        CodedWarning(code="M003", detail=str(checkpoint.ref))
+        for checkpoint in checkpoints
+        if checkpoint.trained_on is not None and checkpoint.trained_on != checkpoint.base_sha256
+    ]
+
+
+def _warn_of_different_models(plan: Plan) -> list[CodedWarning]:
+    """Warn of a pair whose models differ in tokens or width; metrics in each model's own basis remain comparable."""
     if "reference" not in plan.roles:
         return []
     before, after = (plan.activations[role] for role in plan.roles)
-    code, layer = plan.config.pivot, plan.primary_layer
-    widths = [one.block(code, layer).hidden.shape[1] for one in (before, after)]
+    pivot, layer = plan.config.pivot, plan.primary_layer
+    widths = [states.block(pivot, layer).hidden.shape[1] for states in (before, after)]
     known = bool(before.tokenizers and after.tokenizers)
     details = []
     if known and before.tokenizers != after.tokenizers:
@@ -134,7 +136,7 @@ def _different(plan: Plan) -> list[CodedWarning]:
     return [CodedWarning(code="M005", detail=", ".join(details))] if details else []
 
 
-def _drift(code: str, role: str, drift: Mapping[str, float]) -> CodedWarning:
+def _warn_of_drift(code: str, role: str, drift: Mapping[str, float]) -> CodedWarning:
     moved = f"{drift['mean']:.2%} of their length on average and {drift['max']:.2%} at most"
     return CodedWarning(code=code, detail=f"{role}: states lie off by {moved}, in {drift['texts']} texts")
 
@@ -151,7 +153,7 @@ def warnings_of_verdicts(verdicts: Sequence[LanguageVerdict]) -> list[CodedWarni
     return warnings
 
 
-def _tied(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarning]:
+def _warn_of_ties(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarning]:
     warnings = []
     for block in scored:
         ratio = block.scores["aligned"].projection.eigen_gap(2)
@@ -161,32 +163,33 @@ def _tied(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarning]:
     return warnings
 
 
-def _not_computed(rows: Sequence[Row]) -> list[CodedWarning]:
-    """One warning for each score that is missing, with the languages that lack it."""
+def _warn_of_missing_scores(rows: Sequence[Row]) -> list[CodedWarning]:
+    """Warn of each missing score once, with the languages that lack it."""
     reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.kind == "score" and row.estimate.reason:
             components = f", {row.components} components" if row.components else ""
             layer = f"layer {row.layer}" + (f" ({row.norm}-norm)" if row.norm else "")
-            what = f"{row.metric}{components}: {row.estimate.reason}, {layer}"
-            reasons.setdefault(what, {})[row.language] = None
-    return _by_languages("S001", reasons, rows)
+            reason = f"{row.metric}{components}: {row.estimate.reason}, {layer}"
+            reasons.setdefault(reason, {})[row.language] = None
+    return _warn_by_reason("S001", reasons, rows)
 
 
-def _approximate(rows: Sequence[Row]) -> list[CodedWarning]:
-    """One warning for each reason why an interval of the primary estimand is approximate."""
+def _warn_of_approximations(rows: Sequence[Row]) -> list[CodedWarning]:
+    """Warn once for each reason why an interval of the primary estimand is approximate."""
     reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.estimate.approximate:
             reasons.setdefault(f"{row.metric}: {row.estimate.approximate}", {})[row.language] = None
-    return _by_languages("S011", reasons, rows)
+    return _warn_by_reason("S011", reasons, rows)
 
 
-def _by_languages(code: str, reasons: dict[str, dict[str, None]], rows: Sequence[Row]) -> list[CodedWarning]:
+def _warn_by_reason(code: str, reasons: dict[str, dict[str, None]], rows: Sequence[Row]) -> list[CodedWarning]:
     languages = {row.language for row in rows} - {""}
     return [
         CodedWarning(
-            code=code, detail=f"{what}, in {'all languages' if len(lacking) == len(languages) else ' '.join(lacking)}"
+            code=code,
+            detail=f"{reason}, in {'all languages' if len(affected) == len(languages) else ' '.join(affected)}",
         )
-        for what, lacking in reasons.items()
+        for reason, affected in reasons.items()
     ]

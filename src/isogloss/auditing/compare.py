@@ -23,7 +23,7 @@ FIELLER = "Fieller, simultaneous over languages (max-t)"
 
 
 class ScoreKey(NamedTuple):
-    """A metric at a layer: what is compared between languages."""
+    """A metric at a layer: the score that languages are compared on."""
 
     layer: Layer
     metric: str
@@ -40,9 +40,9 @@ class Change:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no gain, or None."""
-        lacking = [score.reason for score in (self.reference, self.aligned) if score.jackknife is None]
-        return f"the score of a model is missing: {lacking[0]}" if lacking else None
+        """Why there is no gain; None if there is one."""
+        missing = [score.reason for score in (self.reference, self.aligned) if score.jackknife is None]
+        return f"the score of a model is missing: {missing[0]}" if missing else None
 
     @property
     def gain(self) -> Jackknife:
@@ -61,20 +61,20 @@ class Change:
 
     @property
     def score(self) -> Score:
-        """The score whose remarks go with the gain: the one that is only approximate, if one is."""
+        """The score whose reservations apply to the gain: the approximate one, if either is approximate."""
         return self.reference if self.reference.approximate else self.aligned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """The changes of one metric at one layer that are compared with each other.
+    """The changes of one metric at one layer, to be compared between languages.
 
     Attributes:
-        changes: language -> its change; the pivot among them unless the sample is matched.
-        pivots: language other than the pivot -> the pivot's change to compare with.
-        pivot: its code.
-        layer, sample: where the scores come from.
-        together: whether intervals hold for all languages at once (the primary estimand) or one by one.
+        changes: language -> its change; it includes the pivot unless the sample is matched.
+        pivots: language other than the pivot -> the change of the pivot to compare it with.
+        pivot: code of the pivot.
+        layer, sample: the source of the scores.
+        together: whether intervals are simultaneous over languages (the primary estimand) or pointwise.
     """
 
     changes: Mapping[str, Change]
@@ -87,7 +87,7 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What a family says: its rows, retention and gain interval by language, and the pivot's gain over its error."""
+    """The comparison of a family: its rows, and retention and gain interval by language."""
 
     rows: tuple[Row, ...]
     retentions: dict[str, Retention]
@@ -97,69 +97,71 @@ class Compared:
 def compare(family: Family, seed: int) -> Compared:
     """Compare the languages of a family."""
     rng = np.random.default_rng([seed, 1])
-    gains = {code: change.gain for code, change in family.changes.items() if not change.reason}
+    gains = {language: change.gain for language, change in family.changes.items() if not change.reason}
     pivots: dict[int, Jackknife] = {}
-    for code, change in family.pivots.items():
-        if code in gains and not change.reason:
-            pivots.setdefault(id(change), change.gain)  # one column for one pivot sample
+    for language, change in family.pivots.items():
+        if language in gains and not change.reason:
+            pivots.setdefault(id(change), change.gain)  # one column for each sample of the pivot
     against = {
-        code: pivots[id(change)] for code, change in family.pivots.items() if code in gains and id(change) in pivots
+        language: pivots[id(change)]
+        for language, change in family.pivots.items()
+        if language in gains and id(change) in pivots
     }
-    found = retentions({code: (gains[code], pivot) for code, pivot in against.items()}, LEVEL, rng)
-    gaps = {code: gap(pivot, gains[code]) for code, pivot in against.items()}
-    critical = _critical(gains, rng) if family.together else None
-    critical_gap = _critical(gaps, rng) if family.together else None
+    retained = retentions({language: (gains[language], pivot) for language, pivot in against.items()}, LEVEL, rng)
+    gaps = {language: gap(pivot, gains[language]) for language, pivot in against.items()}
+    critical = _find_critical_value(gains, rng) if family.together else None
+    critical_gap = _find_critical_value(gaps, rng) if family.together else None
     rows: list[Row] = []
-    for code, change in family.changes.items():
-        key = RowKey(language=code, layer=family.layer, sample=family.sample, n=change.n, seed=seed)
-        own = [_gain_row(change, gains.get(code), key, critical)]
-        if code != family.pivot:
-            judged = (gaps[code], found[code]) if code in gaps else None
-            own += _against_pivot(change, family.pivots[code], judged, key, critical_gap)
-        to_judge = gains.get(code) if code == family.pivot else against.get(code)
-        rows += [_judged(row, gaps.get(code), to_judge) for row in own]
+    for language, change in family.changes.items():
+        key = RowKey(language=language, layer=family.layer, sample=family.sample, n=change.n, seed=seed)
+        rows_of_language = [_make_gain_row(change, gains.get(language), key, critical)]
+        if language != family.pivot:
+            effects = (gaps[language], retained[language]) if language in gaps else None
+            rows_of_language += _compare_with_pivot(change, family.pivots[language], effects, key, critical_gap)
+        pivot_gain = gains.get(language) if language == family.pivot else against.get(language)
+        rows += [_add_sensitivity(row, gaps.get(language), pivot_gain) for row in rows_of_language]
     return Compared(
         rows=tuple(rows),
-        retentions=found,
-        gains={code: one.interval(LEVEL, critical) for code, one in gains.items()},
+        retentions=retained,
+        gains={language: jackknife.interval(LEVEL, critical) for language, jackknife in gains.items()},
     )
 
 
-def _critical(found: Mapping[str, Jackknife], rng: np.random.Generator) -> float | None:
-    return critical_value(list(found.values()), LEVEL, rng) if found else None
+def _find_critical_value(jackknives: Mapping[str, Jackknife], rng: np.random.Generator) -> float | None:
+    return critical_value(list(jackknives.values()), LEVEL, rng) if jackknives else None
 
 
-def _gain_row(change: Change, found: Jackknife | None, key: RowKey, critical: float | None) -> Row:
-    if found is None:
+def _make_gain_row(change: Change, jackknife: Jackknife | None, key: RowKey, critical: float | None) -> Row:
+    if jackknife is None:
         return missing_row("gain", change.aligned, str(change.reason), key)
     method = TOGETHER if critical else POINTWISE
-    return difference_row("gain", change.score, found, change.null, key, critical=critical, method=method)
+    return difference_row("gain", change.score, jackknife, change.null, key, critical=critical, method=method)
 
 
-def _against_pivot(
-    change: Change, pivot: Change, judged: tuple[Jackknife, Retention] | None, key: RowKey, critical: float | None
+def _compare_with_pivot(
+    change: Change, pivot: Change, effects: tuple[Jackknife, Retention] | None, key: RowKey, critical: float | None
 ) -> list[Row]:
-    if judged is None:
+    if effects is None:
         reason = str(change.reason or pivot.reason)
         return [missing_row(kind, change.aligned, reason, key) for kind in ("gap", "retention")]
-    found, kept = judged
+    gap_jackknife, retention = effects
     shared = np.isin(change.gain.units, pivot.gain.units).any()
     paired = "items paired" if shared else "independent samples"
     null = pivot.null - change.null if len(pivot.null) == len(change.null) else np.empty(0)
     method = f"{TOGETHER if critical else POINTWISE}, {paired}"
     score = change.score if change.score.approximate else pivot.score
     return [
-        difference_row("gap", score, found, null, key, critical=critical, method=method),
-        retention_row(score, kept, key, method=f"{FIELLER}, {paired}"),
+        difference_row("gap", score, gap_jackknife, null, key, critical=critical, method=method),
+        retention_row(score, retention, key, method=f"{FIELLER}, {paired}"),
     ]
 
 
-def _judged(row: Row, gap_found: Jackknife | None, pivot: Jackknife | None) -> Row:
-    """Say with a row how large a gap would have been seen, and how clear the pivot's gain is."""
+def _add_sensitivity(row: Row, gap_jackknife: Jackknife | None, pivot_gain: Jackknife | None) -> Row:
+    """Add the minimum detectable gap and the z of the pivot's gain to a row."""
     return replace(
         row,
-        mde=mde(gap_found) if gap_found else float("nan"),
-        pivot_z=pivot.t if pivot else float("nan"),
+        mde=mde(gap_jackknife) if gap_jackknife else float("nan"),
+        pivot_z=pivot_gain.t if pivot_gain else float("nan"),
     )
 
 
@@ -173,18 +175,18 @@ def language_verdicts(
     probe: Compared | None = None,
     cross_checks: Mapping[str, str] | None = None,
 ) -> tuple[LanguageVerdict, ...]:
-    """Read the verdicts off the primary family.
+    """Read the verdict of each language off the primary family.
 
     Args:
-        languages: in order.
-        pivot: its code.
+        languages: codes, in the order of the result.
+        pivot: code of the pivot.
         primary: the family of the primary estimand.
         probe: AUROC at the same layer; verdicts note where it disagrees.
         cross_checks: language -> verdict of the primary family under other conditions, such as on matched texts.
     """
     verdicts = []
     for language in languages:
-        disagrees = probe is not None and _disagrees(language, primary, probe)
+        disagrees = probe is not None and _probe_disagrees(language, primary, probe)
         retention = primary.retentions.get(language)
         if language == pivot:
             verdicts.append(LanguageVerdict(language=language, verdict=PIVOT, disagree=disagrees))
@@ -193,12 +195,12 @@ def language_verdicts(
             verdicts.append(LanguageVerdict(language=language, verdict="not measured", reason=reason))
         else:
             cross_check = (cross_checks or {}).get(language)
-            verdicts.append(_verdict(language, retention, cross_check, disagrees=disagrees))
+            verdicts.append(_read_verdict(language, retention, cross_check, disagrees=disagrees))
     return tuple(verdicts)
 
 
 def is_confounded(verdict: str, cross_check: str | None) -> bool:
-    """Whether a verdict is definite and its cross-check gives another: then it counts as none.
+    """Whether a definite verdict is contradicted by its cross-check, so that it does not count.
 
     >>> is_confounded("reached", "weakened"), is_confounded("inconclusive", "weakened"), is_confounded("reached", None)
     (True, False, False)
@@ -206,7 +208,7 @@ def is_confounded(verdict: str, cross_check: str | None) -> bool:
     return cross_check is not None and verdict not in {"inconclusive", cross_check}
 
 
-def _verdict(language: str, retention: Retention, cross_check: str | None, *, disagrees: bool) -> LanguageVerdict:
+def _read_verdict(language: str, retention: Retention, cross_check: str | None, *, disagrees: bool) -> LanguageVerdict:
     confounded = is_confounded(retention.verdict, cross_check)
     return LanguageVerdict(
         language=language,
@@ -219,7 +221,7 @@ def _verdict(language: str, retention: Retention, cross_check: str | None, *, di
     )
 
 
-def _disagrees(language: str, primary: Compared, probe: Compared) -> bool:
+def _probe_disagrees(language: str, primary: Compared, probe: Compared) -> bool:
     unknown = Interval(low=NAN, high=NAN)
     none = Retention(value=NAN, low=NAN, high=NAN)
     by_components, by_probe = (

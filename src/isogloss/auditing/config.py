@@ -1,4 +1,4 @@
-"""AuditConfig: what may be chosen for an audit, besides models and corpus."""
+"""AuditConfig: the choices of an audit besides models and corpus."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
 #: Fewer permutations give no usable null.
 MIN_PERMUTATIONS = 20
-#: Controls that need forward passes of their own; all are computed by default.
+#: Controls that need additional forward passes; all are computed by default.
 MODEL_CONTROLS = ("untrained", "bits_per_character")
-#: Harmless texts per language whose bits are counted; the LM head costs more than the rest of a small model.
+#: Harmless texts per language whose bits are counted. They are few: a small model's LM head costs more than the rest.
 BITS_TEXTS = 16
 #: Hidden states that may stay in the cache after the audit.
 CACHE_STATES = ("none", "final", "all")
@@ -31,24 +31,24 @@ RequestT = TypeVar("RequestT")
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
-    """What may be chosen, besides models and corpus.
+    """The choices of an audit besides models and corpus.
 
     Attributes:
         spec: layers, read-out position, prompt format, token limit, dtype.
-        metrics: names from METRICS; the primary metric and auroc are always computed. The default is all metrics of
-            isogloss itself.
-        primary: the number that verdicts come from; its layer "" is the last of the layers.
+        metrics: names from METRICS; the primary metric and auroc are always computed. The default is all but published
+            ones.
+        primary: the number that verdicts come from; an empty layer means the last of the layers.
         split: split to audit: all, training or held-out (the split that `isogloss tune` uses).
-        quarantine: leave out texts for which a model gives no finite numbers, with their pairs and translations,
+        quarantine: leave out texts for which a model gives no finite numbers, with their partners and translations,
             instead of stopping with an error.
-        trained_texts: what to do about texts that an adapter of the pair was trained on: refuse, drop or allow.
+        trained_texts: what to do with texts that an adapter of the pair was trained on: refuse, drop or allow.
         per_class: texts per language and class; None takes what the smallest language has.
         pivot: language that the others are compared with.
-        controls: of MODEL_CONTROLS, those to compute; they need forward passes of their own.
-        analyses: requests, such as Matched(match=("length",)) or Behaviour(), of the analyses to add.
+        controls: those of MODEL_CONTROLS to compute; each needs additional forward passes.
+        analyses: requests of the analyses to add, such as Matched(match=("length",)) or Behaviour().
         permutations: number of label permutations for the null.
         seed: random seed for sampling, permutations, folds and groups.
-        workers: languages measured at the same time; changes no number. None takes one per processor core.
+        workers: languages measured in parallel; changes no number. None takes one per processor core.
         cache_states: hidden states to keep in the cache after the audit: all, final (those of the primary layer) or
             none; changes no number.
     """
@@ -69,18 +69,18 @@ class AuditConfig:
     cache_states: str = "all"
 
     def request(self, kind: type[RequestT]) -> RequestT | None:
-        """Return the request for an analysis; None where it was not asked for."""
+        """Return the request for an analysis; None if it was not requested."""
         return next((request for request in self.analyses if isinstance(request, kind)), None)
 
 
 def parse_primary(text: str) -> Primary:
-    """Read `metric`, `metric:components`, either with `@layer`.
+    """Parse `metric` or `metric:components`, either followed by `@layer`.
 
     >>> parse_primary("silhouette:2@12")
     Primary(metric='silhouette', components=2, layer='12')
     """
-    rest, _, layer = text.partition("@")
-    name, _, components = rest.partition(":")
+    score, _, layer = text.partition("@")
+    name, _, components = score.partition(":")
     if components and not components.isdecimal():
         raise UsageError(
             "--primary", found=repr(text), expected="metric, metric:components or metric:components@layer", do="correct"
@@ -94,11 +94,11 @@ def known_metrics(analyses: Sequence[Analysis]) -> dict[str, Metric]:
 
 
 def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:
-    """Refuse unknown choices and choices that do not go together, before anything is computed.
+    """Refuse unknown choices and choices that contradict each other, before anything is computed.
 
     Raises:
         CorpusError: the pivot is not among the languages.
-        UsageError: see above.
+        UsageError: a choice is unknown, or contradicts another.
         MetricError: verdicts cannot come from the primary metric.
     """
     if config.pivot not in corpus.languages:

@@ -1,4 +1,4 @@
-"""The controls of one language: what could explain its scores besides the model's alignment."""
+"""The controls of one language: what could explain its scores other than alignment."""
 
 from __future__ import annotations
 
@@ -25,77 +25,81 @@ PERMUTED = "permuted labels"
 
 
 def control_rows_of_language(item: tuple[Plan, Sample]) -> list[Row]:
-    """Compute the controls of a language (an item of work for an engine): its part of the plan, and its sample."""
+    """Compute the controls of one work item of an engine: the plan of a language, and its sample."""
     return control_rows(*item)
 
 
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:
-    """Compute all controls of a language that the plan asks for; scores of models at the primary layer."""
+    """Compute all requested controls of a language; models are scored at the primary layer."""
     probes = [METRICS["auroc"], *([METRICS["pair_accuracy"]] if sample.partners is not None else [])]
-    found: dict[str, Estimate] = {}
+    estimates: dict[str, Estimate] = {}
     lengths = length_scores(sample.texts)
-    found |= _scores("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
+    estimates |= _name_estimates("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
     grams = kernel_probe(ngram_gram(sample.texts))
-    found |= _scores("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
+    estimates |= _name_estimates("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
     if "untrained" in plan.activations:
-        found |= _scores("untrained", _of_states(plan, "untrained", sample, probes), sample, plan)
-    found["permuted_labels_auroc"] = _permuted(plan, sample)
+        estimates |= _name_estimates("untrained", _score_states(plan, "untrained", sample, probes), sample, plan)
+    estimates["permuted_labels_auroc"] = _summarise_null(plan, sample)
     if sample.partners is not None:
-        found["edit_rate"] = _median(edit_rates(sample), plan.config.seed)
+        estimates["edit_rate"] = _estimate_median(edit_rates(sample), plan.config.seed)
     counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
     units, seed = sample.draws.unit_of_row, plan.config.seed
-    found["tokens_per_character"] = _ratio(counts, lengths, units, n=sample.draws.per_class, seed=seed)
+    estimates["tokens_per_character"] = _estimate_ratio(counts, lengths, units, n=sample.draws.per_class, seed=seed)
     if plan.likelihoods:
         bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
-        found["bits_per_character"] = _ratio(bits, characters, np.arange(len(bits)), n=len(bits), seed=seed)
+        estimates["bits_per_character"] = _estimate_ratio(
+            bits, characters, np.arange(len(bits)), n=len(bits), seed=seed
+        )
     return [
-        Row(kind="control", language=sample.language, metric=name, estimate=found[name])
+        Row(kind="control", language=sample.language, metric=name, estimate=estimates[name])
         for name in CONTROLS
-        if name in found
+        if name in estimates
     ]
 
 
-def _of_states(plan: Plan, role: str, sample: Sample, probes: Sequence[Metric]) -> list[Score]:
+def _score_states(plan: Plan, role: str, sample: Sample, probes: Sequence[Metric]) -> list[Score]:
     hidden = plan.activations[role].block(sample.language, plan.primary_layer).hidden[sample.rows]
     return probe_scores(ridge_probe(hidden), sample.draws, probes)
 
 
-def _scores(name: str, scores: Sequence[Score], sample: Sample, plan: Plan) -> dict[str, Estimate]:
+def _name_estimates(name: str, scores: Sequence[Score], sample: Sample, plan: Plan) -> dict[str, Estimate]:
     n = sample.draws.per_class
     return {f"{name}_{score.metric}": score_estimate(score, n, plan.config.seed) for score in scores}
 
 
-def _permuted(plan: Plan, sample: Sample) -> Estimate:
-    """Describe the aligned model's AUROC under permuted labels: what the probe finds where nothing is to be found."""
-    null = _of_states(plan, "aligned", sample, [METRICS["auroc"]])[0].null
+def _summarise_null(plan: Plan, sample: Sample) -> Estimate:
+    """Describe the aligned model's AUROC under permuted labels: the probe's score without any signal."""
+    null = _score_states(plan, "aligned", sample, [METRICS["auroc"]])[0].null
     mean, low, high = null_summary(null)
     n, seed = sample.draws.per_class, plan.config.seed
     return Estimate(value=mean, n=n, seed=seed, low=low, high=high, level=LEVEL, method=PERMUTED)
 
 
 def ratio(numerators: np.ndarray, denominators: np.ndarray, units: np.ndarray) -> Jackknife:
-    """Ratio of two sums over texts, with its jackknife over units.
+    """Compute the ratio of two sums over texts, with its jackknife over units.
 
     Args:
         numerators: (n,).
-        denominators: (n,), their sum not zero.
+        denominators: (n,); their sum is not zero.
         units: int (n,), 0, 1, ...: the unit of each text.
     """
-    top, bottom = (np.bincount(units, weights=part.astype(np.float64)) for part in (numerators, denominators))
-    left = (top.sum() - top) / (bottom.sum() - bottom)
-    return delete_one(float(top.sum() / bottom.sum()), left, np.arange(len(top)))
+    top, bottom = (np.bincount(units, weights=terms.astype(np.float64)) for terms in (numerators, denominators))
+    leave_one_out = (top.sum() - top) / (bottom.sum() - bottom)
+    return delete_one(float(top.sum() / bottom.sum()), leave_one_out, np.arange(len(top)))
 
 
-def _ratio(numerators: np.ndarray, denominators: np.ndarray, units: np.ndarray, *, n: int, seed: int) -> Estimate:
+def _estimate_ratio(
+    numerators: np.ndarray, denominators: np.ndarray, units: np.ndarray, *, n: int, seed: int
+) -> Estimate:
     if not denominators.sum() > 0:
         return Estimate(value=NAN, n=n, seed=seed, reason="no characters")
-    found = ratio(numerators, denominators, units)
-    bounds = found.interval(LEVEL)
-    return Estimate(value=found.value, n=n, seed=seed, low=bounds.low, high=bounds.high, level=LEVEL, method=RATIO)
+    jackknife = ratio(numerators, denominators, units)
+    bounds = jackknife.interval(LEVEL)
+    return Estimate(value=jackknife.value, n=n, seed=seed, low=bounds.low, high=bounds.high, level=LEVEL, method=RATIO)
 
 
-def _median(values: np.ndarray, seed: int) -> Estimate:
-    """Median with the order statistics that hold the true one in at least 95 % of samples."""
+def _estimate_median(values: np.ndarray, seed: int) -> Estimate:
+    """Estimate a median; its bounds are the order statistics that cover the true median in at least 95 % of samples."""
     ordered = np.sort(values)
     n = len(ordered)
     first = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, n, 0.5))

@@ -37,15 +37,15 @@ LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformer
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What analyses measure from.
+    """The measurements of the core that analyses start from.
 
     Attributes:
-        plan: of the audit; all that it needs is in the cache.
+        plan: plan of the audit; everything that it needs is in the cache.
         samples: language -> its texts.
         primary: the primary estimand.
-        family: its change in every language; None where there is no reference.
-        compared: what the family says; None where there is no reference.
-        engine: maps functions over items; it changes no number.
+        family: its change in every language; None without a reference.
+        compared: the comparison of the family; None without a reference.
+        engine: maps functions over work items; it changes no number.
         track: progress display.
     """
 
@@ -60,7 +60,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """The result of measuring: the audit, tables of analyses by file name, and what is kept in place of states."""
+    """The result of measuring: the audit, tables of analyses by file name, and the file that replaces states."""
 
     audit: Audit
     frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
@@ -71,10 +71,10 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
     """Score every language and layer of a plan whose hidden states are all in the cache.
 
     Args:
-        plan: what is to be measured.
+        plan: plan of the audit.
         track: progress display.
-        engine: who measures; the numbers are the same.
-        points: an empty folder for the points of pictures (see `write_points`); None makes none.
+        engine: where the work is done; it changes no number.
+        points: an empty folder for the points of figures (see `write_points`); None writes none.
     """
     samples = draw_samples(plan)
     parts = [(samples[language], layer) for language in plan.languages for layer in plan.layers]
@@ -95,8 +95,8 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
         workers=plan.config.workers,
     )
     primary = primary_key(plan)
-    families = _families(plan, scored, primary)
-    compared = {cell: compare(family, plan.config.seed) for cell, family in families.items()}
+    families = _make_families(plan, scored, primary)
+    compared = {key: compare(family, plan.config.seed) for key, family in families.items()}
     measured = Measured(
         plan=plan,
         samples=samples,
@@ -107,26 +107,26 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
         track=track,
     )
     findings = _run_analyses(measured)
-    verdicts = _verdicts(plan, primary, compared, findings)
-    own_rows = [
-        *_correct_family_wise(_score_rows(plan, scored), primary),
+    verdicts = _read_verdicts(plan, primary, compared, findings)
+    audit_rows = [
+        *_correct_family_wise(_write_score_rows(plan, scored), primary),
         *(row for family in compared.values() for row in family.rows),
     ]
-    rows = _join_rows(own_rows, [row for rows in controls for row in rows], findings, verdicts, primary)
+    rows = _join_rows(audit_rows, [row for rows in controls for row in rows], findings, verdicts, primary)
     warnings = audit_warnings(plan, rows, verdicts, scored)
     audit = Audit(
-        corpus=_corpus_record(plan),
-        models=_model_record(plan),
+        corpus=_record_corpus(plan),
+        models=_record_models(plan),
         config=plan.settings,
         versions=library_versions(),
         pivot=plan.config.pivot,
         primary=plan.primary,
         rows=tuple(rows),
         verdicts=verdicts,
-        warnings=(*warnings, *(warning for found in findings.values() for warning in found.warnings)),
+        warnings=(*warnings, *(warning for result in findings.values() for warning in result.warnings)),
         thresholds=THRESHOLDS,
     )
-    frames = {name: frame for found in findings.values() for name, frame in found.frames.items()}
+    frames = {name: frame for result in findings.values() for name, frame in result.frames.items()}
     return Measurement(audit=audit, frames=frames, kept=kept_file(plan, kept) if kept else None)
 
 
@@ -141,7 +141,7 @@ def primary_key(plan: Plan) -> ScoreKey:
 
 
 def draw_samples(plan: Plan) -> dict[str, Sample]:
-    """Draw what is random in the scores of each language."""
+    """Draw the random part of each language's scores: permutations and folds."""
     config = plan.config
     return {
         language: take_sample(
@@ -156,30 +156,30 @@ def draw_samples(plan: Plan) -> dict[str, Sample]:
 
 
 def _run_analyses(measured: Measured) -> dict[str, Findings]:
-    """Run every analysis that was asked for; the audit names those that fail and keeps the rest."""
+    """Run every requested analysis; the audit names those that fail and keeps the rest."""
     findings = {}
     for analysis, request in measured.plan.requests:
         try:
             findings[analysis.name] = analysis.rows(measured, request)
         except ANALYSIS_FAULTS as error:
-            findings[analysis.name] = _failed(analysis, error)
+            findings[analysis.name] = _report_failure(analysis, error)
     return findings
 
 
-def _failed(analysis: Analysis, error: Exception) -> Findings:
+def _report_failure(analysis: Analysis, error: Exception) -> Findings:
     # Messages of our own errors hold no text of the corpus; those of libraries might.
-    why = str(error) if isinstance(error, IsoglossError) else type(error).__name__
-    return Findings(warnings=(CodedWarning(code="A001", detail=f"{analysis.name}: {why}"),))
+    cause = str(error) if isinstance(error, IsoglossError) else type(error).__name__
+    return Findings(warnings=(CodedWarning(code="A001", detail=f"{analysis.name}: {cause}"),))
 
 
-def _verdicts(
+def _read_verdicts(
     plan: Plan, primary: ScoreKey, compared: Mapping[ScoreKey, Compared], findings: Mapping[str, Findings]
 ) -> tuple[LanguageVerdict, ...]:
     if not compared:
         return ()
     cross_checks: dict[str, str] = {}
-    for found in findings.values():
-        cross_checks |= found.cross_checks
+    for result in findings.values():
+        cross_checks |= result.cross_checks
     probe = compared.get(ScoreKey(plan.primary_layer, "auroc", None))
     return language_verdicts(plan.languages, plan.config.pivot, compared[primary], probe, cross_checks)
 
@@ -191,9 +191,9 @@ def _join_rows(
     verdicts: Sequence[LanguageVerdict],
     primary: ScoreKey,
 ) -> list[Row]:
-    """Put the rows of the audit and its analyses together, with false discovery rates and verdicts."""
+    """Join the rows of the audit and its analyses, and add false discovery rates and verdicts."""
     named = {
-        name: [replace(row, analysis=name) for row in found.rows] for name, found in findings.items() if found.rows
+        name: [replace(row, analysis=name) for row in result.rows] for name, result in findings.items() if result.rows
     }
     together = [row for name, rows_of in named.items() if findings[name].corrected for row in rows_of]
     joined = give_verdicts([*_correct_exploration([*rows, *together], primary), *controls], verdicts)
@@ -203,39 +203,39 @@ def _join_rows(
     return joined
 
 
-def _families(plan: Plan, scored: Sequence[ScoredBlock], primary: ScoreKey) -> dict[ScoreKey, Family]:
-    """One family for each metric at each layer; none where there is no reference."""
+def _make_families(plan: Plan, scored: Sequence[ScoredBlock], primary: ScoreKey) -> dict[ScoreKey, Family]:
+    """Make one family for each metric at each layer; none without a reference."""
     pivot = plan.config.pivot
     changes: dict[ScoreKey, dict[str, Change]] = {}
     for block in scored:
-        for cell, change in block.changes.items():
-            changes.setdefault(cell, {})[block.sample.language] = change
+        for key, change in block.changes.items():
+            changes.setdefault(key, {})[block.sample.language] = change
     return {
-        cell: Family(
-            changes=of_cell,
-            pivots={language: of_cell[pivot] for language in of_cell if language != pivot},
+        key: Family(
+            changes=by_language,
+            pivots={language: by_language[pivot] for language in by_language if language != pivot},
             pivot=pivot,
-            layer=cell.layer,
-            together=cell == primary,
+            layer=key.layer,
+            together=key == primary,
         )
-        for cell, of_cell in changes.items()
+        for key, by_language in changes.items()
     }
 
 
-def _score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[tuple[Row, Score]]:
-    """Write every score as a row; the score goes with it."""
+def _write_score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[tuple[Row, Score]]:
+    """Write every score as a row, and return each row with its score."""
     rows = []
     for block in scored:
         key = RowKey(language=block.sample.language, layer=block.layer, n=block.n, seed=plan.config.seed)
-        for role, of_model in block.scores.items():
-            rows += [(score_row(score, role, key), score) for score in of_model.scores]
+        for role, scores in block.scores.items():
+            rows += [(score_row(score, role, key), score) for score in scores.scores]
     return rows
 
 
 def _correct_family_wise(scored: Sequence[tuple[Row, Score]], primary: ScoreKey) -> list[Row]:
     """Correct the permutation p values of the primary estimand for all languages and models."""
     rows = [row for row, _ in scored]
-    family = [i for i, (row, score) in enumerate(scored) if _key(row) == primary and score.jackknife is not None]
+    family = [i for i, (row, score) in enumerate(scored) if _score_key(row) == primary and score.jackknife is not None]
     if family:
         scores = [scored[i][1] for i in family]
         observed = np.array([score.plug_in for score in scores])
@@ -246,21 +246,21 @@ def _correct_family_wise(scored: Sequence[tuple[Row, Score]], primary: ScoreKey)
 
 
 def _correct_exploration(rows: Sequence[Row], primary: ScoreKey) -> list[Row]:
-    """Give what is not the primary estimand its false discovery rate, among rows of its kind."""
+    """Add false discovery rates, among rows of one kind, to all rows but those of the primary estimand."""
     corrected = list(rows)
     for kind in ("score", "gain", "gap"):
-        family = [i for i, row in enumerate(rows) if row.kind == kind and _key(row) != primary]
+        family = [i for i, row in enumerate(rows) if row.kind == kind and _score_key(row) != primary]
         rates = false_discovery(np.array([rows[i].estimate.p_value for i in family]))
         for i, rate in zip(family, rates, strict=True):
             corrected[i] = replace(rows[i], estimate=replace(rows[i].estimate, fdr=float(rate)))
     return corrected
 
 
-def _key(row: Row) -> ScoreKey:
+def _score_key(row: Row) -> ScoreKey:
     return ScoreKey(Layer(row.layer or 0, row.norm), row.metric, row.components)
 
 
-def _corpus_record(plan: Plan) -> dict[str, object]:
+def _record_corpus(plan: Plan) -> dict[str, object]:
     corpus = plan.corpus
     lists = {"left_out": plan.left_out, "quarantined": plan.quarantined}
     return {
@@ -274,15 +274,15 @@ def _corpus_record(plan: Plan) -> dict[str, object]:
     } | {name: list(ids) for name, ids in lists.items() if ids}
 
 
-def _model_record(plan: Plan) -> dict[str, object]:
+def _record_models(plan: Plan) -> dict[str, object]:
     record: dict[str, object] = {"reference": None}
     for role, checkpoint in plan.checkpoints.items():
-        # A local path is no name: what identifies the model is its hash.
+        # A local path is not a name: the hash identifies the model.
         base = checkpoint.ref.base
         name = Path(base).name if Path(base).exists() else base
         record[role] = {
-            "name": name + _adapter_name(checkpoint),
-            "given": _pinned_reference(checkpoint),
+            "name": name + _name_adapter(checkpoint),
+            "given": _pin_reference(checkpoint),
             "revision": checkpoint.revision,
             **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,
@@ -290,17 +290,17 @@ def _model_record(plan: Plan) -> dict[str, object]:
     return record
 
 
-def _adapter_name(checkpoint: Checkpoint) -> str:
+def _name_adapter(checkpoint: Checkpoint) -> str:
     if checkpoint.ref.adapter is None:
         return ""
     name = Path(checkpoint.ref.adapter).name
     return "+" + (name.partition("@")[0] if checkpoint.adapter_revision else name)
 
 
-def _pinned_reference(checkpoint: Checkpoint) -> str | None:
-    """Write a model as the command line reads it, pinned to the revision that was read; None for a local path."""
+def _pin_reference(checkpoint: Checkpoint) -> str | None:
+    """Write a model as a command line takes it, pinned to the revision that was read; None for a local path."""
     ref = checkpoint.ref
-    if any(Path(part).exists() for part in (ref.base, ref.adapter) if part):
+    if any(Path(name).exists() for name in (ref.base, ref.adapter) if name):
         return None
     adapter = ref.adapter
     if adapter and checkpoint.adapter_revision:

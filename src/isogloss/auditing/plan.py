@@ -1,4 +1,4 @@
-"""What an audit has settled before it computes anything: sample, metrics, primary estimand, where the states are."""
+"""The plan of an audit, settled before any computation: sample, metrics, primary estimand, and paths of states."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from isogloss.stats.metrics import metric
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A settled audit.
+    """A planned audit.
 
     Attributes:
-        config: what was chosen.
-        corpus: the sample that is scored.
-        metrics: rows of METRICS that are computed.
+        config: the choices of the audit.
+        corpus: the sample to score.
+        metrics: rows of METRICS to compute.
         activations: hidden states by role: reference (if there is one), aligned, and untrained (if that control is
-            asked for).
-        likelihoods: of a few harmless texts under the model before alignment; None unless asked for.
-        primary_layer: where verdicts come from.
-        analyses: those that were asked for, in their order.
-        needs: what each of them reads, by name.
+            requested).
+        likelihoods: those of a few harmless texts under the model before alignment; None unless requested.
+        primary_layer: the layer that verdicts come from.
+        analyses: the requested analyses, in order.
+        needs: what each analysis reads, by name.
         left_out: ids of texts that were left out because an adapter was trained on them.
         quarantined: ids of texts that were left out because a model gives no finite numbers for them, for their
             partners or for their translations.
-        requested_sha256: hash of the corpus before texts were quarantined; empty where none were.
+        requested_sha256: hash of the corpus before texts were quarantined; empty if none were.
     """
 
     config: AuditConfig
@@ -59,11 +59,11 @@ class Plan:
 
     @property
     def corpus_sha256(self) -> str:
-        """Hash of the texts that were to be scored, those in quarantine too: what a run is named by."""
+        """Hash of the texts to score, including those in quarantine; runs are named by it."""
         return self.requested_sha256 or self.corpus.sha256
 
     def of_language(self, language: str) -> Plan:
-        """Return the part of one language, which is small enough to be sent to a worker."""
+        """Return the plan of one language, small enough to send to a worker."""
         corpus = replace(self.corpus, frame=self.corpus.part(language), warnings=())
         likelihoods = self.likelihoods
         return replace(
@@ -90,12 +90,12 @@ class Plan:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Models that are compared: reference (if there is one) and aligned."""
+        """Roles of the compared models: reference (if there is one) and aligned."""
         return tuple(role for role in ("reference", "aligned") if role in self.activations)
 
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:
-        """Checkpoints of the models that are compared, and of those that analyses add."""
+        """Checkpoints of the compared models and of those that analyses add."""
         compared = {role: self.activations[role].checkpoint for role in self.roles}
         for needs in self.needs.values():
             compared |= needs.checkpoints
@@ -103,23 +103,23 @@ class Plan:
 
     @property
     def state_groups(self) -> list[Mapping[str, Activations]]:
-        """All hidden states that are read, those of analyses last: each group by role."""
+        """Groups of hidden states by role; those of analyses come last."""
         return [self.activations, *(group for needs in self.needs.values() for group in needs.states.values() if group)]
 
     @property
     def states(self) -> tuple[Activations, ...]:
-        """The same, one after another."""
+        """The hidden states of all groups in one sequence."""
         return tuple(states for group in self.state_groups for states in group.values())
 
     @property
     def head_reads(self) -> list[Likelihoods | Answers]:
-        """All that is read with an LM head."""
+        """Everything that is read with an LM head."""
         bits = [self.likelihoods] if self.likelihoods else []
         return [*bits, *(read for needs in self.needs.values() for read in needs.likelihoods)]
 
     @property
     def missing(self) -> bool:
-        """Whether the cache lacks anything."""
+        """Whether the cache lacks anything that the plan reads."""
         return any(reads.missing for reads in (*self.states, *self.head_reads))
 
     @property
@@ -134,7 +134,7 @@ class Plan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings as they stand in audit.json."""
+        """Settings as audit.json holds them."""
         config = self.config
         return {
             **config.spec.settings,
@@ -160,12 +160,12 @@ class Plan:
 
     @property
     def components(self) -> tuple[int, ...]:
-        """Numbers of principal components: 2 and 10, and those of the primary estimand."""
+        """Numbers of principal components: 2, 10 and that of the primary estimand."""
         return tuple(sorted({*COMPONENTS, self.config.primary.components}))
 
     @property
     def identity(self) -> Identity:
-        """Everything that decides the result."""
+        """Everything that determines the result."""
         return Identity(
             corpus_name=self.corpus.name,
             corpus=self.corpus_sha256,
@@ -175,9 +175,9 @@ class Plan:
 
 
 def request_options(request: Any) -> dict[str, Any]:  # noqa: ANN401 - any request
-    """Write a request as the options that ask for it: key -> true, a number, words, or the role of a model.
+    """Write a request as options: key -> true, a number, a text, a list of texts, or the role of a model.
 
-    Defaults are left out. `isogloss report` makes the command that repeats an audit from this.
+    Defaults are left out. `isogloss report` writes the command that repeats an audit from these options.
     """
     options: dict[str, Any] = {}
     names = [column.name for column in fields(request)]
@@ -199,18 +199,18 @@ def make_plan(
     *,
     analyses: Sequence[Analysis] = (),
 ) -> Plan:
-    """Settle an audit: look names up, draw the sample, find the checkpoints and their states; no weights are loaded.
+    """Plan an audit: look up names, draw the sample, find checkpoints and their states. No weights are loaded.
 
     Args:
         pair: models.
         corpus: texts.
-        config: what was chosen.
-        store: where hidden states are kept; None is the user's cache.
+        config: the choices of the audit.
+        store: cache of hidden states; None is the user's cache.
         track: progress display.
-        analyses: all that are known; those that `config` requests are planned.
+        analyses: all known analyses; those that `config` requests are planned.
 
     Raises:
-        IsoglossError: see `check_config`, `draw_sample`, `locate`, and what each analysis needs.
+        IsoglossError: see `check_config`, `draw_sample`, `locate`, and the needs of each analysis.
     """
     requested = tuple(analysis for analysis in analyses if config.request(analysis.request) is not None)
     added = [row.name for analysis in requested for row in analysis.metrics]
@@ -239,7 +239,7 @@ def make_plan(
         metrics=tuple(row for row in rows if sample.paired or not row.needs_pairs),
         activations=activations,
         likelihoods=likelihoods_of(config, sample, activations, store),
-        primary_layer=_primary_layer(config, activations["aligned"], track),
+        primary_layer=_choose_primary_layer(config, activations["aligned"], track),
         analyses=requested,
         left_out=left_out,
     )
@@ -247,7 +247,7 @@ def make_plan(
 
 
 def with_needs(plan: Plan, source: Lookup) -> Plan:
-    """Find what each analysis needs, in their order; an analysis may look at the needs of those before it."""
+    """Look up what each analysis needs, in order; an analysis may read the needs of earlier ones."""
     plan = replace(plan, needs={})
     for analysis, request in plan.requests:
         plan = replace(plan, needs={**plan.needs, analysis.name: analysis.needs(plan, request, source)})
@@ -255,7 +255,7 @@ def with_needs(plan: Plan, source: Lookup) -> Plan:
 
 
 def with_follow_ups(plan: Plan) -> Plan:
-    """Add what analyses need once all else is in the cache; the same plan where nothing follows yet."""
+    """Add what analyses need once everything else is cached; return the same plan if nothing follows yet."""
     if plan.missing:
         return plan
     following = {
@@ -280,7 +280,7 @@ def _check_pair(activations: dict[str, Activations]) -> None:
 def likelihoods_of(
     config: AuditConfig, sample: Corpus, activations: dict[str, Activations], store: AnyPath | str | None
 ) -> Likelihoods | None:
-    """Find the likelihoods of a few harmless texts under the model before alignment, if they are asked for."""
+    """Locate the likelihoods of a few harmless texts under the model before alignment, if requested."""
     if "bits_per_character" not in config.controls:
         return None
     # Text ids are hashes, so the first texts are a random sample.
@@ -297,7 +297,7 @@ def likelihoods_of(
     )["before"]
 
 
-def _primary_layer(config: AuditConfig, aligned: Activations, track: Track) -> Layer:
+def _choose_primary_layer(config: AuditConfig, aligned: Activations, track: Track) -> Layer:
     if not config.primary.layer:
         return aligned.layers[-1]
     named = replace(config.spec, layers=(config.primary.layer,))

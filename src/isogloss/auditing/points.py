@@ -1,4 +1,4 @@
-"""Every text as a point: what pictures, margins of pairs and a sceptical reader need, in points.parquet."""
+"""points.parquet: a row for each text and model, with components and probe score. Figures are drawn from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.score import ScoredBlock
 from isogloss.io.files import saving
 
-#: Columns of points.parquet, with what each holds.
+#: Columns of points.parquet, each with its meaning.
 POINT_COLUMNS = {
     "text_id": "Id of the text.",
     "pair_id": "Id of the pair that the text belongs to; null for a text without a partner.",
@@ -29,44 +29,44 @@ POINT_COLUMNS = {
 
 
 def write_points(plan: Plan, scored: ScoredBlock, folder: Path) -> None:
-    """Write one line a text and model, of a language and layer, as files of a folder; see `join_points`."""
+    """Write the points of a language and layer, one file for each model, into a folder; see `join_points`."""
     for role in scored.scores:
         path = folder / f"{sum(1 for _ in folder.iterdir()):09}.parquet"
         with saving(path, "folder for passing files (TMPDIR)"):
-            _block(plan, scored, role).write_parquet(path)
+            _make_points(plan, scored, role).write_parquet(path)
 
 
 def join_points(folder: Path, path: Path) -> None:
-    """Put all that was written into a folder together; it never has to be in memory.
+    """Join all files that `write_points` wrote into a folder, holding one of them in memory at a time.
 
     `pc1` and `pc2` are the first two components of the text's hidden state, null where the texts vary in fewer
     directions. `score` is the text's cross-fitted probe score in the full space, about -1 to 1 and higher for more
-    harmful; `auroc` and `pair_accuracy` count these very scores. They are comparable within a `fold` only: the texts of
-    a fold were scored by one probe, fitted on all other folds. A null score has its reason in the row of auroc of its
+    harmful; `auroc` and `pair_accuracy` are computed from these scores. They are comparable within a `fold` only: one
+    probe, fitted on all other folds, scored the texts of a fold. The reason for a null score is in the auroc row of its
     model, language and layer.
 
     Columns are text_id, pair_id, item_id, language, harmful, model, layer, norm, fold (int), pc1, pc2, score (float64);
-    lines are sorted as languages and layers of the plan are, then by model (reference first) and text id.
+    rows are in the order of the plan's languages and layers, then by model (reference first) and text id.
     """
     from pyarrow.parquet import ParquetWriter, read_schema, read_table  # noqa: PLC0415 - slow, and needed only here
 
-    parts = sorted(folder.iterdir())
-    with ParquetWriter(path, read_schema(parts[0]), compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(read_table(part))
+    files = sorted(folder.iterdir())
+    with ParquetWriter(path, read_schema(files[0]), compression="zstd") as writer:
+        for file in files:
+            writer.write_table(read_table(file))
 
 
-def _block(plan: Plan, scored: ScoredBlock, role: str) -> pl.DataFrame:
+def _make_points(plan: Plan, scored: ScoredBlock, role: str) -> pl.DataFrame:
     block = scored.scores[role]
     components = block.projection.scores
-    part = plan.corpus.part(scored.sample.language)
-    missing = np.full(len(part), np.nan)
+    texts = plan.corpus.part(scored.sample.language)
+    missing = np.full(len(texts), np.nan)
     numbers = {
         "pc1": components[:, 0] if components.shape[1] > 0 else missing,
         "pc2": components[:, 1] if components.shape[1] > 1 else missing,
         "score": missing if block.text_scores is None else block.text_scores,
     }
-    return part.select("text_id", "pair_id", "item_id", "language", "harmful").with_columns(
+    return texts.select("text_id", "pair_id", "item_id", "language", "harmful").with_columns(
         model=pl.lit(role),
         layer=pl.lit(scored.layer.index, dtype=pl.Int64),
         norm=pl.lit(scored.layer.norm),

@@ -1,4 +1,4 @@
-"""Texts for which a model gives no finite numbers: left out of all models with their partners, and on the record."""
+"""Quarantine: texts without finite numbers in any model are left out of all models, with their partners."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from isogloss.warnings import CodedWarning
 
 
 def quarantine(plan: Plan, text_ids: Collection[str], store: AnyPath | str | None) -> Plan:
-    """Take texts out of a plan, with their partners, and with their translations where items join them.
+    """Remove texts from a plan, with their partners, and with their translations if items link them.
 
-    The other languages lose as many, so that all have the same number still. What is left is in the store already, but
-    perhaps for a few likelihoods.
+    The other languages lose as many texts, so that all sizes stay equal. The remaining texts are already in the store,
+    except perhaps a few likelihoods.
 
     Args:
-        plan: whose store may lack states of these texts.
-        text_ids: of the texts.
+        plan: plan of the audit; its store may lack states of these texts.
+        text_ids: ids of the texts to remove.
         store: as in `make_plan`.
 
     Raises:
-        CorpusError: nothing is left, or too little.
+        CorpusError: no text is left, or too few.
     """
     corpus = plan.corpus
     rest, left_out = leave_out(corpus, corpus.frame["text_id"].is_in(list(text_ids)))
@@ -42,7 +42,7 @@ def quarantine(plan: Plan, text_ids: Collection[str], store: AnyPath | str | Non
     sample = balance(replace(rest, warnings=()), seed=plan.config.seed)
     all_out = tuple(sorted({*plan.quarantined, *left_out}))
     warnings.append(
-        CodedWarning(code="C009", detail=f"{len(all_out)} texts, as {', '.join(sorted(text_ids)[:3])} broke")
+        CodedWarning(code="C009", detail=f"{len(all_out)} texts, because of {', '.join(sorted(text_ids)[:3])}")
     )
     sample = replace(sample, warnings=(*warnings, *sample.warnings))
     activations = {role: states.on(sample) for role, states in plan.activations.items()}

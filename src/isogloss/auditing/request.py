@@ -1,4 +1,4 @@
-"""Requests of analyses: frozen dataclasses of what may be chosen, light enough for the command line to import.
+"""Requests of analyses: frozen dataclasses of options, light enough for the command line to import.
 
 The fields of a request, made by `option`, are options of the command line and keys of a recipe.
 """
@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Protocol
 
 
 class Request(Protocol):
-    """What asks for an analysis; an instance stands in `AuditConfig.analyses`.
+    """The request of an analysis; `AuditConfig.analyses` holds an instance.
 
     Attributes:
-        name: of the analysis, its folder, and its entry in audit.json.
+        name: name of the analysis, its folder, and its entry in audit.json.
         about: one sentence, the help of its switch.
-        switch: the key that asks for it: a boolean of its own, or the field that is not empty then.
+        switch: key that requests it: a boolean option, or a field that is not empty if it is requested.
     """
 
     name: ClassVar[str]
@@ -24,5 +24,5 @@ class Request(Protocol):
 
 
 def option(default: Any, about: str, *, least: int | None = None) -> Any:  # noqa: ANN401 - the type of the field
-    """Make a field that is an option: its default, its help, and the smallest number that it takes."""
+    """Make a field that is an option, with its default, its help and the smallest number that it accepts."""
     return field(default=default, metadata={"about": about, "least": least})

@@ -1,7 +1,7 @@
-"""The main job: run a corpus through a reference and an aligned model, and compare how far the classes lie apart.
+"""An audit: run a corpus through a reference and an aligned model, and compare the separation of the classes.
 
-The steps: settle a plan, fill the store with the hidden states that it lacks, measure, write the run folder. torch is
-imported only if states are missing.
+The steps: make a plan, fill the store with missing hidden states, measure, write the run folder. torch is imported only
+if states are missing.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ def run_audit(
     Args:
         pair: models.
         corpus: texts.
-        config: what was chosen.
+        config: the choices of the audit.
         out: run folder.
-        runs: folder for a run folder without a name of its own.
-        store: where hidden states are kept.
+        runs: folder in which a run folder is named automatically.
+        store: cache of hidden states.
         device: a torch device.
         engine: where the work is done.
-        reuse: whether a finished run is returned.
+        reuse: whether to return a finished run.
         track: progress display.
-        analyses: all that are known.
+        analyses: all known analyses.
 
     Raises:
-        IsoglossError: as there.
+        IsoglossError: as in `audit`.
     """
     started = time.time()
-    root = _root(store)
+    root = _resolve_store(store)
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track, analyses=analyses)
     folder = parse_path(out) if out else folder_in(parse_path(runs), plan.identity) if runs else None
     thinned = plan.config.cache_states != "all"
@@ -75,10 +75,10 @@ def run_audit(
         raise UsageError(
             f"--cache-states {plan.config.cache_states}",
             found="no run folder",
-            expected="one, for what stays",
+            expected="one, for the file that replaces the states",
             do="name an `out`",
         )
-    if folder and (reuse or thinned) and (finished := _finished(folder, plan, root)):
+    if folder and (reuse or thinned) and (finished := _reuse_finished(folder, plan, root)):
         return finished
     with (
         open_engine(engine or EngineConfig()) as workers,
@@ -89,14 +89,14 @@ def run_audit(
         computed = 0
         plan = with_follow_ups(plan)
         if plan.missing:
-            execution = _settle(recorded, plan.config, device, workers)
+            execution = _settle_execution(recorded, plan.config, device, workers)
             if folder:
                 record_execution(folder, plan.identity, execution)
-            plan, computed = _fill(plan, execution, workers, root, track)
-        read = time.time()
+            plan, computed = _fill_store(plan, execution, workers, root, track)
+        filled = time.time()
         measurement = measure(plan, track, workers, points=Path(scratch) if folder else None)
         if folder:
-            seconds = {"all": time.time() - started, "filling the store": read - started}
+            seconds = {"all": time.time() - started, "filling the store": filled - started}
             write_run(
                 folder,
                 measurement,
@@ -104,24 +104,25 @@ def run_audit(
                 analyses=analyses,
                 seconds=seconds,
                 computed=computed,
-                states=_how_computed(plan),
+                states=_record_computation(plan),
             )
     if thinned and folder:
         record_kept(folder, thin(plan, root))
     return measurement.audit
 
 
-def _finished(folder: AnyPath, plan: Plan, root: AnyPath) -> Audit | None:
-    found = finished_run(folder, plan.identity, library_versions())
-    if found is None or plan.config.cache_states == "all":
-        return found
+def _reuse_finished(folder: AnyPath, plan: Plan, root: AnyPath) -> Audit | None:
+    audit = finished_run(folder, plan.identity, library_versions())
+    if audit is None or plan.config.cache_states == "all":
+        return audit
     if KEPT not in names(folder):
         return None
-    record_kept(folder, thin(with_follow_ups(plan), root))  # killed before all states were removed, or they were in use
-    return found
+    # The earlier process was killed before it removed all states, or they were in use.
+    record_kept(folder, thin(with_follow_ups(plan), root))
+    return audit
 
 
-def _how_computed(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+def _record_computation(plan: Plan) -> dict[str, list[dict[str, Any]]]:
     records = {role: states.computed_how() for role, states in plan.activations.items()}
     for needs in plan.needs.values():
         for group, by_role in needs.states.items():
@@ -129,16 +130,16 @@ def _how_computed(plan: Plan) -> dict[str, list[dict[str, Any]]]:
     return records
 
 
-def _root(store: AnyPath | str | None) -> AnyPath:
-    """Find the store; other machines read and write it too, so a local path is a whole one."""
+def _resolve_store(store: AnyPath | str | None) -> AnyPath:
+    """Resolve the store. Other machines read and write it too, so a local path is made absolute."""
     root = parse_path(store) if store else default_store()
     return root.absolute() if isinstance(root, Path) else root
 
 
-def _fill(plan: Plan, execution: Execution, engine: Engine, root: AnyPath, track: Track) -> tuple[Plan, int]:
-    """Compute what is missing; texts that break a model stop it, or leave the plan, as the plan's config says.
+def _fill_store(plan: Plan, execution: Execution, engine: Engine, root: AnyPath, track: Track) -> tuple[Plan, int]:
+    """Compute what is missing. Texts without finite numbers raise an error or are quarantined, as configured.
 
-    How models are edited follows from their states, so what edited ones lack is computed in a second round.
+    Edits of models follow from their states, so a second round computes the states of edited models.
     """
     computed, go_on = 0, plan.config.quarantine
     while plan.missing:
@@ -156,8 +157,8 @@ def _fill(plan: Plan, execution: Execution, engine: Engine, root: AnyPath, track
     return plan, computed
 
 
-def _settle(recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine) -> Execution:
-    """Go on as the interrupted run in this folder began, or choose by the rule for the machine that runs models."""
+def _settle_execution(recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine) -> Execution:
+    """Continue as the interrupted run in this folder began, or choose for the machine that runs the models."""
     if recorded is None:
         return engine.call(
             choose_execution,

@@ -1,4 +1,4 @@
-"""The run folder: what an audit leaves on disk. run.json comes first; a repeated run replaces its own files."""
+"""The run folder: the files that an audit writes. run.json comes first; a repeated run replaces its own files."""
 
 from __future__ import annotations
 
@@ -29,33 +29,35 @@ from isogloss.results import Audit, Identity
 
 @contextmanager
 def open_run(out: AnyPath, identity: Identity) -> Iterator[Execution | None]:
-    """Keep a run folder for this process during the block; run.json says from the start whose it is.
+    """Reserve a run folder for this process during the block; run.json identifies the audit from the start.
 
     Raises:
-        StoreError: another process has it, it is not for this audit (see `check_out`), or it cannot be written.
+        StoreError: another process uses it, it belongs to another audit (see `check_out`), or it cannot be written.
     """
     with ExitStack() as stack:
         with saving(out, "--out"):
             check_out(out, identity)
-            stack.enter_context(_alone(out, do="wait for it to end, or choose another --out"))
-            check_out(out, identity)  # again: another process may have begun and ended in the meantime
+            stack.enter_context(_lock_folder(out, do="wait for it to end, or choose another --out"))
+            check_out(out, identity)  # again: another process may have finished in the meantime
             for path in unfinished(out):
                 remove(path)
-            begun = "audit.json" not in names(out)
+            unfinished_run = "audit.json" not in names(out)
             recorded = (
-                _recorded(out / "run.json") if begun and _identity(out / "run.json") == _plain(identity) else None
+                _read_execution(out / "run.json")
+                if unfinished_run and _read_identity(out / "run.json") == _to_plain(identity)
+                else None
             )
-            if begun and recorded is None:
+            if unfinished_run and recorded is None:
                 _write_record(out, {"identity": asdict(identity)})
         yield recorded
 
 
-def _alone(out: AnyPath, *, do: str) -> AbstractContextManager[object]:
+def _lock_folder(out: AnyPath, *, do: str) -> AbstractContextManager[object]:
     return locked(out, do=do) if isinstance(out, Path) else leased(out, do=do)
 
 
 def record_execution(out: AnyPath, identity: Identity, execution: Execution) -> None:
-    """Write how forward passes will be run, before the first of them: whoever goes on with this run does the same.
+    """Record how forward passes will run, before the first one, so that a resumed run does the same.
 
     Raises:
         StoreError: it cannot be written.
@@ -66,7 +68,7 @@ def record_execution(out: AnyPath, identity: Identity, execution: Execution) -> 
 
 
 def finished_run(out: AnyPath, identity: Identity, versions: Mapping[str, str]) -> Audit | None:
-    """Read the result that stands in a run folder, if it is of this very audit and by these versions of libraries.
+    """Read the result in a run folder if it belongs to this audit and was made with these library versions.
 
     Raises:
         StoreError: its audit.json cannot be read.
@@ -75,38 +77,38 @@ def finished_run(out: AnyPath, identity: Identity, versions: Mapping[str, str]) 
         if "audit.json" not in names(out):
             return None
     audit = Audit.load(out)
-    whole = all(warning.code != "A001" for warning in audit.warnings)  # an analysis that failed is tried again
-    return audit if whole and audit.identity == identity and audit.versions == versions else None
+    complete = all(warning.code != "A001" for warning in audit.warnings)  # a failed analysis is run again
+    return audit if complete and audit.identity == identity and audit.versions == versions else None
 
 
 def check_out(out: AnyPath, identity: Identity) -> None:
-    """Refuse a folder that holds anything but an earlier run of the very same audit, or a run that has no result yet.
+    """Refuse a folder, unless it holds only an earlier run of the same audit or a run without a result.
 
     Raises:
         StoreError: `out` is a file, or holds another run or other files.
     """
     if isinstance(out, Path) and out.exists() and not out.is_dir():
-        found = "a file"
-    elif not (there := {name for name in names(out) if not _passing(name)}):
+        content = "a file"
+    elif not (file_names := {name for name in names(out) if not _is_temporary(name)}):
         return
-    elif (earlier := _identity(out / "run.json")) is None:
-        found = "something that is not a run"
-    elif earlier == _plain(identity) or "audit.json" not in there:
+    elif (earlier := _read_identity(out / "run.json")) is None:
+        content = "something that is not a run"
+    elif earlier == _to_plain(identity) or "audit.json" not in file_names:
         return
     else:
-        found = "another run"
+        content = "another run"
     raise StoreError(
-        f"--out {out}", found=found, expected="a new or empty folder, or the same run", do="choose another --out"
+        f"--out {out}", found=content, expected="a new or empty folder, or the same run", do="choose another --out"
     )
 
 
-def _passing(name: str) -> bool:
-    """Tell whether a name is that of a lock, or of a file that is being written."""
+def _is_temporary(name: str) -> bool:
+    """Whether a file name is that of a lock or of a file that is being written."""
     return name.startswith(LOCK) or (name.startswith(".") and name.endswith(UNFINISHED))
 
 
-def _identity(record: AnyPath) -> object:
-    """What run.json says that the run is of; None if there is no such file or it is not ours."""
+def _read_identity(record: AnyPath) -> object:
+    """Read the identity from run.json; None if the file does not exist or is not ours."""
     try:
         content = json.loads(record.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -114,24 +116,24 @@ def _identity(record: AnyPath) -> object:
     return content.get("identity") if isinstance(content, dict) else None
 
 
-def _recorded(record: AnyPath) -> Execution | None:
+def _read_execution(record: AnyPath) -> Execution | None:
     content = json.loads(record.read_text("utf-8"))
     return Execution.from_dict(content["execution"]) if "execution" in content else None
 
 
-def _plain(identity: Identity) -> object:
+def _to_plain(identity: Identity) -> object:
     return json.loads(canonical_json(asdict(identity)))
 
 
-def record_kept(out: AnyPath, said: Mapping[str, Any]) -> None:
-    """Write into run.json of a finished run what became of the states.
+def record_kept(out: AnyPath, removal: Mapping[str, Any]) -> None:
+    """Write into run.json of a finished run which states were removed.
 
     Raises:
         StoreError: it cannot be written.
     """
     record = json.loads((out / "run.json").read_text("utf-8"))
     with saving(out, "--out"):
-        _write_record(out, record | {"cache_states": said})
+        _write_record(out, record | {"cache_states": removal})
 
 
 def _write_record(folder: AnyPath, record: Mapping[str, Any]) -> None:
@@ -148,23 +150,23 @@ def write_run(
     computed: int,
     states: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """Write audit.json, results.parquet, points.parquet, figures/, run.json, report.html and what analyses add.
+    """Write audit.json, results.parquet, points.parquet, figures/, run.json, report.html and the files of analyses.
 
-    Times, dates, the host and how the states were computed stand in run.json only, so that audit.json is the same on
-    every machine.
+    Times, dates, the host and the computation of states are recorded in run.json only, so that audit.json is the same
+    on every machine.
 
     Args:
         out: run folder.
-        measurement: what was measured; the tables of its analyses are written under their names, and what is kept in
-            place of hidden states as `KEPT`.
+        measurement: the result; the tables of its analyses are written under their names, and the file that replaces
+            hidden states as `KEPT`.
         points: the folder that `measure` wrote points into.
-        analyses: whose sections the page shows.
-        seconds: phase -> time that it took.
+        analyses: analyses whose sections the page shows.
+        seconds: phase -> its duration.
         computed: number of work units whose states were computed.
         states: role -> how its states were computed.
 
     Raises:
-        StoreError: it cannot be written; then what stood there stays.
+        StoreError: it cannot be written; the earlier files then remain.
     """
     audit = measurement.audit
     with saving(out, "--out"), staged_folder(out, last="audit.json") as folder:
@@ -183,7 +185,7 @@ def write_run(
             "host": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         }
         _write_record(folder, record)
-        # From what was written, as `isogloss report` does: both write the same page.
+        # The page is made from the written files, as `isogloss report` does, so both write the same page.
         names, frames = reading_of(analyses)
         run = read_run(folder, names, frames=frames)
         write_figures(audit, run.points, folder / "figures")

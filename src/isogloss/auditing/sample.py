@@ -1,4 +1,4 @@
-"""The texts of one language as a sample: units, pairs and what is drawn at random."""
+"""The texts of one language as a sample: units, pairs and random draws."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from isogloss.stats.text_pairs import partner_index
 class Sample:
     """Texts of one language.
 
-    `frame` has a row a text, with the columns of the corpus; where units are `shared`, their keys are names of items,
-    so that languages share them. `rows` are places in the language's part of the corpus; twins and draws count within
-    the sample.
+    `frame` has one row per text and the columns of the corpus. If units are `shared`, their keys are names of items, which
+    languages have in common. `rows` are row numbers in the language's part of the corpus; partners and draws are row
+    numbers in the sample.
     """
 
     language: str
@@ -30,22 +30,22 @@ class Sample:
 
     @property
     def texts(self) -> list[str]:
-        """The texts."""
+        """The texts, in row order."""
         return self.frame["text"].to_list()
 
     @property
     def keys(self) -> list[str]:
-        """What names the unit of each text."""
-        return _keys(self.language, self.frame, paired=self.partners is not None, shared=self.shared)
+        """Key of the unit of each text."""
+        return _make_keys(self.language, self.frame, paired=self.partners is not None, shared=self.shared)
 
     @property
     def partners(self) -> np.ndarray | None:
-        """Row of each text's twin, or None."""
+        """Row of each text's partner; None without pairs."""
         return self.draws.partners
 
     def part(self, rows: np.ndarray, n_permutations: int, seed: int) -> Sample:
-        """Return some texts as a sample of their own; whole pairs only."""
-        return _sample(
+        """Return a sample of some texts; only whole pairs are allowed."""
+        return _make_sample(
             self.language,
             self.frame[rows],
             self.rows[rows],
@@ -57,8 +57,8 @@ class Sample:
 
 
 def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_permutations: int, seed: int) -> Sample:
-    """Make a sample of a language's part of the corpus, in its order."""
-    return _sample(
+    """Make a sample of a language's part of the corpus, in the same order."""
+    return _make_sample(
         code,
         part,
         np.arange(part.height),
@@ -69,7 +69,7 @@ def take_sample(code: str, part: pl.DataFrame, *, paired: bool, n_permutations: 
     )
 
 
-def _sample(
+def _make_sample(
     code: str,
     frame: pl.DataFrame,
     rows: np.ndarray,
@@ -79,7 +79,7 @@ def _sample(
     n_permutations: int,
     seed: int,
 ) -> Sample:
-    keys, harmful = _keys(code, frame, paired=paired, shared=shared), frame["harmful"].to_numpy()
+    keys, harmful = _make_keys(code, frame, paired=paired, shared=shared), frame["harmful"].to_numpy()
     partners = partner_index(keys, harmful) if paired else None
     return Sample(
         language=code,
@@ -90,8 +90,8 @@ def _sample(
     )
 
 
-def _units(part: pl.DataFrame, *, paired: bool, shared: bool) -> pl.Series:
-    """Names of units; without pairs an item may have a harmful and a harmless text, which are two."""
+def _name_units(part: pl.DataFrame, *, paired: bool, shared: bool) -> pl.Series:
+    """Name the unit of each text; without pairs, the harmful and harmless texts of an item are two units."""
     if not shared:
         return part["pair_id"] if paired else part["text_id"]
     items = part["item_id"]
@@ -102,19 +102,19 @@ def _are_shared(part: pl.DataFrame, *, paired: bool) -> bool:
     """Whether items name all units of a language."""
     if part["item_id"].null_count():
         return False
-    own, items = (_units(part, paired=paired, shared=shared).n_unique() for shared in (False, True))
-    return own == items
+    units, items = (_name_units(part, paired=paired, shared=shared).n_unique() for shared in (False, True))
+    return units == items
 
 
-def _keys(code: str, part: pl.DataFrame, *, paired: bool, shared: bool) -> list[str]:
-    return [f"{'item' if shared else code} {name}" for name in _units(part, paired=paired, shared=shared)]
+def _make_keys(code: str, part: pl.DataFrame, *, paired: bool, shared: bool) -> list[str]:
+    return [f"{'item' if shared else code} {name}" for name in _name_units(part, paired=paired, shared=shared)]
 
 
 def edit_rates(sample: Sample) -> np.ndarray:
-    """Share of words edited in each pair: float64 (pairs,), in the order of the harmful texts."""
+    """Compute the share of edited words in each pair: float64 (pairs,), in the order of the harmful texts."""
     segmented = LANGUAGES[sample.language].script not in UNSEGMENTED
     partners = sample.partners
     if partners is None:
-        raise ValueError("edit shares need pairs")
+        raise ValueError("edit rates need pairs")
     rows, texts = np.flatnonzero(sample.draws.harmful), sample.texts
     return np.array([edit_rate(texts[row], texts[partners[row]], segmented) for row in rows])

@@ -1,4 +1,4 @@
-"""The scores of one language: both models, every layer, all metrics; pure work that engines map over small parts."""
+"""The scores of one language: both models, every layer, all metrics. Engines map these functions over work items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DoneT = TypeVar("DoneT")
 
 
 class ScoreItem(NamedTuple):
-    """Work for an engine: the plan of one language, its sample, and one layer; the worker reads the states."""
+    """A work item of an engine: the plan of one language, its sample, and one layer. The worker reads the states."""
 
     plan: Plan
     sample: Sample
@@ -30,7 +30,7 @@ class ScoreItem(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredBlock:
-    """Scores of one language and layer by role, with the sample that they came from."""
+    """Scores of one language and layer by role, with their sample."""
 
     sample: Sample
     layer: Layer
@@ -42,15 +42,15 @@ class ScoredBlock:
         return self.sample.draws.per_class
 
     def without_texts(self) -> ScoredBlock:
-        """Drop the numbers of every text, which are most of a block."""
+        """Drop the numbers of single texts, which are most of a block."""
         return replace(self, scores={role: scores.without_texts() for role, scores in self.scores.items()})
 
     @property
     def changes(self) -> dict[ScoreKey, Change]:
-        """Both models' scores by metric; nothing where there is no reference."""
+        """Both models' scores by metric; empty without a reference."""
         if "reference" not in self.scores:
             return {}
-        # By name: scores that are missing stand last, and a model may lack one that the other has.
+        # Matched by name: missing scores come last, and one model may lack a score that the other has.
         aligned = {(score.metric, score.components): score for score in self.scores["aligned"].scores}
         return {
             ScoreKey(self.layer, *key): Change(reference=reference, aligned=aligned[key], n=self.n)
@@ -62,17 +62,17 @@ class ScoredBlock:
 def score_blocks(
     plan: Plan, parts: Sequence[tuple[Sample, Layer]], engine: Engine, track: Track, name: str
 ) -> Iterator[ScoredBlock]:
-    """Score samples of languages at layers in every model that is compared, one block after another.
+    """Score samples of languages at layers in every compared model, one block after another.
 
     Args:
-        plan: of the audit.
+        plan: plan of the audit.
         parts: samples and layers.
-        engine: who does it.
+        engine: where the work is done.
         track: progress display.
-        name: of the display.
+        name: title of the display.
 
     Yields:
-        The blocks in the order of the parts, with the numbers of every text (see `without_texts`).
+        The blocks in the order of the parts, with the numbers of single texts (see `without_texts`).
     """
     plans = {language: plan.of_language(language) for language in {sample.language for sample, _ in parts}}
     items = [ScoreItem(plans[sample.language], sample, layer) for sample, layer in parts]
@@ -86,12 +86,12 @@ def score_blocks(
 def score_all(
     plan: Plan, parts: Sequence[tuple[Sample, Layer]], engine: Engine, track: Track, name: str
 ) -> list[ScoredBlock]:
-    """Score all blocks and drop the numbers of every text; see `score_blocks`."""
+    """Score all blocks and drop the numbers of single texts; see `score_blocks`."""
     return [block.without_texts() for block in score_blocks(plan, parts, engine, track, name)]
 
 
 def score_item(item: ScoreItem) -> dict[str, BlockScores]:
-    """Score a language's states of one layer by role; one block is in memory at a time."""
+    """Score the states of a language and layer by role; only one block is in memory at a time."""
     plan, sample, layer = item
     scores = {}
     known_units: dict[bytes, np.ndarray] = {}
@@ -110,7 +110,7 @@ def map_side_by_side(
     *,
     workers: int | None,
 ) -> list[DoneT]:
-    """Map a function over items with a display; results in the order of the items."""
+    """Map a function over items with a progress display; results are in the order of the items."""
     results = []
     with track(name, len(items)) as advance:
         for result in engine.map(function, items, workers=workers):

@@ -119,7 +119,7 @@ def test_tables_are_shown(command, words, isogloss_command):
         (["--aligned", "missing.gguf"], 1, "no such file"),
         (["--reference", "a"], 2, "--aligned as well"),
         (["--pair", "embedded", "--aligned", "a"], 2, "one way to name them"),
-        (["--column", "text"], 2, "ours=theirs"),
+        (["--column", "text"], 2, "column=file_column"),
         (["--position", "first"], 2, "last or mean"),
         (["--conflicts", "keep"], 2, "drop or refuse"),
         (["--no-such-option"], 2, "No such option"),

@@ -55,7 +55,7 @@ def test_the_papers_recipe_is_planned_without_network_and_cache(offline, command
     for words in (
         "Llama 2 Community License: meta-llama/Llama-2-7b-hf meta-llama/Llama-2-7b-chat-hf",
         "Gemma Terms of Use: google/gemma-2-9b google/gemma-2-9b-it google/gemma-3-12b-pt google/gemma-3-12b-it",
-        "0 of 12 models here already",
+        "0 of 12 models already on this machine",
         "64 tokens a text",
         "at 1e+14 operations a second",
     ):
@@ -175,7 +175,7 @@ def test_all_dtypes_and_quantisers_are_known():
 def test_what_nothing_is_known_of_is_unknown(offline, command):
     code, out, err = command("plan", "--aligned", "org/strange", "--corpus", "org/texts")
     assert (code, err) == (0, "")
-    assert "Download: unknown of weights; 0 of 1 model here already" in out
+    assert "Download: unknown of weights; 0 of 1 model already on this machine" in out
     assert "Time: unknown for" in out
     code, out, _ = command("plan", "--aligned", "org/strange", "--corpus", "multijail", "--json")
     found = json.loads(out)

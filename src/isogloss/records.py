@@ -1,4 +1,4 @@
-"""The records of a result: estimates, rows and verdicts. The description of every column stands with its field."""
+"""The records of a result: estimates, rows and verdicts. Every field carries the description of its column."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NAN = float("nan")
 
 
 def _column(about: str, default: Any = MISSING) -> Any:  # noqa: ANN401 - the type of the field
-    """Make a field with the sentence that says what it holds: the column dictionary is made of these."""
+    """Make a field with its description; the column dictionary is made of these descriptions."""
     return field(metadata={"about": about}) if default is MISSING else field(default=default, metadata={"about": about})
 
 
 def _share_nan(record: Any, names: Iterable[str]) -> None:  # noqa: ANN401 - of any frozen record below
-    """NaN is not equal to NaN, but one object is: what is read back from JSON equals what was written."""
+    """Use one NaN object, so that a record read from JSON equals the one written: a tuple compares objects first."""
     for name in names:
         if math.isnan(getattr(record, name)):
             object.__setattr__(record, name, NAN)
@@ -24,10 +24,10 @@ def _share_nan(record: Any, names: Iterable[str]) -> None:  # noqa: ANN401 - of 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with what is needed to judge it; NaN where a part is unknown. A NaN value has a `reason`."""
+    """A number with its interval, null and p values; unknown numbers are NaN. A NaN value has a `reason`."""
 
-    value: float = _column("The estimate, debiased where the metric is.")
-    n: int = _column("Texts per class; languages where a number is about all languages.")
+    value: float = _column("The estimate, debiased if the metric is.")
+    n: int = _column("Texts per class; for a number about all languages, the number of languages.")
     seed: int = _column("Random seed for sampling, permutations and folds.")
     low: float = _column("Lower bound of the confidence interval.", NAN)
     high: float = _column("Upper bound of the confidence interval.", NAN)
@@ -56,7 +56,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One number of a result with the key that tells it from all others."""
+    """One number of a result with its unique key."""
 
     kind: str = _column(
         "What the number is: score, gain, gap, retention or control; each analysis adds kinds of its own."
@@ -80,7 +80,7 @@ class Row:
     other: str = _column("Second language of a number that compares two.", "")
 
     def __post_init__(self) -> None:
-        """Use one NaN."""
+        """Use one NaN object."""
         _share_nan(self, _floats(Row))
 
     @property
@@ -91,16 +91,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageVerdict:
-    """What the primary estimand says about a language.
+    """The verdict of a language at the primary estimand.
 
     Attributes:
         language: code.
         verdict: pivot, reached, weakened, lagging, not reached, reversed, confounded, inconclusive or not measured.
-        low, high: bounds of retention, simultaneous over languages, that the verdict was read from.
-        cross_check: verdict of the same estimand under the conditions of an analysis, such as matched texts; None where
-            no analysis checked it. A definite verdict that the cross-check does not confirm is confounded.
+        low, high: the bounds of retention that give the verdict, simultaneous over languages.
+        cross_check: verdict of the same estimand under the conditions of an analysis, such as matched texts; None if no
+            analysis checked it. A definite verdict that the cross-check does not confirm is confounded.
         disagree: whether linear separability gives another verdict.
-        reason: why there is no verdict.
+        reason: why the verdict is missing; None if there is one.
     """
 
     language: str
@@ -112,7 +112,7 @@ class LanguageVerdict:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        """Use one NaN."""
+        """Use one NaN object."""
         _share_nan(self, _floats(LanguageVerdict))
 
 
@@ -122,8 +122,8 @@ RecordT = TypeVar("RecordT", Estimate, Row, LanguageVerdict)
 def read_record(record: type[RecordT], data: dict[str, Any]) -> RecordT:
     """Build a record from JSON, where a missing number is null."""
     numbers = set(_floats(record))
-    known: dict[str, Any] = {name: NAN if value is None and name in numbers else value for name, value in data.items()}
-    return record(**known)
+    values: dict[str, Any] = {name: NAN if value is None and name in numbers else value for name, value in data.items()}
+    return record(**values)
 
 
 def _floats(record: type[Any]) -> list[str]:
@@ -131,10 +131,10 @@ def _floats(record: type[Any]) -> list[str]:
 
 
 def column_dictionary() -> dict[str, str]:
-    """Return what each column of results.parquet holds: name -> sentence.
+    """Return the description of each column of results.parquet: name -> sentence.
 
     >>> column_dictionary()["n"]
-    'Texts per class; languages where a number is about all languages.'
+    'Texts per class; for a number about all languages, the number of languages.'
     """
     leading = {
         "corpus": "Name of the corpus.",

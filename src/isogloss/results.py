@@ -23,7 +23,7 @@ VERSION = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Primary:
-    """The number that verdicts come from, fixed before the run; `layer` is a name such as "18-post" or "12"."""
+    """The estimand that verdicts come from, fixed before the run; `layer` is a name such as "18-post" or "12"."""
 
     metric: str
     components: int
@@ -32,7 +32,7 @@ class Primary:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Everything that decides a result: two runs with the same identity are the same run."""
+    """Everything that determines a result: two runs with the same identity are the same run."""
 
     corpus_name: str
     corpus: str
@@ -41,12 +41,12 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """Eight hex digits for all of it."""
+        """Eight hex digits: the start of a hash of the identity."""
         return sha256_text(canonical_json(asdict(self)))[:8]
 
 
 def folder_in(runs: AnyPath, identity: Identity) -> AnyPath:
-    """Return the folder that a run has inside `runs` unless it is given another."""
+    """Return the default folder of a run inside `runs`."""
     return runs / f"{Path(identity.corpus_name).stem}-{identity.name}"
 
 
@@ -54,8 +54,8 @@ def folder_in(runs: AnyPath, identity: Identity) -> AnyPath:
 class Audit:
     """The whole result. It holds no time, host or path, so the same audit gives the same bytes everywhere.
 
-    `corpus` and `models` say what was measured (names, revisions, licences, hashes), `config` with which settings,
-    `versions` with which libraries.
+    `corpus` and `models` identify what was measured (names, revisions, licences, hashes). `config` holds the settings
+    and `versions` the versions of libraries.
     """
 
     corpus: dict[str, Any]
@@ -77,12 +77,12 @@ class Audit:
 
     @property
     def has_reference(self) -> bool:
-        """False for a model whose reference was never published."""
+        """Whether there is a reference model; some are never published."""
         return self.models.get("reference") is not None
 
     @property
     def identity(self) -> Identity:
-        """What decided this result."""
+        """The identity of the run: everything that determined this result."""
         models = {role: model["sha256"] for role, model in self.models.items() if model}
         return Identity(
             corpus_name=self.corpus["name"], corpus=self.corpus["sha256"], models=models, config=self.config
@@ -99,7 +99,7 @@ class Audit:
         return int(name), norm
 
     def primary_row(self, kind: str, language: str, *, model: str = "", sample: str = "all") -> Row | None:
-        """Return the row of the primary estimand: a score of a model, a gain, gap or retention; None without one."""
+        """Return the row of the primary estimand: a model's score, a gain, gap or retention; None if there is none."""
         layer, norm = self.primary_layer
         rows = self.find(
             kind=kind,
@@ -114,37 +114,45 @@ class Audit:
         return rows[0] if rows else None
 
     def primary_estimate(self, kind: str, language: str, *, model: str = "", sample: str = "all") -> Estimate | None:
-        """Return the estimate of `primary_row`."""
+        """Return the estimate of `primary_row`; None if there is none."""
         row = self.primary_row(kind, language, model=model, sample=sample)
         return row.estimate if row else None
 
     def verdict(self, language: str) -> LanguageVerdict | None:
-        """Return the verdict of a language; None where there is none."""
+        """Return the verdict of a language; None if there is none."""
         return next((verdict for verdict in self.verdicts if verdict.language == language), None)
 
     def find(self, **wanted: Any) -> tuple[Row, ...]:  # noqa: ANN401 - values of any field of Row
-        """Rows whose fields have the given values.
+        """Return the rows whose fields have the given values.
 
         Raises:
             TypeError: a name is not a field of Row.
         """
-        if strangers := set(wanted) - {field.name for field in fields(Row)}:
-            raise TypeError(f"Row has no field {min(strangers)!r}")
+        if unknown_fields := set(wanted) - {field.name for field in fields(Row)}:
+            raise TypeError(f"Row has no field {min(unknown_fields)!r}")
         return tuple(row for row in self.rows if all(getattr(row, name) == value for name, value in wanted.items()))
 
     def value(self, **wanted: Any) -> Estimate | None:  # noqa: ANN401
-        """Return the only estimate among the rows found, or None if there is none."""
+        """Return the estimate of the only row with the given field values; None if there is no row.
+
+        Raises:
+            TypeError: a name is not a field of Row.
+            ValueError: several rows match.
+        """
         rows = self.find(**wanted)
         if len(rows) > 1:
             raise ValueError(f"{len(rows)} rows match {wanted}")
         return rows[0].estimate if rows else None
 
     def table(self) -> pl.DataFrame:
-        """All rows as one tidy frame: a line a number, columns of Row and of Estimate."""
-        asked = self.config.get("analyses", {})
+        """Return all rows as one tidy frame: one line per number, with the columns of Row and Estimate."""
+        analyses = self.config.get("analyses", {})
         records = [
             {"corpus": self.corpus["name"]}
-            | {name: asked.get(row.analysis, {}).get(name, self.config[name]) for name in ("position", "prompt_format")}
+            | {
+                name: analyses.get(row.analysis, {}).get(name, self.config[name])
+                for name in ("position", "prompt_format")
+            }
             | {name: value for name, value in vars(row).items() if name != "estimate"}
             | vars(row.estimate)
             for row in self.rows
@@ -161,7 +169,7 @@ class Audit:
         """Read what `to_json` wrote.
 
         Raises:
-            StoreError: this is not an audit of a version that isogloss reads.
+            StoreError: the text is not an audit in a format version that this isogloss reads.
         """
         try:
             data = json.loads(text)
@@ -178,8 +186,8 @@ class Audit:
         try:
             return cls._from_dict(data)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            found = f"a missing or strange field ({error})"
-            raise StoreError("audit.json", found=found, expected="a whole audit", do="run the audit again") from error
+            fault = f"a missing or strange field ({error})"
+            raise StoreError("audit.json", found=fault, expected="a whole audit", do="run the audit again") from error
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any]) -> Audit:
@@ -208,7 +216,7 @@ class Audit:
         """Read audit.json from a run folder.
 
         Raises:
-            StoreError: there is none, or it cannot be read.
+            StoreError: the file is missing or cannot be read.
         """
         path = parse_path(folder) / "audit.json"
         if (raw := read_if_there(path)) is None:

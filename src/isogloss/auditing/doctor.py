@@ -216,7 +216,7 @@ def _check_shortcuts(subject: Subject, execution: Execution) -> CheckResult:
     try:
         used, _ = settle(subject.model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=subject.dtype))
     except ModelError as error:
-        return _make_result("shortcuts", error.description, ok=False)
+        return _make_result("shortcuts", error.found, ok=False)
     drift = measure_drift(subject.model, sample, wanted, execution=used)
     execution_text = (
         f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"

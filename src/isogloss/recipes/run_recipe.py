@@ -1,4 +1,4 @@
-"""A recipe's audits, one after the other: what fails is told, and the next one runs."""
+"""Run the audits of a recipe one after another; a failure is reported, and the next audit runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from isogloss.results import Audit
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one audit: its result and where it is, or why there is none."""
+    """The outcome of one audit: its result and folder, or the error that stopped it."""
 
     job: PlannedAudit
     folder: AnyPath | None = None
@@ -39,25 +39,25 @@ def run_recipe(
     engine: EngineConfig | None = None,
     track: Track = silent,
 ) -> Iterator[Outcome]:
-    """Run the audits of a recipe, each into a run folder RUNS/<model>/<corpus>-<hash>; finished ones are not repeated.
+    """Run the audits of a recipe, each into a run folder RUNS/<model>/<corpus>-<hash>; skip finished ones.
 
-    All settings are checked before the first audit begins.
+    All settings are checked before the first audit starts.
 
     Args:
         recipe: from `read_recipe`.
         runs: folder for the run folders.
-        store: where hidden states are kept; None is the user's cache.
-        device: a torch device; None takes a GPU if there is one.
-        workers: languages measured side by side; changes no number.
-        cache_states: states that stay in the store after each audit: all, final or none.
-        engine: as in `audit`; a cluster that is started for it is started once.
+        store: cache of hidden states; None is the user's cache.
+        device: a torch device; None takes a GPU if available.
+        workers: languages measured in parallel; changes no number.
+        cache_states: hidden states to keep in the cache after each audit: all, final or none.
+        engine: as in `audit`; a cluster that it starts serves all audits.
         track: progress display.
 
     Yields:
         An outcome after each audit, in the order of the recipe.
 
     Raises:
-        IsoglossError: a setting of the recipe is wrong. What goes wrong later is in the outcomes.
+        IsoglossError: a setting of the recipe is wrong. Outcomes hold later errors.
     """
     settled = [
         (job, pair_of(job.settings), config_of(job.settings, workers=workers, cache_states=cache_states))
@@ -66,16 +66,16 @@ def run_recipe(
     texts: dict[tuple[object, ...], Corpus] = {}
     with open_engine(engine or EngineConfig()):
         for job, pair, config in settled:
-            here = parse_path(runs) / job.model
+            folder = parse_path(runs) / job.model
             try:
-                key = _texts_key(job.settings)
+                key = _make_texts_key(job.settings)
                 if key not in texts:
                     texts[key] = corpus_of(job.settings)
-                found = audit(
+                result = audit(
                     pair,
                     texts[key],
                     config=config,
-                    runs=here,
+                    runs=folder,
                     store=store,
                     device=device,
                     engine=engine,
@@ -85,9 +85,9 @@ def run_recipe(
             except IsoglossError as error:
                 yield Outcome(job=job, error=error)
             else:
-                yield Outcome(job=job, folder=found.folder_in(here), audit=found)
+                yield Outcome(job=job, folder=result.folder_in(folder), audit=result)
 
 
-def _texts_key(settings: Settings) -> tuple[object, ...]:
-    """What decides which texts are loaded."""
+def _make_texts_key(settings: Settings) -> tuple[object, ...]:
+    """Return the settings that determine which texts are loaded."""
     return settings.corpus, settings.column, settings.languages, settings.conflicts

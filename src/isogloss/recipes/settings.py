@@ -1,4 +1,4 @@
-"""Settings: the table of all that can be chosen for an audit, on the command line and in a recipe."""
+"""Settings: the table of all choices of an audit, on the command line and in a recipe."""
 
 from __future__ import annotations
 
@@ -15,56 +15,66 @@ from isogloss.models.pairs import ModelRef
 
 
 def _setting(default: Any, about: str, least: int | None = None) -> Any:  # noqa: ANN401 - the type of the field
-    """One row: its default, its help, and the smallest number that it takes."""
+    """Make one row: its default, its help, and the smallest number that it accepts."""
     return field(default=default, metadata={"about": about, "least": least})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is chosen for one audit: each field is an option of `isogloss audit` and a key of a recipe.
+    """The choices of one audit: each field is an option of `isogloss audit` and a key of a recipe.
 
-    The name of an option has hyphens where the key has underscores. A tuple is a list in a recipe and separated by
-    commas on the command line, where `aligned`, `corpus` and `column` are given once for each item. None is "not set".
-    `options` holds the keys that analyses add (see `make_settings`).
+    An option has hyphens where its key has underscores. A tuple is a list in a recipe and comma-separated on the
+    command line; there, `aligned`, `corpus` and `column` are repeated for each item. None means "not set". `options`
+    holds the keys that analyses add (see `make_settings`).
     """
 
-    pair: str | None = _setting(None, "A known pair: see `isogloss models`. Default: embedded.")
-    reference: str | None = _setting(None, "Model before alignment: folder, hub/id, file.gguf, base+adapter.")
-    aligned: tuple[str, ...] = _setting(
-        (), "Model after alignment, in the same forms; give several descendants one by one."
+    pair: str | None = _setting(None, "Known model pair: see `isogloss models`. Default: embedded.")
+    reference: str | None = _setting(None, "Model before alignment: folder, hub/id, file.gguf or base+adapter.")
+    aligned: tuple[str, ...] = _setting((), "Model after alignment, in the same forms; repeat for several descendants.")
+    corpus: tuple[str, ...] = _setting(("mini",), "Corpus name (see `isogloss corpora`) or file; may be repeated.")
+    column: tuple[str, ...] = _setting((), "Map a column to one of your file, such as text=comment; may be repeated.")
+    languages: tuple[str, ...] | None = _setting(None, "Language codes, such as en,hi,am. Default: all in the corpus.")
+    per_class: int | None = _setting(
+        None, "Texts per language and class. Default: as many as the smallest language has.", 1
     )
-    corpus: tuple[str, ...] = _setting(("mini",), "Name (see `isogloss corpora`) or file; may be given twice.")
-    column: tuple[str, ...] = _setting((), "Name a column of your file, such as text=comment.")
-    languages: tuple[str, ...] | None = _setting(None, "Codes, such as en,hi,am. Default: all in the corpus.")
-    per_class: int | None = _setting(None, "Texts per language and class. Default: the most that all have.", 1)
-    conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
+    conflicts: str = _setting("drop", "What to do with texts under both labels: drop or refuse.")
     split: str = _setting("all", "Split to audit: all, training or held-out (the split that `isogloss tune` uses).")
-    trained_texts: str = _setting("refuse", "Texts that an adapter was trained on: refuse, drop (with twins), allow.")
+    trained_texts: str = _setting(
+        "refuse", "Texts that an adapter was trained on: refuse, drop (with partners) or allow."
+    )
     quarantine: bool = _setting(
         False,  # noqa: FBT003 - the default of a flag
-        "Leave out texts that give no finite numbers, with their twins and translations, in place of an error.",
+        "Leave out texts without finite numbers, with their partners and translations, instead of failing.",
     )
-    layers: tuple[str, ...] = _setting(("final",), "Such as 0,6,final; final-pre is before the last norm; all.")
+    layers: tuple[str, ...] = _setting(
+        ("final",), "Layers, such as 0,6,final; final-pre is before the last norm; or all."
+    )
     position: str = _setting(
-        "last", "Read-out: last (token) or mean; in the chat template also last_instruction_token, last_prompt_token."
+        "last", "Read-out: last (token) or mean; in the chat template also last_instruction_token or last_prompt_token."
     )
-    prompt_format: str = _setting("raw", "raw text, or chat: a user turn in the aligned model's chat template.")
+    prompt_format: str = _setting(
+        "raw", "Prompt format: raw text, or chat (a user turn in the aligned model's chat template)."
+    )
     chat_template: Path | None = _setting(  # noqa: RUF009 - a field, as all others
-        None, "Jinja file in place of the aligned model's chat template."
+        None, "Jinja file to use instead of the aligned model's chat template."
     )
-    dtype: str = _setting("float32", "float32 or bfloat16.")
-    precision: str = _setting("exact", "exact, or fast: linear layers in bfloat16; the drift is measured and recorded.")
-    quantize: str | None = _setting(None, "Weights in bnb-8bit, bnb-4bit or torchao-int8.")
-    max_tokens: int = _setting(512, "Longer texts lose their end.", 2)
-    metrics: tuple[str, ...] | None = _setting(None, "See `isogloss metrics`. Default: all but published ones.")
+    dtype: str = _setting("float32", "Number format of weights and computation: float32 or bfloat16.")
+    precision: str = _setting(
+        "exact", "exact, or fast (linear layers in bfloat16; the drift is measured and recorded)."
+    )
+    quantize: str | None = _setting(None, "Quantise the weights: bnb-8bit, bnb-4bit or torchao-int8.")
+    max_tokens: int = _setting(512, "Token limit; longer texts are truncated at the end.", 2)
+    metrics: tuple[str, ...] | None = _setting(
+        None, "Metrics to compute: see `isogloss metrics`. Default: all but published ones."
+    )
     primary: str | None = _setting(
         None,
-        "Where verdicts come from: metric:components@layer, fixed before the run. "
+        "Metric that verdicts come from, as metric:components@layer, fixed before the run. "
         "Default: between_class_variance:10 at the last of the layers.",
     )
     controls: tuple[str, ...] = _setting(
         ("untrained", "bits_per_character"),
-        "Controls with forward passes of their own: untrained, bits_per_character; none.",
+        "Controls that need additional forward passes: untrained, bits_per_character; or none.",
     )
     pivot: str = _setting("en", "Language that the others are compared with.")
     seed: int = _setting(0, "Random seed for sampling, permutations and folds.", 0)
@@ -96,19 +106,23 @@ def option_name(key: str) -> str:
     return f"--{key.replace('_', '-')}"
 
 
-def _kind(hint: Any) -> type:  # noqa: ANN401 - a type hint
+def _find_kind(hint: Any) -> type:  # noqa: ANN401 - a type hint
     if isinstance(hint, UnionType):
-        hint = next(part for part in get_args(hint) if part is not type(None))
+        hint = next(member for member in get_args(hint) if member is not type(None))
     kind: type = get_origin(hint) or hint
     return kind
 
 
-def _rows(kind: type[Any]) -> dict[str, Setting]:
+def _list_options(kind: type[Any]) -> dict[str, Setting]:
     """Return the options among the fields of a dataclass."""
     hints = get_type_hints(kind)
     return {
         column.name: Setting(
-            column.name, _kind(hints[column.name]), column.default, column.metadata["about"], column.metadata["least"]
+            column.name,
+            _find_kind(hints[column.name]),
+            column.default,
+            column.metadata["about"],
+            column.metadata["least"],
         )
         for column in fields(kind)
         if "about" in column.metadata
@@ -116,21 +130,21 @@ def _rows(kind: type[Any]) -> dict[str, Setting]:
 
 
 def request_rows(kind: type[Request]) -> dict[str, Setting]:
-    """Return the settings that a request adds: its switch, unless that is one of its fields, and its options."""
-    rows = _rows(kind)
+    """Return the settings that a request adds: its options, and its switch if that is not one of them."""
+    rows = _list_options(kind)
     if kind.switch in rows:
         return rows
     return {kind.switch: Setting(kind.switch, bool, False, kind.about, None), **rows}  # noqa: FBT003
 
 
-CORE = _rows(Settings)
-#: All settings: those of the core, and those of each analysis.
+CORE = _list_options(Settings)
+#: All settings: those of the core and of each analysis.
 SETTINGS: dict[str, Setting] = CORE | {name: row for kind in requests() for name, row in request_rows(kind).items()}
-#: Settings that say which models, and which texts; a recipe may list several of either.
+#: Settings that name models and texts; a recipe may list several of each.
 MODELS = ("pair", "reference", "aligned")
 TEXTS = ("corpus", "column")
 
-#: How a value of each kind is named in messages.
+#: Kind -> how messages name a value of it.
 KINDS = {
     str: "a text",
     int: "a whole number",
@@ -142,15 +156,15 @@ KINDS = {
 
 
 def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - of the type of that setting
-    """Check a value as TOML has it, and return it as `Settings` takes it; a list of one text may be that text.
+    """Check a TOML value and return it as `Settings` takes it; a list of one text may be written as that text.
 
     Args:
-        name: of the setting.
-        value: what TOML holds.
+        name: name of the setting.
+        value: value read from TOML.
         where: file and table, for messages.
 
     Raises:
-        UsageError: there is no such setting, or the value is of another type, or too small.
+        UsageError: the setting is unknown, or the value has another type or is too small.
 
     >>> read_value("languages", ["en", "hi"], "recipe")
     ('en', 'hi')
@@ -176,28 +190,28 @@ def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - o
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:
-    """Put settings together from keys of SETTINGS, those of analyses too."""
+    """Make settings from keys of SETTINGS, including those of analyses."""
     core = {name: value for name, value in values.items() if name in CORE}
     return Settings(**core, options={name: value for name, value in values.items() if name not in CORE})
 
 
 def settings_values(settings: Settings) -> dict[str, Any]:
-    """Return all keys of settings with their values: what `make_settings` takes."""
+    """Return all keys of settings with their values, as `make_settings` takes them."""
     return {name: getattr(settings, name) for name in CORE} | dict(settings.options)
 
 
 def columns(options: Sequence[str]) -> dict[str, str]:
-    """Read settings such as text=comment.
+    """Parse settings such as text=comment.
 
     >>> columns(["text=comment"])
     {'text': 'comment'}
     """
     renamed = {}
     for option in options:
-        ours, equals, theirs = option.partition("=")
-        if not (ours and equals and theirs):
+        column, equals, file_column = option.partition("=")
+        if not (column and equals and file_column):
             raise UsageError(
-                "--column", found=repr(option), expected="ours=theirs, such as text=comment", do="correct it"
+                "--column", found=repr(option), expected="column=file_column, such as text=comment", do="correct it"
             )
-        renamed[ours] = theirs
+        renamed[column] = file_column
     return renamed

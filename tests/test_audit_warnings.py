@@ -3,7 +3,7 @@
 import pytest
 
 from handmade import HERE, PROBE, estimate
-from isogloss.analyses.matched.rows import _warnings
+from isogloss.analyses.matched.rows import _make_warnings
 from isogloss.auditing.audit_warnings import (
     _warn_of_approximations,
     _warn_of_missing_scores,
@@ -81,7 +81,9 @@ def test_matching_that_changes_a_verdict_or_cannot_be_done_is_warned_of():
         gains={},
     )
     cross_checks = {"de": "reached", "am": "not reached"}
-    found = [(warning.code, warning.language, warning.detail) for warning in _warnings(compared, cross_checks, NAMES)]
+    found = [
+        (warning.code, warning.language, warning.detail) for warning in _make_warnings(compared, cross_checks, NAMES)
+    ]
     assert found == [
         ("S009", "am", "not reached when matched in length and edit"),
         ("S010", "sw", "fewer than 100 agree in length and edit"),

@@ -56,8 +56,8 @@ def test_the_papers_recipe_is_planned_without_network_and_cache(offline, command
         "Llama 2 Community License: meta-llama/Llama-2-7b-hf meta-llama/Llama-2-7b-chat-hf",
         "Gemma Terms of Use: google/gemma-2-9b google/gemma-2-9b-it google/gemma-3-12b-pt google/gemma-3-12b-it",
         "0 of 12 models already on this machine",
-        "64 tokens a text",
-        "at 1e+14 operations a second",
+        "64 tokens per text",
+        "at 1e+14 operations per second",
     ):
         assert words in out
     assert "unknown" not in out

@@ -12,7 +12,7 @@ import isogloss
 from isogloss.auditing import run as audit_module
 from isogloss.auditing.config import AuditConfig
 from isogloss.cli import app
-from isogloss.cli.settings import _option
+from isogloss.cli.settings import _make_option
 from isogloss.engines.config import EngineConfig
 from isogloss.errors import UsageError
 from isogloss.models.pairs import MODEL_PAIRS
@@ -76,7 +76,7 @@ def test_every_setting_is_documented_and_read_from_both_sides(row):
     text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {row.name} |")]
     assert line.endswith(f"| {row.about} |")
-    assert _option(row).name == row.name
+    assert _make_option(row).name == row.name
     value = {str: "x", int: 500, bool: True, Path: "x", tuple: ["x"]}[row.kind]
     assert read_value(row.name, value, "here") == row.kind(value)
 

@@ -1,4 +1,4 @@
-"""The public audit: the core, handed every analysis; and the table of all metrics."""
+"""The public audit, which runs the core with every analysis, and the table of all metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METRICS: dict[str, Metric] = known_metrics(ANALYSES)
 
 
 def audit_sections(audit: Audit, frames: Mapping[str, pl.DataFrame] | None = None) -> list[Section]:
-    """Return what all analyses show of an audit.
+    """Return the sections of all analyses for an audit.
 
     Args:
         audit: the result.
@@ -49,24 +49,26 @@ def audit(
     reuse: bool = False,
     track: Track = silent,
 ) -> Audit:
-    """Measure per language how far harmful and harmless text lie apart before and after alignment.
+    """Measure in each language how well harmful and harmless texts are separated before and after alignment.
 
     Args:
-        pair: a row of MODEL_PAIRS, or your own; without a reference only the aligned side is measured.
-        corpus: from `load_corpus`; cut to equal numbers per language and class here.
-        config: see `AuditConfig`; its `analyses` ask further questions.
+        pair: a row of MODEL_PAIRS, or your own; without a reference, only the aligned model is measured.
+        corpus: from `load_corpus`; the audit draws equal numbers of texts per language and class.
+        config: see `AuditConfig`; its `analyses` request further analyses.
         out: run folder to write (audit.json, results.parquet, points.parquet, report.html, figures/, run.json): a path,
-            or a URL of any file system that fsspec knows, such as s3://bucket/run; so may `runs` and `store` be.
-        runs: write a run folder inside this one, named by corpus and settings; with neither, nothing is written.
-        store: where hidden states are kept and looked for; None is the user's cache.
-        device: a torch device; None takes a GPU if there is one.
+            or a URL of any file system that fsspec supports, such as s3://bucket/run. `runs` and `store` accept the
+            same.
+        runs: folder in which to write a run folder named by corpus and settings. Without `out` and `runs`, nothing is
+            written.
+        store: cache of hidden states; None is the user's cache.
+        device: a torch device; None takes a GPU if available.
         engine: where the work is done; None is this process. It changes no number.
-        reuse: if the run folder holds the result of this very audit, by the same versions, return that.
+        reuse: return the result in the run folder if it belongs to the same audit and library versions.
         track: progress display.
 
     Raises:
-        IsoglossError: see the kinds in `isogloss.errors`. Nothing half-written stays behind, and what was computed
-            stays in the cache for the next call.
+        IsoglossError: see the kinds in `isogloss.errors`. No partial files remain, and computed states stay in the cache
+            for the next call.
     """
     return run_audit(
         pair,

@@ -1,7 +1,7 @@
-"""ANALYSES: every question that an audit can be asked, in the order in which they run and are shown.
+"""ANALYSES: all analyses, in the order in which they run and are shown.
 
-Each is a folder of this room with the request (`request.py`, light, for the command line) and the functions that answer
-it (`analysis.py`). To add one, write the folder and add its name here (docs/adding.md).
+Each is a folder with its request (`request.py`, light enough for the command line to import) and its functions
+(`analysis.py`). To add one, write the folder and add its name to this table (docs/adding.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ ANALYSES = {
 
 @functools.cache
 def requests() -> tuple[type[Request], ...]:
-    """Return the requests of all analyses; nothing slow is imported."""
+    """Return the requests of all analyses, without slow imports."""
     modules = {name: import_module(f"isogloss.analyses.{name}.request") for name in ANALYSES}
     return tuple(cast("type[Request]", getattr(modules[name], kind)) for name, kind in ANALYSES.items())

@@ -1,7 +1,7 @@
-"""The primary metric under other choices of read-out, norm, components and their fit: does the answer depend on them?
+"""The primary metric under other read-outs, norms, components and fits: does the result depend on these choices?
 
-One extraction, with a forward pass for each prompt format, gives all that is computed from it. The numbers are plug-in
-values without intervals: they show where a sign or an order changes, not whether it is beyond chance.
+One extraction, with a forward pass for each prompt format, serves all combinations. The numbers are plug-in values
+without intervals: they show where a sign or an order changes, not whether the change is significant.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from isogloss.stats.component_scopes import SCOPES, in_components, scope_rows
 from isogloss.stats.metrics import metric
 from isogloss.stats.text_pairs import partner_index
 
-#: Read-outs of each prompt format; "last" is the template's last token in chat prompt format (last_prompt_token).
+#: Read-outs of each prompt format; in the chat template, "last" is the template's last token (last_prompt_token).
 POSITIONS = {"raw": ("last", "mean"), "chat": ("last", "last_instruction_token", "mean")}
 LAYERS = ("final-pre", "final")
 
@@ -37,7 +37,7 @@ class _Readout:
     """States of the models under one prompt format and position."""
 
     spec: ExtractSpec
-    found: dict[str, Activations]
+    states: dict[str, Activations]
 
 
 def sensitivity(
@@ -54,24 +54,24 @@ def sensitivity(
     Args:
         pair: as for `audit`; without a reference there are no gains.
         corpus: as for `audit`.
-        config: its metric, sample, dtype and token limit are used; with a ChatTemplate request, or a spec in the chat
-            template, the read-outs of the chat template are added.
-        store: where hidden states are kept; None is the user's cache.
-        device: a torch device; None takes a GPU if there is one.
+        config: its metric, sample, dtype and token limit apply. A ChatTemplate request, or a spec in the chat template,
+            adds the read-outs of the chat template.
+        store: cache of hidden states; None is the user's cache.
+        device: a torch device; None takes a GPU if available.
         track: progress display.
 
     Returns:
-        A line a language and combination: prompt format, position, norm (pre or post), scope (where the components are
-        fitted), components, language, reference, aligned, gain, retention (gain over the pivot's); null where there is
-        no reference.
+        A row for each language and combination: prompt format, position, norm (pre or post), scope (the states that components
+        are fitted to), components, language, reference, aligned, gain, retention (gain over the pivot's); null without a
+        reference.
 
     Raises:
         IsoglossError: see `audit`.
     """
     config = config or AuditConfig()
     if config.pivot not in corpus.languages:
-        known = ", ".join(corpus.languages)
-        raise CorpusError("--pivot", found=repr(config.pivot), expected=f"one of {known}", do="choose one")
+        languages = ", ".join(corpus.languages)
+        raise CorpusError("--pivot", found=repr(config.pivot), expected=f"one of {languages}", do="choose one")
     sample, _ = draw_sample(
         pair,
         corpus,
@@ -83,21 +83,22 @@ def sensitivity(
     refs = {"reference": pair.reference, "aligned": pair.aligned}
     models = {role: ref for role, ref in refs.items() if ref is not None}
     readouts = [
-        _Readout(spec=spec, found=locate(models, sample, spec, store=store, track=track)) for spec in _specs(config)
+        _Readout(spec=spec, states=locate(models, sample, spec, store=store, track=track))
+        for spec in _list_specs(config)
     ]
-    if any(one.missing for readout in readouts for one in readout.found.values()):
-        how = choose_execution(dtype=config.spec.dtype, precision=config.spec.precision, device=device)
-        fill(*(readout.found for readout in readouts), execution=how, track=track)
+    if any(states.missing for readout in readouts for states in readout.states.values()):
+        execution = choose_execution(dtype=config.spec.dtype, precision=config.spec.precision, device=device)
+        fill(*(readout.states for readout in readouts), execution=execution, track=track)
     rows = []
     with track("Comparing choices", len(readouts) * len(sample.languages)) as advance:
         for readout in readouts:
             for code in sample.languages:
-                rows += _language(readout, sample, code, config.primary.metric)
+                rows += _measure_language(readout, sample, code, config.primary.metric)
                 advance(1)
-    return _with_retention(pl.DataFrame(rows, infer_schema_length=None), config.pivot)
+    return _add_retention(pl.DataFrame(rows, infer_schema_length=None), config.pivot)
 
 
-def _specs(config: AuditConfig) -> list[ExtractSpec]:
+def _list_specs(config: AuditConfig) -> list[ExtractSpec]:
     chat = config.request(ChatTemplate)
     formats = {"raw"} | ({"chat"} if chat or config.spec.prompt_format == "chat" else set())
     template = chat.chat_template if chat else config.spec.chat_template
@@ -115,47 +116,49 @@ def _specs(config: AuditConfig) -> list[ExtractSpec]:
     ]
 
 
-def _language(readout: _Readout, sample: Corpus, code: str, name: str) -> list[dict[str, object]]:
-    """All norms, scopes and numbers of components of one language: its states are read once."""
-    part = sample.part(code)
-    harmful = part["harmful"].to_numpy()
-    partners = partner_index(part["pair_id"].to_list(), harmful) if sample.paired else None
+def _measure_language(readout: _Readout, sample: Corpus, code: str, name: str) -> list[dict[str, object]]:
+    """Measure all norms, scopes and numbers of components of one language; its states are read once."""
+    texts = sample.part(code)
+    harmful = texts["harmful"].to_numpy()
+    partners = partner_index(texts["pair_id"].to_list(), harmful) if sample.paired else None
     rows: list[dict[str, object]] = []
-    for layer in readout.found["aligned"].layers:
-        states = {role: one.block(code, layer).hidden for role, one in readout.found.items()}
+    for layer in readout.states["aligned"].layers:
+        states = {role: activations.block(code, layer).hidden for role, activations in readout.states.items()}
         for scope in SCOPES:
-            projected = _projected(states, scope)
+            projected = _project(states, scope)
             for k in COMPONENTS:
-                values = {role: _value(name, x[:, :k], harmful, partners) for role, x in projected.items()}
-                place = {"norm": layer.norm, "scope": scope, "components": k, "language": code}
-                rows.append(_about(readout.spec) | place | _gain(values))
+                values = {role: _compute_metric(name, x[:, :k], harmful, partners) for role, x in projected.items()}
+                choice = {"norm": layer.norm, "scope": scope, "components": k, "language": code}
+                rows.append(_name_readout(readout.spec) | choice | _compute_gain(values))
     return rows
 
 
-def _projected(states: dict[str, np.ndarray], scope: str) -> dict[str, np.ndarray]:
-    """Put each model's states in the components of a scope; the first few of more components are those of fewer."""
-    fitted = {role: scope_rows(scope, own, states.get("reference"), states["aligned"]) for role, own in states.items()}
+def _project(states: dict[str, np.ndarray], scope: str) -> dict[str, np.ndarray]:
+    """Project each model's states onto the components of a scope; fewer components are the first of these."""
+    fitted = {
+        role: scope_rows(scope, hidden, states.get("reference"), states["aligned"]) for role, hidden in states.items()
+    }
     return {
         role: in_components(rows, states[role], max(COMPONENTS)) for role, rows in fitted.items() if rows is not None
     }
 
 
-def _value(name: str, x: np.ndarray, harmful: np.ndarray, partners: np.ndarray | None) -> float:
+def _compute_metric(name: str, x: np.ndarray, harmful: np.ndarray, partners: np.ndarray | None) -> float:
     return float(metric(name).many(x, harmful[None, :], partners, np.zeros(len(x), dtype=np.intp))[0])
 
 
-def _about(spec: ExtractSpec) -> dict[str, object]:
+def _name_readout(spec: ExtractSpec) -> dict[str, object]:
     chat_last = spec.prompt_format == "chat" and spec.position == "last"
     return {"prompt_format": spec.prompt_format, "position": "last_prompt_token" if chat_last else spec.position}
 
 
-def _gain(values: dict[str, float]) -> dict[str, float | None]:
+def _compute_gain(values: dict[str, float]) -> dict[str, float | None]:
     reference, aligned = values.get("reference"), values.get("aligned")
     both = reference is not None and aligned is not None
     return {"reference": reference, "aligned": aligned, "gain": aligned - reference if both else None}  # type: ignore[operator]
 
 
-def _with_retention(table: pl.DataFrame, pivot: str) -> pl.DataFrame:
+def _add_retention(table: pl.DataFrame, pivot: str) -> pl.DataFrame:
     choice = ["prompt_format", "position", "norm", "scope", "components"]
     numbers = ["reference", "aligned", "gain"]
     table = table.with_columns(pl.col(numbers).cast(pl.Float64))

@@ -1,4 +1,4 @@
-"""`isogloss audit`: one audit, or those of a recipe."""
+"""`isogloss audit`: run one audit, or the audits of a recipe."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ RUNS = Path("runs")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
-    """How audits are run, kept and told: options that change no number."""
+class RunOptions:
+    """Options that change no number: where and how audits run, what they write and what they print."""
 
     out: AnyPath | None
     runs: AnyPath
@@ -45,23 +45,23 @@ def audit(
     given: dict[str, Any],
     engine: EngineConfig,
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe (TOML) with models, corpora and settings.", show_default=False)
+        str | None, typer.Argument(help="Recipe (TOML) with models, corpora and settings.", show_default=False)
     ] = None,
     out: Annotated[
         AnyPath | None,
-        path_option("Run folder; with a recipe the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."),
+        path_option("Run folder; with a recipe, the folder of its runs. Default: runs/<corpus>-<hash>, runs/<recipe>."),
     ] = None,
-    runs: Annotated[
-        AnyPath, path_option("Folder for run folders that have no name of their own.", show_default=True)
-    ] = RUNS,
+    runs: Annotated[AnyPath, path_option("Folder for run folders that --out does not name.", show_default=True)] = RUNS,
     store: StoreOption = None,
     device: DeviceOption = None,
     workers: Annotated[
-        int | None, typer.Option(help="Languages measured side by side; changes no number.", min=1)
+        int | None, typer.Option(help="Languages measured in parallel; changes no number.", min=1)
     ] = None,
     cache_states: Annotated[
         str,
-        typer.Option(help="States that stay in the store after measuring: all, final (the primary layer's) or none."),
+        typer.Option(
+            help="Hidden states to keep in the cache after the audit: all, final (the primary layer's) or none."
+        ),
     ] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,  # noqa: FBT002
 ) -> None:
@@ -69,9 +69,9 @@ def audit(
 
     Without options: the embedded pair (Gemma 3 270M, and an adapter aligned in English only) on the bundled corpus.
 
-    With a recipe: each of its models on each of its corpora; options stand above its settings.
+    With a recipe: each of its models on each of its corpora; options override its settings.
     """
-    manner = Manner(
+    options = RunOptions(
         out=out,
         runs=runs,
         store=store,
@@ -82,18 +82,18 @@ def audit(
         as_json=as_json,
     )
     if recipe is not None:
-        _run(recipe, given, manner)
+        _audit_recipe(recipe, given, options)
         return
     from isogloss.recipes.build import config_of, corpus_of  # noqa: PLC0415 - `isogloss --help` must not wait for it
 
     settings = make_settings(given)
     texts = corpus_of(settings)
     config = config_of(settings, workers=workers, cache_states=cache_states)
-    (_several if len(settings.aligned) > 1 else _one)(settings, texts, config, manner)
+    (_audit_descendants if len(settings.aligned) > 1 else _audit_pair)(settings, texts, config, options)
 
 
-def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
-    """Audit one pair and print what was found."""
+def _audit_pair(settings: Settings, texts: Corpus, config: AuditConfig, options: RunOptions) -> None:
+    """Audit one pair and print the result."""
     import isogloss  # noqa: PLC0415 - `isogloss --help` must not wait for it
     from isogloss.analyses.audit import audit_sections  # noqa: PLC0415
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
@@ -104,23 +104,23 @@ def _one(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner)
         pair_of(settings),
         texts,
         config=config,
-        out=manner.out,
-        runs=None if manner.out else manner.runs,
-        store=manner.store,
-        device=manner.device,
-        engine=manner.engine,
+        out=options.out,
+        runs=None if options.out else options.runs,
+        store=options.store,
+        device=options.device,
+        engine=options.engine,
         track=track,
     )
-    if manner.as_json:
+    if options.as_json:
         typer.echo(result.to_json(), nl=False)
     else:
         print_audit(result, console(), audit_sections(result))
-    folder = manner.out or result.folder_in(manner.runs)
+    folder = options.out or result.folder_in(options.runs)
     typer.echo(f"Wrote {folder}; open {folder / 'report.html'}", err=True)
-    _say_kept(folder, config.cache_states)
+    _print_removal(folder, config.cache_states)
 
 
-def _say_kept(folder: AnyPath, cache_states: str) -> None:
+def _print_removal(folder: AnyPath, cache_states: str) -> None:
     from isogloss.auditing.cache_policy import kept_line  # noqa: PLC0415
     from isogloss.report.read_run import read_run  # noqa: PLC0415
 
@@ -128,8 +128,8 @@ def _say_kept(folder: AnyPath, cache_states: str) -> None:
         typer.echo(kept_line(record["cache_states"]), err=True)
 
 
-def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Manner) -> None:
-    """Audit several descendants of one reference, a run folder each, and print them side by side."""
+def _audit_descendants(settings: Settings, texts: Corpus, config: AuditConfig, options: RunOptions) -> None:
+    """Audit several descendants of one reference, each in a run folder, and print one table of all."""
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.models.pairs import ModelRef  # noqa: PLC0415
     from isogloss.recipes.descendants import audit_descendants  # noqa: PLC0415
@@ -140,55 +140,60 @@ def _several(settings: Settings, texts: Corpus, config: AuditConfig, manner: Man
         raise UsageError("models", found="--pair and --aligned", expected="one way to name them", do="drop one")
     audits = audit_descendants(
         ModelRef.parse(settings.reference) if settings.reference else None,
-        [ModelRef.parse(one) for one in settings.aligned],
+        [ModelRef.parse(name) for name in settings.aligned],
         texts,
         config=config,
-        out=manner.out,
-        runs=None if manner.out else manner.runs,
-        store=manner.store,
-        device=manner.device,
-        engine=manner.engine,
+        out=options.out,
+        runs=None if options.out else options.runs,
+        store=options.store,
+        device=options.device,
+        engine=options.engine,
         track=track,
     )
-    if manner.as_json:
-        typer.echo(json.dumps({name: json.loads(one.to_json()) for name, one in audits.items()}, ensure_ascii=False))
+    if options.as_json:
+        typer.echo(
+            json.dumps({name: json.loads(result.to_json()) for name, result in audits.items()}, ensure_ascii=False)
+        )
     else:
         print_table(descendant_table(audits), console())
-    for name, one in audits.items():
-        folder = manner.out / name if manner.out else one.folder_in(manner.runs)
+    for name, result in audits.items():
+        folder = options.out / name if options.out else result.folder_in(options.runs)
         typer.echo(f"Wrote {folder}", err=True)
-        _say_kept(folder, config.cache_states)
+        _print_removal(folder, config.cache_states)
 
 
-def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
-    """Do the audits of a recipe, and say after each where it is."""
+def _audit_recipe(name: str, given: dict[str, Any], options: RunOptions) -> None:
+    """Run the audits of a recipe, and print the folder of each."""
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
     from isogloss.recipes.run_recipe import run_recipe  # noqa: PLC0415
 
     recipe = read_recipe(name, given)
     outcomes = []
-    for one in run_recipe(
+    for outcome in run_recipe(
         recipe,
-        runs=manner.out or manner.runs / recipe.name,
-        store=manner.store,
-        device=manner.device,
-        workers=manner.workers,
-        cache_states=manner.cache_states,
-        engine=manner.engine,
+        runs=options.out or options.runs / recipe.name,
+        store=options.store,
+        device=options.device,
+        workers=options.workers,
+        cache_states=options.cache_states,
+        engine=options.engine,
         track=track,
     ):
-        outcomes.append(one)
-        typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_line(one)}", err=True)
-        if one.folder:
-            _say_kept(one.folder, manner.cache_states)
-    if manner.as_json:
-        typer.echo(json.dumps([_record(one) for one in outcomes], indent=1))
+        outcomes.append(outcome)
+        typer.echo(f"{len(outcomes)} of {len(recipe.jobs)}: {_format_outcome(outcome)}", err=True)
+        if outcome.folder:
+            _print_removal(outcome.folder, options.cache_states)
+    if options.as_json:
+        typer.echo(json.dumps([_make_record(outcome) for outcome in outcomes], indent=1))
     else:
-        show({"model": one.job.model, "corpus": one.job.corpus, "result": _result(one)} for one in outcomes)
+        show(
+            {"model": outcome.job.model, "corpus": outcome.job.corpus, "result": _format_result(outcome)}
+            for outcome in outcomes
+        )
         for command in comparisons(recipe, outcomes):
             typer.echo(f"To compare: {command}", err=True)
-    if failed := sum(one.error is not None for one in outcomes):
+    if failed := sum(outcome.error is not None for outcome in outcomes):
         typer.echo(
             f"isogloss: {failed} of {len(outcomes)} audits failed; run the same command to try them again", err=True
         )
@@ -196,26 +201,26 @@ def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
 
 
 def comparisons(recipe: Recipe, outcomes: list[Outcome]) -> list[str]:
-    """Write the command for each corpus that puts its models side by side."""
+    """Write the command for each corpus that compares its models."""
     by_corpus: dict[str, list[str]] = {job.corpus: [] for job in recipe.jobs}
-    for one in outcomes:
-        if one.folder:
-            by_corpus[one.job.corpus].append(str(one.folder))
+    for outcome in outcomes:
+        if outcome.folder:
+            by_corpus[outcome.job.corpus].append(str(outcome.folder))
     return [f"isogloss compare {' '.join(folders)}" for folders in by_corpus.values() if len(folders) > 1]
 
 
-def _line(one: Outcome) -> str:
-    return f"{one.job.model} on {one.job.corpus}: {_result(one)}"
+def _format_outcome(outcome: Outcome) -> str:
+    return f"{outcome.job.model} on {outcome.job.corpus}: {_format_result(outcome)}"
 
 
-def _result(one: Outcome) -> str:
-    return f"failed: {one.error}" if one.error else str(one.folder)
+def _format_result(outcome: Outcome) -> str:
+    return f"failed: {outcome.error}" if outcome.error else str(outcome.folder)
 
 
-def _record(one: Outcome) -> dict[str, Any]:
+def _make_record(outcome: Outcome) -> dict[str, Any]:
     return {
-        "model": one.job.model,
-        "corpus": one.job.corpus,
-        "folder": str(one.folder) if one.folder else None,
-        "error": str(one.error) if one.error else None,
+        "model": outcome.job.model,
+        "corpus": outcome.job.corpus,
+        "folder": str(outcome.folder) if outcome.folder else None,
+        "error": str(outcome.error) if outcome.error else None,
     }

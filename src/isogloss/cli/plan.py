@@ -106,14 +106,15 @@ def _describe_sums(needs: ResourceNeeds, rate: float, gpus: int) -> list[str]:
     speed = f"{rate:.3g} operations per second" + (f" on each of {gpus} GPUs" if gpus > 1 else "")
     time = f"{_format_bound(needs)}{_format_duration(needs.seconds(rate, gpus))} at {speed}" if any_known else UNKNOWN
     gpu, host = (_format_largest([getattr(model, kind) for model in models]) for kind in ("gpu_memory", "host_memory"))
+    count = _format_count(len(models), "model")
     lines = {
-        "Download": f"{_format_sum(needs, needs.download)} of weights; {local} of {_format_count(len(models), 'model')} already on this machine",
+        "Download": f"{_format_sum(needs, needs.download)} of weights; {local} of {count} already on this machine",
         "Memory": f"{gpu} of GPU memory, or {host} without a GPU; models are loaded one at a time",
         "Disk": f"{_format_sum(needs, needs.disk)} for hidden states, in addition to the downloads",
-        "Time": f"{time} for {needs.flops:.2g} operations in forward passes; loading and measuring take additional time",
-        "Assumed": f"{needs.tokens_per_text} tokens per text, 2 operations per token and parameter of the blocks (and of "
-        "the LM head for likelihoods), and 2 "
-        "bytes per downloaded parameter if the list of files is unknown; the store is assumed empty",
+        "Time": f"{time} for {needs.flops:.2g} operations in forward passes; loading and measuring come in addition",
+        "Assumed": f"{needs.tokens_per_text} tokens per text, 2 operations per token and parameter of the blocks (and "
+        "of the LM head for likelihoods), and 2 bytes per downloaded parameter if the list of files is unknown; the store "
+        "is assumed empty",
     }
     licences = [f"  {licence}: {' '.join(repos)}" for licence, repos in _group_licences(needs).items()]
     gates = ["Accept on the hub, then `hf auth login`:", *licences] if licences else []

@@ -1,4 +1,4 @@
-"""`isogloss sensitivity`: does the answer depend on choices that could have been others?"""
+"""`isogloss sensitivity`: does the result depend on arbitrary choices?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from isogloss.recipes.settings import make_settings
 if TYPE_CHECKING:
     import polars as pl
 
-#: Share of the pivot's gain below which a language is counted.
+#: A language is counted if its gain is below this share of the pivot's gain.
 HALF = 0.5
 CHOICE = ("prompt_format", "position", "norm", "scope", "components")
 
@@ -26,15 +26,16 @@ def sensitivity(
     given: dict[str, Any],
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe (TOML); without one, the audit that the options name.", show_default=False),
+        typer.Argument(help="Recipe (TOML). Default: the audit that the options describe.", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV file to write as well: a line a number.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write as well, with one line per number.")] = None,
     store: StoreOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Show the primary metric's gains under other read-outs, norms, components and fits of them.
+    """Show the gains of the primary metric under other read-outs, norms, components and fits of components.
 
-    Plug-in values without intervals, from one forward pass a read-out; with --prompt-format both the chat template too.
+    The gains are plug-in values without intervals. With --prompt-format chat or --compare-chat, read-outs in the chat
+    template are added.
     """
     import polars as pl  # noqa: PLC0415 - `isogloss --help` must not wait for it
 
@@ -43,50 +44,50 @@ def sensitivity(
     from isogloss.recipes.build import config_of, corpus_of, pair_of  # noqa: PLC0415
     from isogloss.recipes.recipe import read_recipe, single  # noqa: PLC0415
 
-    wanted = read_recipe(recipe, given) if recipe is not None else single(make_settings(given))
-    settled = [(job, pair_of(job.settings), config_of(job.settings)) for job in wanted.jobs]
+    recipe_of_audits = read_recipe(recipe, given) if recipe is not None else single(make_settings(given))
+    audits = [(job, pair_of(job.settings), config_of(job.settings)) for job in recipe_of_audits.jobs]
     tables, failed = [], 0
-    for job, pair, config in settled:
+    for job, pair, config in audits:
         typer.echo(f"{job.model} on {job.corpus}, {config.primary.metric}:")
         try:
             texts = corpus_of(job.settings)
             table = isogloss.sensitivity(pair, texts, config=config, store=store, device=device, track=track)
         except IsoglossError as error:
-            if len(settled) == 1:
+            if len(audits) == 1:
                 raise
             failed += 1
             typer.echo(f"failed: {error}\n")
             continue
         tables.append(table.select(pl.lit(job.model).alias("model"), pl.lit(job.corpus).alias("corpus"), pl.all()))
-        show(_lines(table, config.pivot))
-        typer.echo(f"\n{_summary(table, config.pivot)}\n")
+        show(_make_lines(table, config.pivot))
+        typer.echo(f"\n{_summarise(table, config.pivot)}\n")
     if out is not None and tables:
         deliver(pl.concat(tables).write_csv(), out)
     if failed:
         sys.exit(1)
 
 
-def _lines(table: pl.DataFrame, pivot: str) -> list[dict[str, str]]:
-    """A line a combination: the pivot's gain, then each language's gain; levels where there is no reference."""
+def _make_lines(table: pl.DataFrame, pivot: str) -> list[dict[str, str]]:
+    """Make a line for each combination: the gain of the pivot, then of each language; levels without a reference."""
     shown = "gain" if table["gain"].count() else "aligned"
     sign = "+" if shown == "gain" else ""
     codes = [pivot, *sorted(set(table["language"]) - {pivot})]
     lines = []
-    for keys, part in table.drop_nulls(shown).group_by(CHOICE, maintain_order=True):
-        values = dict(part.select("language", shown).iter_rows())
-        place = dict(zip(CHOICE, map(str, keys), strict=True))
-        lines.append(place | {code: f"{values[code]:{sign}.3f}" for code in codes})
+    for choices, combination in table.drop_nulls(shown).group_by(CHOICE, maintain_order=True):
+        values = dict(combination.select("language", shown).iter_rows())
+        cells = dict(zip(CHOICE, map(str, choices), strict=True))
+        lines.append(cells | {code: f"{values[code]:{sign}.3f}" for code in codes})
     return lines
 
 
-def _summary(table: pl.DataFrame, pivot: str) -> str:
-    """Say in how many combinations each language gained, and kept less than half of what the pivot gained."""
+def _summarise(table: pl.DataFrame, pivot: str) -> str:
+    """Count the combinations in which each language gained, and gained less than half as much as the pivot."""
     if not table["gain"].count():
         return "No reference model: these are levels of the aligned model, not gains."
     known = table.drop_nulls("gain")
-    said = []
+    counts = []
     for code in [pivot, *sorted(set(known["language"]) - {pivot})]:
-        part = known.filter(language=code)
-        half = "" if code == pivot else f", under half of {pivot}'s in {(part['retention'] < HALF).sum()}"
-        said.append(f"{code} rises in {(part['gain'] > 0).sum()} of {part.height}{half}")
-    return f"Combinations: {'; '.join(said)}."
+        gains = known.filter(language=code)
+        half = "" if code == pivot else f", under half of {pivot}'s in {(gains['retention'] < HALF).sum()}"
+        counts.append(f"{code} rises in {(gains['gain'] > 0).sum()} of {gains.height}{half}")
+    return f"Combinations: {'; '.join(counts)}."

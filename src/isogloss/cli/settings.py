@@ -1,4 +1,4 @@
-"""Options made from tables of settings, so that command line and recipe cannot differ."""
+"""Command-line options made from the tables of settings, so that command line and recipe cannot differ."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from isogloss.engines.config import EngineConfig
 from isogloss.models.pairs import ModelRef
 from isogloss.recipes.settings import SETTINGS, Setting
 
-#: Lists whose option is given once for each item: file names may have commas.
+#: Lists whose option is repeated for each item, because file names may hold commas.
 REPEATED = ("aligned", "corpus", "column")
-#: What stands for an empty list on the command line.
+#: An empty list on the command line.
 NONE = "none"
 
 
-def with_settings(door: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for every setting; those that were typed are its first argument, `given`.
+def with_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for every setting to a command; typed ones become its first argument, `given`.
 
-    One that has an argument `engine` gets the options of `EngineConfig` as well.
+    A command with an argument `engine` gets the options of `EngineConfig` as well.
     """
-    return with_options(SETTINGS)(door)
+    return with_options(SETTINGS)(function)
 
 
 def with_options(rows: Mapping[str, Setting]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for every row of a table: see `with_settings`."""
+    """Add an option for every row of a table to a command: see `with_settings`."""
 
-    def decorate(door: Callable[..., None]) -> Callable[..., None]:
-        asked = inspect.signature(door, eval_str=True).parameters
-        own = [one for one in asked.values() if one.name not in {"given", "engine"}]
-        of_engine = fields(EngineConfig) if "engine" in asked else ()
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        parameters = inspect.signature(function, eval_str=True).parameters
+        added = [parameter for parameter in parameters.values() if parameter.name not in {"given", "engine"}]
+        engine_fields = fields(EngineConfig) if "engine" in parameters else ()
 
         def command(context: typer.Context, **values: Any) -> None:  # noqa: ANN401 - what typer hands over
-            given = {name: _read(row, values[name]) for name, row in rows.items() if _typed(context, name)}
+            given = {name: _parse_value(row, values[name]) for name, row in rows.items() if _is_typed(context, name)}
             chosen = {name: value for name, value in given.items() if value is not None}
-            if of_engine:
-                values["engine"] = EngineConfig(**{one.name: values.pop(one.name) for one in of_engine})
-            door(chosen, **{name: values[name] for name in asked if name != "given"})
+            if engine_fields:
+                values["engine"] = EngineConfig(**{field.name: values.pop(field.name) for field in engine_fields})
+            function(chosen, **{name: values[name] for name in parameters if name != "given"})
 
         first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
-        options = [*map(_option, rows.values()), *map(_engine_option, of_engine)]
-        signature = inspect.Signature([first, *options, *keyword])
+        keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in added]
+        options = [*map(_make_option, rows.values()), *map(_make_engine_option, engine_fields)]
+        signature = inspect.Signature([first, *options, *keywords])
         command.__signature__ = signature  # type: ignore[attr-defined]  # inspect, and so typer, reads it
-        command.__name__, command.__doc__ = door.__name__, door.__doc__
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
         return command
 
     return decorate
 
 
-def _typed(context: typer.Context, name: str) -> bool:
+def _is_typed(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _option(row: Setting) -> inspect.Parameter:
+def _make_option(row: Setting) -> inspect.Parameter:
     kind: Any = row.kind
     default = row.default
     if row.kind is ModelRef:
@@ -74,7 +74,7 @@ def _option(row: Setting) -> inspect.Parameter:
     )
 
 
-def _engine_option(row: Field[Any]) -> inspect.Parameter:
+def _make_engine_option(row: Field[Any]) -> inspect.Parameter:
     info = typer.Option(f"--{row.name.replace('_', '-')}", help=row.metadata["about"])
     hint: Any = get_type_hints(EngineConfig)[row.name]
     return inspect.Parameter(
@@ -82,8 +82,8 @@ def _engine_option(row: Field[Any]) -> inspect.Parameter:
     )
 
 
-def _read(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the kind of the setting
-    """Turn what typer read into what `Settings` takes; None if nothing was said."""
+def _parse_value(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the kind of the setting
+    """Turn a value that typer read into one that `Settings` takes; None if it was not given."""
     if row.kind is not tuple:
         return value
     if row.name in REPEATED:

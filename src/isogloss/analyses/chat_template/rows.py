@@ -1,7 +1,7 @@
-"""The primary estimand once more in the chat template: model and prompt format, two by two, and their interaction.
+"""The primary estimand in the chat template as well: model by prompt format, two by two, and their interaction.
 
-An aligned model that is read through a template that its reference never saw mixes alignment with formatting. Both
-models read the same tokens in either prompt format, and the difference of the two gains says what the template adds.
+If the reference was never trained on the template, a gain in the template mixes alignment with formatting. Both models
+read the same tokens in each prompt format, and the difference of the two gains is the effect of the template.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from isogloss.stats.metrics import metric
 from isogloss.warnings import CodedWarning
 
 CHAT = "chat"
-#: The option's name of a read-out in the chat template -> that of `ExtractSpec`.
+#: Option value of a read-out in the chat template -> position in `ExtractSpec`.
 POSITIONS = {"last_prompt_token": "last", "last_instruction_token": "last_instruction_token", "mean": "mean"}
 
 
 def chat_spec(request: ChatTemplate, raw: ExtractSpec) -> ExtractSpec:
-    """Return how texts are read in the template: as on raw text but for format and position."""
+    """Return the spec for the template: that of raw text with another prompt format and position."""
     position = POSITIONS[request.chat_position] if request.chat_position else raw.position
     return replace(
         raw,
@@ -50,7 +50,7 @@ def check_chat_template(request: ChatTemplate, config: AuditConfig, corpus: Corp
     """Refuse unknown positions, and audits that read the chat template anyway.
 
     Raises:
-        UsageError: see above.
+        UsageError: the position is unknown, or the audit reads the chat template anyway.
     """
     del corpus
     if config.spec.prompt_format != "raw":
@@ -67,7 +67,7 @@ def check_chat_template(request: ChatTemplate, config: AuditConfig, corpus: Corp
 
 
 def chat_template_needs(plan: Plan, request: ChatTemplate, source: Lookup) -> Needs:
-    """Find the states of both models in the chat template, at the primary layer."""
+    """Locate the states of both models in the chat template, at the primary layer."""
     spec = chat_spec(request, plan.config.spec)
     models = {"reference": source.pair.reference, "aligned": source.pair.aligned}
     states = locate(
@@ -81,15 +81,15 @@ def chat_template_needs(plan: Plan, request: ChatTemplate, source: Lookup) -> Ne
 
 
 def chat_template_cost(facts: CostFacts, request: ChatTemplate) -> list[ForwardPasses]:
-    """Count a forward pass of each model; the states depend on whose template it is."""
-    # One layer is read: the primary one.
+    """Count a forward pass of each model; the states depend on the aligned model's template."""
+    # Only the primary layer is read.
     spec = replace(chat_spec(request, facts.config.spec), layers=(facts.config.primary.layer or "final",))
     models = [ref for ref in (facts.pair.reference, facts.pair.aligned) if ref]
     return [ForwardPasses(model=ref, key=("states",), states=spec, template_of=facts.pair.aligned) for ref in models]
 
 
 def chat_template_findings(measured: Measured, request: ChatTemplate) -> Findings:
-    """Score the primary estimand in the chat template, and compare each gain with that on raw text."""
+    """Score the primary estimand in the chat template, and compare each gain with the gain on raw text."""
     del request
     plan, primary, seed = measured.plan, measured.primary, measured.plan.config.seed
     states = plan.needs["chat_template"].inputs
@@ -97,7 +97,7 @@ def chat_template_findings(measured: Measured, request: ChatTemplate) -> Finding
     parts = [(sample, primary.layer) for sample in measured.samples.values()]
     scored = score_all(in_chat, parts, measured.engine, measured.track, "Measuring chat")
     rows = [
-        score_row(score, role, _key(block, seed))
+        score_row(score, role, _make_key(block, seed))
         for block in scored
         for role, scores in block.scores.items()
         for score in scores.scores
@@ -111,18 +111,18 @@ def chat_template_findings(measured: Measured, request: ChatTemplate) -> Finding
     compared = compare(replace(measured.family, changes=changes, pivots=pivots, sample=CHAT), seed)
     in_template = language_verdicts(plan.languages, pivot, compared)
     on_raw_text = language_verdicts(plan.languages, pivot, measured.compared)
-    differences = _differences(measured.family.changes, changes, measured, seed)
+    differences = _compare_gains(measured.family.changes, changes, measured, seed)
     return Findings(
         rows=tuple(give_verdicts([*rows, *compared.rows, *differences], in_template)),
-        warnings=tuple(_disagreements(on_raw_text, in_template, measured.compared.gains, compared.gains)),
+        warnings=tuple(_warn_of_disagreement(on_raw_text, in_template, measured.compared.gains, compared.gains)),
     )
 
 
-def _key(block: ScoredBlock, seed: int) -> RowKey:
+def _make_key(block: ScoredBlock, seed: int) -> RowKey:
     return RowKey(language=block.sample.language, layer=block.layer, n=block.n, seed=seed, sample=CHAT)
 
 
-def _differences(raw: Mapping[str, Change], chat: Mapping[str, Change], measured: Measured, seed: int) -> list[Row]:
+def _compare_gains(raw: Mapping[str, Change], chat: Mapping[str, Change], measured: Measured, seed: int) -> list[Row]:
     """Difference in differences: gain in the chat template minus gain on raw text, on the same texts."""
     differences = {
         language: gap(change.gain, raw[language].gain)
@@ -144,7 +144,7 @@ def _differences(raw: Mapping[str, Change], chat: Mapping[str, Change], measured
     return rows
 
 
-def _disagreements(
+def _warn_of_disagreement(
     raw: tuple[LanguageVerdict, ...],
     chat: tuple[LanguageVerdict, ...],
     raw_gains: Mapping[str, Interval],
@@ -152,14 +152,14 @@ def _disagreements(
 ) -> list[CodedWarning]:
     """Warn of languages whose verdict, or the sign of whose gain, differs between the prompt formats.
 
-    Signs differ where both intervals are clear of zero, on either side of it.
+    Signs differ if the two intervals lie on opposite sides of zero.
     """
     warnings = []
     for on_raw, in_chat in zip(raw, chat, strict=True):
         language, details = on_raw.language, []
         if on_raw.verdict != in_chat.verdict:
             details.append(f"{on_raw.verdict} on raw text, {in_chat.verdict} in the chat template")
-        signs = [_sign(gains[language]) for gains in (raw_gains, chat_gains) if language in gains]
+        signs = [_find_sign(gains[language]) for gains in (raw_gains, chat_gains) if language in gains]
         if set(signs) == {-1, 1}:
             details.append("the gain changes its sign")
         if details:
@@ -167,5 +167,5 @@ def _disagreements(
     return warnings
 
 
-def _sign(interval: Interval) -> int:
+def _find_sign(interval: Interval) -> int:
     return int(interval.low > 0) - int(interval.high < 0)

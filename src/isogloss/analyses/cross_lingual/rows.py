@@ -1,7 +1,7 @@
-"""What languages have in common: transfer of probes, harm directions, frozen components, rank of the shift.
+"""Cross-lingual transfer: transfer of probes, harm directions, frozen components and rank of the shift.
 
-At the primary layer, for each model and, where there is a reference, for what alignment changed. All of it is
-exploration: false discovery rates, no verdicts.
+The rows describe the primary layer of each model and, with a reference, the change by alignment. They are exploratory:
+they have false discovery rates but give no verdicts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ JUDGED = ("transfer", "cosine", "frozen")
 
 
 class ModelItem(NamedTuple):
-    """Work for anybody: a layer of a model, rows of each language's texts there, and how they are parted."""
+    """A work item of an engine: a layer of a model, the rows of each language's texts, and their folds."""
 
     activations: Activations
     layer: Layer
@@ -46,14 +46,14 @@ class ModelItem(NamedTuple):
 
 
 class LanguageItem(NamedTuple):
-    """Work for anybody: the plan of one language, and its sample."""
+    """A work item of an engine: the plan of one language, and its sample."""
 
     plan: Plan
     sample: Sample
 
 
 class FittedModel(NamedTuple):
-    """What one model says across languages."""
+    """The probes and harm directions of one model in all languages."""
 
     transfers: Mapping[tuple[str, str], Score]
     directions: Directions
@@ -65,7 +65,7 @@ def cross_lingual_findings(measured: Measured, request: CrossLingual) -> Finding
     plan, samples, track, engine = measured.plan, measured.samples, measured.track, measured.engine
     parts = share_folds(
         {language: sample.draws for language, sample in samples.items()},
-        {language: _links(plan, sample) for language, sample in samples.items()},
+        {language: _name_links(plan, sample) for language, sample in samples.items()},
         plan.config.seed,
     )
     workers = plan.config.workers
@@ -73,41 +73,45 @@ def cross_lingual_findings(measured: Measured, request: CrossLingual) -> Finding
     items = [ModelItem(plan.activations[role], plan.primary_layer, rows_of, parts) for role in plan.roles]
     fitted = map_side_by_side(fit_model, items, engine, track, "Cross-lingual transfer", workers=workers)
     models = dict(zip(plan.roles, fitted, strict=True))
-    keys = {language: _key(plan, sample) for language, sample in samples.items()}
+    keys = {language: _make_key(plan, sample) for language, sample in samples.items()}
     rows = [
-        *_transfer_rows(models, keys),
+        *_make_transfer_rows(models, keys),
         *direction_rows({role: model.directions for role, model in models.items()}, keys, plan.config.pivot),
     ]
-    alone = [LanguageItem(plan.of_language(language), sample) for language, sample in samples.items()]
-    of_languages = map_side_by_side(language_rows, alone, engine, track, "Frozen components", workers=workers)
-    rows += [row for of_language in of_languages for row in of_language]
+    language_items = [LanguageItem(plan.of_language(language), sample) for language, sample in samples.items()]
+    rows_by_language = map_side_by_side(
+        language_rows, language_items, engine, track, "Frozen components", workers=workers
+    )
+    rows += [row for rows_of_language in rows_by_language for row in rows_of_language]
     layers = semantic_layer_rows(plan, samples, track, engine)
     return Findings(rows=(*_correct_exploration(rows), *layers), judged=True)
 
 
-def _links(plan: Plan, sample: Sample) -> list[list[str]]:
-    """Name what links each text to others, in this language and in others: pair, item, words."""
-    part = plan.corpus.part(sample.language)[sample.rows.tolist()]
+def _name_links(plan: Plan, sample: Sample) -> list[list[str]]:
+    """Name the links of each text to others, in the same or another language: pair, item and wording."""
+    texts = plan.corpus.part(sample.language)[sample.rows.tolist()]
     links = []
-    for text_id, pair, item, text in part.select("text_id", "pair_id", "item_id", "text").iter_rows():
+    for text_id, pair, item, text in texts.select("text_id", "pair_id", "item_id", "text").iter_rows():
         unit = f"{sample.language} {pair or text_id}"
         links.append([unit, f"text {text}", *([f"item {item}"] if item else [])])
     return links
 
 
-def _key(plan: Plan, sample: Sample) -> RowKey:
+def _make_key(plan: Plan, sample: Sample) -> RowKey:
     seed = plan.config.seed
     return RowKey(language=sample.language, layer=plan.primary_layer, n=sample.draws.per_class, seed=seed)
 
 
 def fit_model(item: ModelItem) -> FittedModel:
     """Fit probes and directions on the states of every language."""
-    hidden = {code: item.activations.block(code, item.layer).hidden[rows] for code, rows in item.rows.items()}
+    hidden = {
+        language: item.activations.block(language, item.layer).hidden[rows] for language, rows in item.rows.items()
+    }
     return FittedModel(transfers=transfer_scores(hidden, item.parts), directions=harm_directions(hidden, item.parts))
 
 
-def _transfer_rows(models: Mapping[str, FittedModel], keys: Mapping[str, RowKey]) -> list[Row]:
-    """A row a language of the fit, language that is scored, and model; and one for what alignment changed."""
+def _make_transfer_rows(models: Mapping[str, FittedModel], keys: Mapping[str, RowKey]) -> list[Row]:
+    """Make a row for each model, language of the fit and scored language, and one for each change by alignment."""
     rows = []
     for role, model in models.items():
         for (fitted, scored), score in model.transfers.items():
@@ -119,23 +123,23 @@ def _transfer_rows(models: Mapping[str, FittedModel], keys: Mapping[str, RowKey]
         for (fitted, scored), after in models["aligned"].transfers.items():
             before = models["reference"].transfers[fitted, scored]
             key = replace(keys[scored], language=fitted)
-            rows.append(replace(_change(before, after, key), other=scored))
+            rows.append(replace(_make_change_row(before, after, key), other=scored))
     return rows
 
 
-def _change(before: Score, after: Score, key: RowKey) -> Row:
+def _make_change_row(before: Score, after: Score, key: RowKey) -> Row:
     if before.jackknife is None or after.jackknife is None:
         return missing_row("transfer", after, f"the score of a model is missing: {before.reason or after.reason}", key)
-    moved = gain(before.jackknife, after.jackknife)
-    return difference_row("transfer", after, moved, np.empty(0), key, critical=None, method=REFITTED)
+    change = gain(before.jackknife, after.jackknife)
+    return difference_row("transfer", after, change, np.empty(0), key, critical=None, method=REFITTED)
 
 
 def language_rows(item: LanguageItem) -> list[Row]:
-    """Frozen components and rank of the shift of one language; nothing where there is no reference."""
+    """Measure frozen components and rank of the shift of one language; empty without a reference."""
     plan, sample = item
     if "reference" not in plan.roles:
         return []
-    key, layer = _key(plan, sample), plan.primary_layer
+    key, layer = _make_key(plan, sample), plan.primary_layer
     before, after = (plan.activations[role].block(sample.language, layer).hidden[sample.rows] for role in plan.roles)
     if before.shape != after.shape:
         return []  # models of different widths: warning M005 says so
@@ -148,17 +152,17 @@ def language_rows(item: LanguageItem) -> list[Row]:
         rows.append(replace(row, kind="frozen", basis="reference", estimate=replace(row.estimate, method=method)))
     first, second = scores
     if first.jackknife is not None and second.jackknife is not None:
-        moved = gain(first.jackknife, second.jackknife)
+        change = gain(first.jackknife, second.jackknife)
         null = second.null - first.null
-        row = difference_row("frozen", second, moved, null, key, critical=None, method=GROUPS)
+        row = difference_row("frozen", second, change, null, key, critical=None, method=GROUPS)
         rows.append(replace(row, basis="reference"))
-    return [*rows, *_rank_rows(before, after, sample, key)]
+    return [*rows, *_make_rank_rows(before, after, sample, key)]
 
 
-def _rank_rows(before: np.ndarray, after: np.ndarray, sample: Sample, key: RowKey) -> list[Row]:
-    found = shift_rank(before, after, sample.draws, key.seed)
-    reason = None if found else "alignment moved no text differently from another"
-    rank, mean, null = (found.rank, found.mean_share, found.null) if found else (None, None, None)
+def _make_rank_rows(before: np.ndarray, after: np.ndarray, sample: Sample, key: RowKey) -> list[Row]:
+    shift = shift_rank(before, after, sample.draws, key.seed)
+    reason = None if shift else "alignment moved no text differently from another"
+    rank, mean, null = (shift.rank, shift.mean_share, shift.null) if shift else (None, None, None)
     numbers = {
         "effective_rank": jackknife_estimate(rank, key, method=GROUPS, null=null, reason=reason),
         "mean_shift_share": jackknife_estimate(mean, key, method=GROUPS, reason=reason),
@@ -179,7 +183,7 @@ def _rank_rows(before: np.ndarray, after: np.ndarray, sample: Sample, key: RowKe
 
 
 def _correct_exploration(rows: Sequence[Row]) -> list[Row]:
-    """Give p values their false discovery rate, among rows of their kind."""
+    """Add false discovery rates to p values, among rows of one kind."""
     corrected = list(rows)
     for kind in JUDGED:
         family = [i for i, row in enumerate(rows) if row.kind == kind]

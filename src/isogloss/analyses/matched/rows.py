@@ -1,4 +1,4 @@
-"""The comparison repeated on samples of each language and the pivot that are matched with each other."""
+"""The comparison repeated on matched samples of each language and the pivot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_matched(request: Matched, config: AuditConfig, corpus: Corpus) -> None
     """Refuse unknown features, and edit rates of texts without pairs.
 
     Raises:
-        UsageError: see above.
+        UsageError: a feature is unknown or missing, or needs pairs that the corpus does not have.
     """
     del config
     if unknown := set(request.match) - set(FEATURES):
@@ -39,9 +39,9 @@ def check_matched(request: Matched, config: AuditConfig, corpus: Corpus) -> None
 
 
 def matched_findings(measured: Measured, request: Matched) -> Findings:
-    """Compare each language with the pivot on matched texts at the primary layer; nothing without a reference.
+    """Compare each language with the pivot on matched texts at the primary layer; empty without a reference.
 
-    The verdicts of the primary estimand on matched texts are cross-checks of those on all texts.
+    Verdicts on matched texts cross-check those on all texts.
     """
     if measured.compared is None:
         return Findings()
@@ -52,14 +52,14 @@ def matched_findings(measured: Measured, request: Matched) -> Findings:
     }
     return Findings(
         rows=tuple(row for family in compared.values() for row in family.rows),
-        warnings=tuple(_warnings(measured.compared, cross_checks, request.match)),
+        warnings=tuple(_make_warnings(measured.compared, cross_checks, request.match)),
         cross_checks=cross_checks,
         judged=True,
         corrected=True,
     )
 
 
-def _warnings(compared: Compared, cross_checks: Mapping[str, str], names: Sequence[str]) -> Iterator[CodedWarning]:
+def _make_warnings(compared: Compared, cross_checks: Mapping[str, str], names: Sequence[str]) -> Iterator[CodedWarning]:
     """Warn of verdicts that do not survive matching, and of languages that could not be matched."""
     for language, retention in compared.retentions.items():
         cross_check = cross_checks.get(language)
@@ -74,54 +74,54 @@ def _warnings(compared: Compared, cross_checks: Mapping[str, str], names: Sequen
 def compare_matched(measured: Measured, names: Sequence[str]) -> dict[ScoreKey, Compared]:
     """Compare each language with the pivot on matched texts, at the primary layer.
 
-    Languages with fewer than `THRESHOLDS.fewest_matched` matched pairs (or texts per class) are left out. Every
-    language has a sample of the pivot's texts of its own.
+    Languages with fewer than `THRESHOLDS.fewest_matched` matched pairs (or texts per class) are left out. The sample
+    of the pivot's texts differs between languages.
 
     Args:
-        measured: the audit.
+        measured: measurements of the audit.
         names: features to match on.
 
     Returns:
-        What each metric says.
+        Metric -> comparison.
     """
     plan, config = measured.plan, measured.plan.config
     pivot = measured.samples[config.pivot]
-    parts: list[Sample] = []
+    samples: list[Sample] = []
     for language, sample in measured.samples.items():
         if language == config.pivot:
             continue
         rows, pivot_rows = match_rows(sample, pivot, names)
         if len(rows) // 2 >= THRESHOLDS.fewest_matched:
-            parts.append(sample.part(rows, config.permutations, config.seed))
-            parts.append(pivot.part(pivot_rows, config.permutations, config.seed))
+            samples.append(sample.part(rows, config.permutations, config.seed))
+            samples.append(pivot.part(pivot_rows, config.permutations, config.seed))
     layer = measured.primary.layer
     scored = score_all(
-        plan, [(part, layer) for part in parts], measured.engine, measured.track, "Measuring matched texts"
+        plan, [(sample, layer) for sample in samples], measured.engine, measured.track, "Measuring matched texts"
     )
     changes: dict[ScoreKey, dict[str, Change]] = {}
     pivot_changes: dict[ScoreKey, dict[str, Change]] = {}
     for block, pivot_block in zip(scored[0::2], scored[1::2], strict=True):
-        for cell, change in block.changes.items():
-            changes.setdefault(cell, {})[block.sample.language] = change
-            pivot_changes.setdefault(cell, {})[block.sample.language] = pivot_block.changes[cell]
+        for key, change in block.changes.items():
+            changes.setdefault(key, {})[block.sample.language] = change
+            pivot_changes.setdefault(key, {})[block.sample.language] = pivot_block.changes[key]
     return {
-        cell: compare(
+        key: compare(
             Family(
-                changes=of_cell,
-                pivots=pivot_changes[cell],
+                changes=by_language,
+                pivots=pivot_changes[key],
                 pivot=config.pivot,
-                layer=cell.layer,
+                layer=key.layer,
                 sample="matched",
-                together=cell == measured.primary,
+                together=key == measured.primary,
             ),
             config.seed,
         )
-        for cell, of_cell in changes.items()
+        for key, by_language in changes.items()
     }
 
 
 def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features to match on: of a pair the edit share and the difference of log lengths, of a text its log length.
+    """Compute the features to match on: edit rate and difference of log lengths of a pair, or log length of a text.
 
     Returns:
         float64 (units, names), and the rows of each unit, int (units, 2 or 1), the harmful one first.
@@ -138,22 +138,22 @@ def features(sample: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarr
 
 
 def match_rows(sample: Sample, pivot: Sample, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of two languages whose units agree in the distribution of the features; empty if none do.
+    """Return rows of two languages whose units agree in the distribution of the features; empty if none agree.
 
-    Units are served in the order of their ids, which are hashes.
+    Units are matched in the order of their ids, which are hashes.
     """
-    (own_features, own_rows), (pivot_features, pivot_rows) = features(sample, names), features(pivot, names)
+    (sample_features, sample_rows), (pivot_features, pivot_rows) = features(sample, names), features(pivot, names)
     paired = sample.partners is not None
     matches = match(
-        own_features,
+        sample_features,
         pivot_features,
-        order=_order(sample, own_rows),
-        pivot_order=_order(pivot, pivot_rows),
+        order=_order_units(sample, sample_rows),
+        pivot_order=_order_units(pivot, pivot_rows),
         strata=None if paired else sample.draws.harmful.astype(np.intp),
         pivot_strata=None if paired else pivot.draws.harmful.astype(np.intp),
     )
-    return np.sort(own_rows[matches.rows].ravel()), np.sort(pivot_rows[matches.pivot_rows].ravel())
+    return np.sort(sample_rows[matches.rows].ravel()), np.sort(pivot_rows[matches.pivot_rows].ravel())
 
 
-def _order(sample: Sample, rows: np.ndarray) -> np.ndarray:
+def _order_units(sample: Sample, rows: np.ndarray) -> np.ndarray:
     return np.asarray(sample.draws.units[sample.draws.unit_of_row[rows[:, 0]]])

@@ -182,7 +182,7 @@ def test_a_language_with_answers_and_without_a_detector_is_not_scored_and_said_s
     audit = isogloss.audit(pair, corpus, config=asked, store=tmp_path, device="cpu")
     assert audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_margin").n == 22
     rate = audit.value(kind="behaviour", language="pl", model="aligned", metric="refusal_rate")
-    assert (rate.n, rate.reason) == (0, "no detector of refusals in this language")
+    assert (rate.n, rate.reason) == (0, "no refusal detector in this language")
     assert ("B002", "pl") in {(one.code, one.language) for one in audit.warnings}
 
 

@@ -67,7 +67,7 @@ def audit(
         track: progress display.
 
     Raises:
-        IsoglossError: see the kinds in `isogloss.errors`. No partial files remain, and computed states stay in the cache
+        IsoglossError: see the kinds in `isogloss.errors`. No partial files remain; computed states stay in the cache
             for the next call.
     """
     return run_audit(

@@ -61,9 +61,9 @@ def sensitivity(
         track: progress display.
 
     Returns:
-        A row for each language and combination: prompt format, position, norm (pre or post), scope (the states that components
-        are fitted to), components, language, reference, aligned, gain, retention (gain over the pivot's); null without a
-        reference.
+        A row for each language and combination: prompt format, position, norm (pre or post), scope (the states that
+        components are fitted to), components, language, reference, aligned, gain, retention (gain over the pivot's);
+        null without a reference.
 
     Raises:
         IsoglossError: see `audit`.

@@ -1,7 +1,7 @@
-"""What directional ablation reads: harm directions from half of the pairs, and the other half read without them.
+"""What directional ablation reads: harm directions from half of the pairs, and the other half under ablation.
 
-The direction is taken out of the residual stream of the aligned model; as controls, as much is taken out along random
-directions (Arditi et al., 2024).
+The direction is removed from the residual stream of the aligned model (Arditi et al., 2024). As controls, as much is
+removed along random directions.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from isogloss.models.checkpoints import read_depth
 from isogloss.models.edits import Edit, edit_of
 from isogloss.stats.text_pairs import unit_ids
 
-#: The aligned model without its harm direction, and with as much taken out along random ones.
+#: The aligned model without its harm direction, and with as much removed along random directions.
 ABLATED = "ablated"
 RANDOMS = tuple(f"random_{number}" for number in range(1, N_RANDOM + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationPlan:
-    """What is read of the edited models; all but `harm` by language, and empty until the edits are known.
+    """What is read under ablation; all but `harm` is by language, and empty until the edits are known.
 
     Attributes:
-        harm: hidden states of the aligned model that harm directions are taken from.
-        rows: int, row numbers in the language's part of the corpus of the texts that the edits are tried on; none of
-            them was used for a direction.
+        harm: hidden states of the aligned model that harm directions are fitted to.
+        rows: int, rows in the language's part of the corpus: the texts that edits are tried on. None of them was used
+            to fit a direction.
         states: ABLATED and RANDOMS -> hidden states of these texts at the primary layer.
-        answers: likewise, likelihoods of answers to them.
+        answers: ABLATED and RANDOMS -> likelihoods of answers to these texts.
     """
 
     harm: Activations
@@ -56,7 +56,7 @@ def check_ablation(request: Ablation, config: AuditConfig, corpus: Corpus) -> No
     """Refuse the request without the behaviour analysis.
 
     Raises:
-        UsageError: see above.
+        UsageError: the behaviour analysis is not requested.
     """
     del request, corpus
     if config.request(Behaviour) is None:
@@ -69,7 +69,7 @@ def check_ablation(request: Ablation, config: AuditConfig, corpus: Corpus) -> No
 
 
 def ablation_needs(plan: Plan, request: Ablation, source: Lookup) -> Needs:
-    """Find the states that harm directions are taken from: those of the link where there is one."""
+    """Locate the states that harm directions are fitted to: those of the link if there is one."""
     del request
     behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
     if behaviour.states:
@@ -81,10 +81,10 @@ def ablation_needs(plan: Plan, request: Ablation, source: Lookup) -> Needs:
 
 
 def ablation_follow(plan: Plan, request: Ablation, needs: Needs) -> Needs | None:
-    """Settle the edits, once the states that directions are taken from are in the cache.
+    """Fit the edits once the states that directions are fitted to are in the cache.
 
     Raises:
-        ModelError: the model's states are the same for both classes.
+        ModelError: the mean states of both classes are equal.
         StoreError: the store is broken.
     """
     del request
@@ -98,7 +98,7 @@ def ablation_follow(plan: Plan, request: Ablation, needs: Needs) -> Needs | None
     answers: dict[str, dict[str, Answers]] = {}
     for language in behaviour.languages:
         fits, rows[language] = split(samples[language].draws, seed)
-        edits = _edits(ablation.harm, samples[language], fits, seed)
+        edits = _make_edits(ablation.harm, samples[language], fits, seed)
         texts = replace(plan.corpus, frame=plan.corpus.part(language)[rows[language]], warnings=())
         plain_states = plan.activations["aligned"].on(texts)
         plain_answers = behaviour.answers["aligned"].on(texts)
@@ -107,13 +107,13 @@ def ablation_follow(plan: Plan, request: Ablation, needs: Needs) -> Needs | None
     return replace(
         needs,
         states={**needs.states, **{f"edited, {language}": edited for language, edited in states.items()}},
-        likelihoods=tuple(edited for of_language in answers.values() for edited in of_language.values()),
+        likelihoods=tuple(edited for by_edit in answers.values() for edited in by_edit.values()),
         inputs=replace(ablation, rows=rows, states=states, answers=answers),
     )
 
 
-def _edits(harm: Activations, sample: Sample, fits: np.ndarray, seed: int) -> dict[str, Edit]:
-    """The edits of one language: the harm direction from the texts in `fits`, and random ones."""
+def _make_edits(harm: Activations, sample: Sample, fits: np.ndarray, seed: int) -> dict[str, Edit]:
+    """Make the edits of one language: along the harm direction of the texts in `fits`, and along random directions."""
     language = sample.language
     hidden = harm.block(language, harm.layers[0]).hidden[sample.rows[fits]]
     direction = harm_direction(hidden, sample.draws.harmful[fits])
@@ -125,10 +125,10 @@ def _edits(harm: Activations, sample: Sample, fits: np.ndarray, seed: int) -> di
             do="check the model, or leave the analysis out",
         )
     rng = np.random.default_rng([seed, 7, int(unit_ids([language])[0])])
-    drawn = random_directions(direction, N_RANDOM, rng)
+    controls = random_directions(direction, N_RANDOM, rng)
     return {
         ABLATED: edit_of(direction, direction),
-        **{name: edit_of(direction, random) for name, random in zip(RANDOMS, drawn, strict=True)},
+        **{name: edit_of(direction, random) for name, random in zip(RANDOMS, controls, strict=True)},
     }
 
 
@@ -139,9 +139,9 @@ def ablation_cost(facts: CostFacts, request: Ablation) -> list[ForwardPasses]:
     size = facts.size_of(facts.pair.aligned)
     flops = None
     if size is not None:
-        in_answers = tokens_of_answers(languages) if languages else 0
+        answer_tokens = tokens_of_answers(languages) if languages else 0
         body, head = 2.0 * size.block_parameters, 2.0 * size.vocabulary * size.width
-        edits, tried = len((ABLATED, *RANDOMS)), 2 * MOST_TRIED * len(languages)
-        flops = edits * tried * ((2 * facts.tokens + in_answers) * body + in_answers * head)
+        edits, n_texts = len((ABLATED, *RANDOMS)), 2 * MOST_TRIED * len(languages)
+        flops = edits * n_texts * ((2 * facts.tokens + answer_tokens) * body + answer_tokens * head)
     key = ("ablation", facts.config.spec.sha256)
     return [ForwardPasses(model=facts.pair.aligned, key=key, passes=0, flops=flops)]

@@ -1,4 +1,4 @@
-"""Edited models -> rows: does behaviour depend on the harm direction, and does a probe still find harm without it?"""
+"""Rows of directional ablation: does behaviour depend on the harm direction, and does a probe still detect harm?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from isogloss.stats.probe import ridge_probe
 from isogloss.stats.probe_scores import probe_scores
 
 KIND = "behaviour_control"
-#: Where rows of all languages together stand, and those of no layer.
+#: Language of rows about all languages together, and layer of rows without one.
 EVERYWHERE, NOWHERE = "", Layer(0, "")
 TEXTS = "delete-one jackknife t"
 DIRECTIONS = "delete-one jackknife t, with the spread of the random directions"
@@ -38,7 +38,7 @@ NO_PROBE = "no probe that can be compared"
 
 @dataclass(frozen=True, kw_only=True)
 class EditTrial:
-    """The texts of trial language on which the edits are trials; by model: aligned, ABLATED and RANDOMS.
+    """The texts of one language that the edits are tried on; values are by model: aligned, ABLATED and RANDOMS.
 
     Attributes:
         sample: the texts.
@@ -52,14 +52,14 @@ class EditTrial:
 
 
 def ablation_findings(measured: Measured, request: Ablation) -> Findings:
-    """Measure the edited models, whose numbers are in the cache."""
+    """Measure directional ablation from the numbers in the cache."""
     del request
     plan = measured.plan
     behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
     ablation: AblationPlan = plan.needs["ablation"].inputs
     trials = [_read_trial(plan, behaviour, ablation, measured.samples[language]) for language in ablation.rows]
-    rows = [row for trial in trials for row in (*_scores(plan, trial), *_changes(plan, trial))]
-    return Findings(rows=(*rows, *_means(plan, trials)))
+    rows = [row for trial in trials for row in (*_make_score_rows(plan, trial), *_make_change_rows(plan, trial))]
+    return Findings(rows=(*rows, *_make_mean_rows(plan, trials)))
 
 
 def _read_trial(plan: Plan, behaviour: BehaviourPlan, ablation: AblationPlan, whole: Sample) -> EditTrial:
@@ -67,7 +67,7 @@ def _read_trial(plan: Plan, behaviour: BehaviourPlan, ablation: AblationPlan, wh
     sample = whole.part(ablation.rows[language], plan.config.permutations, plan.config.seed)
     log_odds = {"aligned": margins(behaviour.answers["aligned"], language).total[sample.rows]}
     hidden = {"aligned": plan.activations["aligned"].block(language, layer).hidden[sample.rows]}
-    # Edited models were given these texts only, in this order.
+    # Edited models read only these texts, in this order.
     log_odds |= {name: margins(answers, language).total for name, answers in ablation.answers[language].items()}
     hidden |= {name: states.block(language, layer).hidden for name, states in ablation.states[language].items()}
     return EditTrial(
@@ -80,58 +80,60 @@ def _read_trial(plan: Plan, behaviour: BehaviourPlan, ablation: AblationPlan, wh
     )
 
 
-def _key(plan: Plan, trial: EditTrial, layer: Layer = NOWHERE) -> RowKey:
+def _make_key(plan: Plan, trial: EditTrial, layer: Layer = NOWHERE) -> RowKey:
     return RowKey(language=trial.sample.language, layer=layer, n=trial.sample.draws.per_class, seed=plan.config.seed)
 
 
-def _scores(plan: Plan, trial: EditTrial) -> Iterator[Row]:
+def _make_score_rows(plan: Plan, trial: EditTrial) -> Iterator[Row]:
     for name, log_odds in trial.margins.items():
         margin = mean_difference("refusal_margin", log_odds, trial.sample.draws)
-        row = score_row(margin, name, _key(plan, trial))
+        row = score_row(margin, name, _make_key(plan, trial))
         yield replace(row, kind=KIND, layer=None, estimate=replace(row.estimate, method=TEXTS))
         ranks = ranked("refusal_auroc", log_odds, trial.sample.draws)
-        yield replace(score_row(ranks, name, _key(plan, trial)), kind=KIND, layer=None)
-        yield replace(score_row(trial.detection[name], name, _key(plan, trial, plan.primary_layer)), kind=KIND)
+        yield replace(score_row(ranks, name, _make_key(plan, trial)), kind=KIND, layer=None)
+        yield replace(score_row(trial.detection[name], name, _make_key(plan, trial, plan.primary_layer)), kind=KIND)
 
 
-def _changes(plan: Plan, trial: EditTrial) -> Iterator[Row]:
-    key = _key(plan, trial)
+def _make_change_rows(plan: Plan, trial: EditTrial) -> Iterator[Row]:
+    key = _make_key(plan, trial)
     for name in (ABLATED, *RANDOMS):
-        moved = change(trial.margins["aligned"], trial.margins[name], trial.sample.draws)
-        yield _row("refusal_margin_change", name, key, jackknife_estimate(moved, key, method=TEXTS, test=True))
-    beyond = jackknife_estimate(_beyond(trial), key, method=DIRECTIONS, test=True)
-    yield _row("refusal_margin_beyond_random", ABLATED, key, beyond)
-    reason = None if (moved_probe := _detection(trial)) else NO_PROBE
-    estimate = jackknife_estimate(moved_probe, key, method=HELD, test=True, reason=reason)
-    yield _row("auroc_change", ABLATED, key, estimate, scale="logit")
+        shift = change(trial.margins["aligned"], trial.margins[name], trial.sample.draws)
+        yield _make_row("refusal_margin_change", name, key, jackknife_estimate(shift, key, method=TEXTS, test=True))
+    beyond = jackknife_estimate(_compare_with_random(trial), key, method=DIRECTIONS, test=True)
+    yield _make_row("refusal_margin_beyond_random", ABLATED, key, beyond)
+    reason = None if (detection := _compare_detection(trial)) else NO_PROBE
+    estimate = jackknife_estimate(detection, key, method=HELD, test=True, reason=reason)
+    yield _make_row("auroc_change", ABLATED, key, estimate, scale="logit")
 
 
-def _beyond(trial: EditTrial) -> Jackknife:
+def _compare_with_random(trial: EditTrial) -> Jackknife:
     randoms = np.stack([trial.margins[name] for name in RANDOMS])
     return beyond_random(
         trial.margins["aligned"], trial.margins[ABLATED], randoms, trial.sample.draws, name=trial.sample.language
     )
 
 
-def _detection(trial: EditTrial) -> Jackknife | None:
-    """Change of the probe's log odds; None where a score is missing."""
+def _compare_detection(trial: EditTrial) -> Jackknife | None:
+    """Return the change of the probe's log odds; None if a score is missing."""
     before, after = trial.detection["aligned"].jackknife, trial.detection[ABLATED].jackknife
     return gain(before, after) if before and after else None
 
 
-def _means(plan: Plan, trials: Sequence[EditTrial]) -> Iterator[Row]:
-    """Means over languages: where the margin stood, how far it moved, and detection."""
+def _make_mean_rows(plan: Plan, trials: Sequence[EditTrial]) -> Iterator[Row]:
+    """Average over languages: the margin before the edits, its changes, and detection."""
 
-    def row(metric: str, model: str, found: Sequence[Jackknife | None], alone: str, *, scale: str = "plain") -> Row:
-        known = [trial for trial in found if trial]
+    def row(
+        metric: str, model: str, jackknives: Sequence[Jackknife | None], single: str, *, scale: str = "plain"
+    ) -> Row:
+        known = [jackknife for jackknife in jackknives if jackknife]
         key = RowKey(language=EVERYWHERE, layer=NOWHERE, n=len(known), seed=plan.config.seed)
         mean, reason = (mean_over(known), None) if known else (None, NO_PROBE)
-        method = LANGUAGES if len(known) > 1 else alone
-        return _row(
+        method = LANGUAGES if len(known) > 1 else single
+        return _make_row(
             metric, model, key, jackknife_estimate(mean, key, method=method, test=True, reason=reason), scale=scale
         )
 
-    def moved(name: str) -> list[Jackknife]:
+    def list_changes(name: str) -> list[Jackknife]:
         return [change(trial.margins["aligned"], trial.margins[name], trial.sample.draws) for trial in trials]
 
     before = [
@@ -139,10 +141,10 @@ def _means(plan: Plan, trials: Sequence[EditTrial]) -> Iterator[Row]:
     ]
     yield row("refusal_margin", "aligned", before, TEXTS)
     for name in (ABLATED, *RANDOMS):
-        yield row("refusal_margin_change", name, moved(name), TEXTS)
-    yield row("refusal_margin_beyond_random", ABLATED, [_beyond(trial) for trial in trials], DIRECTIONS)
-    yield row("auroc_change", ABLATED, [_detection(trial) for trial in trials], HELD, scale="logit")
+        yield row("refusal_margin_change", name, list_changes(name), TEXTS)
+    yield row("refusal_margin_beyond_random", ABLATED, [_compare_with_random(trial) for trial in trials], DIRECTIONS)
+    yield row("auroc_change", ABLATED, [_compare_detection(trial) for trial in trials], HELD, scale="logit")
 
 
-def _row(metric: str, model: str, key: RowKey, estimate: Estimate, *, scale: str = "plain") -> Row:
+def _make_row(metric: str, model: str, key: RowKey, estimate: Estimate, *, scale: str = "plain") -> Row:
     return Row(kind=KIND, language=key.language, metric=metric, model=model, scale=scale, estimate=estimate)

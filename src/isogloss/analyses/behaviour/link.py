@@ -1,4 +1,4 @@
-"""Shifts of hidden states and of answers, pair by pair -> whether the one says something about the other."""
+"""The link: whether shifts of hidden states predict shifts of answers, pair by pair."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from isogloss.stats.metrics import METRICS
 from isogloss.stats.permutations import Draws
 from isogloss.stats.probe import cross_fitted_scores, ridge_probe
 
-#: What could move both shifts of a pair besides alignment; all enter as ranks.
+#: What could affect both shifts of a pair other than alignment; all enter as ranks.
 COVARIATES = ("length", "length_difference", "edit_rate", "surprisal_difference")
 SLOPE = "rank regression within the language, adjusted; delete-one jackknife t"
 MEAN = "t over languages"
 MEAN_SHARED = "t over languages, at least the error over the pairs that they share"
-#: A correlation says something from this many languages on.
+#: A correlation needs at least this many languages.
 LEAST_LANGUAGES = 3
 
 
@@ -46,14 +46,14 @@ class LinkPairs:
 
     Attributes:
         language: code.
-        frame: one line a pair: pair_id, language, latent_reference, latent_aligned (cross-fitted margin of the probe,
+        frame: one row per pair: pair_id, language, latent_reference, latent_aligned (cross-fitted margin of the probe,
             harmful minus harmless), behaviour_reference, behaviour_aligned (refusal log-odds after the first token of
             the answer, harmful minus harmless; nats), and COVARIATES.
-        units: uint64 (pairs,), ids, in the order of the lines.
-        folds: int (pairs,), of the probe.
-        gains: float64 (splits,), of the primary metric at the link's layer in one half of the pairs; NaN where it
-            cannot be had.
-        halves: bool (splits, pairs): those pairs.
+        units: uint64 (pairs,), ids in row order.
+        folds: int (pairs,), folds of the probe.
+        gains: float64 (splits,), gains of the primary metric at the link's layer in one half of the pairs; NaN if it
+            cannot be computed.
+        halves: bool (splits, pairs), the pairs of that half.
     """
 
     language: str
@@ -84,13 +84,13 @@ def read_pairs(
     """Read the pairs of a language.
 
     Args:
-        plan: of the audit.
-        behaviour_plan: with a layer for the link.
+        plan: plan of the audit.
+        behaviour_plan: plan of the analysis, with a layer for the link.
         sample: the texts.
         text_margins: role -> margins of the texts.
         surprisal: -ln p of each text under the reference, (n,).
     """
-    assert behaviour_plan.layer is not None  # noqa: S101 - the caller's condition
+    assert behaviour_plan.layer is not None  # noqa: S101 - the caller checks this
     draws, code = sample.draws, sample.language
     columns: dict[str, np.ndarray] = {}
     hidden = {}
@@ -99,13 +99,13 @@ def read_pairs(
         scores = cross_fitted_scores(ridge_probe(hidden[role]), draws.harmful[None, :], draws.folds)[0]
         columns[f"latent_{role}"] = pair_differences(scores, draws)
         columns[f"behaviour_{role}"] = pair_differences(text_margins[role].rest, draws)
-    first, length = _rows(draws), np.log([len(text) for text in sample.texts])
-    columns["length"] = (length[first] + length[_partners(draws)[first]]) / 2
+    first, length = _find_harmful_rows(draws), np.log([len(text) for text in sample.texts])
+    columns["length"] = (length[first] + length[_get_partners(draws)[first]]) / 2
     columns["length_difference"] = pair_differences(length, draws)
     columns["edit_rate"] = edit_rates(sample)[np.argsort(np.argsort(first))]
     columns["surprisal_difference"] = pair_differences(surprisal, draws)
-    split = halves(draws.units, SPLITS, plan.config.seed)
-    before, after = (_half_scores(plan, states, draws, split) for states in hidden.values())
+    half_masks = halves(draws.units, SPLITS, plan.config.seed)
+    before, after = (_score_halves(plan, states, draws, half_masks) for states in hidden.values())
     ids = plan.corpus.part(code)["pair_id"].to_numpy()[sample.rows][first]
     numbers = {name: pl.Series(name, column, dtype=pl.Float64) for name, column in columns.items()}
     return LinkPairs(
@@ -114,73 +114,73 @@ def read_pairs(
         units=draws.units,
         folds=draws.folds[first],
         gains=after - before,
-        halves=split,
+        halves=half_masks,
     )
 
 
-def _rows(draws: Draws) -> np.ndarray:
-    """Row of the harmful text of each unit: int (units,), in the order of `draws.units`."""
+def _find_harmful_rows(draws: Draws) -> np.ndarray:
+    """Return the row of the harmful text of each unit: int (units,), in the order of `draws.units`."""
     harmful = np.flatnonzero(draws.harmful)
     rows = np.empty(len(harmful), dtype=np.intp)
     rows[draws.unit_of_row[harmful]] = harmful
     return rows
 
 
-def _partners(draws: Draws) -> np.ndarray:
+def _get_partners(draws: Draws) -> np.ndarray:
     assert draws.partners is not None  # noqa: S101 - a link needs pairs
     return draws.partners
 
 
-def _half_scores(plan: Plan, hidden: np.ndarray, draws: Draws, split: np.ndarray) -> np.ndarray:
-    """Score the primary metric, as it is, on each half: float64 (splits,), NaN where it cannot be had.
+def _score_halves(plan: Plan, hidden: np.ndarray, draws: Draws, half_masks: np.ndarray) -> np.ndarray:
+    """Compute the plug-in primary metric on each half: float64 (splits,), NaN if it cannot be computed.
 
-    It is not debiased: the bias of equally many pairs is nearly the same in both models and all languages.
+    It is not debiased: with equal numbers of pairs, the bias is nearly the same in both models and all languages.
     """
     metric, k = METRICS[plan.primary.metric], plan.primary.components
-    scores = np.full(len(split), np.nan)
-    for i, half in enumerate(split):
-        kept = half[draws.unit_of_row]
-        z = open_space(hidden[kept], k).leading
-        if z.shape[1] == k and kept.sum() // 2 >= metric.per_component * k:
-            partners = (np.cumsum(kept) - 1)[_partners(draws)[kept]]
-            scores[i] = metric.many(z, draws.harmful[None, kept], partners, draws.folds[kept])[0]
+    scores = np.full(len(half_masks), np.nan)
+    for i, half in enumerate(half_masks):
+        selected = half[draws.unit_of_row]
+        z = open_space(hidden[selected], k).leading
+        if z.shape[1] == k and selected.sum() // 2 >= metric.per_component * k:
+            partners = (np.cumsum(selected) - 1)[_get_partners(draws)[selected]]
+            scores[i] = metric.many(z, draws.harmful[None, selected], partners, draws.folds[selected])[0]
     return scores
 
 
 def link_rows(pairs: Sequence[LinkPairs], plan: Plan, behaviour_plan: BehaviourPlan) -> list[Row]:
-    """Slopes of each language, their mean, and the correlation across languages with its power."""
+    """Estimate the slope of each language, their mean, and the correlation over languages with its power."""
     seed = plan.config.seed
-    slopes = {of_language.language: _slope(of_language) for of_language in pairs}
+    slopes = {language_pairs.language: _fit_slope(language_pairs) for language_pairs in pairs}
     known = [slope for slope in slopes.values() if slope]
     rows = [
-        _row(behaviour_plan, code, "item_slope", _slope_estimate(slope, pairs, code, seed))
+        _make_row(behaviour_plan, code, "item_slope", _estimate_slope(slope, pairs, code, seed))
         for code, slope in slopes.items()
     ]
-    rows.append(_row(behaviour_plan, "", "item_slope_mean", _mean_estimate(known, seed)))
-    return [*rows, *_across(pairs, behaviour_plan, seed)]
+    rows.append(_make_row(behaviour_plan, "", "item_slope_mean", _estimate_mean(known, seed)))
+    return [*rows, *_correlate(pairs, behaviour_plan, seed)]
 
 
-def _slope(pairs: LinkPairs) -> Jackknife | None:
+def _fit_slope(pairs: LinkPairs) -> Jackknife | None:
     if not np.isfinite(pairs.latent).all():
         return None
     covariates = pairs.frame.select(COVARIATES).to_numpy()
     return rank_slope(pairs.behaviour, pairs.latent, covariates, pairs.folds, pairs.units)
 
 
-def _slope_estimate(slope: Jackknife | None, pairs: Sequence[LinkPairs], code: str, seed: int) -> Estimate:
-    n = next(of_language.frame.height for of_language in pairs if of_language.language == code)
+def _estimate_slope(slope: Jackknife | None, pairs: Sequence[LinkPairs], code: str, seed: int) -> Estimate:
+    n = next(language_pairs.frame.height for language_pairs in pairs if language_pairs.language == code)
     if slope is None:
         return Estimate(value=NAN, n=n, seed=seed, reason="too few pairs, or no shift that differs between them")
-    return _estimate(slope, n, seed, SLOPE)
+    return _make_estimate(slope, n, seed, SLOPE)
 
 
-def _mean_estimate(slopes: Sequence[Jackknife], seed: int) -> Estimate:
+def _estimate_mean(slopes: Sequence[Jackknife], seed: int) -> Estimate:
     if len(slopes) < 2:  # noqa: PLR2004 - one slope has no spread
         return Estimate(value=NAN, n=len(slopes), seed=seed, reason="fewer than two languages with a slope")
-    return _estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if share_units(slopes) else MEAN)
+    return _make_estimate(mean_slope(slopes), len(slopes), seed, MEAN_SHARED if share_units(slopes) else MEAN)
 
 
-def _estimate(jackknife: Jackknife, n: int, seed: int, method: str) -> Estimate:
+def _make_estimate(jackknife: Jackknife, n: int, seed: int, method: str) -> Estimate:
     bounds = jackknife.interval(LEVEL)
     return Estimate(
         value=jackknife.value,
@@ -194,26 +194,28 @@ def _estimate(jackknife: Jackknife, n: int, seed: int, method: str) -> Estimate:
     )
 
 
-def _across(pairs: Sequence[LinkPairs], behaviour_plan: BehaviourPlan, seed: int) -> list[Row]:
-    usable = [of_language for of_language in pairs if np.isfinite(of_language.gains).all()]
+def _correlate(pairs: Sequence[LinkPairs], behaviour_plan: BehaviourPlan, seed: int) -> list[Row]:
+    usable = [language_pairs for language_pairs in pairs if np.isfinite(language_pairs.gains).all()]
     n = len(usable)
     if n < LEAST_LANGUAGES:
         reason = f"{n} languages with scores of half of their pairs; {LEAST_LANGUAGES} are needed"
         missing = Estimate(value=NAN, n=n, seed=seed, reason=reason)
-        return [_row(behaviour_plan, "", "across_spearman", missing)]
-    behaviour = [[language.behaviour[~half].mean() for half in language.halves] for language in usable]
+        return [_make_row(behaviour_plan, "", "across_spearman", missing)]
+    behaviour = [
+        [language_pairs.behaviour[~half].mean() for half in language_pairs.halves] for language_pairs in usable
+    ]
     correlation = correlate_languages(
-        np.column_stack([language.gains for language in usable]), np.array(behaviour).T, seed
+        np.column_stack([language_pairs.gains for language_pairs in usable]), np.array(behaviour).T, seed
     )
     orders = "all orders of the languages" if correlation.exact else "orders of the languages, drawn"
-    few = n < FEWEST_LANGUAGES
+    too_few = n < FEWEST_LANGUAGES
     value = Estimate(
         value=correlation.value,
         n=n,
         seed=seed,
         method=f"mean over {SPLITS} split halves; p from {orders}",
         p_value=correlation.p_value,
-        approximate=f"fewer than {FEWEST_LANGUAGES} languages: no p can reach .05" if few else None,
+        approximate=f"fewer than {FEWEST_LANGUAGES} languages: no p can reach .05" if too_few else None,
     )
     power = Estimate(
         value=correlation.power,
@@ -221,10 +223,13 @@ def _across(pairs: Sequence[LinkPairs], behaviour_plan: BehaviourPlan, seed: int
         seed=seed,
         method=f"simulation: chance of p <= .05 if the true rank correlation is {POWER_AT:g}, without noise",
     )
-    return [_row(behaviour_plan, "", "across_spearman", value), _row(behaviour_plan, "", "across_power", power)]
+    return [
+        _make_row(behaviour_plan, "", "across_spearman", value),
+        _make_row(behaviour_plan, "", "across_power", power),
+    ]
 
 
-def _row(behaviour_plan: BehaviourPlan, code: str, metric: str, estimate: Estimate) -> Row:
+def _make_row(behaviour_plan: BehaviourPlan, code: str, metric: str, estimate: Estimate) -> Row:
     layer = behaviour_plan.layer
-    assert layer is not None  # noqa: S101 - the caller's condition
+    assert layer is not None  # noqa: S101 - the caller checks this
     return Row(kind="link", language=code, metric=metric, layer=layer.index, norm=layer.norm, estimate=estimate)

@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 #: The link is read at this share of the depth at most: the LM head ties the last states to the first tokens of an
 #: answer, whatever the model has learnt.
 DEEPEST = 0.8
-#: Tokens of an answer: the mean of the table under Gemma 3's tokenizer, rounded up.
+#: Tokens per answer: the mean over the answers table under Gemma 3's tokenizer, rounded up.
 ANSWER_TOKENS = 10
-#: Passes over the texts for each model: one with all answers behind a text, one for the text itself.
+#: Passes over the texts for each model: one with all answers after a text, one for the text itself.
 PASSES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviourPlan:
-    """What is read; all by role: reference (if there is one), aligned, and placebo (if one is named).
+    """What is read, by role: reference (if there is one), aligned, and placebo (if one is named).
 
     Attributes:
-        languages: those that have answers.
+        languages: languages that have answers.
         answers: likelihoods of answers.
-        texts: likelihoods of the texts; empty where texts have no pairs, which a preference needs.
+        texts: likelihoods of the texts; empty without pairs, which a preference needs.
         greedy_answers: greedy answers to some texts; empty unless requested.
-        states: hidden states at the layer of the link, reference and aligned; empty where there is no link.
-        layer: of the link; None where there is none.
+        states: hidden states at the layer of the link, reference and aligned; empty without a link.
+        layer: layer of the link; None without a link.
         generate: greedy answers per language and class.
     """
 
@@ -56,7 +56,7 @@ class BehaviourPlan:
     generate: int = 0
 
     def of_language(self, part: Corpus) -> BehaviourPlan:
-        """Return what measures the texts of one language, which is small enough to be sent to a worker."""
+        """Return the plan for the texts of one language, small enough to send to a worker."""
         return replace(
             self,
             languages=tuple(part.languages),
@@ -68,7 +68,7 @@ class BehaviourPlan:
 
 
 def link_layer(primary: Layer, depth: int) -> Layer:
-    """Choose the layer of the link: the primary one if it is not too deep, else the deepest that is allowed.
+    """Choose the layer of the link: the primary layer if it is not too deep, else the deepest allowed layer.
 
     >>> link_layer(Layer(18, "post"), 18), link_layer(Layer(9, ""), 18)
     (Layer(index=14, norm=''), Layer(index=9, norm=''))
@@ -81,7 +81,7 @@ def check_behaviour(request: Behaviour, config: AuditConfig, corpus: Corpus) -> 
     """Refuse corpora without answers in the pivot language.
 
     Raises:
-        CorpusError: there are none.
+        CorpusError: the pivot has no answers.
     """
     del request, corpus
     if config.pivot not in answered_languages():
@@ -94,11 +94,11 @@ def check_behaviour(request: Behaviour, config: AuditConfig, corpus: Corpus) -> 
 
 
 def behaviour_needs(plan: Plan, request: Behaviour, source: Lookup) -> Needs:
-    """Find what is needed; no weights are loaded.
+    """Locate likelihoods and states, and choose the layer of the link; no weights are loaded.
 
     Raises:
         ModelError: a model cannot be found.
-        UsageError: the placebo is one of the pair.
+        UsageError: the placebo is a model of the pair, or there is no reference.
     """
     sample, spec, cache = plan.corpus, plan.config.spec, source.cache
     languages = tuple(code for code in sample.languages if code in answered_languages())
@@ -106,11 +106,11 @@ def behaviour_needs(plan: Plan, request: Behaviour, source: Lookup) -> Needs:
     checkpoints = {role: fetch(ref) for role, ref in refs.items() if ref}
     _check_placebo(checkpoints)
     texts = texts_of(sample, languages)
-    detected = tuple(code for code in languages if code in detected_languages())
+    with_detector = tuple(code for code in languages if code in detected_languages())
     compared = {role: ref for role, ref in refs.items() if ref and role != "placebo"}
     linked = source.pair.reference is not None and sample.paired
     layer = link_layer(plan.primary_layer, read_depth(checkpoints["aligned"], source.track)) if linked else None
-    at_link = replace(spec, layers=(layer.option,)) if layer else spec
+    link_spec = replace(spec, layers=(layer.option,)) if layer else spec
     behaviour = BehaviourPlan(
         languages=languages,
         answers=locate_answers(checkpoints, texts, spec, store=cache),
@@ -126,13 +126,13 @@ def behaviour_needs(plan: Plan, request: Behaviour, source: Lookup) -> Needs:
         else {},
         greedy_answers=locate_greedy(
             {role: checkpoint for role, checkpoint in checkpoints.items() if role != "placebo"},
-            _first_texts(texts_of(sample, detected), request.generate),
+            _take_first_texts(texts_of(sample, with_detector), request.generate),
             spec,
             store=cache,
         )
-        if request.generate and detected
+        if request.generate and with_detector
         else {},
-        states=locate(compared, sample, at_link, store=cache, track=source.track) if layer else {},
+        states=locate(compared, sample, link_spec, store=cache, track=source.track) if layer else {},
         layer=layer,
         generate=request.generate,
     )
@@ -150,10 +150,10 @@ def texts_of(sample: Corpus, languages: tuple[str, ...]) -> Corpus:
     return replace(sample, frame=sample.frame.filter(pl.col("language").is_in(languages)))
 
 
-def _first_texts(texts: Corpus, n: int) -> Corpus:
-    """Take n texts per language and class; text ids are hashes, so the first are a random sample."""
-    few = texts.frame.group_by("language", "harmful", maintain_order=True).head(n)
-    return Corpus(name=texts.name, frame=few.with_columns(pair_id=pl.lit(None, dtype=pl.String)))
+def _take_first_texts(texts: Corpus, n: int) -> Corpus:
+    """Take n texts per language and class; text ids are hashes, so the first texts are a random sample."""
+    first = texts.frame.group_by("language", "harmful", maintain_order=True).head(n)
+    return Corpus(name=texts.name, frame=first.with_columns(pair_id=pl.lit(None, dtype=pl.String)))
 
 
 def _check_placebo(checkpoints: Mapping[str, Checkpoint]) -> None:
@@ -171,29 +171,31 @@ def _check_placebo(checkpoints: Mapping[str, Checkpoint]) -> None:
 
 
 def behaviour_cost(facts: CostFacts, request: Behaviour) -> list[ForwardPasses]:
-    """Count two passes of each model: answers behind the texts and the texts themselves, scored with the LM head."""
+    """Count two passes of each model, both with the LM head: answers after the texts, and the texts themselves."""
     models = [ref for ref in (facts.pair.reference, facts.pair.aligned, request.placebo) if ref is not None]
     key = ("behaviour", facts.config.spec.sha256, request.generate)
     return [
-        ForwardPasses(model=ref, key=key, passes=PASSES, flops=_flops(size, facts, request) if size else None)
+        ForwardPasses(
+            model=ref, key=key, passes=PASSES, flops=_count_operations(size, facts, request) if size else None
+        )
         for ref in models
         for size in [facts.size_of(ref)]
     ]
 
 
 def tokens_of_answers(languages: tuple[str, ...]) -> int:
-    """Count the tokens of all answers to a text, as an estimate."""
+    """Estimate the number of tokens of all answers to a text."""
     return ANSWER_TOKENS * sum(len(answers(languages[0], side, "score")) for side in SIDES)
 
 
-def _flops(size: Size, facts: CostFacts, request: Behaviour) -> float:
-    """Count the operations for one model: 2 per parameter and token, with the LM head where it is used."""
+def _count_operations(size: Size, facts: CostFacts, request: Behaviour) -> float:
+    """Count the operations for one model: 2 per parameter and token, with the LM head if it is used."""
     languages = tuple(code for code in facts.languages if code in answered_languages())
     if not languages or facts.texts is None:
         return 0.0
     share, tokens = len(languages) / len(facts.languages), facts.tokens
-    in_answers = tokens_of_answers(languages)
+    answer_tokens = tokens_of_answers(languages)
     body, head = 2.0 * size.block_parameters, 2.0 * size.vocabulary * size.width
-    one_text = (2 * tokens + in_answers) * body + (tokens + in_answers) * head
-    total = one_text * facts.texts * share
+    per_text = (2 * tokens + answer_tokens) * body + (tokens + answer_tokens) * head
+    total = per_text * facts.texts * share
     return total + 2 * request.generate * len(languages) * (tokens * body + NEW_TOKENS * (body + head))

@@ -1,4 +1,4 @@
-"""Likelihoods of answers and texts -> rows: how likely each model refuses, and what alignment changed."""
+"""Rows of behaviour: how likely each model refuses, and the change by alignment, from likelihoods."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from isogloss.stats.jackknife import Jackknife
 from isogloss.stats.metric import Score
 from isogloss.warnings import CodedWarning
 
-#: The file of the run folder with a line for each pair.
+#: File of the run folder with a row for each pair.
 PAIRS_FILE = "behaviour.parquet"
 #: Rows of behaviour belong to no layer.
 NO_LAYER = Layer(0, "")
-#: Nats that the control plants in the pivot and in the other languages; the gap between them is to be found.
+#: Nats that the control plants in the pivot and in other languages; the estimators should detect the gap between them.
 PLANTED = (2.0, 1.0)
 #: Scores of a text's margins: BEHAVIOURS row -> field of `Margins`.
 MARGIN_FIELDS = {"refusal_margin": "total", "refusal_margin_per_token": "per_token", "first_token_gap": "first"}
 
 
 class BehaviourItem(NamedTuple):
-    """Work for an engine: the plan of one language, what is read of its texts, and its sample."""
+    """A work item of an engine: the plans of the audit and of behaviour for one language, and its sample."""
 
     plan: Plan
     behaviour: BehaviourPlan
@@ -58,15 +58,15 @@ class BehaviourItem(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageReading:
-    """What the models make of the texts of one language; all by role.
+    """The likelihoods of the texts of one language, by role.
 
     Attributes:
         sample: the texts.
         margins: refusal log-odds of each text.
-        nats: -ln p of each text, float64 (n,); empty where texts have no pairs.
-        preferences: shift of the preference for the neutral text of a pair from the reference's, adjusted; of aligned
-            and placebo, and empty where there are no pairs or no reference.
-        pairs: the pairs for the link; None where there is none.
+        nats: -ln p of each text, float64 (n,); empty without pairs.
+        preferences: adjusted shift from the reference of the preference for the neutral text of a pair, for aligned
+            and placebo; empty without pairs or without a reference.
+        pairs: the pairs for the link; None without a link.
     """
 
     sample: Sample
@@ -77,7 +77,7 @@ class LanguageReading:
 
     @property
     def language(self) -> str:
-        """Its code."""
+        """Code of the language."""
         return self.sample.language
 
     @property
@@ -92,24 +92,24 @@ class LanguageReading:
 
 
 def behaviour_findings(measured: Measured, request: Behaviour) -> Findings:
-    """Measure behaviour, and its link to the hidden states; everything is in the cache."""
+    """Measure behaviour and its link to the hidden states, from the numbers in the cache."""
     del request
     plan = measured.plan
     behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
     items = [
-        BehaviourItem(part, behaviour.of_language(part.corpus), measured.samples[language])
+        BehaviourItem(language_plan, behaviour.of_language(language_plan.corpus), measured.samples[language])
         for language in plan.languages
         if language in behaviour.languages
-        for part in [plan.of_language(language)]
+        for language_plan in [plan.of_language(language)]
     ]
     readings = map_side_by_side(
         read_language, items, measured.engine, measured.track, "Behaviour", workers=plan.config.workers
     )
     rows = [
-        *_scores(plan, readings),
-        *_compared(plan, readings),
-        *_placebo(plan, readings),
-        *_planted(plan, readings),
+        *_make_score_rows(plan, readings),
+        *_make_comparison_rows(plan, readings),
+        *_make_placebo_rows(plan, readings),
+        *_make_planted_rows(plan, readings),
         *greedy_rows(behaviour, plan.config.seed),
     ]
     pairs = [reading.pairs for reading in readings if reading.pairs]
@@ -117,8 +117,8 @@ def behaviour_findings(measured: Measured, request: Behaviour) -> Findings:
         rows += link_rows(pairs, plan, behaviour)
     return Findings(
         rows=tuple(_correct_exploration(rows)),
-        warnings=(*_warnings(plan, behaviour), *greedy_warnings(behaviour)),
-        frames={PAIRS_FILE: pl.concat([language.frame for language in pairs])} if pairs else {},
+        warnings=(*_make_warnings(plan, behaviour), *greedy_warnings(behaviour)),
+        frames={PAIRS_FILE: pl.concat([language_pairs.frame for language_pairs in pairs])} if pairs else {},
     )
 
 
@@ -133,49 +133,52 @@ def read_language(item: BehaviourItem) -> LanguageReading:
         tokens = plan.activations["aligned"].token_counts(language)[rows].astype(np.float64)
         covariates = np.column_stack([pair_differences(tokens, draws), pair_differences(nats["reference"], draws)])
         for role in [role for role in nats if role != "reference"]:
-            # -ln p of the harmful text minus that of the neutral one: what alignment added to it.
+            # -ln p of the harmful text minus that of the neutral one, aligned or placebo minus reference.
             shifts = pair_differences(nats[role] - nats["reference"], draws)
             preferences[role] = adjusted_mean("text_preference_adjusted", shifts, covariates, draws)
     pairs = read_pairs(plan, behaviour, sample, text_margins, nats["reference"]) if behaviour.layer else None
     return LanguageReading(sample=sample, margins=text_margins, nats=nats, preferences=preferences, pairs=pairs)
 
 
-def _scores_of(reading: LanguageReading, role: str) -> dict[str, Score]:
-    draws, of_model = reading.sample.draws, reading.margins[role]
-    scores = {name: mean_difference(name, getattr(of_model, part), draws) for name, part in MARGIN_FIELDS.items()}
-    scores["refusal_auroc"] = ranked("refusal_auroc", of_model.total, draws)
+def _score_role(reading: LanguageReading, role: str) -> dict[str, Score]:
+    draws, text_margins = reading.sample.draws, reading.margins[role]
+    scores = {
+        name: mean_difference(name, getattr(text_margins, attribute), draws)
+        for name, attribute in MARGIN_FIELDS.items()
+    }
+    scores["refusal_auroc"] = ranked("refusal_auroc", text_margins.total, draws)
     if role in reading.nats:
         scores["text_preference"] = mean_difference("text_preference", reading.nats[role], draws)
     return scores
 
 
-def _key(plan: Plan, reading: LanguageReading) -> RowKey:
+def _make_key(plan: Plan, reading: LanguageReading) -> RowKey:
     return RowKey(language=reading.language, layer=NO_LAYER, n=reading.n, seed=plan.config.seed)
 
 
 def _without_layer(row: Row, kind: str) -> Row:
-    """Make a row of hidden states one of behaviour, which has no layer."""
+    """Turn a row of hidden states into one of behaviour, which has no layer."""
     return replace(row, kind=kind, layer=None, norm="")
 
 
-def _scores(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
+def _make_score_rows(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
     for reading in readings:
-        key = _key(plan, reading)
+        key = _make_key(plan, reading)
         for role in reading.margins:
-            for score in _scores_of(reading, role).values():
+            for score in _score_role(reading, role).values():
                 yield _without_layer(score_row(score, role, key), "behaviour")
         if "reference" in reading.margins:
             reward = ranked("reward_auroc", reading.shift, reading.sample.draws)
             yield _without_layer(score_row(reward, "", key), "behaviour")
 
 
-def _compared(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
-    """Gain, gap and retention of every score, by the same machinery as those of hidden states."""
+def _make_comparison_rows(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
+    """Compute gain, gap and retention of every score as for hidden states."""
     if "reference" not in plan.roles:
         return
     families: dict[str, dict[str, Change]] = {}
     for reading in readings:
-        before, after = (_scores_of(reading, role) for role in ("reference", "aligned"))
+        before, after = (_score_role(reading, role) for role in ("reference", "aligned"))
         changes = {name: (before[name], after[name]) for name in before}
         if reading.preferences:
             score = reading.preferences["aligned"]
@@ -184,30 +187,30 @@ def _compared(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
             change = Change(reference=reference, aligned=aligned, n=reading.n)
             families.setdefault(name, {})[reading.language] = change
     pivot = plan.config.pivot
-    for of_metric in families.values():
-        pivots = {language: of_metric[pivot] for language in of_metric if language != pivot}
-        family = Family(changes=of_metric, pivots=pivots, pivot=pivot, layer=NO_LAYER)
+    for changes_of_metric in families.values():
+        pivots = {language: changes_of_metric[pivot] for language in changes_of_metric if language != pivot}
+        family = Family(changes=changes_of_metric, pivots=pivots, pivot=pivot, layer=NO_LAYER)
         for row in compare(family, plan.config.seed).rows:
             yield _without_layer(row, f"behaviour_{row.kind}")
 
 
-def _placebo(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
-    """How the placebo changed preferences, and what alignment changed beyond it."""
+def _make_placebo_rows(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
+    """Compute the preference shift of the placebo, and the shift of alignment beyond it."""
     for reading in readings:
         if "placebo" not in reading.preferences:
             continue
-        key = _key(plan, reading)
+        key = _make_key(plan, reading)
         placebo, aligned = (reading.preferences[role] for role in ("placebo", "aligned"))
         yield _without_layer(score_row(placebo, "placebo", key), "behaviour")
         if placebo.jackknife and aligned.jackknife:
             beyond = gain(placebo.jackknife, aligned.jackknife)
-            named = replace(aligned, row=BEHAVIOURS["text_preference_over_placebo"])
-            row = difference_row("gain", named, beyond, np.empty(0), key, critical=None, method=LINEAR)
+            over_placebo = replace(aligned, row=BEHAVIOURS["text_preference_over_placebo"])
+            row = difference_row("gain", over_placebo, beyond, np.empty(0), key, critical=None, method=LINEAR)
             yield _without_layer(row, "behaviour_gain")
 
 
-def _planted(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
-    """A gain of known size in every language, larger in the pivot: can the estimators see the gap?"""
+def _make_planted_rows(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
+    """Plant a gain of known size in every language, larger in the pivot: can the estimators detect the gap?"""
     if "reference" not in plan.roles:
         return
     gains: dict[str, Jackknife] = {}
@@ -238,7 +241,7 @@ def _planted(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
 
 
 def _correct_exploration(rows: Sequence[Row]) -> list[Row]:
-    """Give every p its false discovery rate among rows of its kind: no verdict comes from behaviour."""
+    """Add false discovery rates to p values, among rows of one kind: behaviour gives no verdicts."""
     corrected = list(rows)
     for kind in ("behaviour", "behaviour_gain", "behaviour_gap"):
         family = [i for i, row in enumerate(rows) if row.kind == kind]
@@ -248,7 +251,7 @@ def _correct_exploration(rows: Sequence[Row]) -> list[Row]:
     return corrected
 
 
-def _warnings(plan: Plan, behaviour: BehaviourPlan) -> list[CodedWarning]:
+def _make_warnings(plan: Plan, behaviour: BehaviourPlan) -> list[CodedWarning]:
     if without := [language for language in plan.languages if language not in behaviour.languages]:
         return [CodedWarning(code="B001", detail=", ".join(without))]
     return []

@@ -131,7 +131,7 @@ def test_a_strange_record_is_one_line(content, tmp_path):
 def test_a_run_that_left_out_something_strange_is_refused():
     for strange in (3, [3], "all"):
         corpus = {"name": "mini", "sha256": "c0", "left_out": strange}
-        with pytest.raises(StoreError, match="left_out that are no list of words"):
+        with pytest.raises(StoreError, match="left_out that is no list of words"):
             refuse_unsound(small_audit(corpus=corpus))
 
 

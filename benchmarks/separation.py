@@ -87,8 +87,8 @@ def score(x: np.ndarray, draws: Draws) -> list[Score]:
 def gains(reference: list[Score], aligned: list[Score]) -> list[Jackknife]:
     changes = []
     for before, after in zip(reference, aligned, strict=True):
-        assert before.found is not None and after.found is not None  # noqa: PT018
-        changes.append(gain(before.found, after.found))
+        assert before.jackknife is not None and after.jackknife is not None  # noqa: PT018
+        changes.append(gain(before.jackknife, after.jackknife))
     return changes
 
 
@@ -176,8 +176,8 @@ def our_left_out(x: np.ndarray, draws: Draws, units: np.ndarray) -> dict[str, np
 
 def moves(score: Score, draws: Draws, units: np.ndarray) -> np.ndarray:
     """Left-out values of units (of one class) less that of the first of them, read off the timed jackknife."""
-    assert score.found is not None
-    influence = score.found.influence[np.searchsorted(score.found.units, draws.units[units])]
+    assert score.jackknife is not None
+    influence = score.jackknife.influence[np.searchsorted(score.jackknife.units, draws.units[units])]
     n = len(draws.units) if draws.partners is not None else int(draws.harmful.sum())
     return (influence[0] - influence) / np.sqrt((n - 1) / n)
 

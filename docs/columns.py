@@ -5,7 +5,7 @@ python docs/columns.py
 
 from pathlib import Path
 
-from isogloss.analyses.shown import table_kinds
+from isogloss.analyses.audit import ANALYSES
 from isogloss.auditing.points import POINT_COLUMNS
 from isogloss.report.column_dictionary import REPORT_TABLES, render_dictionary
 
@@ -14,7 +14,8 @@ FILE = Path(__file__).parent / "columns.md"
 
 def columns() -> str:
     """Return what docs/columns.md holds."""
-    return render_dictionary(POINT_COLUMNS, [*REPORT_TABLES, *table_kinds()])
+    of_analyses = (kind for analysis in ANALYSES for kind in analysis.tables)
+    return render_dictionary(POINT_COLUMNS, [*REPORT_TABLES, *of_analyses])
 
 
 if __name__ == "__main__":

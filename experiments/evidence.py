@@ -18,10 +18,10 @@ import polars as pl
 from page import write_between
 
 import isogloss
+from isogloss.cli.progress_bars import track
 from isogloss.data.corpus import Corpus
 from isogloss.io.files import sha256_text
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.cli.progress_bars import track
 from isogloss.results import Audit
 
 BEGIN = "<!-- written by experiments/evidence.py -->"

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from isogloss.report.ablation import ABLATION_HEADINGS, ablation_lines, ablation_sentences
 from isogloss.report.behaviour import BEHAVIOUR_HEADINGS, behaviour_lines, link_sentences
 from isogloss.report.cross_lingual import bottleneck
-from isogloss.report.estimates import DASH, format_number, format_with_interval
 from isogloss.report.tables import HEADINGS, lines, primary_layer
+
+from isogloss.report.estimates import DASH, format_number, format_with_interval
 from isogloss.results import Audit
 
 MODELS = ("reference", "aligned")

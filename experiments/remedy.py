@@ -22,11 +22,11 @@ from page import write_between
 
 import isogloss
 from isogloss.auditing.plan import make_plan
+from isogloss.cli.progress_bars import track
 from isogloss.data.corpus import Corpus
 from isogloss.data.splits import split_corpus
 from isogloss.hidden_states.store import default_store
 from isogloss.models.pairs import ModelPair, ModelRef
-from isogloss.cli.progress_bars import track
 from isogloss.results import Audit
 from isogloss.stats.effects import gap_ratio
 from isogloss.tuning.gain_change import primary_gains

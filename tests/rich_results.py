@@ -51,9 +51,8 @@ def cross_lingual_rows():
                 yield Row(kind="transfer", language=code, other=other, model=model, estimate=auroc, **probe("auroc"))
                 if code != other:
                     cosine = replace(around(0.5 - 0.3 * number), plug_in=0.3)
-                    yield Row(
-                        kind="cosine", language=code, other=other, model=model, estimate=cosine, **probe("cosine")
-                    )
+                    pair = {"language": code, "other": other, "model": model}
+                    yield Row(kind="cosine", estimate=cosine, **pair, **probe("cosine"))
                     yield Row(kind="ceiling", estimate=around(0.8), **pair, **probe("ceiling"))
             for kind in ("share", "reliability"):
                 yield Row(kind=kind, language=code, model=model, estimate=around(0.4), **probe("harm_direction"))

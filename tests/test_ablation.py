@@ -8,14 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from isogloss.report.ablation import ablation_lines, ablation_sentences
+from isogloss.report.page.behaviour import ablation_table
+from isogloss.report.page.view import view
 
 import isogloss
 from conftest import make_tokenizer, parallel_rows
 from families import BY_NAME, make_family
 from isogloss import Ablation, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
 from isogloss.analyses.ablation.needs import ABLATED, RANDOMS
-from isogloss.analyses.audit import ANALYSES
 from isogloss.analyses.ablation.statistics import beyond_random, harm_direction, mean_over, random_directions, split
+from isogloss.analyses.audit import ANALYSES
 from isogloss.auditing.plan import make_plan, with_follow_ups
 from isogloss.engines.remote_checkpoints import job_here
 from isogloss.errors import UsageError
@@ -31,9 +34,6 @@ from isogloss.models.edits import Edit, edit_of
 from isogloss.models.load import load_model
 from isogloss.models.prompts import encode
 from isogloss.progress import silent
-from isogloss.report.ablation import ablation_lines, ablation_sentences
-from isogloss.report.page.behaviour import ablation_table
-from isogloss.report.page.view import view
 from isogloss.stats.permutations import draw
 from running import OURS
 from running import run as states_of

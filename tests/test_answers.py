@@ -63,7 +63,7 @@ def test_answers_are_written_in_the_script_of_their_language(code):
                 assert one == unicodedata.normalize("NFC", one).strip()
 
 
-def test_a_letter_of_another_script_would_be_warningd():
+def test_a_letter_of_another_script_would_be_noticed():
     assert in_script("ru", "Да, конечно!")
     assert not in_script("ru", "Да, кoнечно!")  # a Latin o
 
@@ -74,7 +74,7 @@ def test_the_two_sides_have_alike_numbers_of_characters(code, use):
     assert alike(*([len(one) for one in answers(code, side, use)] for side in SIDES))
 
 
-def test_a_longer_side_would_be_warningd():
+def test_a_longer_side_would_be_noticed():
     assert not alike([10, 10], [12, 13])
 
 

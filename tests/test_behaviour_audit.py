@@ -11,8 +11,7 @@ import torch
 
 import isogloss
 from conftest import make_adapter, parallel_rows
-from isogloss import Audit, Behaviour, AuditConfig, ExtractSpec, ModelPair, ModelRef
-from isogloss.analyses.behaviour import generated_answers
+from isogloss import Audit, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
 from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, UsageError
 from isogloss.likelihoods.answers import USES, answers
@@ -167,10 +166,10 @@ def test_refusals_are_counted_only_where_the_detector_was_found_right(run, monke
         recall = audit.value(kind="behaviour", language=code, metric="detector_recall")
         precision = audit.value(kind="behaviour", language=code, metric="detector_precision")
         assert recall.low <= recall.value <= recall.high
-        assert np.isnan(rate.value) == (not spoken.validated(code))
-        assert spoken.validated(code) == (min(recall.low, precision.low) >= spoken.LEAST)
-    monkeypatch.setattr(spoken, "LEAST", 0.99)
-    assert not spoken.validated("en")
+        assert np.isnan(rate.value) == (not generated_answers.validated(code))
+        assert generated_answers.validated(code) == (min(recall.low, precision.low) >= generated_answers.LEAST)
+    monkeypatch.setattr(generated_answers, "LEAST", 0.99)
+    assert not generated_answers.validated("en")
 
 
 def test_a_language_with_answers_and_without_a_detector_is_not_scored_and_said_so(pair, config, tmp_path):

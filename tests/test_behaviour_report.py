@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from handmade import estimate, small_audit
+from isogloss.analyses.audit import audit_sections
 from isogloss.analyses.behaviour import figures
 from isogloss.analyses.behaviour.tables import link_findings, sections
-from isogloss.analyses.shown import audit_sections
 from isogloss.errors import StoreError
 from isogloss.records import NAN, Row
 from isogloss.report.command import command
@@ -45,11 +45,8 @@ def behaving_audit():
         found = replace(estimate(*numbers), n=9, p_value=0.09)
         rows.append(Row(kind="link", language="", metric=metric, layer=3, norm="", estimate=found))
     audit = small_audit()
-    return replace(
-        audit,
-        rows=(*audit.rows, *rows),
-        config=audit.config | {"analyses": {"behaviour": {"options": {"behaviour": True, "generate": 3}}}},
-    )
+    analyses = {"behaviour": {"options": {"behaviour": True, "generate": 3}}}
+    return replace(audit, rows=(*audit.rows, *rows), config=audit.config | {"analyses": analyses})
 
 
 def pairs_frame():
@@ -145,7 +142,7 @@ def test_rows_without_layer_or_language_are_sound_and_survive_json():
 
 def test_a_file_that_lacks_a_column_is_refused():
     with pytest.raises(StoreError, match=r"behaviour\.parquet"):
-        audit_sections(behaving_audit(), {"behaviour.parquet": pairs_frame().drop("latent_aligned")})
+        sections(behaving_audit(), {"behaviour.parquet": pairs_frame().drop("latent_aligned")})
 
 
 def test_labels_of_languages_that_lie_together_do_not_cover_each_other():

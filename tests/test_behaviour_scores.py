@@ -37,7 +37,7 @@ def single(n, seed=0):
 def test_a_difference_within_pairs_is_students_paired_t():
     draws = paired(30)
     values = np.random.default_rng(1).normal(size=60) + draws.harmful
-    found = mean_difference("refusal_margin", values, draws).found
+    found = mean_difference("refusal_margin", values, draws).jackknife
     first = np.flatnonzero(draws.harmful)
     expected = scipy.stats.ttest_rel(values[first], values[draws.partners[first]])
     assert found.t == pytest.approx(expected.statistic)
@@ -48,7 +48,7 @@ def test_a_difference_within_pairs_is_students_paired_t():
 def test_without_pairs_its_error_is_welchs():
     draws = single(25)
     values = np.random.default_rng(2).normal(size=50) * np.where(draws.harmful, 3, 1) + 2 * draws.harmful
-    found = mean_difference("refusal_margin", values, draws).found
+    found = mean_difference("refusal_margin", values, draws).jackknife
     expected = scipy.stats.ttest_ind(values[draws.harmful], values[~draws.harmful], equal_var=False)
     assert found.t == pytest.approx(expected.statistic)
     assert found.df == 48
@@ -81,7 +81,7 @@ def test_an_adjusted_mean_is_the_intercept_and_its_jackknife_that_of_refitting()
     rng = np.random.default_rng(5)
     covariates = rng.normal(size=(40, 2)) + 0.7
     shifts = 0.5 + covariates @ [2.0, -1.0] + rng.normal(size=40)
-    found = adjusted_mean("text_preference_adjusted", shifts, covariates, draws).found
+    found = adjusted_mean("text_preference_adjusted", shifts, covariates, draws).jackknife
     assert found.value == pytest.approx(LinearRegression().fit(covariates, shifts).intercept_)
     refitted = [LinearRegression().fit(np.delete(covariates, i, 0), np.delete(shifts, i)).intercept_ for i in range(40)]
     assert found.se == pytest.approx(np.sqrt(39 / 40 * ((refitted - np.mean(refitted)) ** 2).sum()))
@@ -93,8 +93,8 @@ def test_a_preference_that_length_explains_is_adjusted_away():
     rng = np.random.default_rng(6)
     lengths = rng.normal(1.0, 1.0, size=(200, 1))  # toxic texts are the longer ones
     shifts = 3 * lengths[:, 0] + rng.normal(size=200)
-    raw = adjusted_mean("text_preference_adjusted", shifts, np.empty((200, 0)), draws).found
-    adjusted = adjusted_mean("text_preference_adjusted", shifts, lengths, draws).found
+    raw = adjusted_mean("text_preference_adjusted", shifts, np.empty((200, 0)), draws).jackknife
+    adjusted = adjusted_mean("text_preference_adjusted", shifts, lengths, draws).jackknife
     assert raw.t > 10
     assert abs(adjusted.t) < 3
 
@@ -104,7 +104,7 @@ def test_a_pair_that_decides_an_adjustment_alone_is_said():
     covariates = np.zeros((30, 1))
     covariates[7] = 1
     score = adjusted_mean("text_preference_adjusted", np.arange(30.0), covariates, draws)
-    assert score.found is None
+    assert score.jackknife is None
     assert "a single pair" in score.reason
 
 
@@ -121,8 +121,8 @@ def test_columns_that_repeat_each_other_change_no_fit():
 def test_a_gain_over_itself_is_the_score():
     draws = paired(20)
     score = adjusted_mean("text_preference_adjusted", np.arange(20.0), np.empty((20, 0)), draws)
-    found = gain(zero_score("text_preference_adjusted", score).found, score.found)
-    assert (found.value, found.se) == (score.found.value, pytest.approx(score.found.se))
+    found = gain(zero_score("text_preference_adjusted", score).jackknife, score.jackknife)
+    assert (found.value, found.se) == (score.jackknife.value, pytest.approx(score.jackknife.se))
 
 
 @pytest.mark.parametrize("make", [paired, single])

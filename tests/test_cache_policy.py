@@ -145,7 +145,7 @@ def planted(monkeypatch):
 
 
 def run(pair, corpus, root, out, keep, **changes):
-    config = replace(CONFIG, cache_states=cache_states, **changes)
+    config = replace(CONFIG, cache_states=keep, **changes)
     audit = isogloss.audit(pair, corpus, config=config, out=out, store=root)
     return audit, json.loads((out / "run.json").read_text())
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from handmade import small_audit
-from isogloss.analyses.shown import table_kinds
+from isogloss.analyses.audit import ANALYSES
 from isogloss.auditing.points import POINT_COLUMNS
 from isogloss.report.column_dictionary import REPORT_TABLES, render_dictionary, undescribed
 from isogloss.report.read_run import POINTS
 
 DOCS = Path(__file__).parents[1] / "docs"
-KINDS = [*REPORT_TABLES, *table_kinds()]
+KINDS = [*REPORT_TABLES, *(kind for analysis in ANALYSES for kind in analysis.tables)]
 
 
 @pytest.fixture

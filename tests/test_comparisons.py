@@ -34,7 +34,7 @@ def score(value, se, *, code, seed=0, metric=SALIENT, null=(0.0, 0.1), approxima
         row=METRICS[metric],
         components=None if metric == "auroc" else 10,
         plug_in=value,
-        found=jackknife(value, se, code=code, seed=seed),
+        jackknife=jackknife(value, se, code=code, seed=seed),
         plug_in_null=np.array(null),
         null=np.array(null),
         approximate=approximate,
@@ -197,7 +197,7 @@ def test_probe_gains_are_differences_of_log_odds_with_their_null():
             row=METRICS["auroc"],
             components=None,
             plug_in=value,
-            found=jackknife(float(logit(value, N)), 0.1, code="en"),
+            jackknife=jackknife(float(logit(value, N)), 0.1, code="en"),
             plug_in_null=np.array([0.4, 0.6]),
             null=np.array([0.4, 0.6]),
         )

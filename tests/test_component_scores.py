@@ -104,11 +104,11 @@ def test_scores_are_those_of_the_slow_way(name, paired, harmless, width):
     assert found.plug_in == pytest.approx(expected.plug_in, abs=1e-9)
     assert found.plug_in_null == pytest.approx(expected.plug_in_null, abs=1e-9)
     assert found.null == pytest.approx(expected.null, abs=1e-8)
-    assert found.found.value == pytest.approx(expected.value, abs=1e-6)
+    assert found.jackknife.value == pytest.approx(expected.value, abs=1e-6)
     # The silhouette's entries are of first order in what is fitted; with two columns nothing is.
     exact = name != "silhouette" or width == 2
-    assert found.found.se == pytest.approx(expected.se, **({"rel": 1e-6} if exact else {"rel": 0.1}))
-    own = dict(zip(found.found.units.tolist(), found.found.influence, strict=True))
+    assert found.jackknife.se == pytest.approx(expected.se, **({"rel": 1e-6} if exact else {"rel": 0.1}))
+    own = dict(zip(found.jackknife.units.tolist(), found.jackknife.influence, strict=True))
     assert set(own) == set(draws.units.tolist()) | set(draws.permutation_ids.tolist())
     moves = [own[unit] for unit in expected.units]
     if exact:
@@ -117,7 +117,7 @@ def test_scores_are_those_of_the_slow_way(name, paired, harmless, width):
         assert np.corrcoef(moves, list(expected.units.values()))[0, 1] > 0.9
     spread = [own[shuffle] for shuffle in draws.permutation_ids.tolist()]
     assert spread == pytest.approx((expected.null - expected.null.mean()) / 2, abs=1e-8)  # sqrt(5 - 1)
-    assert found.found.df == len(draws.units) - (1 if paired else 2)
+    assert found.jackknife.df == len(draws.units) - (1 if paired else 2)
     assert found.reason is None
 
 
@@ -127,10 +127,10 @@ def test_where_the_score_hangs_on_the_components_what_fitting_adds_is_not_taken_
     x, draws = block(1, 25, paired=paired, harmless=harmless, spread=TIED)
     (found,), expected = score(x, draws, name), Slow(name, x, draws, 2)
     assert expected.moved > 1.2
-    assert found.found.value == pytest.approx(expected.value, abs=1e-6)
+    assert found.jackknife.value == pytest.approx(expected.value, abs=1e-6)
     assert abs(expected.bias_of_fit(name, x, 2)) > 1e-3  # it would show
     exact = name != "silhouette"
-    assert found.found.se == pytest.approx(expected.se, rel=1e-6 if exact else 0.3)
+    assert found.jackknife.se == pytest.approx(expected.se, rel=1e-6 if exact else 0.3)
 
 
 @BOTH
@@ -148,7 +148,7 @@ def test_the_mean_of_the_null_is_what_permutations_take_off_the_value(paired):
             strata = [None if paired else side for side in draws.permutations]
             null = [pseudo_mean(*each) for each in zip(null, left, strata, strict=True)]
         assert abs(np.mean(null)) > 1e-6
-        assert other.found.value - one.found.value == pytest.approx(np.mean(null), abs=1e-9)
+        assert other.jackknife.value - one.jackknife.value == pytest.approx(np.mean(null), abs=1e-9)
         assert one.null == pytest.approx(null - np.mean(null), abs=1e-9)
         assert other.null.shape == (0,)
         assert np.isnan(other.p_value)
@@ -177,8 +177,8 @@ def test_values_for_some_components_do_not_depend_on_what_else_is_asked_for(pair
     among = next(
         one for one in score(x, draws, components=(1, 2)) if one.metric == alone.metric and one.components == 2
     )
-    assert among.found.value == pytest.approx(alone.found.value, abs=1e-10)
-    assert among.found.se == pytest.approx(alone.found.se, rel=1e-8)
+    assert among.jackknife.value == pytest.approx(alone.jackknife.value, abs=1e-10)
+    assert among.jackknife.se == pytest.approx(alone.jackknife.se, rel=1e-8)
 
 
 def test_scores_are_about_nothing_without_a_difference():
@@ -187,7 +187,7 @@ def test_scores_are_about_nothing_without_a_difference():
         x, draws = block(400 + seed, 30, paired=True, permutations=20, apart=0.0, spread=[3.0, 2.0, 1.0, 0.5])
         for one in score(x, draws):
             assert one.null.mean() == pytest.approx(0, abs=1e-12)
-            found[one.metric].append((one.found.value, one.plug_in))
+            found[one.metric].append((one.jackknife.value, one.plug_in))
     for name, pairs in found.items():
         values, plug_ins = np.array(pairs).T
         assert abs(values.mean()) < 4 * values.std() / np.sqrt(40)
@@ -219,11 +219,11 @@ def test_a_gain_of_two_blocks_is_paired_in_units_and_permutations():
     rng = np.random.default_rng(6)
     other = x + 0.2 * rng.normal(size=x.shape)
     (one,), (two,) = score(x, draws, "between_class_variance"), score(other, draws, "between_class_variance")
-    change = gain(one.found, two.found)
-    assert change.value == two.found.value - one.found.value
-    assert change.se < 0.6 * np.hypot(one.found.se, two.found.se)
+    change = gain(one.jackknife, two.jackknife)
+    assert change.value == two.jackknife.value - one.jackknife.value
+    assert change.se < 0.6 * np.hypot(one.jackknife.se, two.jackknife.se)
     (same,) = score(x.copy(), draws, "between_class_variance")
-    assert gain(one.found, same.found).se == 0
+    assert gain(one.jackknife, same.jackknife).se == 0
 
 
 @BOTH
@@ -233,7 +233,7 @@ def test_intervals_cover_the_planted_share_of_variance(paired):
     for seed in range(100):
         x, draws = block(1000 + seed, 60, paired=paired, permutations=20, apart=apart)
         (found,) = score(x, draws, "between_class_variance")
-        interval = found.found.interval()
+        interval = found.jackknife.interval()
         covered.append(interval.low < truth < interval.high)
     assert 0.88 <= np.mean(covered) <= 0.995  # .95, its standard error .022
 
@@ -244,7 +244,11 @@ def test_scores_are_the_same_in_either_precision_and_the_states_left_as_they_wer
     x = x.astype(np.float32)
     before = x.copy()
     for one, other in zip(score(x, draws), score(x.astype(np.float64), draws), strict=True):
-        assert (one.plug_in, one.found.value, one.found.se) == (other.plug_in, other.found.value, other.found.se)
+        assert (one.plug_in, one.jackknife.value, one.jackknife.se) == (
+            other.plug_in,
+            other.jackknife.value,
+            other.jackknife.se,
+        )
     assert np.array_equal(x, before)
 
 
@@ -253,8 +257,8 @@ def test_scores_do_not_depend_on_place_direction_or_size(paired):
     x, draws = block(8, 30, paired=paired)
     turned = 100 * x @ np.linalg.qr(np.random.default_rng(8).normal(size=(8, 8)))[0] + 50
     for one, other in zip(score(x, draws), score(turned, draws), strict=True):
-        assert other.found.value == pytest.approx(one.found.value, abs=1e-8)
-        assert other.found.se == pytest.approx(one.found.se, rel=1e-6)
+        assert other.jackknife.value == pytest.approx(one.jackknife.value, abs=1e-8)
+        assert other.jackknife.se == pytest.approx(one.jackknife.se, rel=1e-6)
 
 
 # What is missing says why
@@ -266,9 +270,9 @@ def test_more_components_than_the_texts_vary_in_give_no_number_but_a_reason():
     found = score(flat, draws, components=(2, 3))
     assert [one.components for one in found] == [2] * 3 + [3] * 3
     for one in found:
-        assert (one.found is None) == np.isnan(one.plug_in) == (one.components == 3)
+        assert (one.jackknife is None) == np.isnan(one.plug_in) == (one.components == 3)
         assert one.reason == (None if one.components == 2 else "the texts vary in 2 directions only")
-        if one.found is None:
+        if one.jackknife is None:
             assert len(one.null) == len(one.plug_in_null) == 0
             assert np.isnan(one.p_value)
 
@@ -277,11 +281,11 @@ def test_more_components_than_the_texts_vary_in_give_no_number_but_a_reason():
 def test_bhattacharyya_needs_ten_texts_per_class_and_component(harmless, reported):
     x, draws = block(10, 40, paired=False, harmless=harmless)
     few = {one.components: one for one in score(x, draws, "bhattacharyya", components=(2, 3))}
-    assert (few[2].found is not None) == reported
+    assert (few[2].jackknife is not None) == reported
     assert few[2].reason == (None if reported else "fewer than 20 texts per class for 2 components")
-    assert few[3].found is None
+    assert few[3].jackknife is None
     assert few[3].reason == "fewer than 30 texts per class for 3 components"
-    assert all(one.found is not None for one in score(x, draws, "between_class_variance", "silhouette"))
+    assert all(one.jackknife is not None for one in score(x, draws, "between_class_variance", "silhouette"))
 
 
 def without_variation(*rows):
@@ -298,11 +302,11 @@ def test_a_class_that_does_not_vary_in_a_component_has_no_distance_but_a_reason(
     harmful, partners = labels_and_partners(30, paired=paired)
     draws = draw(harmful, partners, n_permutations=5, seed=0)
     found = {one.metric: one for one in score(without_variation(30, 31, 32), draws)}
-    assert found["bhattacharyya"].found is None
+    assert found["bhattacharyya"].jackknife is None
     assert np.isnan(found["bhattacharyya"].plug_in)
     assert found["bhattacharyya"].reason == "a class does not vary in every component"
     assert found["silhouette"].reason is None
-    assert np.isfinite(found["silhouette"].found.value)
+    assert np.isfinite(found["silhouette"].jackknife.value)
 
 
 @BOTH
@@ -310,7 +314,7 @@ def test_a_unit_without_which_a_class_does_not_vary_has_no_distance_but_a_reason
     harmful, partners = labels_and_partners(30, paired=paired)
     draws = draw(harmful, partners, n_permutations=0, seed=0)
     (found,) = score(without_variation(0, 31, 32), draws, "bhattacharyya")
-    assert found.found is None
+    assert found.jackknife is None
     assert found.reason == "a class does not vary in every component"
 
 
@@ -319,7 +323,7 @@ def test_permutations_that_leave_a_class_without_variation_have_no_distance_but_
     harmful, partners = labels_and_partners(30, paired=paired)
     draws = draw(harmful, partners, n_permutations=200, seed=0)
     (found,) = score(without_variation(0, 1, 32, 33), draws, "bhattacharyya")
-    assert found.found is None
+    assert found.jackknife is None
     assert np.isnan(found.plug_in)
     assert found.reason == "a class does not vary in every component under some permutation"
 
@@ -330,9 +334,9 @@ def test_every_score_has_finite_numbers_or_a_reason(paired):
         for n in (3, 4, 12, 21):
             x, draws = block(12, n, paired=paired, permutations=10)
             for one in score(x, draws, name, components=(1, 2, 7)):
-                assert (one.found is None) == (one.reason is not None) == np.isnan(one.plug_in)
-                if one.found is not None:
-                    assert np.isfinite([one.found.value, one.found.se, *one.null]).all()
+                assert (one.jackknife is None) == (one.reason is not None) == np.isnan(one.plug_in)
+                if one.jackknife is not None:
+                    assert np.isfinite([one.jackknife.value, one.jackknife.se, *one.null]).all()
 
 
 # What is approximate says why
@@ -401,6 +405,9 @@ def test_a_block_lets_go_of_its_texts_and_holds_equal_units_once(paired):
     assert slim.projection.eigen_gap(2) == found.projection.eigen_gap(2)
     assert slim.text_scores is None
     assert all(
-        (one.found.units == other.found.units).all() for one, other in zip(slim.scores, found.scores, strict=True)
+        (one.jackknife.units == other.jackknife.units).all()
+        for one, other in zip(slim.scores, found.scores, strict=True)
     )
-    assert len({id(one.found.units) for one in slim.scores}) < len({id(one.found.units) for one in found.scores})
+    assert len({id(one.jackknife.units) for one in slim.scores}) < len(
+        {id(one.jackknife.units) for one in found.scores}
+    )

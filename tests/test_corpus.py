@@ -182,7 +182,9 @@ def test_same_text_in_two_languages_is_allowed():
     ],
 )
 def test_pair_that_is_not_one_harmful_and_one_harmless_text_is_refused(rows, found):
-    with pytest.raises(CorpusError, match=f"language .., pair p: found {found}; expected one harmful text and its"):
+    with pytest.raises(
+        CorpusError, match=f"language .., pair p: found {found}; expected one harmful and one harmless text"
+    ):
         make(*rows)
 
 

@@ -87,7 +87,7 @@ def test_on_its_own_language_the_probe_is_that_of_the_audit(paired):
         expected = fitted_scores(cross_fit(ridge_probe(x), draws), draws, [METRICS["auroc"]])[0]
         assert found.plug_in == pytest.approx(expected.plug_in, abs=1e-12)
         assert found.null == pytest.approx(expected.null, abs=1e-12)
-        assert 0.4 < found.found.se / expected.found.se < 2.5
+        assert 0.4 < found.jackknife.se / expected.jackknife.se < 2.5
 
 
 def test_transfer_is_that_of_probes_fitted_anew_without_fold_and_group():
@@ -116,8 +116,8 @@ def test_transfer_is_that_of_probes_fitted_anew_without_fold_and_group():
     assert found.plug_in == pytest.approx(by_hand(np.ones(60, dtype=bool)), abs=1e-12)
     left = np.array([by_hand(parts["de"].groups != group) for group in range(25)])
     logits = logit(left, 30)
-    assert found.found.se == pytest.approx(np.sqrt(24 / 25 * ((logits - logits.mean()) ** 2).sum()), rel=1e-9)
-    assert found.found.df == 24
+    assert found.jackknife.se == pytest.approx(np.sqrt(24 / 25 * ((logits - logits.mean()) ** 2).sum()), rel=1e-9)
+    assert found.jackknife.df == 24
 
 
 def ridge_of(x):
@@ -174,7 +174,7 @@ def test_the_interval_of_a_transfer_holds_what_it_says():
         hidden = {code: planted(rng, one, axis(5, 1.2)) for code, one in parts.items()}
         score = transfer_scores(hidden, parts)["en", "de"]
         values.append(score.plug_in)
-        bounds = score.found.interval()
+        bounds = score.jackknife.interval()
         intervals.append([1 / (1 + np.exp(-bounds.low)), 1 / (1 + np.exp(-bounds.high))])
     low, high = np.array(intervals).T
     assert ((low <= np.mean(values)) & (np.mean(values) <= high)).mean() >= 0.9
@@ -306,14 +306,14 @@ def test_in_the_references_components_a_new_direction_of_harm_is_not_seen():
     after = before.copy()
     after[:, 20] += 8 * part.harmful
     own, frozen = (frozen_share(fitted, after, part.draws, 10) for fitted in (after, before))
-    assert own.found.value > 0.1
-    assert abs(frozen.found.value) < 0.02
+    assert own.jackknife.value > 0.1
+    assert abs(frozen.jackknife.value) < 0.02
     assert frozen.p_value > 0.01
     labels = part.harmful[None, :]
     assert frozen_share(after, after, part.draws, 3).plug_in == pytest.approx(
         METRICS["between_class_variance"].many(_pca(after, 3), labels, None, part.folds)[0], abs=1e-9
     )
-    assert frozen_share(before[:, :5], after[:, :5], part.draws, 10).found is None
+    assert frozen_share(before[:, :5], after[:, :5], part.draws, 10).jackknife is None
 
 
 def _pca(x, k):

@@ -7,6 +7,8 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
+from isogloss.report.cross_lingual import cross_lingual_lines
+from isogloss.report.page.cross_lingual import short
 from typer.testing import CliRunner
 
 import isogloss
@@ -14,9 +16,7 @@ from conftest import parallel_rows
 from isogloss import Audit, CrossLingual, ExtractSpec, ModelPair, ModelRef
 from isogloss.cli.app import app
 from isogloss.report.command import command
-from isogloss.report.cross_lingual import cross_lingual_lines
 from isogloss.report.page import page_html
-from isogloss.report.page.cross_lingual import short
 from isogloss.report.read_run import refuse_unsound
 from pages import data_of, rows_of
 from planted import QUICK, load, moved, plant, states

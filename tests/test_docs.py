@@ -17,7 +17,7 @@ from isogloss.data.named_corpora import CORPORA
 from isogloss.gating.formats import FORMATS
 from isogloss.gating.rules import RULES, rules_from
 from isogloss.models.pairs import MODEL_PAIRS
-from isogloss.stats.controls import CONTROLS
+from isogloss.stats.text_controls import CONTROLS
 from isogloss.stats.metrics import METRICS
 from isogloss.warnings import WARNINGS
 
@@ -81,7 +81,7 @@ def test_every_command_that_is_shown_is_one(line):
     DOORS.commands[name].make_context(name, arguments)
 
 
-def test_a_command_that_is_none_would_be_warningd():
+def test_a_command_that_is_none_would_be_noticed():
     assert len(commands(REPORT)) >= 10
     with pytest.raises(Exception, match="No such option"):
         DOORS.commands["report"].make_context("report", ["RUN", "--no-such-option"])

@@ -13,6 +13,7 @@ import torch
 import isogloss
 from conftest import parallel_rows
 from isogloss import AuditConfig, EngineConfig, ModelPair, ModelRef
+from isogloss.cli.progress_bars import track
 from isogloss.engines.engine import LOCAL, LocalEngine, open_engine
 from isogloss.engines.remote_checkpoints import checkpoint_here, pinned
 from isogloss.engines.schedule import IN_HAND, WorkerLostError, schedule
@@ -28,7 +29,6 @@ from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.units import sample_texts, units_of
 from isogloss.models.checkpoints import fetch
 from isogloss.progress import silent, tell
-from isogloss.cli.progress_bars import track
 from planted import load
 from running import OURS
 
@@ -484,7 +484,7 @@ def test_another_machine_must_have_the_same_files(ref, adapter_folder, tmp_path,
     (tmp_path / "mine").symlink_to(ref.base)
     assert pinned(fetch(ModelRef(base="mine"))).base == str(tmp_path / "mine")
     with pytest.raises(
-        ModelError, match=r"found files with the hash .*; expected those that the driver has, .* every node"
+        ModelError, match=r"found files with the hash .*; expected the files of the driver, .* every node"
     ) as error:
         checkpoint_here(replace(theirs, base_sha256="0" * 64))
     assert ", on node " in str(error.value)

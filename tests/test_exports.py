@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
-from isogloss.analyses.shown import audit_sections
+from isogloss.analyses.audit import audit_sections
 from isogloss.records import Row
 from isogloss.report.card import model_card
 from isogloss.report.exports import export_tables

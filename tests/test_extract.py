@@ -74,7 +74,7 @@ def test_a_batch_agrees_with_one_text_at_a_time(tiny):
         assert error.max() < 1e-4
 
 
-def test_reading_the_padded_end_would_be_warningd(tiny, rows):
+def test_reading_the_padded_end_would_be_noticed(tiny, rows):
     """The comparison above can fail: the last column of a padded batch is not the last token."""
     layer = Layer(tiny.depth, "post")
     width = max(map(len, rows))

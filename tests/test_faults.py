@@ -140,7 +140,7 @@ def refuse(monkeypatch, number, *, after=0, home=os, name="fsync"):
         (errno.EDQUOT, "found Disk quota exceeded; .*free some of your quota, or choose another --store"),
         (errno.EROFS, "found Read-only file system; .*choose another --store, on a disk that can be written"),
         (errno.EACCES, "found Permission denied; .*choose another --store, or give yourself the right"),
-        (errno.EIO, "found Input/output error; .*see what the system says of this file, or choose another --store"),
+        (errno.EIO, "found Input/output error; .*check what the system says .*, or choose another --store"),
     ],
 )
 def test_a_store_that_takes_nothing_is_one_line_and_the_run_goes_on_later(number, words, ref, corpus, tmp_path):

@@ -172,7 +172,7 @@ def test_what_cannot_be_judged_is_one_line(arguments, code, words, gate):
             "found format version 2; expected format version 3",
         ),
         (lambda path: path.write_text(path.read_text("utf-8").replace('"level": 0.95', '"level": "high"')), "strange"),
-        (lambda path: path.rename(path.with_name("run.json")), "no audit.json; expected a run folder"),
+        (lambda path: path.rename(path.with_name("run.json")), "no audit.json; expected a finished run"),
     ],
 )
 @pytest.mark.parametrize("place", ["bad", "old"])

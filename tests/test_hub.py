@@ -240,7 +240,7 @@ def test_a_recipe_goes_on_where_one_model_is_gated(tiny_folder, data_folder, hub
     other = make_model(tmp_path / "other", seed=1)
     recipe = tmp_path / "hub.toml"
     recipe.write_text(
-        'corpus = "org/texts"\nshuffles = 100\ncontrols = []\nmetrics = ["between_class_variance"]\n'
+        'corpus = "org/texts"\npermutations = 100\ncontrols = []\nmetrics = ["between_class_variance"]\n'
         'models = [{ aligned = "org/gated" }, { aligned = "org/open" }]\n'
     )
     monkeypatch.chdir(tmp_path)

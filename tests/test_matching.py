@@ -153,17 +153,17 @@ def test_the_order_of_rows_does_not_matter():
     a, b = rng.permutation(len(own)), rng.permutation(len(pivot))
     one = match(own, pivot, **order)
     two = match(own[a], pivot[b], order=order["order"][a], pivot_order=order["pivot_order"][b])
-    assert len(one.own) > 100
-    assert np.array_equal(a[two.own], one.own)
-    assert np.array_equal(b[two.pivot], one.pivot)
+    assert len(one.rows) > 100
+    assert np.array_equal(a[two.rows], one.rows)
+    assert np.array_equal(b[two.pivot_rows], one.pivot_rows)
 
 
 def test_units_of_a_feature_do_not_matter():
     own, pivot, order = planted(4)
     scale = np.array([1e-6, 1e5])
     one, two = match(own, pivot, **order), match(own * scale + 1, pivot * scale + 1, **order)
-    assert np.array_equal(one.own, two.own)
-    assert np.array_equal(one.pivot, two.pivot)
+    assert np.array_equal(one.rows, two.rows)
+    assert np.array_equal(one.pivot_rows, two.pivot_rows)
 
 
 def test_features_are_left_as_they_were():
@@ -177,12 +177,12 @@ def test_features_are_left_as_they_were():
 @pytest.mark.parametrize("value", [0.1, 0.5])  # the deviation of twenty .1 is not quite 0, that of .5 is
 def test_a_feature_that_never_varies_matches_where_it_is_equal_only(value):
     same = np.column_stack([np.arange(20.0), np.full(20, value)])
-    assert len(matched(same, same).own) == 20
+    assert len(matched(same, same).rows) == 20
     other = same.copy()
     other[:, 1] = value + 0.01
-    assert len(matched(same, other).own) == 0
+    assert len(matched(same, other).rows) == 0
     zero = same * [1, 0]
-    assert len(matched(zero, zero).own) == 20
+    assert len(matched(zero, zero).rows) == 20
 
 
 def test_strata_get_equal_counts_and_length_no_longer_tells_the_classes_apart():
@@ -237,31 +237,36 @@ def test_a_match_of_strata_needs_a_unit_of_every_one():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"own": np.array([[0.0], [np.nan], [1.0]])}, "not finite"),
-        ({"pivot": np.array([[0.0], [np.inf], [1.0]])}, "not finite"),
-        ({"pivot": np.zeros((3, 2))}, r"shape \(3, 2\)"),
-        ({"own": np.zeros(3)}, r"shape \(3,\)"),
-        ({"order": np.arange(2)}, r"order .* own: found shape \(2,\)"),
+        ({"units": np.array([[0.0], [np.nan], [1.0]])}, "not finite"),
+        ({"pivot_units": np.array([[0.0], [np.inf], [1.0]])}, "not finite"),
+        ({"pivot_units": np.zeros((3, 2))}, r"shape \(3, 2\)"),
+        ({"units": np.zeros(3)}, r"shape \(3,\)"),
+        ({"order": np.arange(2)}, r"order .* language: found shape \(2,\)"),
         ({"pivot_order": np.arange(4)}, r"order .* pivot: found shape \(4,\)"),
         ({"strata": np.zeros(3, int)}, "None in the other"),
         ({"strata": np.zeros(3, int), "pivot_strata": np.array([0, 1, 1])}, "the same in both"),
-        ({"strata": np.zeros(2, int), "pivot_strata": np.zeros(3, int)}, "strata .* own"),
+        ({"strata": np.zeros(2, int), "pivot_strata": np.zeros(3, int)}, "strata .* language"),
     ],
 )
 def test_what_cannot_be_matched_is_refused(change, message):
-    good = {"own": np.zeros((3, 1)), "pivot": np.zeros((3, 1)), "order": np.arange(3), "pivot_order": np.arange(3)}
-    own, pivot, *_ = (good | change).values()
-    options = {key: value for key, value in (good | change).items() if key not in {"own", "pivot"}}
-    assert len(match(**good).own) == 3
+    good = {
+        "units": np.zeros((3, 1)),
+        "pivot_units": np.zeros((3, 1)),
+        "order": np.arange(3),
+        "pivot_order": np.arange(3),
+    }
+    units, pivot_units, *_ = (good | change).values()
+    options = {key: value for key, value in (good | change).items() if key not in {"units", "pivot_units"}}
+    assert len(match(**good).rows) == 3
     with pytest.raises(MetricError, match=message):
-        match(own, pivot, **options)
+        match(units, pivot_units, **options)
 
 
 def test_real_pairs_of_most_languages_match_the_english_ones(shared_data):
     import polars as pl
 
     from isogloss.io.files import sha256_text
-    from isogloss.stats.controls import edit_rate
+    from isogloss.stats.text_controls import edit_rate
 
     frame = pl.read_parquet(shared_data / "parallel_multiparadetox.parquet")
     features, orders = {}, {}

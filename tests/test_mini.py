@@ -208,7 +208,7 @@ BROKEN_COPIES = {
 
 
 @pytest.mark.parametrize("name", BROKEN_COPIES)
-def test_a_broken_copy_is_warningd(name):
+def test_a_broken_copy_is_noticed(name):
     guard, broken = BROKEN_COPIES[name]
     assert guard("en", broken(read_pairs("en"))) != []
 
@@ -283,7 +283,7 @@ BROKEN_REVIEWS = {
 
 
 @pytest.mark.parametrize("name", BROKEN_REVIEWS)
-def test_a_broken_review_is_warningd(name):
+def test_a_broken_review_is_noticed(name):
     assert wrong_review(BROKEN_REVIEWS[name](read_review("en"))) != []
 
 
@@ -355,7 +355,7 @@ def test_the_card_prints_the_numbers_of_the_files(code):
     assert table_of(read_card())[code] == card_row(code)
 
 
-def test_a_wrong_number_in_the_card_is_warningd():
+def test_a_wrong_number_in_the_card_is_noticed():
     right = card_row("en")
     for i in (i for i, letter in enumerate(right) if letter.isdigit()):
         wrong = right[:i] + str((int(right[i]) + 1) % 10) + right[i + 1 :]

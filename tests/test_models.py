@@ -73,7 +73,7 @@ def test_random_weights_take_no_adapter_and_a_seed_that_torch_takes():
         lambda: ModelRef.parse("org/m+org/adapter?random=0"),
         lambda: ModelRef(base="org/m", adapter="a", random_seed=0),
     ):
-        with pytest.raises(ModelError, match="no adapter was trained on them"):
+        with pytest.raises(ModelError, match="no adapter was trained on one"):
             make()
     for make in (lambda: ModelRef.parse(f"org/m?random={2**63}"), lambda: ModelRef(base="org/m", random_seed=-1)):
         with pytest.raises(ModelError, match="a whole number from 0"):

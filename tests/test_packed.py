@@ -48,7 +48,7 @@ def test_every_family_scores_alike_packed_or_not(family, tmp_path):
     np.testing.assert_allclose(found.first, plain.first, rtol=1e-4, atol=1e-3)
 
 
-def test_answers_that_see_each_other_are_warningd(tiny, monkeypatch):
+def test_answers_that_see_each_other_are_noticed(tiny, monkeypatch):
     plain = refusal._plain(tiny, PROMPTS, ANSWERS, execution=PLAIN).total
     assert fits(tiny, PROMPTS, ANSWERS, plain)
     monkeypatch.setattr(packed, "_seen", lambda lengths, width, owner, positions: _everything(positions))

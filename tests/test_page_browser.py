@@ -13,12 +13,17 @@ import pytest
 
 from handmade import estimate, small_audit
 from hostile import HOSTILE
+from isogloss.analyses.audit import audit_sections
 from isogloss.records import Estimate, Row
+from isogloss.report.cells import text_cell
 from isogloss.report.page import page_html
 from isogloss.report.palette import DARK, LIGHT
+from isogloss.report.table import Block, Cell, Column, Field, Figure, Section, Table
 from isogloss.text import sanitize
 from isogloss.warnings import CodedWarning
 from pages import LAYERS, layered_audit, page_of, points_for, texts_for, with_bhattacharyya, without_reference
+from rich_results import rich_audit
+from test_behaviour_report import pairs_frame
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
 axe = pytest.importorskip("axe_playwright_python", reason="no axe-playwright-python")
@@ -148,6 +153,66 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(opened, small, laye
         one.draw_all()
         figures = one.page.locator("figure").count()
         assert one.page.locator("figure svg").count() == figures > 5
+
+
+@pytest.fixture(scope="module")
+def rich():
+    """A page with the sections of all analyses."""
+    audit = rich_audit()
+    sections = audit_sections(audit, {"behaviour.parquet": pairs_frame()})
+    return page_of(audit, points_for(audit, pairs=8), sections=sections)
+
+
+def test_figures_of_analyses_have_tooltips_tables_and_files(opened, rich):
+    one = opened(rich)
+    one.draw_all()
+    assert one.page.locator("figure").count() == one.page.locator("figure svg").count()
+    matrix = "[data-key=transfer-aligned]"
+    one.drawn(matrix)
+    one.page.locator(f"{matrix} .mark-text text", has_text=".75").first.hover()
+    said = one.page.locator("#tip").inner_text().split("\n")
+    assert said[:6] == ["fitted on", "Amharic", "scored on", "English", "AUROC", "0.75"]
+    assert "0.65 to 0.85" in said
+    figure = one.page.locator(matrix)
+    figure.get_by_text("As a table").click()
+    assert figure.locator("tbody tr").count() == 9
+    heading = figure.locator("th", has_text="AUROC")
+    heading.locator("button").click()
+    values = figure.locator("tbody tr td:nth-child(3)").evaluate_all("c => c.map(x => Number(x.dataset.value))")
+    assert values == sorted(values, reverse=True)
+    figure.locator("details.tools summary").click()
+    with one.page.expect_download() as waiting:
+        figure.locator("[data-save=csv]").click()
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text("utf-8-sig"))))
+    assert {(row["fitted on"], row["scored on"], row["AUROC"]) for row in rows} >= {("Amharic", "English", "0.75")}
+    assert {"interval, low", "interval, high", "null 95 %, low"} <= set(rows[0])
+
+
+def test_tables_of_analyses_sort_by_their_numbers(opened, rich):
+    """As strings, +2.00 stood before +0.50, and -0.10 after both."""
+    one = opened(rich)
+    table = one.page.locator("[data-table=behaviour] table")
+    heading = table.locator("th", has_text="link")
+    heading.locator("button").click()
+    assert table.locator("tbody th bdi").first.inner_text() == "English"
+    heading.locator("button").click()
+    assert table.locator("tbody th bdi").first.inner_text() == "Swahili"
+    ranks = one.page.locator("[data-table=directions] table")
+    for _ in range(2):  # in both directions, a number that is missing stands last
+        ranks.locator("th", has_text="effective rank").locator("button").click()
+        assert ranks.locator("tbody tr").last.locator("th bdi").first.inner_text() == "Amharic"
+
+
+def test_a_dark_matrix_is_printed_in_the_colours_of_paper(opened, rich):
+    light, dark = opened(rich, scheme="light"), opened(rich, scheme="dark")
+    fills = (
+        "[...document.querySelectorAll('[data-key=transfer-aligned] .mark-rect path')].map(x => x.getAttribute('fill'))"
+    )
+    for one in (light, dark):
+        one.draw_all()
+    expected = light.page.evaluate(fills)
+    assert dark.page.evaluate(fills) != expected
+    assert dark.page.evaluate(f"(dispatchEvent(new Event('beforeprint')), {fills})") == expected
 
 
 def test_a_language_without_a_number_keeps_its_word_in_the_first_figure(opened):
@@ -285,7 +350,7 @@ def test_tables_sort_and_copy(opened, small):
     assert heading.get_attribute("aria-sort") == "descending"
     gains = [
         float(cell)
-        for cell in table.locator("tbody tr td:nth-child(5)").evaluate_all("c => c.map(x => x.dataset.value)")
+        for cell in table.locator("tbody tr td:nth-child(4)").evaluate_all("c => c.map(x => x.dataset.value)")
     ]
     assert gains == sorted(gains, reverse=True)
     heading.locator("button").press("Enter")
@@ -388,7 +453,7 @@ def test_axe_finds_nothing_serious(opened, request, scheme, width, name):
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in {"serious", "critical"}] == []
 
 
-def test_axe_would_warning(opened, few):
+def test_axe_would_notice(opened, few):
     bare = '<select id="metric">'
     one = opened(few.replace(f"<label>Metric {bare}", bare).replace("</select></label>", "</select>"))
     assert "select-name" in {found["id"] for found in violations(one)}
@@ -514,7 +579,7 @@ def hostile_audit(string, many):
             one,
             language=codes[one.language],
             verdict="pivot" if one.verdict == "pivot" else string(),
-            matched=string(),
+            cross_check=string(),
             reason=string(),
         )
         for one in audit.verdicts
@@ -558,7 +623,30 @@ def hostile_page(string, many):
     )
     texts = {one: many[i % len(many)] for i, one in enumerate(ids.values())}
     run = {"finished": string(), "host": {text: text for text in many}, string(): string()}
-    return page_html(audit, points, run=run, texts=texts)
+    return page_html(audit, points, sections=[hostile_section(string, many)], run=run, texts=texts)
+
+
+def hostile_section(string, many):
+    """A section of an analysis whose every word is hostile."""
+    columns = tuple(Column(key=key, heading=string(), description=string(), align="left") for key in ("a", "b"))
+    rows = tuple((text_cell(text), Cell(text=text, note=text, interval=text, language=text)) for text in many[:20])
+    table = Table(key="hostile", title=string(), columns=columns, rows=rows, caption=string(), notes=(string(),))
+    figure = Figure(
+        key="hostile-figure",
+        title=string(),
+        heading=string(),
+        caption=string(),
+        legend=string(),
+        spec="pairs",
+        rows={"pair": many[:20], "x": [0.0] * len(many[:20]), "y": [1.0] * len(many[:20])},
+        fields=(Field(name="pair", heading=string(), form="text"), Field(name="x", heading=string())),
+    )
+    spec = {"mark": "point", "data": {"name": "rows"}, "height": 50, "encoding": {"x": {"field": "x"}}}
+    spec["padding"] = {"left": 5, "right": 5, "top": 5, "bottom": 5}
+    block = Block(
+        heading=string(), text=string(), findings=(string(),), figures=(figure,), tables=(table,), note=string()
+    )
+    return Section(key="hostile", title=string(), blocks=(block,), specs={"pairs": {"light": spec, "dark": spec}})
 
 
 def encodable(text):

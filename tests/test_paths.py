@@ -366,14 +366,14 @@ def test_only_one_follows_a_dead_holder(folder, monkeypatch):
         monkeypatch.undo()
 
 
-def test_a_holder_renews_its_time_and_warnings_that_it_lost_its_place(monkeypatch):
+def test_a_holder_renews_its_time_and_notices_that_it_lost_the_folder(monkeypatch):
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
     folder = memory()
     with leased(folder):
         first = read_holder(folder / LEASE).seen
         time.sleep(0.2)
         assert read_holder(folder / LEASE).seen > first
-    lost = pytest.raises(StoreError, match=r"process 7 on far .* in the place of this process")
+    lost = pytest.raises(StoreError, match=r"process 7 on far .* instead of this process")
     with lost, leased(folder) as lease:
         hold(folder, 0)
         assert lease.lost.wait(5)

@@ -155,9 +155,7 @@ def test_units_with_the_same_key_are_refused():
     harmful, partners = np.array([True, False, False, True]), np.array([2, 3, 0, 1])
     with pytest.raises(MetricError, match="two with the same key"):
         draw(harmful, partners, keys=["a", "a", "a", "a"], n_permutations=2, seed=0)
-    with pytest.raises(
-        MetricError, match="two with the same key"
-    ):  # the texts of a pair share a key, single texts do not
+    with pytest.raises(MetricError, match="two with the same key"):  # only the texts of a pair share a key
         draw(harmful, None, keys=["a", "b", "a", "b"], n_permutations=2, seed=0)
     assert len(draw(harmful, partners, keys=["a", "b", "a", "b"], n_permutations=2, seed=0).units) == 2
 

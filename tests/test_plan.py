@@ -19,7 +19,7 @@ from isogloss.models.size import saved_size, size_of_folder, size_of_numbers
 from isogloss.recipes.needs import DTYPE_BYTES, QUANTIZED_BYTES
 from isogloss.recipes.needs import estimate_needs as estimate
 from isogloss.recipes.recipe import read_recipe, single
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import Settings, make_settings, settings_values
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_texts_are_no_longer_than_they_are_cut(offline, tiny_folder, parallel_fi
 def test_both_prompt_formats_are_counted(offline, tiny_folder, other_folder, parallel_file):
     settings = Settings(reference=str(other_folder), aligned=(str(tiny_folder),), corpus=(str(parallel_file),))
     raw = estimate(single(settings)).audits[0]
-    both = estimate(single(Settings(**vars(settings) | {"prompt_format": "both"}))).audits[0]
+    both = estimate(single(make_settings(settings_values(settings) | {"compare_chat": True}))).audits[0]
     assert (raw.passes, both.passes) == (3, 5)
     assert both.disk > raw.disk
 

@@ -72,7 +72,7 @@ def log_odds(share, n):
 
 def entries(found, draws):
     """What each unit moves, in the order of the units of `draws`; on the scale of the share."""
-    own = dict(zip(found.found.units.tolist(), found.found.influence, strict=True))
+    own = dict(zip(found.jackknife.units.tolist(), found.jackknife.influence, strict=True))
     share = min(max(found.plug_in, 0.5 / draws.per_class), 1 - 0.5 / draws.per_class)
     return np.array([own[unit] for unit in draws.units.tolist()]) * share * (1 - share)
 
@@ -123,12 +123,12 @@ def test_scores_and_what_moves_them_are_those_of_scikit_learns_ridge(paired, har
         for b, labels in enumerate(draws.permutations):
             expected = slow(slow_scores(x, labels, draws), labels, draws, everything, draws.folds)
             assert found.plug_in_null[b] == pytest.approx(expected, abs=1e-12)
-        assert found.found.value == pytest.approx(log_odds(whole, 30), abs=1e-10)
+        assert found.jackknife.value == pytest.approx(log_odds(whole, 30), abs=1e-10)
         expected = slow_moves(found.metric, held, draws, draws.folds) * np.sqrt(2.25 * n / (n - 1))
         assert entries(found, draws) == pytest.approx(expected, abs=1e-12)
         assert np.ptp(expected) > 0.01
-        assert found.found.df == (29 if paired else n - 2)
-        assert np.array_equal(found.found.units, np.sort(draws.units))
+        assert found.jackknife.df == (29 if paired else n - 2)
+        assert np.array_equal(found.jackknife.units, np.sort(draws.units))
         assert (found.components, found.approximate, found.reason) == (None, None, None)
         assert np.array_equal(found.null, found.plug_in_null)
         assert found.p_value == pytest.approx((1 + (found.plug_in_null >= whole - 1e-9).sum()) / 6)
@@ -151,7 +151,7 @@ def test_fixed_numbers_are_scored_by_scikit_learns_auroc_in_one_fold(paired, per
         assert found.plug_in_null == pytest.approx(expected, abs=1e-12)
         moves = slow_moves(found.metric, numbers, draws, one_fold)
         assert entries(found, draws) == pytest.approx(moves * np.sqrt(n / (n - 1)), abs=1e-12)
-        assert len(found.found.units) == n
+        assert len(found.jackknife.units) == n
 
 
 # The variance, against textbooks
@@ -174,7 +174,7 @@ def test_the_variance_of_one_fold_without_pairs_is_delongs(harmless):
         delong = first.var(ddof=1) / 100 + second.var(ddof=1) / harmless
         area = first.mean()
         assert found.plug_in == pytest.approx(area, abs=1e-12)
-        assert found.found.se == pytest.approx(np.sqrt(delong) / (area * (1 - area)), rel=0.01)
+        assert found.jackknife.se == pytest.approx(np.sqrt(delong) / (area * (1 - area)), rel=0.01)
         # The two parts one by one, less the usual 1 / (m - 1).
         moves = entries(found, draws)
         for side, part in ((harmful, first), (~harmful, second)):
@@ -191,10 +191,10 @@ def test_the_gain_of_two_scores_of_the_same_texts_has_delongs_paired_variance():
     firsts, seconds = zip(placements(numbers, harmful), placements(other, harmful), strict=True)
     cov = np.cov(firsts) / 100 + np.cov(seconds) / 120
     slopes = np.array([-1, 1]) / [score.plug_in * (1 - score.plug_in) for score in (one, two)]
-    change = gain(one.found, two.found)
+    change = gain(one.jackknife, two.jackknife)
     assert change.se == pytest.approx(np.sqrt(slopes @ cov @ slopes), rel=0.01)
     assert change.value == pytest.approx(log_odds(two.plug_in, 100) - log_odds(one.plug_in, 100))
-    assert change.se < 0.6 * np.hypot(one.found.se, two.found.se)
+    assert change.se < 0.6 * np.hypot(one.jackknife.se, two.jackknife.se)
 
 
 @BOTH
@@ -204,13 +204,13 @@ def test_models_are_paired_where_they_score_the_same_units_and_only_there(paired
     elsewhere = draw(draws.harmful, draws.partners, keys=unlike(draws), n_permutations=0, seed=12)
     for row in rows_of(paired):
         (one,), (two,) = (probe_scores(ridge_probe(z), draws, [row]) for z in (x, other))
-        apart = np.hypot(one.found.se, two.found.se)
-        assert gain(one.found, two.found).se < 0.8 * apart
+        apart = np.hypot(one.jackknife.se, two.jackknife.se)
+        assert gain(one.jackknife, two.jackknife).se < 0.8 * apart
         (same,) = probe_scores(ridge_probe(x.copy()), draws, [row])
-        assert gain(one.found, same.found).se == 0
+        assert gain(one.jackknife, same.jackknife).se == 0
         moved = replace(draws, units=elsewhere.units)
         (two,) = probe_scores(ridge_probe(other), moved, [row])
-        assert gain(one.found, two.found).se == pytest.approx(apart, rel=1e-12)
+        assert gain(one.jackknife, two.jackknife).se == pytest.approx(apart, rel=1e-12)
 
 
 def unlike(draws):
@@ -226,7 +226,7 @@ def test_the_variance_of_pair_accuracy_is_that_of_a_share():
         share = found.plug_in
         assert 0.6 < share < 0.95
         assert (entries(found, draws) ** 2).sum() == pytest.approx(factor * share * (1 - share) / 59, rel=1e-9)
-        assert found.found.se == pytest.approx(np.sqrt(factor / (59 * share * (1 - share))), rel=1e-9)
+        assert found.jackknife.se == pytest.approx(np.sqrt(factor / (59 * share * (1 - share))), rel=1e-9)
 
 
 @pytest.mark.parametrize(("paired", "harmless"), [(True, None), (False, 30), (False, 45)])
@@ -258,9 +258,13 @@ def test_shared_training_texts_make_the_variance_two_and_a_quarter_times_as_larg
         fixed_scores(numbers, draws, rows_of(paired)),
     )
     for one, other in zip(probed, fixed, strict=True):
-        assert (one.plug_in, one.found.value, one.found.df) == (other.plug_in, other.found.value, other.found.df)
+        assert (one.plug_in, one.jackknife.value, one.jackknife.df) == (
+            other.plug_in,
+            other.jackknife.value,
+            other.jackknife.df,
+        )
         assert np.array_equal(one.plug_in_null, other.plug_in_null)
-        assert one.found.influence == pytest.approx(1.5 * other.found.influence, rel=1e-12)
+        assert one.jackknife.influence == pytest.approx(1.5 * other.jackknife.influence, rel=1e-12)
         assert (other.effective_n, one.effective_n) == (30, pytest.approx(30 / 2.25))
 
 
@@ -280,15 +284,15 @@ def test_scores_that_no_text_moves_are_finite_and_say_so(paired, apart):
     ):
         for found in scores:
             assert found.plug_in == (1 + np.sign(apart)) / 2
-            assert found.found.value == pytest.approx(np.sign(apart) * np.log(39))  # half a text of 20
-            assert found.found.se == 0
+            assert found.jackknife.value == pytest.approx(np.sign(apart) * np.log(39))  # half a text of 20
+            assert found.jackknife.se == 0
             assert found.approximate == "no text moves the score"
             assert found.effective_n == pytest.approx(size)
             assert found.reason is None
     x, draws = block(3, 20, paired=paired, apart=60.0)
     for found in probe_scores(ridge_probe(x), draws, rows_of(paired)):
         assert found.plug_in == 1
-        assert (found.found.se, found.approximate) == (0, "no text moves the score")
+        assert (found.jackknife.se, found.approximate) == (0, "no text moves the score")
 
 
 def test_pairs_that_win_what_they_lose_do_not_move_the_score_but_for_rounding():
@@ -297,7 +301,7 @@ def test_pairs_that_win_what_they_lose_do_not_move_the_score_but_for_rounding():
     draws = draw(harmful, partners, n_permutations=0, seed=0)
     (found,) = fixed_scores(np.arange(40) % 20 + 0.5 * harmful, draws, [AUROC])
     assert found.plug_in == 0.5
-    assert (found.found.se, found.approximate) == (0, "no text moves the score")
+    assert (found.jackknife.se, found.approximate) == (0, "no text moves the score")
 
 
 @BOTH
@@ -311,13 +315,13 @@ def test_one_comparison_is_enough_to_move_a_score(paired, sign):
     (found,) = fixed_scores(numbers, draws, [AUROC])
     lost = 1 / (30 * (29 if paired else 30))
     assert found.plug_in == pytest.approx(1 - lost if sign > 0 else lost, abs=1e-12)
-    assert found.found.value == pytest.approx(sign * np.log(59))
+    assert found.jackknife.value == pytest.approx(sign * np.log(59))
     assert found.approximate is None
     moves = slow_moves("auroc", numbers, draws, np.zeros(60, dtype=int))
     n = len(draws.units)
     expected = np.linalg.norm(moves) * np.sqrt(n / (n - 1)) / (0.5 / 30 * (1 - 0.5 / 30))
-    assert found.found.se == pytest.approx(expected, rel=1e-9)
-    assert np.count_nonzero(found.found.influence) == n
+    assert found.jackknife.se == pytest.approx(expected, rel=1e-9)
+    assert np.count_nonzero(found.jackknife.influence) == n
 
 
 @BOTH
@@ -348,20 +352,20 @@ def test_too_few_texts_to_compare_within_a_fold_give_no_number_but_a_reason(pair
     for n in range(2, 13):
         x, draws = block(5, n, paired=paired)
         for found in probe_scores(ridge_probe(x), draws, rows_of(paired)):
-            assert (found.found is None) == np.isnan(found.plug_in) == (found.reason is not None)
-            if found.found is None:
+            assert (found.jackknife is None) == np.isnan(found.plug_in) == (found.reason is not None)
+            if found.jackknife is None:
                 missed += 1
                 assert found.reason == "too few texts to compare within the folds of the probe"
                 assert np.isnan(found.p_value)
                 assert len(found.null) == len(found.plug_in_null) == 0
             else:
-                assert np.isfinite([found.found.value, found.found.se]).all()
-        assert (found.found is not None) or n < 12
+                assert np.isfinite([found.jackknife.value, found.jackknife.se]).all()
+        assert (found.jackknife is not None) or n < 12
     assert (missed > 0) == paired
     x, draws = block(6, 4, paired=True)  # four pairs, each alone in its fold
     auroc, accuracy = probe_scores(ridge_probe(x), draws, [AUROC, TWINS])
-    assert auroc.found is None
-    assert accuracy.found is not None
+    assert auroc.jackknife is None
+    assert accuracy.jackknife is not None
 
 
 # Simulations
@@ -374,7 +378,7 @@ def test_permuted_labels_are_at_chance_and_true_ones_are_not(paired):
         assert found.null.mean() == pytest.approx(0.5, abs=0.03)
         assert found.plug_in > 0.75
         assert found.p_value == 1 / 201
-        assert found.found.interval().low > 0
+        assert found.jackknife.interval().low > 0
 
 
 @BOTH
@@ -387,7 +391,7 @@ def test_the_interval_covers_the_auroc_of_fixed_numbers(paired):
         harmful, partners = labels_and_partners(60, paired=paired)
         numbers = states(rng, harmful, partners, apart=1.0, spread=np.ones(1))[:, 0]
         (found,) = fixed_scores(numbers, draw(harmful, partners, n_permutations=0, seed=seed), [AUROC])
-        interval = found.found.interval()
+        interval = found.jackknife.interval()
         covered.append(from_logit(interval.low) < norm.cdf(1 / np.sqrt(2)) < from_logit(interval.high))
     assert np.mean(covered) >= 0.89  # .95 or more, its standard error .022
 

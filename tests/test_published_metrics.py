@@ -98,12 +98,12 @@ def test_every_published_metric_has_an_interval_and_a_null_and_is_not_debiased(p
     assert len(published) == 4 * 2 + 3
     for one in published:
         row = PUBLISHED[one.metric]
-        assert one.found.value == one.plug_in
+        assert one.jackknife.value == one.plug_in
         assert row.low <= one.plug_in <= row.high
-        assert one.found.se > 0
+        assert one.jackknife.se > 0
         assert len(one.null) == 100
         assert one.p_value < 0.02  # also where classes that lie farther apart give a smaller value
-        assert one.found.df == 24
+        assert one.jackknife.df == 24
 
 
 def test_a_decreasing_score_is_not_found_where_it_is_large():

@@ -332,17 +332,17 @@ def test_empty_cell_of_a_labelled_file(tmp_path, column, blank):
 
 @pytest.mark.parametrize("gap", [None, "", "  "])
 @pytest.mark.parametrize("column", ["toxic", "neutral"])
-def test_missing_twin(tmp_path, column, gap):
+def test_half_of_a_pair_is_missing(tmp_path, column, gap):
     rows = [{"pair_id": f"p{i}", "language": "en", "toxic": f"bad {i}", "neutral": f"good {i}"} for i in range(3)]
     rows[1][column] = gap
     path = write(tmp_path / "a.jsonl", rows)
-    fault(lambda: load_corpus(path), f"{path}, row 2, column {column}", "missing twin", "fill or remove")
+    fault(lambda: load_corpus(path), f"{path}, row 2, column {column}", "half of a pair is missing", "fill or remove")
 
 
-def test_doubled_twin(tmp_path):
+def test_doubled_pair(tmp_path):
     rows = [{"pair_id": f"p{i % 3}", "language": "en", "toxic": f"bad {i}", "neutral": f"good {i}"} for i in range(4)]
     path = write(tmp_path / "a.csv", rows)
-    fault(lambda: load_corpus(path), f"{path}, row 1", "'p0'", "doubled twin", "its own id")
+    fault(lambda: load_corpus(path), f"{path}, row 1", "'p0'", "doubled pair", "its own id")
 
 
 def test_pair_id_may_recur_in_another_language(tmp_path):

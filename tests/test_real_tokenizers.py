@@ -101,7 +101,7 @@ def test_chat_has_one_bos_and_both_read_outs_end_where_they_say(real, tokenizer)
         assert end < len(whole)
 
 
-def test_a_second_bos_would_be_warningd(real, tokenizer):
+def test_a_second_bos_would_be_noticed(real, tokenizer):
     """The usual way to double it: text from the template, tokenised with special tokens once more."""
     if real.bos is None or real.post is None:
         pytest.skip("no BOS, or no template that could write one")

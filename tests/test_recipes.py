@@ -61,7 +61,7 @@ def test_the_options_of_the_engine_are_those_of_its_table():
     assert "engine" not in options("plan")
 
 
-def test_the_comparison_would_warning_an_option_of_its_own(monkeypatch):
+def test_the_comparison_would_notice_an_option_of_its_own(monkeypatch):
     monkeypatch.delitem(SETTINGS, "pivot")
     assert set(options("audit")) != set(SETTINGS) | MACHINE
 

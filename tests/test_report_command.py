@@ -127,11 +127,17 @@ def test_options_are_read_back(monkeypatch):
 
 
 def test_how_texts_were_read_is_read_back():
-    options = {"position": "last_instruction_token", "prompt_format": "both", "chat_template": "f" * 64}
-    chat = {"position": "last_instruction_token", "prompt_format": "chat", "options": options}
+    options = {"compare_chat": True, "chat_position": "last_instruction_token"}
+    chat = {
+        "options": options,
+        "position": "last_instruction_token",
+        "prompt_format": "chat",
+        "chat_template": "f" * 64,
+    }
     audit = with_settings(small_audit(), quantize="bnb-8bit", precision="fast", analyses={"chat_template": chat})
     options = parsed(command(audit))
-    assert (options["prompt_format"], options["position"]) == ("both", "last_instruction_token")
+    assert (options["prompt_format"], options["position"]) == ("raw", "last")
+    assert (options["compare_chat"], options["chat_position"]) == (True, "last_instruction_token")
     assert (options["quantize"], options["precision"]) == ("bnb-8bit", "fast")
     assert f"# --chat-template was a file: put your path (its content has sha256 {'f' * 64})" in command(audit)
     assert options["chat_template"] is not None
@@ -186,13 +192,13 @@ def test_an_audit_without_reference_names_only_the_aligned_model():
 
 
 def test_the_audit_records_where_a_model_was_unless_that_is_a_path(tiny_folder):
-    from isogloss.auditing.measure import _given
+    from isogloss.auditing.measure import _pinned_reference
     from isogloss.models.checkpoints import Checkpoint
     from isogloss.models.pairs import ModelRef
 
     def given(text, revision=None):
         ref = ModelRef.parse(text)
-        return _given(
+        return _pinned_reference(
             Checkpoint(
                 ref=ref,
                 folder=None,

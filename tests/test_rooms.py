@@ -8,41 +8,46 @@ from pathlib import Path
 import pytest
 
 import isogloss
+from isogloss.analyses.registry import requests
 
 SOURCE = Path(isogloss.__file__).parent
 
 #: From top to bottom; data flows down this list.
 ROOMS = (
-    ("errors", "warnings", "progress"),
-    ("files", "hub", "leases", "locks", "places"),
-    ("corpora",),
+    ("errors", "warnings", "progress", "text"),
+    ("io",),
+    ("data",),
     ("models",),
     ("engines",),
-    ("activations",),
-    ("behaviour",),
-    ("separation",),
-    ("results",),
-    ("tuning",),
+    ("hidden_states",),
+    ("likelihoods",),
+    ("stats",),
+    ("records", "results"),
     ("report",),
     ("gating",),
     ("auditing",),
+    ("analyses",),
+    ("tuning",),
     ("recipes",),
     ("cli", "__init__", "__main__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
+VALUES = {"errors", "warnings", "progress", "text", "io", "data", "stats", "records", "results"}
 #: What a room may import from isogloss at all, where that is less than everything above it.
 ONLY = {
-    "separation": {"errors", "separation"},
-    "report": {"errors", "warnings", "places", "corpora", "results", "report"},
-    "results": {"errors", "files", "warnings", "places", "results"},
-    "gating": {"errors", "warnings", "files", "corpora", "separation", "results", "report", "gating"},
+    "stats": {"errors", "stats"},
+    "records": {"records"},
+    "results": {"errors", "io", "warnings", "stats", "records", "results"},
+    "report": VALUES | {"report"},
+    "gating": VALUES | {"report", "gating"},
 }
-FORBIDDEN = {
-    "separation": {"torch", "transformers", "polars", "pathlib", "os", "io"},
-    "report": {"torch", "transformers"},
-    "gating": {"torch", "transformers"},
-}
+PURE = {"torch", "transformers", "polars", "pathlib", "os", "io"}
+FORBIDDEN = {"stats": PURE, "report": {"torch", "transformers"}, "gating": {"torch", "transformers"}}
+#: Modules of an analysis that hold pure numbers, as stats does.
+NUMBERS = ("frozen_components", "link_statistics", "matching", "shared_folds", "shift_rank", "statistics", "transfer")
+#: Its module that shows results, as report does.
+SHOWN = "tables"
 
 
 def imports(source):
@@ -81,15 +86,85 @@ def test_a_room_imports_only_rooms_above_it(path, room):
 @pytest.mark.parametrize(
     ("room", "line"),
     [
-        ("corpora", "from isogloss.models.load import load_model"),
-        ("separation", "import torch"),
-        ("separation", "from isogloss.data.corpus import Corpus"),
+        ("data", "from isogloss.models.load import load_model"),
+        ("stats", "import torch"),
+        ("stats", "from isogloss.data.corpus import Corpus"),
         ("report", "def f():\n    from isogloss.hidden_states.store import read"),
-        ("files", "import isogloss.data.load"),
+        ("report", "from isogloss.analyses.behaviour.tables import sections"),
+        ("auditing", "from isogloss.analyses.registry import ANALYSES"),
+        ("io", "import isogloss.data.load"),
     ],
 )
-def test_the_order_would_warning_a_fault(room, line):
+def test_the_order_would_notice_a_fault(room, line):
     assert faults(room, line)
+
+
+def test_numbers_and_tables_of_an_analysis_stay_pure():
+    for path in [path for path, room in files() if room == "analyses"]:
+        names = set(imports(path.read_text("utf-8")))
+        if path.stem in NUMBERS:
+            assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "polars"}, path
+        if path.stem == SHOWN:
+            rooms = {name.split(".")[1] for name in names if name.startswith("isogloss.")}
+            assert rooms <= VALUES | {"report", "analyses"}, path
+            assert not {name.split(".")[0] for name in names} & FORBIDDEN["report"], path
+
+
+#: Words of analyses that are words of the core as well: the chat template is an input of every audit.
+SHARED = {"chat_template", "matched", "match"}
+
+
+def names_of_analyses():
+    """What would name an analysis: its folder, its switch, its request."""
+    return {name for kind in requests() for name in (kind.name, kind.switch, kind.__name__)} - SHARED
+
+
+def named(source, names):
+    """Names that a source uses as a word of its own or as a text."""
+    used = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            used.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            used.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            used.add(node.value)
+    return used & names
+
+
+CORE = ("report", "gating", "auditing", "recipes", "cli")
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=str(p.relative_to(SOURCE))) for p, room in files() if room in CORE]
+)
+def test_the_core_names_no_analysis(path):
+    assert named(path.read_text("utf-8"), names_of_analyses()) == set()
+
+
+@pytest.mark.parametrize("line", ["x = config.behaviour", 'x = needs["cross_lingual"]', "f(Ablation())"])
+def test_a_named_analysis_would_be_noticed(line):
+    assert named(line, names_of_analyses())
+
+
+#: Modules of the same name are the same step of different things.
+STEPS = {"analysis", "metrics", "needs", "request", "rows", "statistics", "tables"}
+
+
+def test_no_two_modules_share_a_name_by_accident():
+    # A door of the command line has the name of what it opens.
+    names = [path.stem for path, room in files() if path.stem not in {"__init__", *STEPS} and room != "cli"]
+    assert {name for name in names if names.count(name) > 1} == set()
+
+
+def test_no_two_classes_share_a_name():
+    classes = [
+        node.name
+        for path, _ in files()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert {name for name in classes if classes.count(name) > 1} == set()
 
 
 def imports_ray(source):

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from isogloss.auditing.sample import edit_rates, features, matched, take_sample
-from isogloss.stats.controls import edit_rate
+from isogloss.stats.text_controls import edit_rate
 from isogloss.stats.text_pairs import unit_ids
 
 

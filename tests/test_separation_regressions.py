@@ -41,8 +41,10 @@ def test_a_component_lost_with_a_unit_is_not_ignored():
     draws = draw(np.arange(60) < 30, np.r_[np.arange(30) + 30, np.arange(30)], n_permutations=5, seed=0)
     share, distance, silhouette = score_block(x, draws, [row for row in METRICS.values() if row.judges], (2,)).scores
     # Without that text the second component holds nothing: a share and a silhouette of one direction, and no distance.
-    assert np.isfinite([share.found.value, share.found.se, silhouette.found.value, silhouette.found.se]).all()
-    assert distance.found is None
+    assert np.isfinite(
+        [share.jackknife.value, share.jackknife.se, silhouette.jackknife.value, silhouette.jackknife.se]
+    ).all()
+    assert distance.jackknife is None
     assert distance.reason == "a class does not vary in every component"
 
 

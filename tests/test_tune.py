@@ -26,7 +26,7 @@ from transformers import TrainerCallback  # noqa: E402
 
 from isogloss.tuning import shared_prompts, train, trainers  # noqa: E402
 from isogloss.tuning.adapter_folder import folder_norm  # noqa: E402
-from isogloss.tuning.checkpoints import (  # noqa: E402
+from isogloss.tuning.training_state import (  # noqa: E402
     COMPLETE,
     divergence,
     newest_checkpoint,
@@ -356,10 +356,10 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_whole(quick, monkeypatch, t
     def full(checkpoint):
         raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
 
-    monkeypatch.setattr("isogloss.tuning.checkpoints.seal", full)
+    monkeypatch.setattr("isogloss.tuning.training_state.seal", full)
     with pytest.raises(StoreError, match="free some space there, or choose another --out"):
         quick(save_every=2)
-    monkeypatch.setattr("isogloss.tuning.checkpoints.seal", state.seal)
+    monkeypatch.setattr("isogloss.tuning.training_state.seal", state.seal)
     assert quick(save_every=2).is_dir()
 
 

@@ -65,7 +65,8 @@ def with_se(factor):
 
     def scores(*arguments):
         return [
-            replace(one, found=replace(one.found, influence=factor * one.found.influence)) for one in whole(*arguments)
+            replace(one, jackknife=replace(one.jackknife, influence=factor * one.jackknife.influence))
+            for one in whole(*arguments)
         ]
 
     return scores
@@ -88,7 +89,7 @@ def test_a_value_that_is_not_debiased_fails(monkeypatch):
     whole = cells.component_scores
 
     def plug_in(*arguments):
-        return [replace(one, found=replace(one.found, value=one.plug_in)) for one in whole(*arguments)]
+        return [replace(one, jackknife=replace(one.jackknife, value=one.plug_in)) for one in whole(*arguments)]
 
     monkeypatch.setattr(cells, "component_scores", plug_in)
     name = "null mean pairs between_class_variance k=10 n=20"

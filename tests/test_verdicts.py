@@ -40,7 +40,7 @@ def verdicts(*args):
 def test_the_verdict_is_read_off_the_simultaneous_set(word):
     one = verdicts(found(de=word, sw="reached"), None, None)["de"]
     assert (one.verdict, one.low, one.high) == (word, *SETS[word])
-    assert (one.matched, one.disagree, one.reason) == (None, False, None)
+    assert (one.cross_check, one.disagree, one.reason) == (None, False, None)
 
 
 def test_the_pivot_has_no_verdict_but_a_place():
@@ -74,14 +74,14 @@ def test_an_unclear_pivot_leaves_everything_inconclusive_with_the_reason():
     ],
 )
 def test_a_verdict_that_matched_texts_do_not_bear_out_is_confounded(all_texts, matched, verdict):
-    found_ = verdicts(found(de=all_texts, sw="reached"), None, found(de=matched))
-    assert (found_["de"].verdict, found_["de"].matched) == (verdict, matched)
+    found_ = verdicts(found(de=all_texts, sw="reached"), None, {"de": matched})
+    assert (found_["de"].verdict, found_["de"].cross_check) == (verdict, matched)
     assert (found_["de"].low, found_["de"].high) == SETS[all_texts]  # of all texts
-    assert (found_["sw"].verdict, found_["sw"].matched) == ("reached", None)  # could not be matched
+    assert (found_["sw"].verdict, found_["sw"].cross_check) == ("reached", None)  # could not be matched
 
 
 @pytest.mark.parametrize(
-    ("component", "probe", "at_odds"),
+    ("primary_family", "probe_family", "at_odds"),
     [
         ("reached", "not reached", True),
         ("lagging", "reached", True),

@@ -128,7 +128,7 @@ def scored(x: np.ndarray, draws: Draws, wanted: Sequence[tuple[str, int]]) -> di
     for k in sorted({k for _, k in wanted}):
         names = [metric for metric, of in wanted if of == k]
         scores = component_scores(x[:, :k], draws, [METRICS[m] for m in names], (k,))
-        found.update({(score.metric, k): score.found for score in scores})
+        found.update({(score.metric, k): score.jackknife for score in scores})
     return found
 
 
@@ -285,7 +285,7 @@ def _probe_run(population: Population, n: int, truth: Truth, rng: np.random.Gene
     labels, partners = pop.labels_and_partners(n)
     draws = draw(labels, partners, n_permutations=2, seed=seed)
     scores = probe_scores(ridge_probe(pop.sample(population, n, rng)), draws, [METRICS[name] for name in PROBE])
-    return {score.metric: covered(score.found, truth[score.metric]) for score in scores}
+    return {score.metric: covered(score.jackknife, truth[score.metric]) for score in scores}
 
 
 def _probe_cells() -> Iterator[Cell]:
@@ -341,7 +341,7 @@ def _fitted_run(
     records: Records = {}
     for metric, k in wanted:
         name, score = f"{metric} k={k}", found[metric, k]
-        hit = covered(score.found, truth[name])
+        hit = covered(score.jackknife, truth[name])
         if n < THRESHOLDS.few_texts:
             records[name] = hit
             continue
@@ -608,7 +608,7 @@ def _power_run(shape: pop.Shape, n: int, width: int, truth: Truth, rng: np.rando
         reference, fresh = pop.noise(rng, n, width), pop.noise(rng, n, width)
         aligned = pop.correlated(reference, fresh, pop.MODELS)
         both = [
-            component_scores(pop.rows(population, cloud, w), draws, [METRICS[SHARE]], (10,))[0].found
+            component_scores(pop.rows(population, cloud, w), draws, [METRICS[SHARE]], (10,))[0].jackknife
             for population, cloud in ((before, reference), (after if gains_too else before, aligned))
         ]
         gains.append(gain(both[0], both[1]))
@@ -676,7 +676,7 @@ def _bias_run(population: Population, n: int, truth: Truth, rng: np.random.Gener
     draws = draw(labels, partners, n_permutations=PERMUTATIONS, seed=seed)
     row = replace(METRICS[DISTANCE], per_component=0)
     scores = component_scores(pop.sample(population, n, rng), draws, [row], (population.width,))
-    found = scores[0].found
+    found = scores[0].jackknife
     return {"bias in per cent": 100 * (found.value / truth[DISTANCE] - 1) if found else float("nan")}
 
 
@@ -720,7 +720,7 @@ def real_features(folder: Path) -> dict[str, np.ndarray]:
     """Stand-in for hidden states: kernel principal components of each language's n-grams, harmful texts first."""
     import polars as pl
 
-    from isogloss.stats.controls import ngram_gram
+    from isogloss.stats.text_controls import ngram_gram
 
     frame = pl.read_parquet(folder / REAL_FILE).filter(pl.col("toxic") != pl.col("neutral"))
     found = {}

@@ -1,8 +1,9 @@
 """Populations whose true scores are known, and samples from them.
 
 A text is class mean + scale * noise. The noise of the texts of a pair is correlated .8, that of the two models of a
-language .7 text by text, and that of parallel languages .5. Shapes: Gaussian; heavy-tailed (elliptical t with 5 degrees of freedom and
-unit variance, one weight a pair); unequal covariance (the harmful class has other variances than the harmless one).
+language .7 text by text, and that of parallel languages .5. Shapes: Gaussian; heavy-tailed (elliptical t with 5 degrees
+of freedom and unit variance, one weight a pair); unequal covariance (the harmful class has other variances than the
+harmless one).
 """
 
 from __future__ import annotations

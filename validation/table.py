@@ -15,13 +15,14 @@ _HEADER = """# Validation
 Written by `{command}`; do not edit.
 
 Simulations with a known truth: do the claims of isogloss hold as often as it says? Every line runs the package on
-samples from a population (`validation/populations.py`) and counts. {grid} grid: {total:,} runs, seeds 0, 1, 2, ... in every
-cell. isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
+samples from a population (`validation/populations.py`) and counts. {grid} grid: {total:,} runs, seeds 0, 1, 2, ... in
+every cell. isogloss {isogloss}, Python {python}, numpy {numpy}, scipy {scipy}.
 
 - The estimate is given with its 99 % Monte Carlo interval (Clopper-Pearson for shares, t for means). A line FAILS only
   when that interval excludes the target; of a hundred lines that just meet their target about one fails by chance.
 - The texts of a pair are correlated .8, the two models of a language .7, parallel languages .5. n is the number of
-  pairs, or of texts a class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes different covariances.
+  pairs, or of texts a class. "heavy" is an elliptical t with 5 degrees of freedom; "unequal" gives the classes
+  different covariances.
 - Coverage is that of 95 % intervals. Where the true value is zero the statistics are degenerate, and Bhattacharyya and
   the probe's scores are conservative by design: there the target has no upper end.
 - Permutations: {permutations} inside an interval ({few} at n = 2,500), {test} in a permutation test. The cells on

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from isogloss.models.pairs import ModelRef as ModelRef
     from isogloss.recipes.needs import estimate_needs as estimate_needs
     from isogloss.recipes.recipe import read_recipe as read_recipe
-    from isogloss.recipes.run import run_recipe as run_recipe
+    from isogloss.recipes.run_recipe import run_recipe as run_recipe
     from isogloss.results import Audit as Audit
     from isogloss.stats import metrics as metrics
     from isogloss.tuning.callback import SeparationCallback as SeparationCallback
@@ -81,7 +81,7 @@ _HOMES = {
     "preferences": "isogloss.tuning.preferences",
     "read_recipe": "isogloss.recipes.recipe",
     "read_rules": "isogloss.gating.rules",
-    "run_recipe": "isogloss.recipes.run",
+    "run_recipe": "isogloss.recipes.run_recipe",
     "sensitivity": "isogloss.analyses.sensitivity",
     "tune": "isogloss.tuning.train",
     "weak_languages": "isogloss.tuning.weak_languages",

@@ -54,8 +54,8 @@ def sensitivity(
     Args:
         pair: as for `audit`; without a reference there are no gains.
         corpus: as for `audit`.
-        config: its metric, sample, dtype and token limit are used; with a ChatTemplate request, or a spec in the chat template, the
-            read-outs of the chat template are added.
+        config: its metric, sample, dtype and token limit are used; with a ChatTemplate request, or a spec in the chat
+            template, the read-outs of the chat template are added.
         store: where hidden states are kept; None is the user's cache.
         device: a torch device; None takes a GPU if there is one.
         track: progress display.

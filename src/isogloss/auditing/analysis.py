@@ -57,7 +57,7 @@ class Needs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Lookup:
     """Where an analysis finds what it needs: the pair, the cache, and a display for slow look-ups."""
 
     pair: ModelPair
@@ -88,7 +88,7 @@ class Findings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class ForwardPasses:
     """Forward passes that an analysis adds, for `isogloss plan`.
 
     Attributes:
@@ -125,7 +125,7 @@ def check_nothing(request: Any, config: AuditConfig, corpus: Corpus) -> None:  #
     del request, config, corpus
 
 
-def need_nothing(plan: Plan, request: Any, source: Source) -> Needs:  # noqa: ANN401 - any request
+def need_nothing(plan: Plan, request: Any, source: Lookup) -> Needs:  # noqa: ANN401 - any request
     """Need nothing but what the audit reads anyway."""
     del plan, request, source
     return Needs()
@@ -149,7 +149,7 @@ def show_nothing(audit: Audit, frames: Mapping[str, pl.DataFrame]) -> Sequence[S
     return ()
 
 
-def cost_nothing(facts: CostFacts, request: Any) -> Sequence[Work]:  # noqa: ANN401 - any request
+def cost_nothing(facts: CostFacts, request: Any) -> Sequence[ForwardPasses]:  # noqa: ANN401 - any request
     """Add no forward pass."""
     del facts, request
     return ()
@@ -176,12 +176,12 @@ class Analysis:
     request: type[Request]
     metrics: tuple[Metric, ...] = ()
     check: Callable[[Any, AuditConfig, Corpus], None] = check_nothing
-    needs: Callable[[Plan, Any, Source], Needs] = need_nothing
+    needs: Callable[[Plan, Any, Lookup], Needs] = need_nothing
     follow: Callable[[Plan, Any, Needs], Needs | None] = follow_with_nothing
     rows: Callable[[Measured, Any], Findings] = find_nothing
     sections: Callable[[Audit, Mapping[str, pl.DataFrame]], Sequence[Section]] = show_nothing
     tables: tuple[TableKind, ...] = ()
-    cost: Callable[[CostFacts, Any], Sequence[Work]] = cost_nothing
+    cost: Callable[[CostFacts, Any], Sequence[ForwardPasses]] = cost_nothing
     frames: tuple[str, ...] = ()
 
     @property
@@ -204,7 +204,7 @@ def sections_of(
         try:
             sections += analysis.sections(audit, frames or {})
         except ANALYSIS_FAULTS as error:
-            note = f"This section could not be made ({type(error).__name__}). The rows of the analysis stand in the result."
+            note = f"This section could not be made ({type(error).__name__}). The result holds the rows of the analysis."
             title = analysis.name.replace("_", " ").capitalize()
             sections.append(Section(key=f"{analysis.name}-failed", title=title, blocks=(Block(note=note),)))
     return sections

@@ -99,8 +99,9 @@ def _going(plan: Plan, states: Activations) -> list[str]:
 
 
 def kept_line(record: Mapping[str, Any]) -> str:
-    """Say in one line what became of the states."""
+    """Say in one line which hidden states were removed."""
+    option = f"--cache-states {record['asked']}"
     if record["left"]:
-        return f"--cache-states {record['asked']}: states are still in the store, run the same command again: {record['left']}"
+        return f"{option}: states are still in the cache; run the same command again: {record['left']}"
     freed = f"{record['freed'] / 1e6:.1f} MB of states removed"
-    return f"--cache-states {record['asked']}: {freed}; {KEPT} has moments, projections and scores; {record['lost']}"
+    return f"{option}: {freed}; {KEPT} has moments, projections and scores; {record['lost']}"

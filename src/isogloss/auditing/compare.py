@@ -22,7 +22,7 @@ TOGETHER = "jackknife t, simultaneous over languages (max-t)"
 FIELLER = "Fieller, simultaneous over languages (max-t)"
 
 
-class Cell(NamedTuple):
+class ScoreKey(NamedTuple):
     """A metric at a layer: what is compared between languages."""
 
     layer: Layer
@@ -41,14 +41,15 @@ class Change:
     @property
     def reason(self) -> str | None:
         """Why there is no gain, or None."""
-        lacking = [score.reason for score in (self.reference, self.aligned) if score.found is None]
+        lacking = [score.reason for score in (self.reference, self.aligned) if score.jackknife is None]
         return f"the score of a model is missing: {lacking[0]}" if lacking else None
 
     @property
     def gain(self) -> Jackknife:
         """Aligned minus reference, on the metric's scale."""
-        assert self.reference.found is not None and self.aligned.found is not None  # noqa: S101, PT018 - see `reason`
-        return gain(self.reference.found, self.aligned.found)
+        before, after = self.reference.jackknife, self.aligned.jackknife
+        assert before is not None and after is not None  # noqa: S101, PT018 - see `reason`
+        return gain(before, after)
 
     @property
     def null(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import null_summary, score_estimate
 from isogloss.auditing.sample import Sample, edit_rates
 from isogloss.records import NAN, Estimate, Row
-from isogloss.stats.controls import CONTROLS, length_scores, ngram_gram
+from isogloss.stats.text_controls import CONTROLS, length_scores, ngram_gram
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.metric import Metric, Score
 from isogloss.stats.metrics import METRICS

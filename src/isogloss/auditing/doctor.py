@@ -186,9 +186,7 @@ def _oracle(subject: Subject, alone: States) -> CheckResult:
         for layer, state in alone.items():
             if layer.norm != "pre":
                 moved = max(moved, _moved(state[i], expected[layer.index][0, -1].float().cpu().numpy()))
-    return _result(
-        "the model's alone states", f"ours differ by {moved:.1e} at most", ok=moved < TOLERANCE[subject.dtype]
-    )
+    return _result("the model's own states", f"ours differ by {moved:.1e} at most", ok=moved < TOLERANCE[subject.dtype])
 
 
 def _norms(alone: States) -> CheckResult:
@@ -228,7 +226,7 @@ def _head(model: LoadedModel) -> CheckResult:
         check_head(model)
     except ModelError as error:
         return CheckResult(check="LM head", verdict="note", found=f"{error.found}: use --controls untrained")
-    return _result("LM head", "its logits are the model's alone", ok=True)
+    return _result("LM head", "its logits are the model's own", ok=True)
 
 
 def _adapter(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
@@ -244,12 +242,12 @@ def _adapter(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
     return _result("adapter", found, ok=left < TOLERANCE[subject.dtype] and left < change < float("inf"))
 
 
-def _largest(states: np.ndarray, alone: np.ndarray) -> float:
-    return max(_moved(a, b) for a, b in zip(states, alone, strict=True))
+def _largest(states: np.ndarray, expected: np.ndarray) -> float:
+    return max(_moved(a, b) for a, b in zip(states, expected, strict=True))
 
 
-def _moved(state: np.ndarray, alone: np.ndarray) -> float:
+def _moved(state: np.ndarray, expected: np.ndarray) -> float:
     """Distance of a state from another, relative to the length of the other; infinite if either is broken."""
-    length = float(np.linalg.norm(alone))
-    moved = float(np.linalg.norm(state.astype(np.float64) - alone)) / length if length > 0 else float("inf")
+    length = float(np.linalg.norm(expected))
+    moved = float(np.linalg.norm(state.astype(np.float64) - expected)) / length if length > 0 else float("inf")
     return moved if np.isfinite(moved) else float("inf")

@@ -13,7 +13,7 @@ import polars as pl
 from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
 from isogloss.auditing.audit_warnings import audit_warnings
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
-from isogloss.auditing.compare import Cell, Change, Compared, Family, compare, language_verdicts
+from isogloss.auditing.compare import ScoreKey, Change, Compared, Family, compare, language_verdicts
 from isogloss.auditing.controls import control_rows_of_language
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
@@ -50,7 +50,7 @@ class Measured:
 
     plan: Plan
     samples: Mapping[str, Sample]
-    primary: Cell
+    primary: ScoreKey
     family: Family | None
     compared: Compared | None
     engine: Engine
@@ -135,9 +135,9 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def primary_cell(plan: Plan) -> Cell:
+def primary_cell(plan: Plan) -> ScoreKey:
     """Return the primary estimand of a plan."""
-    return Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
+    return ScoreKey(plan.primary_layer, plan.primary.metric, plan.primary.components)
 
 
 def draw_samples(plan: Plan) -> dict[str, Sample]:
@@ -173,14 +173,14 @@ def _failed(analysis: Analysis, error: Exception) -> Findings:
 
 
 def _verdicts(
-    plan: Plan, primary: Cell, compared: Mapping[Cell, Compared], findings: Mapping[str, Findings]
+    plan: Plan, primary: ScoreKey, compared: Mapping[ScoreKey, Compared], findings: Mapping[str, Findings]
 ) -> tuple[LanguageVerdict, ...]:
     if not compared:
         return ()
     cross_checks: dict[str, str] = {}
     for found in findings.values():
         cross_checks |= found.cross_checks
-    probe = compared.get(Cell(plan.primary_layer, "auroc", None))
+    probe = compared.get(ScoreKey(plan.primary_layer, "auroc", None))
     return language_verdicts(plan.languages, plan.config.pivot, compared[primary], probe, cross_checks)
 
 
@@ -189,7 +189,7 @@ def _join_rows(
     controls: Sequence[Row],
     findings: Mapping[str, Findings],
     verdicts: Sequence[LanguageVerdict],
-    primary: Cell,
+    primary: ScoreKey,
 ) -> list[Row]:
     """Put the rows of the audit and its analyses together, with false discovery rates and verdicts."""
     named = {
@@ -203,10 +203,10 @@ def _join_rows(
     return joined
 
 
-def _families(plan: Plan, scored: Sequence[ScoredBlock], primary: Cell) -> dict[Cell, Family]:
+def _families(plan: Plan, scored: Sequence[ScoredBlock], primary: ScoreKey) -> dict[ScoreKey, Family]:
     """One family for each metric at each layer; none where there is no reference."""
     pivot = plan.config.pivot
-    changes: dict[Cell, dict[str, Change]] = {}
+    changes: dict[ScoreKey, dict[str, Change]] = {}
     for block in scored:
         for cell, change in block.changes.items():
             changes.setdefault(cell, {})[block.sample.language] = change
@@ -235,10 +235,10 @@ def _score_rows(plan: Plan, scored: Sequence[ScoredBlock]) -> list[Row]:
     ]
 
 
-def _correct_family_wise(rows: Sequence[Row], scored: Sequence[ScoredBlock], primary: Cell) -> list[Row]:
+def _correct_family_wise(rows: Sequence[Row], scored: Sequence[ScoredBlock], primary: ScoreKey) -> list[Row]:
     """Correct the permutation p values of the primary estimand for all languages and models."""
     scores = [score for block in scored for of_model in block.scores.values() for score in of_model.scores]
-    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].found is not None]
+    family = [i for i, row in enumerate(rows) if _cell(row) == primary and scores[i].jackknife is not None]
     corrected = list(rows)
     if family:
         observed = np.array([scores[i].plug_in for i in family])
@@ -248,7 +248,7 @@ def _correct_family_wise(rows: Sequence[Row], scored: Sequence[ScoredBlock], pri
     return corrected
 
 
-def _correct_exploration(rows: Sequence[Row], primary: Cell) -> list[Row]:
+def _correct_exploration(rows: Sequence[Row], primary: ScoreKey) -> list[Row]:
     """Give what is not the primary estimand its false discovery rate, among rows of its kind."""
     corrected = list(rows)
     for kind in ("score", "gain", "gap"):
@@ -259,8 +259,8 @@ def _correct_exploration(rows: Sequence[Row], primary: Cell) -> list[Row]:
     return corrected
 
 
-def _cell(row: Row) -> Cell:
-    return Cell(Layer(row.layer or 0, row.norm), row.metric, row.components)
+def _cell(row: Row) -> ScoreKey:
+    return ScoreKey(Layer(row.layer or 0, row.norm), row.metric, row.components)
 
 
 def _corpus_record(plan: Plan) -> dict[str, object]:

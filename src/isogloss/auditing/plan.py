@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.auditing.analysis import Analysis, Needs, Source
+from isogloss.auditing.analysis import Analysis, Needs, Lookup
 from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, known_metrics
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
@@ -243,10 +243,10 @@ def make_plan(
         analyses=requested,
         left_out=left_out,
     )
-    return with_needs(plan, Source(pair=pair, cache=store, track=track))
+    return with_needs(plan, Lookup(pair=pair, cache=store, track=track))
 
 
-def with_needs(plan: Plan, source: Source) -> Plan:
+def with_needs(plan: Plan, source: Lookup) -> Plan:
     """Find what each analysis needs, in their order; an analysis may look at the needs of those before it."""
     plan = replace(plan, needs={})
     for analysis, request in plan.requests:
@@ -255,7 +255,7 @@ def with_needs(plan: Plan, source: Source) -> Plan:
 
 
 def with_follow_ups(plan: Plan) -> Plan:
-    """Add what analyses need once all else is in the cache; the same plan where something is missing or nothing follows."""
+    """Add what analyses need once all else is in the cache; the same plan where nothing follows yet."""
     if plan.missing:
         return plan
     following = {

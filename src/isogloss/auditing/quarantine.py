@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from isogloss.auditing.analysis import Source
+from isogloss.auditing.analysis import Lookup
 from isogloss.auditing.plan import Plan, likelihoods_of, with_needs
 from isogloss.data.curate import balance, leave_out
 from isogloss.errors import CorpusError
@@ -56,4 +56,4 @@ def quarantine(plan: Plan, text_ids: Collection[str], store: AnyPath | str | Non
         quarantined=all_out,
         requested_sha256=plan.corpus_sha256,
     )
-    return with_needs(rest_of_plan, Source(pair=pair, cache=store, track=silent))
+    return with_needs(rest_of_plan, Lookup(pair=pair, cache=store, track=silent))

@@ -1,4 +1,4 @@
-"""Requests of analyses: frozen dataclasses that name what may be chosen. They are light, for the command line reads them.
+"""Requests of analyses: frozen dataclasses of what may be chosen, light enough for the command line to import.
 
 The fields of a request, made by `option`, are options of the command line and keys of a recipe.
 """

@@ -36,12 +36,12 @@ def score_row(score: Score, role: str, key: RowKey) -> Row:
 
 def score_estimate(score: Score, n: int, seed: int) -> Estimate:
     """Write a score as an estimate with its interval and null."""
-    if score.found is None:
+    if score.jackknife is None:
         return Estimate(value=NAN, n=n, seed=seed, reason=score.reason)
     logit = score.row.scale == "logit"
-    bounds = score.found.interval(LEVEL)
+    bounds = score.jackknife.interval(LEVEL)
     method = score.row.method
-    if logit and not score.found.se > 0:
+    if logit and not score.jackknife.se > 0:
         bounds, method = wilson(score.plug_in, score.effective_n), WILSON
     elif logit:
         # Log odds stop half a text short of 0 and 1, the score does not.
@@ -50,7 +50,7 @@ def score_estimate(score: Score, n: int, seed: int) -> Estimate:
         )
     null = null_summary(score.null)
     return Estimate(
-        value=score.plug_in if logit else score.found.value,
+        value=score.plug_in if logit else score.jackknife.value,
         n=n,
         seed=seed,
         low=bounds.low,

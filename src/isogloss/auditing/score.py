@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from isogloss.auditing.compare import Cell, Change
+from isogloss.auditing.compare import ScoreKey, Change
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
 from isogloss.engines.engine import Engine
@@ -45,14 +45,14 @@ class ScoredBlock:
         return self.sample.draws.per_class
 
     @property
-    def changes(self) -> dict[Cell, Change]:
+    def changes(self) -> dict[ScoreKey, Change]:
         """Both models' scores by metric; nothing where there is no reference."""
         if "reference" not in self.scores:
             return {}
         # By name: scores that are missing stand last, and a model may lack one that the other has.
         aligned = {(score.metric, score.components): score for score in self.scores["aligned"].scores}
         return {
-            Cell(self.layer, *key): Change(reference=reference, aligned=aligned[key], n=self.n)
+            ScoreKey(self.layer, *key): Change(reference=reference, aligned=aligned[key], n=self.n)
             for reference in self.scores["reference"].scores
             for key in [(reference.metric, reference.components)]
         }

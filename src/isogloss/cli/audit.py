@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from isogloss.auditing.config import AuditConfig
     from isogloss.data.corpus import Corpus
     from isogloss.recipes.recipe import Recipe
-    from isogloss.recipes.run import Outcome
+    from isogloss.recipes.run_recipe import Outcome
 
 RUNS = Path("runs")
 
@@ -164,7 +164,7 @@ def _run(name: str, given: dict[str, Any], manner: Manner) -> None:
     """Do the audits of a recipe, and say after each where it is."""
     from isogloss.cli.progress_bars import track  # noqa: PLC0415
     from isogloss.recipes.recipe import read_recipe  # noqa: PLC0415
-    from isogloss.recipes.run import run_recipe  # noqa: PLC0415
+    from isogloss.recipes.run_recipe import run_recipe  # noqa: PLC0415
 
     recipe = read_recipe(name, given)
     outcomes = []

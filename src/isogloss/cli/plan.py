@@ -14,7 +14,7 @@ from isogloss.recipes.settings import make_settings
 
 if TYPE_CHECKING:
     from isogloss.recipes.facts import TextFacts
-    from isogloss.recipes.needs import AuditNeeds, ModelNeeds, Needs
+    from isogloss.recipes.needs import AuditNeeds, ModelNeeds, ResourceNeeds
 
 UNKNOWN = "unknown"
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -97,7 +97,7 @@ def _audit(one: AuditNeeds) -> dict[str, str]:
     }
 
 
-def _sums(needs: Needs, rate: float, gpus: int) -> list[str]:
+def _sums(needs: ResourceNeeds, rate: float, gpus: int) -> list[str]:
     models = needs.models
     here = sum(one.facts.here == "yes" for one in models)
     known = [one.flops for one in needs.audits if one.flops is not None]
@@ -118,15 +118,15 @@ def _sums(needs: Needs, rate: float, gpus: int) -> list[str]:
     return [*(f"{name}: {line}." for name, line in lines.items()), *gates]
 
 
-def _least(needs: Needs) -> str:
+def _least(needs: ResourceNeeds) -> str:
     return "at least " if needs.unknown else ""
 
 
-def _sum(needs: Needs, value: int) -> str:
+def _sum(needs: ResourceNeeds, value: int) -> str:
     return UNKNOWN if needs.unknown and not value else f"{_least(needs)}{in_bytes(value)}"
 
 
-def _licences(needs: Needs) -> dict[str, list[str]]:
+def _licences(needs: ResourceNeeds) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in needs.models:
         if one.facts.licence and one.facts.here != "yes":

@@ -24,7 +24,7 @@ from isogloss.progress import Track, silent
 COUNTS = ("token_counts", "cut")
 
 
-class Block(NamedTuple):
+class LayerStates(NamedTuple):
     """Hidden states of one language and layer, with the labels of their rows."""
 
     hidden: np.ndarray
@@ -66,14 +66,14 @@ class Activations:
         """
         return gaps(self.entries[language], [*(layer.name for layer in self.layers), *COUNTS])
 
-    def block(self, language: str, layer: Layer) -> Block:
+    def block(self, language: str, layer: Layer) -> LayerStates:
         """Read the states of one language and layer, in the order of `corpus.part(language)`.
 
         Raises:
             StoreError: they are missing or broken.
         """
         texts = self.corpus.part(language)
-        return Block(
+        return LayerStates(
             hidden=read(self.entries[language], layer.name),
             harmful=texts["harmful"].to_numpy(),
             pair_ids=tuple(texts["pair_id"]),

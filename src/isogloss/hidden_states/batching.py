@@ -21,7 +21,7 @@ SHARES = (1, 5 / 8, 3 / 8, 3 / 16, 3 / 32, 3 / 64, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class BatchPlan:
     """`batches` index into the distinct rows; `inverse[i]` is the distinct row of text i.
 
     Every row begins with the first `prefix` tokens of row 0; `text_ends` as in `Prompts`, of the distinct rows.
@@ -41,7 +41,7 @@ def plan_batches(
     overhead: int = 0,
     text_ends: Sequence[int] | None = None,
     share_prefix: bool = False,
-) -> Plan:
+) -> BatchPlan:
     """Group rows so that padding and forward passes together cost least.
 
     A padded batch holds at most `token_budget` tokens (one row may exceed it alone). Longest rows come first, so that a
@@ -68,7 +68,7 @@ def plan_batches(
     lengths = np.array([len(distinct[i]) - prefix for i in order])
     cuts = _cut(lengths, token_budget, overhead)
     batches = tuple(tuple(order[start:stop]) for start, stop in pairwise(cuts))
-    return Plan(distinct=distinct, text_ends=distinct_ends, inverse=inverse, batches=batches, prefix=prefix)
+    return BatchPlan(distinct=distinct, text_ends=distinct_ends, inverse=inverse, batches=batches, prefix=prefix)
 
 
 def _prefix(distinct: Sequence[tuple[int, ...]], first_end: int) -> int:

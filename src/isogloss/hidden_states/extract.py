@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from isogloss.errors import broken_texts
-from isogloss.hidden_states.batching import Plan, plan_batches
+from isogloss.hidden_states.batching import BatchPlan, plan_batches
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.forward import Batch, forward, pad_right, read_out, shared_cache
 from isogloss.hidden_states.spec import Layer, Position
@@ -25,7 +25,7 @@ def plan_rows(
     positions: Collection[Position] = LAST,
     *,
     text_ends: Sequence[int] | None = None,
-) -> Plan:
+) -> BatchPlan:
     """Plan the batches of rows of token ids, at least one each; `text_ends` as in `Prompts`."""
     return plan_batches(
         rows,
@@ -38,7 +38,7 @@ def plan_rows(
 
 def hidden_states(
     model: LoadedModel,
-    plan: Plan,
+    plan: BatchPlan,
     wanted: Wanted,
     *,
     execution: Execution,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from isogloss.analyses.audit import ANALYSES
-from isogloss.auditing.analysis import CostFacts, Work
+from isogloss.auditing.analysis import CostFacts, ForwardPasses
 from isogloss.auditing.config import BITS_TEXTS, AuditConfig
 from isogloss.hidden_states.execution import CPU_BATCH, GPU_BATCH
 from isogloss.hidden_states.spec import ExtractSpec
@@ -15,7 +15,7 @@ from isogloss.hidden_states.store import SHARD_TEXTS
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.recipes.build import config_of, pair_of
 from isogloss.recipes.facts import ModelFacts, TextFacts, model_facts, text_facts
-from isogloss.recipes.recipe import Job, Recipe
+from isogloss.recipes.recipe import PlannedAudit, Recipe
 from isogloss.recipes.settings import Settings
 
 #: Tokens of a text where nothing says better: twice what Gemma 3's tokenizer makes of multilingual_toxicity (34 on
@@ -54,7 +54,7 @@ class AuditNeeds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class ResourceNeeds:
     """What a recipe needs: per model, per corpus and per audit."""
 
     recipe: str
@@ -100,7 +100,7 @@ class Needs:
         return sum(one.flops or 0.0 for one in self.audits)
 
 
-def estimate_needs(recipe: Recipe, *, tokens_per_text: int = TOKENS_PER_TEXT) -> Needs:
+def estimate_needs(recipe: Recipe, *, tokens_per_text: int = TOKENS_PER_TEXT) -> ResourceNeeds:
     """Estimate what a recipe needs, without weights, without a network, and without looking into the store.
 
     A forward pass is counted as 2 operations per parameter of the transformer blocks and token; for likelihoods those
@@ -124,7 +124,7 @@ def estimate_needs(recipe: Recipe, *, tokens_per_text: int = TOKENS_PER_TEXT) ->
             found = _memory(counting.model(ref), job.settings)
             models[str(ref)] = _larger(found, models.get(str(ref)))
         audits.append(_audit(job, pair, counting))
-    return Needs(
+    return ResourceNeeds(
         recipe=recipe.name,
         tokens_per_text=tokens_per_text,
         models=tuple(models.values()),
@@ -149,7 +149,7 @@ class _Counting:
             self.models[str(plain)] = model_facts(plain)
         return self.models[str(plain)]
 
-    def text(self, job: Job) -> tuple[tuple[object, ...], TextFacts]:
+    def text(self, job: PlannedAudit) -> tuple[tuple[object, ...], TextFacts]:
         """Facts of a corpus, with what decides which texts of it are read."""
         asked = job.settings
         key = (asked.corpus, asked.column, asked.languages, asked.conflicts, asked.per_class, asked.seed)
@@ -164,7 +164,7 @@ class _Counting:
         return len(self.passes) > before
 
 
-def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
+def _audit(job: PlannedAudit, pair: ModelPair, counting: _Counting) -> AuditNeeds:
     config = config_of(job.settings)
     first = pair.reference or pair.aligned
     which, texts = counting.text(job)
@@ -198,7 +198,7 @@ def _audit(job: Job, pair: ModelPair, counting: _Counting) -> AuditNeeds:
     )
 
 
-def _own_work(pair: ModelPair, config: AuditConfig) -> Iterator[Work]:
+def _own_work(pair: ModelPair, config: AuditConfig) -> Iterator[ForwardPasses]:
     """The passes of the audit itself: each model of the pair, and the untrained model."""
     first = pair.reference or pair.aligned
     models = [ref for ref in (pair.reference, pair.aligned) if ref is not None]
@@ -206,17 +206,17 @@ def _own_work(pair: ModelPair, config: AuditConfig) -> Iterator[Work]:
         models.append(ModelRef(base=first.base, revision=first.revision, random_seed=config.seed))
     in_chat = config.spec.prompt_format == "chat"
     for ref in models:
-        yield Work(model=ref, key=(), states=config.spec, template_of=pair.aligned if in_chat else None)
+        yield ForwardPasses(model=ref, key=(), states=config.spec, template_of=pair.aligned if in_chat else None)
 
 
-def _analysis_work(facts: CostFacts) -> Iterator[Work]:
+def _analysis_work(facts: CostFacts) -> Iterator[ForwardPasses]:
     for analysis in ANALYSES:
         request = facts.config.request(analysis.request)
         if request is not None:
             yield from analysis.cost(facts, request)
 
 
-def _states_key(work: Work, which: tuple[object, ...]) -> tuple[object, ...]:
+def _states_key(work: ForwardPasses, which: tuple[object, ...]) -> tuple[object, ...]:
     # In the chat template the states depend on whose template it is.
     lent = str(work.template_of) if work.template_of else ""
     return str(work.model), which, work.states.sha256, work.states.layers, lent

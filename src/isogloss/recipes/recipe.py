@@ -19,7 +19,7 @@ KEYS = ("about", "models", "corpora")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class PlannedAudit:
     """One audit of a recipe: names for folder and table, and its settings."""
 
     model: str
@@ -33,7 +33,7 @@ class Recipe:
 
     name: str
     about: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[PlannedAudit, ...]
 
 
 def bundled() -> dict[str, Path]:
@@ -77,7 +77,7 @@ def read_recipe(where: str | Path, given: Mapping[str, Any] | None = None) -> Re
         name=path.stem,
         about=about,
         jobs=tuple(
-            Job(model=job.model, corpus=job.corpus, settings=make_settings(settings_values(job.settings) | others))
+            PlannedAudit(model=job.model, corpus=job.corpus, settings=make_settings(settings_values(job.settings) | others))
             for job in chosen
         ),
     )
@@ -146,7 +146,7 @@ def _jobs(
     common: dict[str, Any],
     model: tuple[str | None, dict[str, Any]],
     text: tuple[str | None, dict[str, Any]],
-) -> list[Job]:
+) -> list[PlannedAudit]:
     (model_name, of_model), (text_name, of_text) = model, text
     if both := sorted(set(of_model) & set(of_text)):
         raise UsageError(
@@ -158,14 +158,14 @@ def _jobs(
     return _named(model_name, text_name, make_settings(common | of_model | of_text))
 
 
-def _named(model_name: str | None, text_name: str | None, settings: Settings) -> list[Job]:
+def _named(model_name: str | None, text_name: str | None, settings: Settings) -> list[PlannedAudit]:
     """Name an audit; descendants of one reference are an audit each, named by themselves."""
     corpus = _file_name(text_name or "+".join(_stem(one) for one in settings.corpus))
     if len(settings.aligned) < 2:  # noqa: PLR2004
         name = model_name or settings.pair or (settings.aligned[0] if settings.aligned else "embedded")
-        return [Job(model=_file_name(name), corpus=corpus, settings=settings)]
+        return [PlannedAudit(model=_file_name(name), corpus=corpus, settings=settings)]
     return [
-        Job(
+        PlannedAudit(
             model=_file_name(f"{model_name}-{one}" if model_name else one),
             corpus=corpus,
             settings=replace(settings, aligned=(one,)),
@@ -183,7 +183,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "own"
 
 
-def _refuse_same_names(path: Path, jobs: Sequence[Job]) -> None:
+def _refuse_same_names(path: Path, jobs: Sequence[PlannedAudit]) -> None:
     seen = set()
     for job in jobs:
         key = job.model, job.corpus
@@ -197,7 +197,7 @@ def _refuse_same_names(path: Path, jobs: Sequence[Job]) -> None:
         seen.add(key)
 
 
-def _choose(path: Path, jobs: Sequence[Job], given: Mapping[str, Any]) -> list[Job]:
+def _choose(path: Path, jobs: Sequence[PlannedAudit], given: Mapping[str, Any]) -> list[PlannedAudit]:
     """Keep the models and corpora that the command line names."""
     for name in ("reference", "aligned", "column"):
         if name in given:

@@ -60,18 +60,18 @@ LANGUAGES = TableKind(
             priority=7,
         ),
         Column(
-            key="resources",
-            heading="resources",
-            description="Resource class of the language, 0 (least) to 5 (Joshi et al. 2020).",
-            align="left",
-            priority=8,
-        ),
-        Column(
             key="warnings",
             heading="warnings",
             description="Codes of the warnings about the language.",
             align="left",
             priority=6,
+        ),
+        Column(
+            key="resources",
+            heading="resources",
+            description="Resource class of the language, 0 (least) to 5 (Joshi et al. 2020).",
+            align="left",
+            priority=8,
         ),
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from isogloss.data.load import HUB_ID
 from isogloss.data.named_corpora import CORPORA
 from isogloss.data.readers import SUFFIXES
-from isogloss.report.settings import analysis_options
+from isogloss.report.settings import analysis_options, analysis_value
 from isogloss.results import Audit
 from isogloss.text import sanitize
 
@@ -42,8 +42,7 @@ def command(audit: Audit) -> str:
 
 
 def _models(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
-    others = [role for role in audit.models if role not in {"reference", "aligned"}]
-    for role in ("reference", "aligned", *others):
+    for role in ("reference", "aligned"):
         yield from _named(audit, role, remarks)
 
 
@@ -115,7 +114,9 @@ def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         primary = audit.primary
         yield "--primary", f"{primary.metric}:{primary.components}@{_layer(primary.layer)}"
     for name, value in options.items():
-        if name not in {*PLAIN, *FILES}:
+        if isinstance(value, Mapping):
+            yield from _named(audit, str(value.get("model")), remarks)
+        elif name not in {*PLAIN, *FILES}:
             yield from _analysis_option(name, value)
     if _few(config):
         remarks.append(f"--permutations below {MIN_PERMUTATIONS} can be asked for in Python only")
@@ -130,7 +131,7 @@ def _reading(config: Mapping[str, Any], options: Mapping[str, Any], remarks: lis
         elif value is not None:
             yield f"--{_option(name)}", str(value)
     for name in FILES:
-        if digest := options.get(name, config.get(name)):
+        if digest := analysis_value(config, name) or config.get(name):
             remarks.append(f"--{_option(name)} was a file: put your path (its content has sha256 {digest})")
             yield f"--{_option(name)}", "FILE"
 

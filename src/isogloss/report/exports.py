@@ -36,7 +36,9 @@ def _metric_table(scores: Table, group: int) -> Table:
     kept = [column.key for column in scores.columns if column.key in IN_PAPERS]
     table = replace(scores, rows=rows, groups=()).select(kept)
     if "gain" in kept and any(cell.note == "log odds" for cell in table.column("gain")):
-        columns = [replace(one, heading="gain (log odds)") if one.key == "gain" else one for one in table.columns]
+        columns = [
+            replace(column, heading="gain (log odds)") if column.key == "gain" else column for column in table.columns
+        ]
         table = replace(table, columns=tuple(columns))
     return table
 

@@ -59,9 +59,9 @@ def _panel(shown: pl.DataFrame, language: Named, models: Sequence[str]) -> alt.H
     )
     rows = texts.unique(maintain_order=True)
     for model in models:
-        own = shown.filter(pl.col("model") == model)
+        of_model = shown.filter(pl.col("model") == model)
         rows = rows.join(
-            own.select("text_id", pl.col("pc1").alias(f"{model}_x"), pl.col("pc2").alias(f"{model}_y")),
+            of_model.select("text_id", pl.col("pc1").alias(f"{model}_x"), pl.col("pc2").alias(f"{model}_y")),
             on="text_id",
             maintain_order="left",
         )

@@ -120,8 +120,8 @@ def _shares_items(aligned: pl.DataFrame, pivot: str) -> bool:
     if not items.height or items["item_id"].null_count() or items.is_duplicated().any():
         return False
     by_language = {code: set(part["item_id"]) for (code,), part in items.partition_by("language", as_dict=True).items()}
-    own = by_language.pop(pivot, set())
-    return bool(by_language) and all(not own.isdisjoint(others) for others in by_language.values())
+    in_pivot = by_language.pop(pivot, set())
+    return bool(by_language) and all(not in_pivot.isdisjoint(others) for others in by_language.values())
 
 
 LOST_PAIRS = TableKind(

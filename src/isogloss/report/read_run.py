@@ -83,8 +83,8 @@ def read_frames(folder: AnyPath, names: Collection[str]) -> dict[str, pl.DataFra
     Raises:
         StoreError: a file is no table.
     """
-    found = ((name, read_if_there(folder / name)) for name in names)
-    return {name: _read_parquet(folder / name, raw) for name, raw in found if raw is not None}
+    contents = ((name, read_if_there(folder / name)) for name in names)
+    return {name: _read_parquet(folder / name, raw) for name, raw in contents if raw is not None}
 
 
 def read_audit(folder: AnyPath | str, known: Collection[str] | None = None) -> Audit:
@@ -176,10 +176,10 @@ def _record(folder: AnyPath) -> dict[str, Any] | None:
     if raw is None:
         return None
     try:
-        found = json.loads(raw.decode("utf-8"))
+        record = json.loads(raw.decode("utf-8"))
     except ValueError as error:  # of JSON or of UTF-8
         raise StoreError(f"{path}", found=str(error), expected="JSON", do="remove it, or run it again") from error
-    return found if isinstance(found, dict) else None
+    return record if isinstance(record, dict) else None
 
 
 #: What JSON may hold for a field of a record, by the field's annotation; True is no number.
@@ -260,8 +260,8 @@ def _of_config(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} that are no list of words"
 
 
-def _words(found: object) -> bool:
-    return isinstance(found, list) and all(isinstance(word, str) for word in found)
+def _words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def _of_record(record: Row | Estimate | LanguageVerdict | Primary | CodedWarning) -> Iterator[str]:

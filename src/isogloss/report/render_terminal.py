@@ -61,19 +61,21 @@ def print_audit(audit: Audit, console: Console, sections: Sequence[Section] = ()
 
 
 def print_section(section: Section, console: Console) -> None:
-    """Print the tables and findings of a section; its figures are for the page."""
-    blocks = [block for block in section.blocks if block.tables or block.findings]
+    """Print the tables, findings and notes of a section; its figures are for the page."""
+    blocks = [block for block in section.blocks if block.tables or block.findings or block.note]
     if not blocks:
         return
     console.print(Text(f"\n{section.title}", style="bold"))
     for block in blocks:
         for table in block.tables:
             fitted = fit_table(table, console.width)
-            console.print()
+            console.print(Text(f"\n{table.title}\n"))
             console.print(_grid(fitted))
             _print_below(fitted, console)
         for finding in block.findings:
             console.print(Text(f"\n{finding}", style="bold"))
+        if block.note:
+            console.print(Text(f"\n{block.note}", style="dim"))
 
 
 def print_table(table: Table, console: Console) -> None:

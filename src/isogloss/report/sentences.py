@@ -131,7 +131,7 @@ def headline(view: View, *, names: NameStyle = "code") -> Headline:
     surely = "demonstrably " if any(language.known in OPEN for language in others) else ""
     least = percent(view.audit.thresholds.reached)
     first = f"{reached} of {len(others)} {noun} {surely}{verb} at least {least} of the {pivot} gain."
-    groups = {word: [_name(one, names) for one in others if one.known == word] for word in VERDICTS}
+    groups = {word: [_name(language, names) for language in others if language.known == word] for word in VERDICTS}
     listed: Callable[[list[str]], str] = ", ".join if names == "code" else join_names
     rest = " ".join(f"{VERDICTS[word]}: {listed(group)}." for word, group in groups.items() if group)
     return Headline(first=first, rest=rest)

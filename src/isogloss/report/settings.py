@@ -26,23 +26,42 @@ def analysis_settings(audit: Audit) -> dict[str, str]:
     settings = audit.config.get("analyses")
     if not isinstance(settings, Mapping):
         return {}
-    return {
-        sanitize(str(name)): ", ".join(
-            f"{sanitize(str(key)).replace('_', ' ')} {in_words(value)}"
-            for key, value in (each.items() if isinstance(each, Mapping) else ())
-        )
-        or "default settings"
-        for name, each in settings.items()
-    }
+    return {sanitize(str(name)): _settings_in_words(each) for name, each in settings.items()}
+
+
+def _settings_in_words(settings: Any) -> str:  # noqa: ANN401 - a JSON value
+    """Write the settings of one analysis, its options first; models and what is simply on are left out.
+
+    >>> _settings_in_words({"options": {"behaviour": True, "generate": 3, "placebo": None}, "link_layer": "12"})
+    'generate 3, link layer 12'
+    """
+    if not isinstance(settings, Mapping):
+        return in_words(settings)
+    options = settings.get("options")
+    chosen = dict(options) if isinstance(options, Mapping) else {}
+    chosen |= {key: value for key, value in settings.items() if key != "options"}
+    words = [
+        f"{sanitize(str(key)).replace('_', ' ')} {in_words(value)}"
+        for key, value in chosen.items()
+        if not (value is None or isinstance(value, bool | Mapping))
+    ]
+    return ", ".join(words) or "default settings"
 
 
 def analysis_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that asked for the analyses of an audit: what stands under "options" of each.
+    """Return the options that asked for the analyses of an audit: "options" in the settings of each, or all of them.
 
     >>> analysis_options({"analyses": {"matched": {"match": ["length"], "options": {"match": ["length"]}}}})
     {'match': ['length']}
     """
     settings = config.get("analyses")
     each = settings.values() if isinstance(settings, Mapping) else ()
-    asked = (own.get("options") for own in each if isinstance(own, Mapping))
-    return {str(name): value for options in asked if isinstance(options, Mapping) for name, value in options.items()}
+    chosen = (entry.get("options", entry) for entry in each if isinstance(entry, Mapping))
+    return {str(name): value for options in chosen if isinstance(options, Mapping) for name, value in options.items()}
+
+
+def analysis_value(config: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a setting that an analysis has of its own, such as a chat template; None where none has it."""
+    settings = config.get("analyses")
+    each = settings.values() if isinstance(settings, Mapping) else ()
+    return next((entry[name] for entry in each if isinstance(entry, Mapping) and entry.get(name)), None)

@@ -7,7 +7,7 @@ these descriptions. Nothing here knows how a surface looks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -288,26 +288,6 @@ class TableKind:
             notes=tuple(notes),
             groups=tuple(groups),
         )
-
-
-def build_table(
-    key: str,
-    title: str,
-    columns: Sequence[tuple[Column, Callable[[Any], Cell]]],
-    items: Sequence[Any],
-    *,
-    caption: str = "",
-    notes: Sequence[str] = (),
-) -> Table:
-    """Build a table with a row for each item: every column comes with the function that makes its cell."""
-    return Table(
-        key=key,
-        title=title,
-        columns=tuple(column for column, _ in columns),
-        rows=tuple(tuple(cell(item) for _, cell in columns) for item in items),
-        caption=caption,
-        notes=tuple(notes),
-    )
 
 
 def lower_first(text: str) -> str:

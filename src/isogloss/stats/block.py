@@ -33,15 +33,14 @@ class BlockScores:
         Args:
             known: bytes of an array -> the array; arrays that are new are added.
         """
-        scores = [
-            replace(
-                score,
-                found=replace(score.found, units=known.setdefault(score.found.units.tobytes(), score.found.units)),
-            )
-            if score.found
-            else score
-            for score in self.scores
-        ]
+        scores = []
+        for score in self.scores:
+            if score.jackknife:
+                units = score.jackknife.units
+                shared = known.setdefault(units.tobytes(), units)
+                scores.append(replace(score, jackknife=replace(score.jackknife, units=shared)))
+            else:
+                scores.append(score)
         return replace(self, scores=tuple(scores))
 
     def without_texts(self) -> BlockScores:

@@ -88,7 +88,7 @@ def _score(
         row=row,
         components=k,
         plug_in=plug_in,
-        found=with_null(estimate, null, draws.permutation_ids),
+        jackknife=with_null(estimate, null, draws.permutation_ids),
         plug_in_null=plug_in_null,
         null=null - shift,
         approximate=_approximate(left, draws) if groups is not None else None,

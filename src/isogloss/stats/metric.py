@@ -138,7 +138,7 @@ class Score:
         row: the metric.
         components: number of principal components; None where the metric reads none.
         plug_in: the statistic with the true labels, not debiased; NaN with a `reason`.
-        found: the estimate and how each unit moves it, on the scale of the metric; None with a `reason`.
+        jackknife: the estimate and how each unit moves it, on the scale of the metric; None with a `reason`.
         plug_in_null: (B,), the statistic with permuted labels.
         null: (B,), the estimate with permuted labels, components and probe held, as a plain value (never a logit).
         effective_n: texts per class that an interval counts with where no text moves the score ("probe" metrics).
@@ -149,7 +149,7 @@ class Score:
     row: Metric
     components: int | None
     plug_in: float
-    found: Jackknife | None
+    jackknife: Jackknife | None
     plug_in_null: np.ndarray
     null: np.ndarray
     effective_n: float = float("nan")
@@ -183,7 +183,7 @@ def missing(row: Metric, components: int | None, reason: str) -> Score:
         row=row,
         components=components,
         plug_in=float("nan"),
-        found=None,
+        jackknife=None,
         plug_in_null=none,
         null=none,
         reason=reason,

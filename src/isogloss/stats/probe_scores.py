@@ -88,7 +88,7 @@ def _scores(
                 row=row,
                 components=None,
                 plug_in=float(plug_in),
-                found=Jackknife(
+                jackknife=Jackknife(
                     value=float(logit(plug_in, draws.per_class)),
                     influence=scaled[order],
                     units=draws.units[order],

@@ -215,14 +215,14 @@ def separation(
     scores = {}
     for code, x in states.items():
         (score,) = component_scores(x, draws[code], [metric(metric_name)], (k,))
-        if score.found is None:
+        if score.jackknife is None:
             raise UsageError(
                 f"SeparationCallback, language {code}",
                 found=str(score.reason),
                 expected="enough texts for the metric",
                 do="raise per_class or lower components",
             )
-        scores[code] = score.found
+        scores[code] = score.jackknife
     return scores
 
 

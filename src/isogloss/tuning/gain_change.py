@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.stats
 
-from isogloss.auditing.compare import Cell
+from isogloss.auditing.compare import ScoreKey
 from isogloss.auditing.config import LEVEL, PRIMARY, AuditConfig
 from isogloss.auditing.measure import draw_samples
 from isogloss.auditing.plan import Plan, make_plan
@@ -151,7 +151,7 @@ def primary_gains(plan: Plan) -> dict[str, Jackknife]:
     Raises:
         StoreError: hidden states are missing or damaged.
     """
-    cell = Cell(plan.primary_layer, plan.primary.metric, plan.primary.components)
+    cell = ScoreKey(plan.primary_layer, plan.primary.metric, plan.primary.components)
     samples = [(sample, plan.primary_layer) for sample in draw_samples(plan).values()]
     scored = score_all(plan, samples, LOCAL, silent, "Measuring")
     return {score.sample.language: score.changes[cell].gain for score in scored}

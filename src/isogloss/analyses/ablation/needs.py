@@ -15,7 +15,7 @@ from isogloss.analyses.ablation.request import Ablation
 from isogloss.analyses.ablation.statistics import MOST_TRIED, N_RANDOM, harm_direction, random_directions, split
 from isogloss.analyses.behaviour.needs import BehaviourPlan, link_layer, tokens_of_answers
 from isogloss.analyses.behaviour.request import Behaviour
-from isogloss.auditing.analysis import CostFacts, Needs, Source, Work
+from isogloss.auditing.analysis import CostFacts, Needs, Lookup, ForwardPasses
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.measure import draw_samples
 from isogloss.auditing.plan import Plan
@@ -68,7 +68,7 @@ def check_ablation(request: Ablation, config: AuditConfig, corpus: Corpus) -> No
         )
 
 
-def ablation_needs(plan: Plan, request: Ablation, source: Source) -> Needs:
+def ablation_needs(plan: Plan, request: Ablation, source: Lookup) -> Needs:
     """Find the states that harm directions are taken from: those of the link where there is one."""
     del request
     behaviour: BehaviourPlan = plan.needs["behaviour"].inputs
@@ -132,7 +132,7 @@ def _edits(harm: Activations, sample: Sample, fits: np.ndarray, seed: int) -> di
     }
 
 
-def ablation_cost(facts: CostFacts, request: Ablation) -> list[Work]:
+def ablation_cost(facts: CostFacts, request: Ablation) -> list[ForwardPasses]:
     """Count the passes of the edited models over the texts that edits are tried on."""
     del request
     languages = tuple(code for code in facts.languages if code in answered_languages())
@@ -144,4 +144,4 @@ def ablation_cost(facts: CostFacts, request: Ablation) -> list[Work]:
         edits, tried = len((ABLATED, *RANDOMS)), 2 * MOST_TRIED * len(languages)
         flops = edits * tried * ((2 * facts.tokens + in_answers) * body + in_answers * head)
     key = ("ablation", facts.config.spec.sha256)
-    return [Work(model=facts.pair.aligned, key=key, passes=0, flops=flops)]
+    return [ForwardPasses(model=facts.pair.aligned, key=key, passes=0, flops=flops)]

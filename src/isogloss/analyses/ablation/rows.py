@@ -115,7 +115,7 @@ def _beyond(trial: EditTrial) -> Jackknife:
 
 def _detection(trial: EditTrial) -> Jackknife | None:
     """Change of the probe's log odds; None where a score is missing."""
-    before, after = trial.detection["aligned"].found, trial.detection[ABLATED].found
+    before, after = trial.detection["aligned"].jackknife, trial.detection[ABLATED].jackknife
     return gain(before, after) if before and after else None
 
 
@@ -134,7 +134,9 @@ def _means(plan: Plan, trials: Sequence[EditTrial]) -> Iterator[Row]:
     def moved(name: str) -> list[Jackknife]:
         return [change(trial.margins["aligned"], trial.margins[name], trial.sample.draws) for trial in trials]
 
-    before = [mean_difference("refusal_margin", trial.margins["aligned"], trial.sample.draws).found for trial in trials]
+    before = [
+        mean_difference("refusal_margin", trial.margins["aligned"], trial.sample.draws).jackknife for trial in trials
+    ]
     yield row("refusal_margin", "aligned", before, TEXTS)
     for name in (ABLATED, *RANDOMS):
         yield row("refusal_margin_change", name, moved(name), TEXTS)

@@ -79,7 +79,7 @@ def change(before: np.ndarray, after: np.ndarray, draws: Draws) -> Jackknife:
         after: float64 (n,), the same under an edit.
         draws: of the texts.
     """
-    estimate = mean_difference("refusal_margin", after - before, draws).found
+    estimate = mean_difference("refusal_margin", after - before, draws).jackknife
     assert estimate is not None  # noqa: S101 - a mean is always known
     return estimate
 

@@ -1,1 +1,1 @@
-"""Does the model act on it? Likelihoods of refusals and of the texts, greedy answers, and their link to hidden states."""
+"""Does the model act on it? Likelihoods of refusals and texts, greedy answers, and their link to hidden states."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from isogloss.analyses.behaviour.request import Behaviour
-from isogloss.auditing.analysis import CostFacts, Needs, Source, Work
+from isogloss.auditing.analysis import CostFacts, Needs, Lookup, ForwardPasses
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.plan import Plan
 from isogloss.data.corpus import Corpus
@@ -93,7 +93,7 @@ def check_behaviour(request: Behaviour, config: AuditConfig, corpus: Corpus) -> 
         )
 
 
-def behaviour_needs(plan: Plan, request: Behaviour, source: Source) -> Needs:
+def behaviour_needs(plan: Plan, request: Behaviour, source: Lookup) -> Needs:
     """Find what is needed; no weights are loaded.
 
     Raises:
@@ -170,12 +170,12 @@ def _check_placebo(checkpoints: Mapping[str, Checkpoint]) -> None:
         raise UsageError("--placebo", found="no reference", expected="the model before alignment", do="name it")
 
 
-def behaviour_cost(facts: CostFacts, request: Behaviour) -> list[Work]:
+def behaviour_cost(facts: CostFacts, request: Behaviour) -> list[ForwardPasses]:
     """Count two passes of each model: answers behind the texts and the texts themselves, scored with the LM head."""
     models = [ref for ref in (facts.pair.reference, facts.pair.aligned, request.placebo) if ref is not None]
     key = ("behaviour", facts.config.spec.sha256, request.generate)
     return [
-        Work(model=ref, key=key, passes=PASSES, flops=_flops(size, facts, request) if size else None)
+        ForwardPasses(model=ref, key=key, passes=PASSES, flops=_flops(size, facts, request) if size else None)
         for ref in models
         for size in [facts.size_of(ref)]
     ]

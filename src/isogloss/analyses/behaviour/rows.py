@@ -1,4 +1,4 @@
-"""Likelihoods of answers and texts -> rows: what each model would answer, what alignment changed, in which languages."""
+"""Likelihoods of answers and texts -> rows: how likely each model refuses, and what alignment changed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class BehaviourItem(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class LanguageReading:
     """What the models make of the texts of one language; all by role.
 
     Attributes:
@@ -122,7 +122,7 @@ def behaviour_findings(measured: Measured, request: Behaviour) -> Findings:
     )
 
 
-def read_language(item: BehaviourItem) -> Reading:
+def read_language(item: BehaviourItem) -> LanguageReading:
     """Read the likelihoods of the texts of a language, and its pairs for the link."""
     plan, behaviour, sample = item
     language, rows, draws = sample.language, sample.rows, sample.draws
@@ -137,10 +137,10 @@ def read_language(item: BehaviourItem) -> Reading:
             shifts = pair_differences(nats[role] - nats["reference"], draws)
             preferences[role] = adjusted_mean("text_preference_adjusted", shifts, covariates, draws)
     pairs = read_pairs(plan, behaviour, sample, text_margins, nats["reference"]) if behaviour.layer else None
-    return Reading(sample=sample, margins=text_margins, nats=nats, preferences=preferences, pairs=pairs)
+    return LanguageReading(sample=sample, margins=text_margins, nats=nats, preferences=preferences, pairs=pairs)
 
 
-def _scores_of(reading: Reading, role: str) -> dict[str, Score]:
+def _scores_of(reading: LanguageReading, role: str) -> dict[str, Score]:
     draws, of_model = reading.sample.draws, reading.margins[role]
     scores = {name: mean_difference(name, getattr(of_model, part), draws) for name, part in MARGIN_FIELDS.items()}
     scores["refusal_auroc"] = ranked("refusal_auroc", of_model.total, draws)
@@ -149,7 +149,7 @@ def _scores_of(reading: Reading, role: str) -> dict[str, Score]:
     return scores
 
 
-def _key(plan: Plan, reading: Reading) -> RowKey:
+def _key(plan: Plan, reading: LanguageReading) -> RowKey:
     return RowKey(language=reading.language, layer=NO_LAYER, n=reading.n, seed=plan.config.seed)
 
 
@@ -158,7 +158,7 @@ def _without_layer(row: Row, kind: str) -> Row:
     return replace(row, kind=kind, layer=None, norm="")
 
 
-def _scores(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
+def _scores(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
     for reading in readings:
         key = _key(plan, reading)
         for role in reading.margins:
@@ -169,7 +169,7 @@ def _scores(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
             yield _without_layer(score_row(reward, "", key), "behaviour")
 
 
-def _compared(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
+def _compared(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
     """Gain, gap and retention of every score, by the same machinery as those of hidden states."""
     if "reference" not in plan.roles:
         return
@@ -191,7 +191,7 @@ def _compared(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
             yield _without_layer(row, f"behaviour_{row.kind}")
 
 
-def _placebo(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
+def _placebo(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
     """How the placebo changed preferences, and what alignment changed beyond it."""
     for reading in readings:
         if "placebo" not in reading.preferences:
@@ -199,14 +199,14 @@ def _placebo(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
         key = _key(plan, reading)
         placebo, aligned = (reading.preferences[role] for role in ("placebo", "aligned"))
         yield _without_layer(score_row(placebo, "placebo", key), "behaviour")
-        if placebo.found and aligned.found:
-            beyond = gain(placebo.found, aligned.found)
+        if placebo.jackknife and aligned.jackknife:
+            beyond = gain(placebo.jackknife, aligned.jackknife)
             named = replace(aligned, row=BEHAVIOURS["text_preference_over_placebo"])
             row = difference_row("gain", named, beyond, np.empty(0), key, critical=None, method=LINEAR)
             yield _without_layer(row, "behaviour_gain")
 
 
-def _planted(plan: Plan, readings: Sequence[Reading]) -> Iterator[Row]:
+def _planted(plan: Plan, readings: Sequence[LanguageReading]) -> Iterator[Row]:
     """A gain of known size in every language, larger in the pivot: can the estimators see the gap?"""
     if "reference" not in plan.roles:
         return

@@ -40,7 +40,7 @@ def mean_difference(name: str, values: np.ndarray, draws: Draws) -> Score:
         row=row,
         components=None,
         plug_in=float(plug_in),
-        found=estimate,
+        jackknife=estimate,
         plug_in_null=np.array(null),
         null=np.array(null),
     )
@@ -103,7 +103,7 @@ def adjusted_mean(name: str, shifts: np.ndarray, covariates: np.ndarray, draws: 
         df=len(shifts) - design.shape[1],
     )
     none = np.empty(0)
-    return Score(row=row, components=None, plug_in=float(values[0]), found=estimate, plug_in_null=none, null=none)
+    return Score(row=row, components=None, plug_in=float(values[0]), jackknife=estimate, plug_in_null=none, null=none)
 
 
 def left_out_coefficients(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,10 +125,10 @@ def left_out_coefficients(design: np.ndarray, target: np.ndarray) -> tuple[np.nd
 
 def zero_score(name: str, like: Score) -> Score:
     """Return the score of a model against itself: zero, and nothing moves it."""
-    if like.found is None:
+    if like.jackknife is None:
         return missing(BEHAVIOURS[name], None, str(like.reason))
-    still = replace(like.found, value=0.0, influence=np.zeros_like(like.found.influence))
-    return replace(like, plug_in=0.0, found=still)
+    still = replace(like.jackknife, value=0.0, influence=np.zeros_like(like.jackknife.influence))
+    return replace(like, plug_in=0.0, jackknife=still)
 
 
 def planted_gain(values: np.ndarray, draws: Draws, size: float, seed: int) -> Jackknife:
@@ -154,6 +154,6 @@ def planted_gain(values: np.ndarray, draws: Draws, size: float, seed: int) -> Ja
         first = np.flatnonzero(draws.harmful)
         drawn[first] = rng.choice(first, size=len(first))
         drawn[draws.partners[first]] = draws.partners[drawn[first]]
-    estimate = mean_difference("refusal_margin", centred[drawn] + size * draws.harmful, draws).found
+    estimate = mean_difference("refusal_margin", centred[drawn] + size * draws.harmful, draws).jackknife
     assert estimate is not None  # noqa: S101 - a mean is always known
     return estimate

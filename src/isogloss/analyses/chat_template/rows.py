@@ -13,7 +13,7 @@ from typing import Literal, cast
 import numpy as np
 
 from isogloss.analyses.chat_template.request import ChatTemplate
-from isogloss.auditing.analysis import CostFacts, Findings, Needs, Source, Work
+from isogloss.auditing.analysis import CostFacts, Findings, Needs, Lookup, ForwardPasses
 from isogloss.auditing.compare import TOGETHER, Change, compare, language_verdicts
 from isogloss.auditing.config import LEVEL, AuditConfig
 from isogloss.auditing.measure import Measured
@@ -66,7 +66,7 @@ def check_chat_template(request: ChatTemplate, config: AuditConfig, corpus: Corp
         )
 
 
-def chat_template_needs(plan: Plan, request: ChatTemplate, source: Source) -> Needs:
+def chat_template_needs(plan: Plan, request: ChatTemplate, source: Lookup) -> Needs:
     """Find the states of both models in the chat template, at the primary layer."""
     spec = chat_spec(request, plan.config.spec)
     models = {"reference": source.pair.reference, "aligned": source.pair.aligned}
@@ -80,12 +80,12 @@ def chat_template_needs(plan: Plan, request: ChatTemplate, source: Source) -> Ne
     return Needs(states={CHAT: states}, settings=spec.settings, inputs=states)
 
 
-def chat_template_cost(facts: CostFacts, request: ChatTemplate) -> list[Work]:
+def chat_template_cost(facts: CostFacts, request: ChatTemplate) -> list[ForwardPasses]:
     """Count a forward pass of each model; the states depend on whose template it is."""
     # One layer is read: the primary one.
     spec = replace(chat_spec(request, facts.config.spec), layers=(facts.config.primary.layer or "final",))
     models = [ref for ref in (facts.pair.reference, facts.pair.aligned) if ref]
-    return [Work(model=ref, key=("states",), states=spec, template_of=facts.pair.aligned) for ref in models]
+    return [ForwardPasses(model=ref, key=("states",), states=spec, template_of=facts.pair.aligned) for ref in models]
 
 
 def chat_template_findings(measured: Measured, request: ChatTemplate) -> Findings:

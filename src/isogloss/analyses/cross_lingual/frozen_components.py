@@ -42,7 +42,7 @@ def frozen_share(fitted: np.ndarray, x: np.ndarray, draws: Draws, k: int) -> Sco
         row=SHARE,
         components=k,
         plug_in=float(plug_in),
-        found=delete_one(float(plug_in), np.array(left), draws.group_ids),
+        jackknife=delete_one(float(plug_in), np.array(left), draws.group_ids),
         plug_in_null=permuted,
         null=permuted - (permuted.mean() if len(permuted) else 0.0),
     )

@@ -113,7 +113,7 @@ def _transfer_rows(models: Mapping[str, FittedModel], keys: Mapping[str, RowKey]
         for (fitted, scored), score in model.transfers.items():
             key = replace(keys[scored], language=fitted)
             row = score_row(score, role, key)
-            estimate = row.estimate if score.found is None else replace(row.estimate, method=REFITTED)
+            estimate = row.estimate if score.jackknife is None else replace(row.estimate, method=REFITTED)
             rows.append(replace(row, kind="transfer", other=scored, estimate=estimate))
     if "reference" in models:
         for (fitted, scored), after in models["aligned"].transfers.items():
@@ -124,9 +124,9 @@ def _transfer_rows(models: Mapping[str, FittedModel], keys: Mapping[str, RowKey]
 
 
 def _change(before: Score, after: Score, key: RowKey) -> Row:
-    if before.found is None or after.found is None:
+    if before.jackknife is None or after.jackknife is None:
         return missing_row("transfer", after, f"the score of a model is missing: {before.reason or after.reason}", key)
-    moved = gain(before.found, after.found)
+    moved = gain(before.jackknife, after.jackknife)
     return difference_row("transfer", after, moved, np.empty(0), key, critical=None, method=REFITTED)
 
 
@@ -144,11 +144,11 @@ def language_rows(item: LanguageItem) -> list[Row]:
     rows = []
     for role, score in zip(plan.roles, scores, strict=True):
         row = score_row(score, role, key)
-        method = None if score.found is None else "delete-group jackknife, components refitted"
+        method = None if score.jackknife is None else "delete-group jackknife, components refitted"
         rows.append(replace(row, kind="frozen", basis="reference", estimate=replace(row.estimate, method=method)))
     first, second = scores
-    if first.found is not None and second.found is not None:
-        moved = gain(first.found, second.found)
+    if first.jackknife is not None and second.jackknife is not None:
+        moved = gain(first.jackknife, second.jackknife)
         null = second.null - first.null
         row = difference_row("frozen", second, moved, null, key, critical=None, method=GROUPS)
         rows.append(replace(row, basis="reference"))

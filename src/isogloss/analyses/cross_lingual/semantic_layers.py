@@ -48,21 +48,21 @@ def semantic_layer_rows(plan: Plan, samples: Mapping[str, Sample], track: Track,
         reason = f"{shared}: meaning needs {FEWEST} translated into each" if len(samples) > 1 else "one language only"
         return [_row(plan.primary_layer, "aligned", DIFFERENCE, _estimate(NAN, 0, plan, reason=reason))]
     chosen = draw_halves(units, plan.config.seed)
-    places = [(role, layer) for role in plan.roles for layer in plan.layers]
-    rows = {code: sample.rows[rows_of[:, column]] for column, (code, sample) in enumerate(samples.items())}
-    items = [LayerWork(plan.activations[role], layer, rows, chosen) for role, layer in places]
+    blocks = [(role, layer) for role in plan.roles for layer in plan.layers]
+    shared_rows = {code: sample.rows[rows_of[:, column]] for column, (code, sample) in enumerate(samples.items())}
+    items = [LayerWork(plan.activations[role], layer, shared_rows, chosen) for role, layer in blocks]
     workers = plan.config.workers
     measured = map_side_by_side(map_layer, items, engine, track, "Meaning and language", workers=workers)
-    maps = dict(zip(places, measured, strict=True))
-    found = []
+    maps = dict(zip(blocks, measured, strict=True))
+    rows = []
     for role in plan.roles:
         differences = np.array([maps[role, layer].difference for layer in plan.layers])
         wins = np.bincount(differences[:, 1:].argmax(axis=0), minlength=len(plan.layers)) / (len(chosen) - 1)
         for layer, won in zip(plan.layers, wins, strict=True):
-            found += _layer_rows(plan, role, layer, maps[role, layer], len(rows_of))
+            rows += _layer_rows(plan, role, layer, maps[role, layer], len(rows_of))
             if len(plan.layers) > 1:
-                found.append(_row(layer, role, WINS, _estimate(float(won), len(rows_of), plan)))
-    return found
+                rows.append(_row(layer, role, WINS, _estimate(float(won), len(rows_of), plan)))
+    return rows
 
 
 def map_layer(work: LayerWork) -> LayerMap:
@@ -76,18 +76,19 @@ def _shared(plan: Plan, samples: Mapping[str, Sample]) -> tuple[np.ndarray, np.n
 
     A meaning is an item and a class. A meaning that occurs twice in a language is left out.
     """
-    places = []
+    meanings = []
     for code, sample in samples.items():
         items = plan.corpus.part(code)["item_id"].to_list()
-        own: dict[tuple[str, bool], list[int]] = {}
+        rows_of: dict[tuple[str, bool], list[int]] = {}
         for row, harmful in enumerate(sample.draws.harmful):
             if (item := items[sample.rows[row]]) is not None:
-                own.setdefault((item, bool(harmful)), []).append(row)
-        places.append({key: rows[0] for key, rows in own.items() if len(rows) == 1})
-    keys = sorted(set.intersection(*(set(one) for one in places)))
+                rows_of.setdefault((item, bool(harmful)), []).append(row)
+        meanings.append({key: rows[0] for key, rows in rows_of.items() if len(rows) == 1})
+    keys = sorted(set.intersection(*(set(of_language) for of_language in meanings)))
     names = _few(sorted({item for item, _ in keys}))
     keys = [key for key in keys if key[0] in names]
-    rows = np.array([[one[key] for one in places] for key in keys], dtype=np.intp).reshape(len(keys), len(places))
+    rows = np.array([[of_language[key] for of_language in meanings] for key in keys], dtype=np.intp)
+    rows = rows.reshape(len(keys), len(meanings))
     return rows, np.array([names[item] for item, _ in keys], dtype=np.intp)
 
 
@@ -97,19 +98,22 @@ def _few(items: Sequence[str]) -> dict[str, int]:
     return {item: number for number, item in enumerate(kept)}
 
 
-def _layer_rows(plan: Plan, role: str, layer: Layer, found: LayerMap, n: int) -> list[Row]:
+def _layer_rows(plan: Plan, role: str, layer: Layer, measured: LayerMap, n: int) -> list[Row]:
     numbers = {
-        DIFFERENCE: found.difference,
-        "silhouette_by_meaning": found.by_meaning,
-        "silhouette_by_language": found.by_language,
+        DIFFERENCE: measured.difference,
+        "silhouette_by_meaning": measured.by_meaning,
+        "silhouette_by_language": measured.by_language,
     }
-    return [_row(layer, role, name, _estimate(float(one[0]), n, plan, halves=one[1:])) for name, one in numbers.items()]
+    return [
+        _row(layer, role, name, _estimate(float(values[0]), n, plan, halves=values[1:]))
+        for name, values in numbers.items()
+    ]
 
 
 def _estimate(
     value: float, n: int, plan: Plan, *, halves: np.ndarray | None = None, reason: str | None = None
 ) -> Estimate:
-    """The spread of halves about their own mean is put about the value."""
+    """Put the spread of the halves about their mean around the value."""
     low, high = (NAN, NAN) if halves is None else value + np.quantile(halves, [0.025, 0.975]) - halves.mean()
     return Estimate(
         value=value,

@@ -33,7 +33,8 @@ class ShiftRank:
 def effective_rank(rows: np.ndarray) -> float:
     """Exponential of the entropy of the normalised singular values (Roy and Vetterli, 2007).
 
-    From 1 to the number of rows or columns, and r for r equal singular values. The rows are not centred; NaN if all are zero.
+    From 1 to the number of rows or columns, and r for r equal singular values. The rows are not centred. NaN if all are
+    zero.
 
     >>> round(effective_rank(np.diag([3.0, 3.0, 3.0, 0.0])), 6)
     3.0

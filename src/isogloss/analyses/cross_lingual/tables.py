@@ -50,7 +50,7 @@ TRANSFER = TableKind(
         Column(
             key="cosine",
             heading="cosine, aligned",
-            description="The same cosine in the aligned model, with its interval.",
+            description="Cosine of the harm direction with the pivot's in the aligned model, noise taken out.",
             priority=3,
         ),
     ),
@@ -69,7 +69,7 @@ DIRECTIONS = TableKind(
         Column(
             key="share_aligned",
             heading="share along pivot, aligned",
-            description="The same share in the aligned model.",
+            description="Share of the class difference that lies along the pivot's harm direction, aligned model.",
         ),
         Column(
             key="reliability",
@@ -99,7 +99,7 @@ CAPTION = (
 )
 
 
-class Quantity(NamedTuple):
+class MatrixQuantity(NamedTuple):
     """Where a column of DIRECTIONS is found; a `metric` of None is the primary one, with its components."""
 
     kind: str
@@ -110,12 +110,12 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES = {
-    "share_reference": Quantity("share", "harm_direction", "reference", 2, signed=False),
-    "share_aligned": Quantity("share", "harm_direction", "aligned", 2, signed=False),
-    "reliability": Quantity("reliability", "harm_direction", "aligned", 2, signed=False),
-    "gain": Quantity("gain", None, "", 3, signed=True),
-    "frozen": Quantity("frozen", None, "", 3, signed=True),
-    "rank": Quantity("rank", "effective_rank", "", 1, signed=False),
+    "share_reference": MatrixQuantity("share", "harm_direction", "reference", 2, signed=False),
+    "share_aligned": MatrixQuantity("share", "harm_direction", "aligned", 2, signed=False),
+    "reliability": MatrixQuantity("reliability", "harm_direction", "aligned", 2, signed=False),
+    "gain": MatrixQuantity("gain", None, "", 3, signed=True),
+    "frozen": MatrixQuantity("frozen", None, "", 3, signed=True),
+    "rank": MatrixQuantity("rank", "effective_rank", "", 1, signed=False),
 }
 
 
@@ -199,14 +199,14 @@ def directions_table(shown: View) -> Table:
     return DIRECTIONS.fill(rows)
 
 
-def _cell(row: Row, quantity: Quantity) -> Cell:
+def _cell(row: Row, quantity: MatrixQuantity) -> Cell:
     # A caption says what a dash means; reasons would make the columns wider than the page.
     if math.isnan(row.estimate.value):
         return Cell()
     return estimate_cell(row.estimate, digits=quantity.digits, signed=quantity.signed)
 
 
-def _row(shown: View, language: Named, quantity: Quantity) -> Row | None:
+def _row(shown: View, language: Named, quantity: MatrixQuantity) -> Row | None:
     primary = shown.audit.primary
     components = None if quantity.metric else primary.components
     metric = quantity.metric or ("between_class_variance" if quantity.kind == "frozen" else primary.metric)

@@ -116,7 +116,7 @@ def _score(products: np.ndarray, probes: _Probes, texts: LinkedTexts, names: np.
         row=AUROC,
         components=None,
         plug_in=float(plug_in),
-        found=replace(estimate, value=float(logit(plug_in, n))),
+        jackknife=replace(estimate, value=float(logit(plug_in, n))),
         plug_in_null=np.array(null),
         null=np.array(null),
         effective_n=n / SHARED_TRAINING,

@@ -28,7 +28,7 @@ TYPICAL_KS = 0.83
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matched:
+class MatchedUnits:
     """Units of two languages that agree.
 
     Attributes:
@@ -57,7 +57,7 @@ def match(
     pivot_order: np.ndarray,
     strata: np.ndarray | None = None,
     pivot_strata: np.ndarray | None = None,
-) -> Matched:
+) -> MatchedUnits:
     """Take as many units of both languages as agree in the distribution of every feature.
 
     Greedy nearest neighbours: each unit, in its order, takes the nearest unit of the pivot that is still free
@@ -168,8 +168,8 @@ def _result(
     caliper: float,
     before: tuple[np.ndarray, np.ndarray],
     after: tuple[np.ndarray, np.ndarray],
-) -> Matched:
-    return Matched(
+) -> MatchedUnits:
+    return MatchedUnits(
         rows=rows,
         pivot_rows=pivot_rows,
         caliper=float(caliper),

@@ -9,7 +9,7 @@ import numpy as np
 from isogloss.analyses.matched.matching import match
 from isogloss.analyses.matched.request import Matched
 from isogloss.auditing.analysis import Findings
-from isogloss.auditing.compare import Cell, Change, Compared, Family, compare, is_confounded
+from isogloss.auditing.compare import ScoreKey, Change, Compared, Family, compare, is_confounded
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.measure import Measured
 from isogloss.auditing.sample import Sample, edit_rates
@@ -71,7 +71,7 @@ def _warnings(compared: Compared, cross_checks: Mapping[str, str], names: Sequen
             yield CodedWarning(code="S009", detail=detail, language=language)
 
 
-def compare_matched(measured: Measured, names: Sequence[str]) -> dict[Cell, Compared]:
+def compare_matched(measured: Measured, names: Sequence[str]) -> dict[ScoreKey, Compared]:
     """Compare each language with the pivot on matched texts, at the primary layer.
 
     Languages with fewer than `THRESHOLDS.fewest_matched` matched pairs (or texts per class) are left out. Every
@@ -98,8 +98,8 @@ def compare_matched(measured: Measured, names: Sequence[str]) -> dict[Cell, Comp
     scored = score_all(
         plan, [(part, layer) for part in parts], measured.engine, measured.track, "Measuring matched texts"
     )
-    changes: dict[Cell, dict[str, Change]] = {}
-    pivot_changes: dict[Cell, dict[str, Change]] = {}
+    changes: dict[ScoreKey, dict[str, Change]] = {}
+    pivot_changes: dict[ScoreKey, dict[str, Change]] = {}
     for block, pivot_block in zip(scored[0::2], scored[1::2], strict=True):
         for cell, change in block.changes.items():
             changes.setdefault(cell, {})[block.sample.language] = change

@@ -82,7 +82,7 @@ def _score(row: Metric, k: int | None, draws: Draws, reading: _Reading) -> Score
         row=row,
         components=k,
         plug_in=plug_in,
-        found=replace(estimate, value=plug_in, influence=estimate.influence * np.sqrt(reading.factor)),
+        jackknife=replace(estimate, value=plug_in, influence=estimate.influence * np.sqrt(reading.factor)),
         plug_in_null=null,
         null=null,
         approximate=AS_PUBLISHED,

@@ -122,9 +122,9 @@ def column_names(names: Sequence[str]) -> list[str]:
     ends = [name.rstrip("/").rpartition("/")[2] for name in names]
     short = ends if all(ends) and len(set(ends)) == len(names) else list(names)
     twice = {lines for lines, times in Counter(map(_lines, short)).items() if times > 1}
-    found = [_lines(f"{i}: {name}" if _lines(name) in twice else name) for i, name in enumerate(short, start=1)]
+    written = [_lines(f"{i}: {name}" if _lines(name) in twice else name) for i, name in enumerate(short, start=1)]
     # A sign that shows nothing: lines that hold nothing, or spaces, take no room in browsers.
-    return ["\n".join([BLANK] * (LINES - len(lines)) + list(lines)) for lines in found]
+    return ["\n".join([BLANK] * (LINES - len(lines)) + list(lines)) for lines in written]
 
 
 def _lines(name: str) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def heatmap(
     words = list(theme.verdicts)
     verdicts = alt.Scale(domain=words, range=[theme.verdicts[word] for word in words])
     words_below = "sign" if upright else "under"
-    two, one = (base.transform_filter(f"datum.{words_below} {test} ''") for test in ("!==", "==="))
+    double, single = (base.transform_filter(f"datum.{words_below} {test} ''") for test in ("!==", "==="))
     letters = {"tooltip": tip, "color": theme.ink, "limit": 2 * WORDY}
     size = 11 if upright else 13
     layers = [
@@ -161,9 +161,9 @@ def heatmap(
         .mark_rect(fillOpacity=0.3, **gap)
         .encode(fill=alt.Fill("known:N", scale=verdicts, legend=None)),
         base.transform_filter("!datum.worded && !isValid(datum.shade)").mark_rect(fill=theme.heat_zero, **gap),
-        two.mark_text(dy=-7, fontSize=size, **letters).encode(text="over:N"),
-        two.mark_text(dy=9, fontSize=11, **letters).encode(text=f"{words_below}:N"),
-        one.mark_text(fontSize=size, **letters).encode(text="over:N"),
+        double.mark_text(dy=-7, fontSize=size, **letters).encode(text="over:N"),
+        double.mark_text(dy=9, fontSize=11, **letters).encode(text=f"{words_below}:N"),
+        single.mark_text(fontSize=size, **letters).encode(text="over:N"),
     ]
     chart = alt.layer(*layers).properties(height=alt.Step(STEP)).resolve_scale(fill="independent")
     room = {"left": margin_for(labels), "right": 8, "top": STANDING if upright else LYING, "bottom": 8}

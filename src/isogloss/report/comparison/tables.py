@@ -175,9 +175,11 @@ def against_table(
         for language in languages:
             if language.code in pivots:
                 continue
-            own = base.primary("retention", language)
+            baseline = base.primary("retention", language)
             cells = [
-                estimate_cell(own, digits=2) if run is base else _held_cell(run.primary("retention", language), own)
+                estimate_cell(baseline, digits=2)
+                if run is base
+                else _held_cell(run.primary("retention", language), baseline)
                 for run in views
             ]
             rows.append({"language": language.cell, "baseline": Cell(text=name)} | run_cells(cells))

@@ -157,7 +157,7 @@ def margins_figure(histograms: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     shares = [share for language in histograms["languages"] for model in language.values() for share in model["shares"]]
     edges = histograms["edges"]
-    x_axis = Axis(title="margin: harmful text minus harmless text", low=edges[0], high=edges[-1])
+    x_axis = Axis(title="margin: harmful minus harmless", low=edges[0], high=edges[-1])
     y_axis = Axis(title="", low=0.0, high=max(shares) * 1.05, percent=True)
     return {
         "spec": draw_in_both_themes(lambda theme: small_multiples.margins(x_axis, y_axis, theme, data=ROWS)),

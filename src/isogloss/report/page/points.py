@@ -65,7 +65,7 @@ def pack_points(points: pl.DataFrame, codes: Sequence[str], layers: Sequence[tup
     packed = []
     for code in codes:
         texts = chosen.filter(pl.col("language") == code)
-        own = points.filter(pl.col("language") == code)
+        of_language = points.filter(pl.col("language") == code)
         entry: dict[str, Any] = {
             "text": [sanitize(text) for text in texts["text_id"]],
             "pair": [None if pair is None else sanitize(pair) for pair in texts["pair_id"]],
@@ -76,7 +76,9 @@ def pack_points(points: pl.DataFrame, codes: Sequence[str], layers: Sequence[tup
                     for model in MODELS
                     if (at_layer["model"] == model).any()
                 }
-                for at_layer in (own.filter((pl.col("layer") == i) & (pl.col("norm") == norm)) for i, norm in layers)
+                for at_layer in (
+                    of_language.filter((pl.col("layer") == i) & (pl.col("norm") == norm)) for i, norm in layers
+                )
             ],
         }
         packed.append(entry)
@@ -122,10 +124,10 @@ def histograms(pair_margins: pl.DataFrame, codes: Sequence[str]) -> dict[str, An
     for code in codes:
         by_model: dict[str, Any] = {}
         for model in MODELS:
-            own = margin[((values["language"] == code) & (values["model"] == model)).to_numpy()]
-            if own.size:
-                shares = np.histogram(own, edges)[0] / own.size
-                by_model[model] = {"shares": shares.tolist(), "pairs": own.size, "above": float((own > 0).mean())}
+            block = margin[((values["language"] == code) & (values["model"] == model)).to_numpy()]
+            if block.size:
+                shares = np.histogram(block, edges)[0] / block.size
+                by_model[model] = {"shares": shares.tolist(), "pairs": block.size, "above": float((block > 0).mean())}
         languages.append(by_model)
     return {"edges": edges.tolist(), "languages": languages}
 

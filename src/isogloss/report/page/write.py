@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import polars as pl
@@ -62,6 +62,7 @@ def page_html(
         texts: text of each text id, to be shown on request; None embeds no text at all.
     """
     shown = view(audit)
+    sections = place_sections(sections)
     languages = list(shown.languages)
     layers = layers_of(audit, points)
     histograms, lost_pairs = pair_figures(audit, points, [language.code for language in languages])
@@ -108,6 +109,12 @@ def page_html(
     return render("page.html.j2", content, data | _texts(figures, texts))
 
 
+def place_sections(sections: Sequence[Section]) -> list[Section]:
+    """Let a section stand by itself where that which it should be within is not shown."""
+    keys = {"", *get_args(SectionKey), *(section.key for section in sections)}
+    return [section if section.within in keys else replace(section, within="") for section in sections]
+
+
 def section_figures(sections: Sequence[Section]) -> dict[str, Any]:
     """Collect the figures of sections and the charts that they share, as the scripts read them."""
     return {
@@ -119,14 +126,18 @@ def section_figures(sections: Sequence[Section]) -> dict[str, Any]:
                 "legend": sanitize(figure.legend),
                 "spec": f"{section.key}:{figure.spec}",
                 "size": figure.size,
-                "rows": figure.rows,
-                "fields": [vars(field) for field in figure.fields],
+                "rows": {name: [_visible(value) for value in values] for name, values in figure.rows.items()},
+                "fields": [{name: _visible(value) for name, value in vars(field).items()} for field in figure.fields],
             }
             for section in sections
             for block in section.blocks
             for figure in block.figures
         },
     }
+
+
+def _visible(value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    return sanitize(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,14 +154,14 @@ def lost_tables(audit: Audit, lost: pl.DataFrame, languages: Sequence[Named]) ->
     """Fill a table of the pairs that lose most for each language; `lost` as from `report.lost_pairs.losses`."""
     tables = []
     for number, language in enumerate(languages):
-        own = lost.filter(pl.col("language") == language.code)
-        if own.is_empty():
+        pairs = lost.filter(pl.col("language") == language.code)
+        if pairs.is_empty():
             continue
-        table = lost_pairs_table(audit, own)
+        table = lost_pairs_table(audit, pairs)
         ids = tuple((row[0].text, row[1].text) for row in table.select(["harmful", "harmless"]).rows)
         kept = [column.key for column in table.columns if column.key in LOST_COLUMNS]
         table = table.select(kept).renamed(f"lost-{number}", f"Pairs that lose most in {language.name}")
-        tables.append(LostPairs(language=language, table=table, ids=ids, most=own["loss"][0]))
+        tables.append(LostPairs(language=language, table=table, ids=ids, most=pairs["loss"][0]))
     return tables
 
 
@@ -182,7 +193,7 @@ def _facts(view: View, points: pl.DataFrame, layers: Sequence[tuple[int, str]]) 
     audit = view.audit
     scores, level = audit.find(kind="score"), audit.config.get("level")
     most = shown_per_layer(len(audit.languages), len(layers))
-    texts = max((own["text_id"].n_unique() for own in points.partition_by("language")), default=0)
+    texts = max((part["text_id"].n_unique() for part in points.partition_by("language")), default=0)
     return {
         "per_class": scores[0].estimate.n if scores else 0,
         "gaps": detectable(view),

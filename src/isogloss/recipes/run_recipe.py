@@ -13,7 +13,7 @@ from isogloss.errors import IsoglossError
 from isogloss.io.paths import AnyPath, parse_path
 from isogloss.progress import Track, silent
 from isogloss.recipes.build import config_of, corpus_of, pair_of
-from isogloss.recipes.recipe import Job, Recipe
+from isogloss.recipes.recipe import PlannedAudit, Recipe
 from isogloss.recipes.settings import Settings
 from isogloss.results import Audit
 
@@ -22,7 +22,7 @@ from isogloss.results import Audit
 class Outcome:
     """What became of one audit: its result and where it is, or why there is none."""
 
-    job: Job
+    job: PlannedAudit
     folder: AnyPath | None = None
     audit: Audit | None = None
     error: IsoglossError | None = None

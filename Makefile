@@ -61,7 +61,7 @@ evidence: $(VENV)/.dev
 
 remedy: $(VENV)/.dev
 	$(BIN)/python experiments/remedy.py $(ARGS)
-	$(BIN)/python experiments/remedy.py $(ARGS) --work runs/remedy-later --after runs/remedy --arms mixed,pivot-only
+	$(BIN)/python experiments/remedy.py $(ARGS) --work runs/remedy-later --after runs/remedy --mixtures mixed,pivot-only
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

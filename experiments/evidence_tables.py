@@ -39,7 +39,7 @@ def _sections(audit: Audit) -> list[str]:
     if sentences := link_sentences(audit):
         sections.append("**The link of separation and behaviour.** " + " ".join(sentences))
     for model in MODELS:
-        title = f"**AUROC of a probe fitted in the column's language and applied in the row's, {model}.**"
+        title = f"**AUROC of a probe fitted in the row's language and applied in the column's, {model}.**"
         sections += [title, matrix(audit, "transfer", model)]
     for model in MODELS:
         sections += [f"**Cosines of harm directions, {model}.**", matrix(audit, "cosine", model)]

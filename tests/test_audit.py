@@ -13,16 +13,16 @@ from sklearn.metrics import silhouette_score
 
 import isogloss
 from conftest import parallel_rows
-from isogloss import Matched, Audit, AuditConfig, ExtractSpec, ModelPair, ModelRef
+from isogloss import Audit, AuditConfig, ExtractSpec, Matched, ModelPair, ModelRef
 from isogloss.auditing.config import STANDARD_CONTROLS, parse_primary
 from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import silent
 from isogloss.results import Primary
-from isogloss.stats.text_controls import CONTROLS
 from isogloss.stats.metrics import STANDARD
 from isogloss.stats.probe_scores import logit
+from isogloss.stats.text_controls import CONTROLS
 from isogloss.tuning.gain_change import primary_gains
 from planted import QUICK, load, moved, plant, states
 

@@ -12,6 +12,7 @@ import torch
 import isogloss
 from conftest import make_adapter, parallel_rows
 from isogloss import Audit, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
+from isogloss.analyses.behaviour import generated_answers
 from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, UsageError
 from isogloss.likelihoods.answers import USES, answers

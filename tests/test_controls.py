@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from isogloss.data.languages import LANGUAGES
-from isogloss.stats.text_controls import CONTROLS, UNSEGMENTED, edit_rate, length_scores, ngram_gram
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import cross_fitted_scores, kernel_probe
+from isogloss.stats.text_controls import CONTROLS, UNSEGMENTED, edit_rate, length_scores, ngram_gram
 from isogloss.stats.text_pairs import partner_index
 
 

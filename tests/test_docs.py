@@ -17,8 +17,8 @@ from isogloss.data.named_corpora import CORPORA
 from isogloss.gating.formats import FORMATS
 from isogloss.gating.rules import RULES, rules_from
 from isogloss.models.pairs import MODEL_PAIRS
-from isogloss.stats.text_controls import CONTROLS
 from isogloss.stats.metrics import METRICS
+from isogloss.stats.text_controls import CONTROLS
 from isogloss.warnings import WARNINGS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 import isogloss
-from isogloss import ChatTemplate, AuditConfig, ExtractSpec, ModelPair, ModelRef, metrics
+from isogloss import AuditConfig, ChatTemplate, ExtractSpec, ModelPair, ModelRef, metrics
 from isogloss.analyses import sensitivity as module
 from isogloss.analyses.sensitivity import sensitivity
 from isogloss.cli import app

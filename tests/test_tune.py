@@ -26,14 +26,14 @@ from transformers import TrainerCallback  # noqa: E402
 
 from isogloss.tuning import shared_prompts, train, trainers  # noqa: E402
 from isogloss.tuning.adapter_folder import folder_norm  # noqa: E402
+from isogloss.tuning.config import TuneConfig  # noqa: E402
+from isogloss.tuning.trainers import answer_tokens_only, cut_prompts, explained_memory  # noqa: E402
 from isogloss.tuning.training_state import (  # noqa: E402
     COMPLETE,
     divergence,
     newest_checkpoint,
     state_folder,
 )
-from isogloss.tuning.config import TuneConfig  # noqa: E402
-from isogloss.tuning.trainers import answer_tokens_only, cut_prompts, explained_memory  # noqa: E402
 
 QUICK = {"steps": 4, "batch_size": 4, "rank": 2, "learning_rate": 1e-2, "holdout": 0.0}
 
@@ -351,15 +351,13 @@ def test_running_out_of_memory_says_what_needs_less(quick, monkeypatch):
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_whole(quick, monkeypatch, tmp_path):
-    from isogloss.tuning import checkpoints as state
-
     def full(checkpoint):
         raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
 
-    monkeypatch.setattr("isogloss.tuning.training_state.seal", full)
-    with pytest.raises(StoreError, match="free some space there, or choose another --out"):
-        quick(save_every=2)
-    monkeypatch.setattr("isogloss.tuning.training_state.seal", state.seal)
+    with monkeypatch.context() as patch:
+        patch.setattr("isogloss.tuning.checkpoints.seal", full)
+        with pytest.raises(StoreError, match="free some space there, or choose another --out"):
+            quick(save_every=2)
     assert quick(save_every=2).is_dir()
 
 

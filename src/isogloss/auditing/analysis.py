@@ -204,7 +204,9 @@ def sections_of(
         try:
             sections += analysis.sections(audit, frames or {})
         except ANALYSIS_FAULTS as error:
-            note = f"This section could not be made ({type(error).__name__}). The result holds the rows of the analysis."
+            note = (
+                f"This section could not be made ({type(error).__name__}). The result holds the rows of the analysis."
+            )
             title = analysis.name.replace("_", " ").capitalize()
             sections.append(Section(key=f"{analysis.name}-failed", title=title, blocks=(Block(note=note),)))
     return sections

@@ -12,12 +12,12 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import null_summary, score_estimate
 from isogloss.auditing.sample import Sample, edit_rates
 from isogloss.records import NAN, Estimate, Row
-from isogloss.stats.text_controls import CONTROLS, length_scores, ngram_gram
 from isogloss.stats.jackknife import Jackknife, delete_one
 from isogloss.stats.metric import Metric, Score
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import kernel_probe, ridge_probe
 from isogloss.stats.probe_scores import fixed_scores, probe_scores
+from isogloss.stats.text_controls import CONTROLS, length_scores, ngram_gram
 
 RATIO = "delete-one jackknife of a ratio"
 MEDIAN = "order statistics"

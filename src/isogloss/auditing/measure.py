@@ -13,7 +13,7 @@ import polars as pl
 from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
 from isogloss.auditing.audit_warnings import audit_warnings
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
-from isogloss.auditing.compare import ScoreKey, Change, Compared, Family, compare, language_verdicts
+from isogloss.auditing.compare import Change, Compared, Family, ScoreKey, compare, language_verdicts
 from isogloss.auditing.controls import control_rows_of_language
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points

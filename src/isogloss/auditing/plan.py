@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.auditing.analysis import Analysis, Needs, Lookup
+from isogloss.auditing.analysis import Analysis, Lookup, Needs
 from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, known_metrics
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from isogloss.data.languages import LANGUAGES
-from isogloss.stats.text_controls import UNSEGMENTED, edit_rate
 from isogloss.stats.permutations import Draws, draw
+from isogloss.stats.text_controls import UNSEGMENTED, edit_rate
 from isogloss.stats.text_pairs import partner_index
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from isogloss.auditing.compare import ScoreKey, Change
+from isogloss.auditing.compare import Change, ScoreKey
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.sample import Sample
 from isogloss.engines.engine import Engine

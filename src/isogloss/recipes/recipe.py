@@ -77,7 +77,9 @@ def read_recipe(where: str | Path, given: Mapping[str, Any] | None = None) -> Re
         name=path.stem,
         about=about,
         jobs=tuple(
-            PlannedAudit(model=job.model, corpus=job.corpus, settings=make_settings(settings_values(job.settings) | others))
+            PlannedAudit(
+                model=job.model, corpus=job.corpus, settings=make_settings(settings_values(job.settings) | others)
+            )
             for job in chosen
         ),
     )

@@ -24,7 +24,6 @@ from isogloss.models.load import LoadedModel, load_model, load_tokenizer, quiet_
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 from isogloss.tuning.adapter_folder import TrainingResult, set_norm, write_adapter
-from isogloss.tuning.training_state import Divergence, Progress, Seal, newest_checkpoint, open_state, state_folder
 from isogloss.tuning.config import TuneConfig, record_shares
 from isogloss.tuning.preferences import in_couples, preferences
 from isogloss.tuning.shared_prompts import shared_prompts
@@ -36,6 +35,7 @@ from isogloss.tuning.trainers import (
     load_trl,
     make_trainer,
 )
+from isogloss.tuning.training_state import Divergence, Progress, Seal, newest_checkpoint, open_state, state_folder
 
 #: Libraries whose versions must not change before an interrupted training resumes, so that it gives the same bytes.
 LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate")

@@ -15,7 +15,7 @@ from isogloss.analyses.ablation.request import Ablation
 from isogloss.analyses.ablation.statistics import MOST_TRIED, N_RANDOM, harm_direction, random_directions, split
 from isogloss.analyses.behaviour.needs import BehaviourPlan, link_layer, tokens_of_answers
 from isogloss.analyses.behaviour.request import Behaviour
-from isogloss.auditing.analysis import CostFacts, Needs, Lookup, ForwardPasses
+from isogloss.auditing.analysis import CostFacts, ForwardPasses, Lookup, Needs
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.measure import draw_samples
 from isogloss.auditing.plan import Plan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from isogloss.analyses.behaviour.request import Behaviour
-from isogloss.auditing.analysis import CostFacts, Needs, Lookup, ForwardPasses
+from isogloss.auditing.analysis import CostFacts, ForwardPasses, Lookup, Needs
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.plan import Plan
 from isogloss.data.corpus import Corpus

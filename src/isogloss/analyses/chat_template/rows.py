@@ -13,7 +13,7 @@ from typing import Literal, cast
 import numpy as np
 
 from isogloss.analyses.chat_template.request import ChatTemplate
-from isogloss.auditing.analysis import CostFacts, Findings, Needs, Lookup, ForwardPasses
+from isogloss.auditing.analysis import CostFacts, Findings, ForwardPasses, Lookup, Needs
 from isogloss.auditing.compare import TOGETHER, Change, compare, language_verdicts
 from isogloss.auditing.config import LEVEL, AuditConfig
 from isogloss.auditing.measure import Measured

@@ -9,7 +9,7 @@ import numpy as np
 from isogloss.analyses.matched.matching import match
 from isogloss.analyses.matched.request import Matched
 from isogloss.auditing.analysis import Findings
-from isogloss.auditing.compare import ScoreKey, Change, Compared, Family, compare, is_confounded
+from isogloss.auditing.compare import Change, Compared, Family, ScoreKey, compare, is_confounded
 from isogloss.auditing.config import AuditConfig
 from isogloss.auditing.measure import Measured
 from isogloss.auditing.sample import Sample, edit_rates

@@ -135,7 +135,7 @@ def test_the_numbers_of_a_finding_do_not_change_which_alert_it_is():
 # GitHub
 
 
-@pytest.mark.parametrize(("policy", "level"), [("separate", "warning"), ("fail", "error"), ("pass", "warning")])
+@pytest.mark.parametrize(("policy", "level"), [("separate", "warning"), ("fail", "error"), ("pass", "notice")])
 def test_annotations_are_one_a_rule_and_verdict(judgement, policy, level):
     lines = written(judgement, "github", inconclusive=policy).splitlines()
     commands = [re.fullmatch(r"::(\w+) title=([^:,]*)::(.*)", line) for line in lines if line.startswith("::")]

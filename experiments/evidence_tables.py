@@ -37,7 +37,7 @@ def _sections(audit: Audit) -> list[str]:
             sections += [" ".join(block.findings)] if block.findings else []
             sections += [render_markdown(block.tables)] if block.tables else []
     for model in MODELS:
-        title = f"**AUROC of a probe fitted on the row's language and scored on the column's, {model}.**"
+        title = f"**AUROC of a probe fitted in the row's language and applied in the column's, {model}.**"
         sections += [title, matrix(audit, "transfer", model)]
     for model in MODELS:
         sections += [f"**Cosines of harm directions, {model}.**", matrix(audit, "cosine", model)]

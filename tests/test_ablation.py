@@ -8,9 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from isogloss.report.ablation import ablation_lines, ablation_sentences
-from isogloss.report.page.behaviour import ablation_table
-from isogloss.report.page.view import view
 
 import isogloss
 from conftest import make_tokenizer, parallel_rows
@@ -18,6 +15,7 @@ from families import BY_NAME, make_family
 from isogloss import Ablation, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
 from isogloss.analyses.ablation.needs import ABLATED, RANDOMS
 from isogloss.analyses.ablation.statistics import beyond_random, harm_direction, mean_over, random_directions, split
+from isogloss.analyses.ablation.tables import ablation_findings, sections
 from isogloss.analyses.audit import ANALYSES
 from isogloss.auditing.plan import make_plan, with_follow_ups
 from isogloss.engines.remote_checkpoints import job_here
@@ -339,14 +337,15 @@ def test_means_over_languages_and_what_is_said_of_them(run):
         mean = found(run, "", metric, model)
         assert mean.n == 2
         assert mean.value == pytest.approx(np.mean([found(run, code, metric, model).value for code in codes]))
-    behaviour, detection = ablation_sentences(run)
+    behaviour, detection = ablation_findings(run)
     assert "Behaviour fell more than with random directions: difference -" in behaviour
     assert "(mean of 2 languages)" in behaviour
     assert detection.startswith("Detection did not clearly change: a probe finds harm in 2 of 2 languages without")
-    english, german = ablation_lines(run)
-    assert (english.language, german.language) == ("en English", "de German")
-    assert english.probe == "1.00 → 1.00 / 1.00"
-    assert len(ablation_table(view(run)).lines) == 2
+    ((block,),) = [section.blocks for section in sections(run, {})]
+    (table,) = block.tables
+    assert [cell.text for cell in table.column("language")] == ["English", "German"]
+    assert table.column("probe")[0].text == "1.00 → 1.00 / 1.00"
+    assert block.findings == (behaviour, detection)
 
 
 def edited_rows(audit, **changes):
@@ -365,18 +364,18 @@ def edited_rows(audit, **changes):
     [
         ({"refusal_margin_beyond_random_ablated": {"low": -2.0, "high": 1.0}}, "It is not shown that behaviour fell"),
         ({"refusal_margin_beyond_random_ablated": {"low": 0.5, "high": 1.0}}, "Behaviour fell less than"),
-        ({"refusal_margin_aligned": {"low": -0.1}}, "There was no clear margin to lose"),
+        ({"refusal_margin_aligned": {"low": -0.1}}, "The margin was not clear of zero"),
         ({"auroc_change_ablated": {"low": -2.0, "high": -1.0}}, "Detection fell"),
     ],
 )
 def test_it_is_said_whichever_way_it_came_out(run, changes, words):
-    assert words in " ".join(ablation_sentences(edited_rows(run, **changes)))
-    assert words not in " ".join(ablation_sentences(run))
+    assert words in " ".join(ablation_findings(edited_rows(run, **changes)))
+    assert words not in " ".join(ablation_findings(run))
 
 
 def test_nothing_is_said_where_nothing_was_asked(run):
     quiet = replace(run, rows=tuple(row for row in run.rows if row.kind != "behaviour_control"))
-    assert (ablation_lines(quiet), ablation_sentences(quiet), ablation_table(view(quiet))) == ([], [], None)
+    assert (list(sections(quiet, {})), ablation_findings(quiet)) == ([], [])
 
 
 def test_a_second_audit_computes_nothing_and_reads_the_same(run, planted, monkeypatch):
@@ -392,7 +391,9 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, planted, monkey
 
 def test_without_it_all_else_is_the_same(run, planted):
     pair, corpus, config, root = planted
-    other = isogloss.audit(pair, corpus, config=replace(config, controls=()), store=root / "store", device="cpu")
+    other = isogloss.audit(
+        pair, corpus, config=replace(config, analyses=(Behaviour(),)), store=root / "store", device="cpu"
+    )
     assert not other.find(kind="behaviour_control")
     assert set(other.rows) == {row for row in run.rows if row.kind != "behaviour_control"}
     assert other.identity.name != run.identity.name

@@ -135,7 +135,7 @@ def test_the_placebo_is_set_against(run):
 
 def test_the_link_is_read_below_the_last_layers_and_has_its_rows(run, config):
     audit, folder, _ = run
-    assert audit.config["link_layer"] == "3"  # the primary layer is the last of four
+    assert audit.config["analyses"]["behaviour"]["link_layer"] == "3"  # the primary layer is the last of four
     slopes = {row.language: row for row in audit.find(kind="link", metric="item_slope")}
     assert set(slopes) == {"en", "de", "fr"}
     assert all((row.layer, row.estimate.n) == (3, 22) for row in slopes.values())
@@ -228,7 +228,7 @@ def test_single_texts_have_margins_but_no_link(run, pair, corpus, config):
     assert audit.find(kind="behaviour_gain", metric="refusal_margin")
     assert not audit.find(kind="link")
     assert not audit.find(metric="text_preference")
-    assert audit.config["link_layer"] is None
+    assert audit.config["analyses"]["behaviour"]["link_layer"] is None
 
 
 def test_a_model_without_reference_is_scored_alone(run, pair, corpus, config):
@@ -240,8 +240,7 @@ def test_a_model_without_reference_is_scored_alone(run, pair, corpus, config):
 
 def test_what_cannot_be_is_refused(pair, corpus, config, tmp_path):
     for changes, error, words in (
-        ({"behaviour": False}, UsageError, "--behaviour"),
-        ({"placebo": pair.aligned}, UsageError, "a model of the pair"),
+        ({"analyses": (Behaviour(placebo=pair.aligned),)}, UsageError, "a model of the pair"),
         ({"pivot": "ko"}, CorpusError, "no answers in the pivot"),
     ):
         with pytest.raises(error, match=words):

@@ -60,7 +60,7 @@ def test_json_is_the_only_thing_on_stdout_and_holds_the_options(isogloss_command
     data = json.loads(out)
     assert data["pivot"] == "en"
     assert data["primary"] == {"metric": "silhouette", "components": 3, "layer": "4-post"}
-    assert data["config"]["match"] == ["edit", "length"]
+    assert data["config"]["analyses"]["matched"]["options"]["match"] == ["edit", "length"]
     assert data["config"]["controls"] == []
     assert "workers" not in data["config"]
     assert not {row["metric"] for row in data["rows"]} & {"untrained_auroc", "bits_per_character"}
@@ -126,7 +126,7 @@ def test_tables_are_shown(command, words, isogloss_command):
         (["--primary", "silhouette:x"], 2, "metric:components"),
         (["--primary", "silhouette:0"], 2, "at least 1 component"),
         (["--primary", "silhouete:2"], 1, "did you mean 'silhouette'"),
-        (["--primary", "auroc"], 1, "a class variance share metric"),
+        (["--primary", "auroc"], 1, "a metric of principal components"),
         (["--match", "lenght"], 2, "any of length, edit"),
         (["--controls", "random"], 2, "any of untrained, bits_per_character"),
         (["--workers", "0"], 2, "greater than or equal"),

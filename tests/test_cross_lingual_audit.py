@@ -7,18 +7,16 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
-from isogloss.report.cross_lingual import cross_lingual_lines
-from isogloss.report.page.cross_lingual import short
 from typer.testing import CliRunner
 
 import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, CrossLingual, ExtractSpec, ModelPair, ModelRef
+from isogloss.analyses.cross_lingual.tables import sections
 from isogloss.cli.app import app
 from isogloss.report.command import command
 from isogloss.report.page import page_html
 from isogloss.report.read_run import refuse_unsound
-from pages import data_of, rows_of
 from planted import QUICK, load, moved, plant, states
 
 CONFIG = replace(
@@ -63,11 +61,11 @@ def run(pair, tmp_path_factory):
 
 def test_an_audit_that_was_not_asked_has_no_such_rows_and_another_identity(run):
     audit, _ = run
-    assert audit.config["cross_lingual"] is True
+    assert audit.config["analyses"] == {"cross_lingual": {"options": {"cross_lingual": True}}}
     asked = {"transfer", "cosine", "ceiling", "share", "reliability", "frozen", "rank", "meaning"}
     assert {row.kind for row in audit.rows} >= asked
     assert "--cross-lingual" in command(audit).split()
-    without = replace(audit, config={k: v for k, v in audit.config.items() if k != "cross_lingual"})
+    without = replace(audit, config=audit.config | {"analyses": {}})
     assert "--cross-lingual" not in command(without)
     assert without.identity.name != audit.identity.name
     assert "" not in audit.languages
@@ -116,7 +114,7 @@ def test_rows_survive_writing_and_only_they_have_a_second_language(run):
     second = {"transfer", "cosine", "ceiling", "share"}
     assert set(frame.filter(pl.col("other") != "")["kind"]) == second
     text = (folder / "audit.json").read_text("utf-8")
-    assert text.count('"other"') == frame.filter(pl.col("other") != "").height
+    assert text.count('"other": "",') == frame.filter(pl.col("other") == "").height
 
 
 def test_texts_that_are_no_translations_have_a_reason_in_place_of_meaning(pair, tmp_path, monkeypatch):
@@ -129,31 +127,29 @@ def test_texts_that_are_no_translations_have_a_reason_in_place_of_meaning(pair, 
     assert audit.find(kind="transfer")
 
 
-def test_the_page_draws_both_matrices_and_the_terminal_has_a_short_table(run):
+def test_the_section_has_both_matrices_and_a_table(run):
     audit, folder = run
     page = (folder / "report.html").read_text("utf-8")
-    figures = data_of(page)["figures"]["cross_lingual"]
-    assert [(one["name"], one["model"]) for one in figures["matrices"]] == [
-        (kind, model) for kind in ("transfer", "cosine") for model in ("reference", "aligned")
-    ]
-    cells = {(row["label"], row["other"]): row for row in rows_of(figures["matrices"][1]["cells"])}
-    assert len(cells) == len(audit.languages) ** 2
-    one = audit.value(kind="transfer", model="aligned", language="en", other="de")
-    assert cells["English", "de"]["value"] == one.value
-    assert cells["English", "de"]["shade"] == pytest.approx(2 * one.value - 1)
-    assert figures["meaning"]["said"][1].startswith("layer 2 in the aligned model, in 100 % of random halves")
-    assert page.count('data-figure="matrix"') == 4
-    (line, *_) = cross_lingual_lines(audit)
-    assert line.own.endswith(short(audit.value(kind="transfer", model="aligned", language="de", other="de").value))
+    assert 'id="cross-lingual"' in page
+    (section,) = sections(audit, {})
+    figures = [figure for block in section.blocks for figure in block.figures]
+    matrices = [figure for figure in figures if "other" in figure.rows]
+    assert len(matrices) == 4
+    assert all(len(figure.rows["value"]) == len(audit.languages) ** 2 for figure in matrices)
+    shown = {value for figure in matrices for value in figure.rows["value"]}
+    assert audit.value(kind="transfer", model="aligned", language="en", other="de").value in shown
+    words = " ".join(part for block in section.blocks for part in (block.text, block.note, *block.findings))
+    assert "layer 2 in the aligned model, in 100 % of random halves" in words
+    assert {table.key for table in section.tables} >= {"transfer"}
 
 
 def test_a_page_without_such_rows_has_no_such_section(run):
     audit, folder = run
     rows = tuple(row for row in audit.rows if row.kind in {"score", "gain", "gap", "retention", "control"})
+    bare = replace(audit, rows=rows)
+    assert list(sections(bare, {})) == []
     points = pl.read_parquet(folder / "points.parquet")
-    page = page_html(replace(audit, rows=rows), points)
-    assert 'id="across"' not in page
-    assert cross_lingual_lines(replace(audit, rows=rows)) == []
+    assert 'id="cross-lingual"' not in page_html(bare, points, sections=sections(bare, {}))
 
 
 def test_the_option_is_a_flag_and_a_recipe_takes_true_or_false():

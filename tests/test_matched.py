@@ -66,7 +66,7 @@ def test_a_gain_that_sits_in_large_edits_only_is_confounded(pair, tmp_path, monk
     assert [(row.kind, row.language) for row in matched] == [(kind, "de") for kind in ("gain", "gap", "retention")]
     assert {row.estimate.n for row in matched} == {110}
     assert {row.verdict for row in matched} == {"confounded"}
-    assert result.config["match"] == ["length", "edit"]
+    assert result.config["analyses"]["matched"]["options"] == {"match": ["length", "edit"]}
 
 
 def test_a_verdict_that_matched_texts_bear_out_stands(pair, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from isogloss.report.audit_tables import metrics_of
 from isogloss.report.command import command
 from isogloss.report.lost_pairs import losses, margins
 from isogloss.report.page import page_html
-from isogloss.report.page.points import choose, shown_per_layer
+from isogloss.report.page.page_points import choose, shown_per_layer
 from isogloss.report.page.render import ESCAPED, _environment, embedded
 from isogloss.report.palette import _IN_DARK, DARK, LIGHT, ON_PAPER, OPEN, _colours
 from isogloss.report.sentences import VERDICTS, headline, join_names, metric_title, next_steps, verdict_meanings

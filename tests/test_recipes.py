@@ -259,13 +259,15 @@ def test_a_result_of_other_versions_is_computed_again(command, two_by_one, monke
     monkeypatch.setattr(audit_module, "measure", lambda *given, **also: measured.append(1) or real(*given, **also))
     assert command("audit", two_by_one, "--pair", "other", "--store", "store")[0] == 0
     assert not measured
-    monkeypatch.setattr(audit_module, "versions", lambda: {"isogloss": "another"})
+    monkeypatch.setattr(audit_module, "library_versions", lambda: {"isogloss": "another"})
     assert command("audit", two_by_one, "--pair", "other", "--store", "store")[0] == 0
     assert measured
 
 
 def test_a_wrong_setting_stops_a_recipe_before_anything_runs(command, write, tiny_folder, tmp_path):
-    path = write(f'[[models]]\naligned = "{tiny_folder}"\n[[models]]\nname = "b"\naligned = "x"\nrendering = "chatt"')
+    path = write(
+        f'[[models]]\naligned = "{tiny_folder}"\n[[models]]\nname = "b"\naligned = "x"\nprompt_format = "chatt"'
+    )
     code, out, err = command("audit", path)
     assert (code, out) == (2, "")
     assert "--prompt-format: found 'chatt'" in err

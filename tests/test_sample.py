@@ -1,4 +1,4 @@
-"""The texts of a language as a sample: units, twins, and the features that pairs are matched on."""
+"""The texts of a language as a sample: units, pairs, and the features that pairs are matched on."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from isogloss.auditing.sample import edit_rates, features, matched, take_sample
+from isogloss.analyses.matched.rows import features, match_rows
+from isogloss.auditing.sample import edit_rates, take_sample
 from isogloss.stats.text_controls import edit_rate
 from isogloss.stats.text_pairs import unit_ids
 
@@ -114,7 +115,7 @@ def mixed(n_long, n_short, code):
 
 def test_matching_takes_whole_pairs_that_are_alike():
     own, pivot = mixed(80, 40, "de"), mixed(40, 80, "en")
-    mine, theirs = matched(own, pivot, ("length",))
+    mine, theirs = match_rows(own, pivot, ("length",))
     assert len(mine) == len(theirs) == 160
     for sample, rows in ((own, mine), (pivot, theirs)):
         assert (np.diff(rows) > 0).all()
@@ -123,14 +124,14 @@ def test_matching_takes_whole_pairs_that_are_alike():
 
 
 def test_nothing_is_matched_where_nothing_is_alike():
-    mine, theirs = matched(mixed(30, 0, "de"), mixed(0, 30, "en"), ("length", "edit"))
+    mine, theirs = match_rows(mixed(30, 0, "de"), mixed(0, 30, "en"), ("length", "edit"))
     assert len(mine) == len(theirs) == 0
 
 
 def test_single_texts_are_matched_class_by_class():
     own = take(frame(40, pairs=False, code="de", harmless="you top {i}"), "de", paired=False)
     pivot = take(frame(60, pairs=False, items=False, harmless="you top {i}"), paired=False)
-    mine, theirs = matched(own, pivot, ("length",))
+    mine, theirs = match_rows(own, pivot, ("length",))
     assert len(mine) == len(theirs) > 40
     for sample, rows in ((own, mine), (pivot, theirs)):
         assert sample.draws.harmful[rows].sum() * 2 == len(rows)

@@ -115,7 +115,7 @@ def test_translations_of_a_trained_item_go_too():
 
 
 def test_a_corpus_that_was_trained_on_whole_is_refused(corpus):
-    with pytest.raises(CorpusError, match="no text that the adapter was not trained on"):
+    with pytest.raises(CorpusError, match="only texts that the adapter was trained on"):
         leave_out_trained(corpus, TrainedTexts(text_ids=frozenset(corpus.frame["text_id"])))
 
 
@@ -131,7 +131,7 @@ def test_a_strange_record_is_one_line(content, tmp_path):
 def test_a_run_that_left_out_something_strange_is_refused():
     for strange in (3, [3], "all"):
         corpus = {"name": "mini", "sha256": "c0", "left_out": strange}
-        with pytest.raises(StoreError, match="left_out that are no list of words"):
+        with pytest.raises(StoreError, match="left_out that is no list of words"):
             refuse_unsound(small_audit(corpus=corpus))
 
 

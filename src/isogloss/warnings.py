@@ -208,7 +208,7 @@ WARNINGS: dict[str, WarningKind] = {
         "the sign of the gain or the verdict depends on the prompt format, raw text or chat template",
         "Alignment and formatting are mixed here. Read the two prompt formats side by side.",
         "measured",
-        RowsNeeded({"kind": "prompt_format"}, "the comparison of prompt formats (--prompt-format both)"),
+        RowsNeeded({"kind": "prompt_format"}, "the comparison of prompt formats (--compare-chat)"),
     ),
     "B001": WarningKind(
         "languages without a table of answers have no behavioural numbers",

@@ -19,9 +19,6 @@ from isogloss.results import Audit
 from isogloss.warnings import CodedWarning
 
 if TYPE_CHECKING:
-    from isogloss.auditing.config import AuditConfig
-    from isogloss.auditing.measure import Measured
-    from isogloss.auditing.plan import Plan
     from isogloss.data.corpus import Corpus
     from isogloss.hidden_states.activations import Activations
     from isogloss.io.paths import AnyPath
@@ -32,6 +29,9 @@ if TYPE_CHECKING:
     from isogloss.progress import Track
     from isogloss.stats.metric import Metric
 
+
+# Plan, Measured and AuditConfig hold analyses, so they stand above this module and are Any here. The functions of
+# each analysis name them.
 
 #: Exceptions that a faulty analysis may raise. Its rows or its section are then missing; all others remain.
 ANALYSIS_FAULTS = (IsoglossError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -113,31 +113,31 @@ class CostFacts:
     """The facts known before a run: pair, config, languages, number of texts, tokens per text and model sizes."""
 
     pair: ModelPair
-    config: AuditConfig
+    config: Any
     languages: tuple[str, ...]
     texts: int | None
     tokens: int
     size_of: Callable[[ModelRef], Size | None]
 
 
-def check_nothing(request: Any, config: AuditConfig, corpus: Corpus) -> None:  # noqa: ANN401 - any request
+def check_nothing(request: Any, config: Any, corpus: Corpus) -> None:  # noqa: ANN401 - see above
     """Accept every request."""
     del request, config, corpus
 
 
-def need_nothing(plan: Plan, request: Any, source: Lookup) -> Needs:  # noqa: ANN401 - any request
+def need_nothing(plan: Any, request: Any, source: Lookup) -> Needs:  # noqa: ANN401 - see above
     """Need only what the audit reads anyway."""
     del plan, request, source
     return Needs()
 
 
-def follow_with_nothing(plan: Plan, request: Any, needs: Needs) -> Needs | None:  # noqa: ANN401 - any request
+def follow_with_nothing(plan: Any, request: Any, needs: Needs) -> Needs | None:  # noqa: ANN401 - see above
     """Need nothing more once everything is in the cache."""
     del plan, request, needs
     return None
 
 
-def find_nothing(measured: Measured, request: Any) -> Findings:  # noqa: ANN401 - any request
+def find_nothing(measured: Any, request: Any) -> Findings:  # noqa: ANN401 - see above
     """Add no rows."""
     del measured, request
     return Findings()
@@ -149,7 +149,7 @@ def show_nothing(audit: Audit, frames: Mapping[str, pl.DataFrame]) -> Sequence[S
     return ()
 
 
-def cost_nothing(facts: CostFacts, request: Any) -> Sequence[ForwardPasses]:  # noqa: ANN401 - any request
+def cost_nothing(facts: CostFacts, request: Any) -> Sequence[ForwardPasses]:  # noqa: ANN401 - see above
     """Add no forward pass."""
     del facts, request
     return ()
@@ -175,10 +175,10 @@ class Analysis:
 
     request: type[Request]
     metrics: tuple[Metric, ...] = ()
-    check: Callable[[Any, AuditConfig, Corpus], None] = check_nothing
-    needs: Callable[[Plan, Any, Lookup], Needs] = need_nothing
-    follow: Callable[[Plan, Any, Needs], Needs | None] = follow_with_nothing
-    rows: Callable[[Measured, Any], Findings] = find_nothing
+    check: Callable[[Any, Any, Corpus], None] = check_nothing
+    needs: Callable[[Any, Any, Lookup], Needs] = need_nothing
+    follow: Callable[[Any, Any, Needs], Needs | None] = follow_with_nothing
+    rows: Callable[[Any, Any], Findings] = find_nothing
     sections: Callable[[Audit, Mapping[str, pl.DataFrame]], Sequence[Section]] = show_nothing
     tables: tuple[TableKind, ...] = ()
     cost: Callable[[CostFacts, Any], Sequence[ForwardPasses]] = cost_nothing

@@ -72,7 +72,7 @@ def to_markdown(judgement: Judgement, *, location: str, inconclusive: Policy) ->
 
 def to_github(judgement: Judgement, *, location: str, inconclusive: Policy) -> str:  # noqa: ARG001 - as all formats
     """Write one annotation per rule that fails or is inconclusive (a step may have ten), then the summary."""
-    levels = {FAIL: "error", INCONCLUSIVE: {"fail": "error", "pass": "warning"}.get(inconclusive, "warning")}
+    levels = {FAIL: "error", INCONCLUSIVE: {"fail": "error", "pass": "notice"}.get(inconclusive, "warning")}
     lines = []
     for verdict, level in levels.items():
         findings = [finding for finding in judgement.findings if finding.verdict == verdict]

@@ -9,7 +9,7 @@ from typing import Any
 from isogloss.data.load import HUB_ID
 from isogloss.data.named_corpora import CORPORA
 from isogloss.data.readers import SUFFIXES
-from isogloss.report.settings import analysis_options, analysis_value
+from isogloss.report.recorded_settings import analysis_options, analysis_value
 from isogloss.results import Audit
 from isogloss.text import sanitize
 

@@ -12,7 +12,7 @@ import vl_convert
 from isogloss.report import grammar
 from isogloss.report.page import by_language, small_multiples
 from isogloss.report.page.figures import score_axis, score_numbers
-from isogloss.report.page.points import at_primary, choose, shown_per_layer
+from isogloss.report.page.page_points import at_primary, choose, shown_per_layer
 from isogloss.report.palette import LIGHT
 from isogloss.report.view import MODELS, Named, view
 from isogloss.results import Audit

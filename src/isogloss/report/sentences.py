@@ -12,7 +12,7 @@ from typing import Literal
 
 from isogloss.report.estimates import format_number
 from isogloss.report.palette import OPEN
-from isogloss.report.settings import setting
+from isogloss.report.recorded_settings import setting
 from isogloss.report.view import Named, View, layer_name
 from isogloss.results import Audit
 from isogloss.stats.thresholds import Thresholds

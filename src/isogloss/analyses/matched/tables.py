@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isogloss.report.audit_tables import GAIN, LANGUAGE, RETENTION, VERDICT, retention_cell, verdict_cell
 from isogloss.report.cells import count_cell, estimate_cell, text_cell
-from isogloss.report.settings import in_words
+from isogloss.report.recorded_settings import in_words
 from isogloss.report.table import Block, Cell, Column, Section, TableKind
 from isogloss.report.view import Named, View, view
 from isogloss.results import Audit

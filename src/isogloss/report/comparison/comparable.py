@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
-from isogloss.report.settings import analysis_settings, in_words
+from isogloss.report.recorded_settings import analysis_settings, in_words
 from isogloss.results import Audit
 from isogloss.text import sanitize
 

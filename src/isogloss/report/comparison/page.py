@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedRuns:
     """A run on the page: its name, what was run, and the command that repeats it."""
 
     name: str
@@ -132,5 +132,5 @@ def _share(before: str, reached: Reached) -> list[Part]:
     return [Part(text=f"{before}{reached.count} of {reached.total} in "), Part(text=reached.name, name=True)]
 
 
-def _compared(name: str, run: View) -> Compared:
-    return Compared(name=name, facts=tuple(provenance(run.audit, {})), command=command(run.audit))
+def _compared(name: str, run: View) -> ComparedRuns:
+    return ComparedRuns(name=name, facts=tuple(provenance(run.audit, {})), command=command(run.audit))

@@ -13,7 +13,7 @@ from isogloss.records import Estimate, Row
 from isogloss.report.audit_tables import metrics_of
 from isogloss.report.grammar import ROWS, Axis, as_columns, draw_in_both_themes, finite, spread
 from isogloss.report.page import by_language, small_multiples
-from isogloss.report.page.points import pack_points
+from isogloss.report.page.page_points import pack_points
 from isogloss.report.palette import OPEN
 from isogloss.report.sentences import metric_title, percent
 from isogloss.report.view import MODELS, Named, View

@@ -26,7 +26,7 @@ def draw_sample(
         pair: its adapters say what they were trained on.
         corpus: the whole.
         split: all, training or held-out (see `take_split`).
-        choice: refuse, drop (with twins and translations, and a warning C008) or allow (with a warning M008).
+        choice: refuse, drop (with partners and translations, and a warning C008) or allow (with a warning M008).
         per_class: as in `balance`.
         seed: as in `balance`.
 
@@ -52,7 +52,7 @@ def draw_sample(
             "model pair",
             found=f"an adapter that was trained on {n} of the {len(sample)} texts of {sample.name} to be scored",
             expected="texts that it has never seen",
-            do="leave them and their twins out with --trained-texts drop, or score them with --trained-texts allow, "
+            do="leave them and their partners out with --trained-texts drop, or score them with --trained-texts allow, "
             "which marks the run",
         )
     return _noted(sample, "M008", f"{n} of {len(sample)} texts") if n else sample, left_out

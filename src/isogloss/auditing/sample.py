@@ -18,7 +18,7 @@ class Sample:
     """Texts of one language.
 
     `frame` has a row a text, with the columns of the corpus; where units are `shared`, their keys are names of items,
-    so that languages share them. `rows` are places in the language's part of the corpus; twins and draws count within
+    so that languages share them. `rows` are positions in the language's part of the corpus; partners and draws count within
     the sample.
     """
 
@@ -40,7 +40,7 @@ class Sample:
 
     @property
     def partners(self) -> np.ndarray | None:
-        """Row of each text's twin, or None."""
+        """Row of each text's partner, or None."""
         return self.draws.partners
 
     def part(self, rows: np.ndarray, n_permutations: int, seed: int) -> Sample:

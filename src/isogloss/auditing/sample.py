@@ -18,7 +18,7 @@ class Sample:
     """Texts of one language.
 
     `frame` has a row a text, with the columns of the corpus; where units are `shared`, their keys are names of items,
-    so that languages share them. `rows` are positions in the language's part of the corpus; partners and draws count within
+    so that languages share them. `rows` are positions within the language; partners and draws count within
     the sample.
     """
 

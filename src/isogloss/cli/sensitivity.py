@@ -34,7 +34,8 @@ def sensitivity(
 ) -> None:
     """Show the primary metric's gains under other read-outs, norms, components and fits of them.
 
-    Plug-in values without intervals, from one forward pass per read-out; with --compare-chat in the chat template as well.
+    Plug-in values without intervals, from one forward pass per read-out; with --compare-chat also in the
+    chat template.
     """
     import polars as pl  # noqa: PLC0415 - `isogloss --help` must not wait for it
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from isogloss.analyses.ablation.tables import ablation_findings, sections
 
 import isogloss
 from conftest import make_tokenizer, parallel_rows
@@ -16,6 +15,7 @@ from families import BY_NAME, make_family
 from isogloss import Ablation, AuditConfig, Behaviour, ExtractSpec, ModelPair, ModelRef
 from isogloss.analyses.ablation.needs import ABLATED, RANDOMS
 from isogloss.analyses.ablation.statistics import beyond_random, harm_direction, mean_over, random_directions, split
+from isogloss.analyses.ablation.tables import ablation_findings, sections
 from isogloss.analyses.audit import ANALYSES
 from isogloss.auditing.plan import make_plan, with_follow_ups
 from isogloss.engines.remote_checkpoints import job_here
@@ -391,7 +391,9 @@ def test_a_second_audit_computes_nothing_and_reads_the_same(run, planted, monkey
 
 def test_without_it_all_else_is_the_same(run, planted):
     pair, corpus, config, root = planted
-    other = isogloss.audit(pair, corpus, config=replace(config, analyses=(Behaviour(),)), store=root / "store", device="cpu")
+    other = isogloss.audit(
+        pair, corpus, config=replace(config, analyses=(Behaviour(),)), store=root / "store", device="cpu"
+    )
     assert not other.find(kind="behaviour_control")
     assert set(other.rows) == {row for row in run.rows if row.kind != "behaviour_control"}
     assert other.identity.name != run.identity.name

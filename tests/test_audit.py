@@ -7,10 +7,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from isogloss.report.audit_tables import language_table
-from isogloss.report.render_markdown import render_markdown
-from isogloss.report.sentences import headline
-from isogloss.report.view import view
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
@@ -22,6 +18,10 @@ from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import silent
+from isogloss.report.audit_tables import language_table
+from isogloss.report.render_markdown import render_markdown
+from isogloss.report.sentences import headline
+from isogloss.report.view import view
 from isogloss.results import Primary
 from isogloss.stats.metrics import STANDARD
 from isogloss.stats.probe_scores import logit

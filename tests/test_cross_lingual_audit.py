@@ -7,12 +7,12 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
-from isogloss.analyses.cross_lingual.tables import sections
 from typer.testing import CliRunner
 
 import isogloss
 from conftest import parallel_rows
 from isogloss import Audit, CrossLingual, ExtractSpec, ModelPair, ModelRef
+from isogloss.analyses.cross_lingual.tables import sections
 from isogloss.cli.app import app
 from isogloss.report.command import command
 from isogloss.report.page import page_html

@@ -265,7 +265,9 @@ def test_a_result_of_other_versions_is_computed_again(command, two_by_one, monke
 
 
 def test_a_wrong_setting_stops_a_recipe_before_anything_runs(command, write, tiny_folder, tmp_path):
-    path = write(f'[[models]]\naligned = "{tiny_folder}"\n[[models]]\nname = "b"\naligned = "x"\nprompt_format = "chatt"')
+    path = write(
+        f'[[models]]\naligned = "{tiny_folder}"\n[[models]]\nname = "b"\naligned = "x"\nprompt_format = "chatt"'
+    )
     code, out, err = command("audit", path)
     assert (code, out) == (2, "")
     assert "--prompt-format: found 'chatt'" in err

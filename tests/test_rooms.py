@@ -148,7 +148,20 @@ def test_a_named_analysis_would_be_noticed(line):
 
 
 #: Modules of the same name are the same step of different things.
-STEPS = {"analysis", "compute", "config", "figures", "fill", "load", "metrics", "needs", "request", "rows", "statistics", "tables"}
+STEPS = {
+    "analysis",
+    "compute",
+    "config",
+    "figures",
+    "fill",
+    "load",
+    "metrics",
+    "needs",
+    "request",
+    "rows",
+    "statistics",
+    "tables",
+}
 
 
 def test_no_two_modules_share_a_name_by_accident():

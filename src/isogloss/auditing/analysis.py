@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from isogloss.stats.metric import Metric
 
 
-# Plan, Measured and AuditConfig stand above this module, because they hold analyses; here they are Any. The functions of
+# Plan, Measured and AuditConfig hold analyses, so they stand above this module and are Any here. The functions of
 # each analysis name them.
 
 #: What a fault of an analysis may raise: its rows or its section are missing then, and all others stand.

@@ -39,7 +39,9 @@ class Settings:
     per_class: int | None = _setting(None, "Texts per language and class. Default: the most that all have.", 1)
     conflicts: str = _setting("drop", "Texts under both labels: drop or refuse.")
     split: str = _setting("all", "Split to audit: all, training or held-out (the split that `isogloss tune` uses).")
-    trained_texts: str = _setting("refuse", "Texts that an adapter was trained on: refuse, drop (with partners), allow.")
+    trained_texts: str = _setting(
+        "refuse", "Texts that an adapter was trained on: refuse, drop (with partners), allow."
+    )
     quarantine: bool = _setting(
         False,  # noqa: FBT003 - the default of a flag
         "Leave out texts that give no finite numbers, with their partners and translations, in place of an error.",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isogloss.report.sentences import verdicts_from
 from isogloss.report.recorded_settings import analysis_settings, setting
+from isogloss.report.sentences import verdicts_from
 from isogloss.report.view import MODELS
 from isogloss.results import Audit
 from isogloss.text import sanitize

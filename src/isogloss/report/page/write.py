@@ -22,6 +22,7 @@ from isogloss.report.page.figures import (
 from isogloss.report.page.page_points import layer_names, layers_of, pair_figures, shown_per_layer
 from isogloss.report.page.provenance import provenance
 from isogloss.report.page.render import render
+from isogloss.report.recorded_settings import setting
 from isogloss.report.sentences import (
     advice,
     by_code,
@@ -33,7 +34,6 @@ from isogloss.report.sentences import (
     rests_on,
     verdict_meanings,
 )
-from isogloss.report.recorded_settings import setting
 from isogloss.report.table import Section, Table
 from isogloss.report.view import MODELS, Named, View, view
 from isogloss.results import Audit

@@ -310,8 +310,8 @@ def test_labelled_texts_without_pairs_are_audited_too(pair, labelled_file, tmp_p
         (AuditConfig(primary=parse_primary("silhouette:2@2")), UsageError, "one of the layers that are read: 4-post"),
         (AuditConfig(primary=parse_primary("silhouette@9")), MetricError, "numbers from 0"),
         (AuditConfig(primary=parse_primary("silhouete")), MetricError, "did you mean 'silhouette'"),
-        (AuditConfig(primary=parse_primary("auroc")), MetricError, "a class variance share metric"),
-        (AuditConfig(primary=parse_primary("pair_accuracy:2@final")), MetricError, "a class variance share metric"),
+        (AuditConfig(primary=parse_primary("auroc")), MetricError, "a metric of principal components"),
+        (AuditConfig(primary=parse_primary("pair_accuracy:2@final")), MetricError, "a metric of principal components"),
         (AuditConfig(primary=Primary(metric="silhouette", components=0, layer="")), UsageError, "at least 1 component"),
         (AuditConfig(analyses=(Matched(match=("lenght",)),)), UsageError, "any of length, edit"),
         (AuditConfig(controls=("random",)), UsageError, "any of untrained, bits_per_character"),
@@ -353,7 +353,7 @@ def test_an_effect_in_the_pivot_only_is_not_reached_elsewhere(pair, tmp_path, mo
     assert verdicts["fr"].verdict in {"not reached", "lagging"}
     assert verdicts["de"].verdict in {"reached", "inconclusive"}
     assert "fr" in headline(view(audit)).text
-    assert "| English |" in render_markdown([language_table(view(audit))])
+    assert "| en English |" in render_markdown([language_table(view(audit))])
     assert "S006" not in {warning.code for warning in audit.warnings}
     gap = audit.find(kind="gap", language="fr", metric="between_class_variance", components=10)[0]
     assert gap.estimate.method.endswith("independent samples")

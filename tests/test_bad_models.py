@@ -11,7 +11,8 @@ import isogloss
 from conftest import make_model, make_tokenizer
 from isogloss.errors import CorpusError, IsoglossError, ModelError
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.models.checkpoints import fetch, read_depth
+from isogloss.models.checkpoints import fetch
+from isogloss.models.depth import read_depth
 from isogloss.models.load import load_model, load_tokenizer
 from isogloss.models.pairs import ModelPair, ModelRef
 

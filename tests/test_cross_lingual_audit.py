@@ -139,7 +139,7 @@ def test_the_section_has_both_matrices_and_a_table(run):
     shown = {value for figure in matrices for value in figure.rows["value"]}
     assert audit.value(kind="transfer", model="aligned", language="en", other="de").value in shown
     words = " ".join(part for block in section.blocks for part in (block.text, block.note, *block.findings))
-    assert "layer 2 in the aligned model, in 100 % of random halves" in words
+    assert "Aligned model: layer 2, the best in 100 % of random halves" in words
     assert {table.key for table in section.tables} >= {"transfer"}
 
 

@@ -19,7 +19,8 @@ from isogloss.hidden_states.self_check import in_float32, sample_rows, settle
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.likelihoods.lm_head import check_head
 from isogloss.models.adapters import use_checkpoint
-from isogloss.models.checkpoints import fetch, read_depth
+from isogloss.models.checkpoints import fetch
+from isogloss.models.depth import read_depth
 from isogloss.models.load import load_model
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef
 from isogloss.models.prompts import encode

@@ -23,8 +23,8 @@ from isogloss.models.checkpoints import (
     fetch,
     folder_sha256,
     group_by_weights,
-    read_depth,
 )
+from isogloss.models.depth import read_depth
 from isogloss.models.load import load_model, local_folder
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
 

@@ -195,7 +195,9 @@ def test_files_and_functions_stay_small():
         assert text.count("\n") <= 320, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
-                assert node.end_lineno - node.lineno <= 70, f"{path}: {node.name}"
+                # Signature and docstring do not count: they grow with what they explain.
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                assert not body or body[-1].end_lineno - body[0].lineno < 55, f"{path}: {node.name}"
 
 
 @pytest.mark.parametrize(

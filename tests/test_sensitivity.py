@@ -128,4 +128,4 @@ def test_the_command_prints_gains_and_says_what_they_are(
     assert "between_class_variance:" in out
     assert "Combinations: en rises in" in out
     assert out.count("joint") == 8
-    assert (tmp_path / "table.csv").read_text().startswith("model,corpus,prompt format,position,norm,scope,components")
+    assert (tmp_path / "table.csv").read_text().startswith("model,corpus,prompt_format,position,norm,scope,components")

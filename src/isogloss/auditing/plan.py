@@ -17,7 +17,8 @@ from isogloss.hidden_states.activations import Activations, locate
 from isogloss.hidden_states.spec import Layer
 from isogloss.io.paths import AnyPath
 from isogloss.likelihoods.cached import Answers, Likelihoods, locate_bits
-from isogloss.models.checkpoints import Checkpoint, read_depth
+from isogloss.models.checkpoints import Checkpoint
+from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
 from isogloss.results import Identity, Primary

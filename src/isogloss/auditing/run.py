@@ -70,14 +70,7 @@ def run_audit(
     root = _resolve_store(store)
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track, analyses=analyses)
     folder = parse_path(out) if out else folder_in(parse_path(runs), plan.identity) if runs else None
-    thinned = plan.config.cache_states != "all"
-    if thinned and folder is None:
-        raise UsageError(
-            f"--cache-states {plan.config.cache_states}",
-            found="no run folder",
-            expected="one, for the file that replaces the states",
-            do="name an `out`",
-        )
+    thinned = _check_cache_policy(plan, folder)
     if folder and (reuse or thinned) and (finished := _reuse_finished(folder, plan, root)):
         return finished
     with (
@@ -109,6 +102,19 @@ def run_audit(
     if thinned and folder:
         record_kept(folder, thin(plan, root))
     return measurement.audit
+
+
+def _check_cache_policy(plan: Plan, folder: AnyPath | None) -> bool:
+    """Whether states are removed after the audit; that needs a folder for what replaces them."""
+    thinned = plan.config.cache_states != "all"
+    if thinned and folder is None:
+        raise UsageError(
+            f"--cache-states {plan.config.cache_states}",
+            found="no run folder",
+            expected="a folder for the file that replaces the states",
+            do="name an `out`",
+        )
+    return thinned
 
 
 def _reuse_finished(folder: AnyPath, plan: Plan, root: AnyPath) -> Audit | None:

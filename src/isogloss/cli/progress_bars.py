@@ -79,7 +79,7 @@ def track(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _to_line(progress: Progress, number: TaskID) -> None:
-    """Take a bar away and leave what it came to."""
+    """Replace a finished bar by one line."""
     task = next(one for one in progress.tasks if one.id == number)
     progress.remove_task(number)
     speed = task.finished_speed or task.speed

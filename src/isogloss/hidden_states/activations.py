@@ -16,7 +16,8 @@ from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, read_about
 from isogloss.io.files import canonical_json, sha256_text
 from isogloss.io.paths import AnyPath, parse_path
-from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
+from isogloss.models.checkpoints import Checkpoint, fetch
+from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import Track, silent
 

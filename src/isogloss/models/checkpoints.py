@@ -6,7 +6,6 @@ into the user's cache, under its sha256. `cached_folder` and `cached_data` look 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from isogloss.io.files import cache_root, sha256_file, sha256_text
 from isogloss.io.hub import Snapshot, download
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 from isogloss.models.tuning_record import read_tune_record
-from isogloss.progress import Track, silent
 
 #: Files to download from the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
@@ -119,29 +117,6 @@ def group_by_weights(checkpoints: Mapping[Key, Checkpoint]) -> list[list[Key]]:
 def converted_folder(gguf_sha256: str) -> Path:
     """Return the folder for the safetensors copy of a GGUF file, whether it exists yet or not."""
     return cache_root() / "converted" / gguf_sha256
-
-
-def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
-    """Count the transformer blocks of a checkpoint from its configuration; weights are not loaded.
-
-    Raises:
-        ModelError: the configuration is broken, or transformers does not know the architecture.
-    """
-    folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
-    if (folder / "config.json").is_file():
-        try:
-            config = json.loads((folder / "config.json").read_text("utf-8"))
-            depth = config.get("text_config", config).get("num_hidden_layers")
-        except (ValueError, AttributeError) as error:
-            raise ModelError(
-                f"model {checkpoint.ref}", found=f"a broken config.json ({error})", expected="JSON", do="copy it again"
-            ) from error
-        if isinstance(depth, int):
-            return depth
-    # An unusual configuration, or a GGUF file that has not been converted yet: transformers knows.
-    from isogloss.models.load import model_depth  # noqa: PLC0415 - imports torch
-
-    return model_depth(checkpoint, track)
 
 
 def folder_sha256(folder: Path) -> str:

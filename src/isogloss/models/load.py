@@ -141,10 +141,10 @@ def load_model(
     device: str | None = None,
     track: Track = silent,
 ) -> LoadedModel:
-    """Load the base of a checkpoint, without its adapter (see `adapters.use_checkpoint`), or make an untrained model.
+    """Load the base of a checkpoint without its adapter (see `adapters.use_checkpoint`), or make an untrained model.
 
-    An untrained model has the architecture of the checkpoint and random weights; no weights are read. Equal seeds give
-    equal weights on any device.
+    An untrained model has the architecture of the checkpoint, randomly initialised; no weights are read. Equal seeds
+    give equal weights on any device.
 
     Args:
         checkpoint: from `fetch`.

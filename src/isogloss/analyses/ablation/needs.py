@@ -25,7 +25,7 @@ from isogloss.errors import ModelError, UsageError
 from isogloss.hidden_states.activations import Activations, locate
 from isogloss.likelihoods.answers import answered_languages
 from isogloss.likelihoods.cached import Answers
-from isogloss.models.checkpoints import read_depth
+from isogloss.models.depth import read_depth
 from isogloss.models.edits import Edit, edit_of
 from isogloss.stats.text_pairs import unit_ids
 

@@ -19,7 +19,8 @@ from isogloss.hidden_states.spec import Layer
 from isogloss.likelihoods.answers import SIDES, answered_languages, answers
 from isogloss.likelihoods.cached import NEW_TOKENS, Answers, Likelihoods, locate_answers, locate_bits, locate_greedy
 from isogloss.likelihoods.refusal_detector import detected_languages
-from isogloss.models.checkpoints import Checkpoint, fetch, read_depth
+from isogloss.models.checkpoints import Checkpoint, fetch
+from isogloss.models.depth import read_depth
 
 if TYPE_CHECKING:
     from isogloss.models.size import Size

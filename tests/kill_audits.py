@@ -78,7 +78,7 @@ def child(folder, out, deadly, blow):
         home.mkdir(),
         (home / "a").write_text("a"),
     )
-    isogloss.auditing.run_folder.page_html = lambda audit, points, sections, run, pairs: "page"
+    isogloss.auditing.run_folder.page_html = lambda audit, points, sections, run: "page"
     moments = Moments(deadly, blow)
     for home, name in (
         (os, "fsync"),

@@ -113,7 +113,7 @@ def _describe_sums(needs: ResourceNeeds, rate: float, gpus: int) -> list[str]:
         "Disk": f"{_format_sum(needs, needs.disk)} for hidden states, in addition to the downloads",
         "Time": f"{time} for {needs.flops:.2g} operations in forward passes; loading and measuring come in addition",
         "Assumed": f"{needs.tokens_per_text} tokens per text, 2 operations per token and parameter of the blocks (and "
-        "of the LM head for likelihoods), and 2 bytes per downloaded parameter if the list of files is unknown; the "
+        "of the LM head for likelihoods), and 2 bytes per downloaded parameter where files are not listed; the "
         "store is assumed empty",
     }
     licences = [f"  {licence}: {' '.join(repos)}" for licence, repos in _group_licences(needs).items()]

@@ -225,7 +225,7 @@ def test_a_poisoned_text_stops_the_run_or_goes_into_quarantine(home, connected, 
     assert len(found.corpus["quarantined"]) == 2
     assert on_ray.value.text_ids[0] in found.corpus["quarantined"]
     # The same faults in this process.
-    from isogloss.hidden_states import fill as compute
+    from isogloss.hidden_states import compute
 
     monkeypatch.setenv(ray_hook.FOLDER, str(faults.folder))
     monkeypatch.setattr(os, "fsync", os.fsync)
@@ -257,7 +257,7 @@ def test_a_full_disk_is_one_line_and_another_engine_goes_on(home, connected, fau
 
 
 def test_ray_goes_on_where_the_local_engine_was_stopped(home, connected, faults, expected, tmp_path, monkeypatch):
-    from isogloss.hidden_states import fill as compute
+    from isogloss.hidden_states import compute
 
     write, written = compute.write, []
 

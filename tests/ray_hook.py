@@ -51,7 +51,7 @@ def folder():
 
 def apply():
     """Put the faults between the extraction and the model, and between the store and the disk."""
-    from isogloss.hidden_states import fill as compute
+    from isogloss.hidden_states import compute
 
     if not getattr(compute.hidden_states, "faulty", False):
         compute.hidden_states, os.fsync = faulty_model(compute.hidden_states), full_disk(os.fsync)

@@ -17,7 +17,7 @@ import pytest
 
 import isogloss
 from conftest import make_adapter, make_model, parallel_rows
-from isogloss import AuditConfig, EngineConfig, ExtractSpec, ModelPair, ModelRef
+from isogloss import Ablation, AuditConfig, Behaviour, CrossLingual, EngineConfig, ExtractSpec, ModelPair, ModelRef
 from isogloss.errors import ModelError, StoreError, UsageError
 from isogloss.hidden_states import store
 from isogloss.hidden_states.shard import is_whole
@@ -159,7 +159,7 @@ def test_the_same_bytes_from_ray_as_from_one_process(home, connected, faults, ex
 
 
 def test_behaviour_languages_together_and_edited_models_are_the_same_too(home, connected, faults, tmp_path):
-    config = replace(CONFIG, behaviour=True, cross_lingual=True, controls=("ablate",))
+    config = replace(CONFIG, analyses=(Behaviour(), Ablation(), CrossLingual()), controls=())
     serial = audit(home, store=tmp_path / "serial", config=config)
     assert {row.kind for row in serial.rows} >= {"behaviour", "behaviour_control", "transfer", "meaning", "rank"}
     assert audit(home, store=tmp_path / "ray", ray=True, config=config).to_json() == serial.to_json()
@@ -278,11 +278,11 @@ def test_ray_goes_on_where_the_local_engine_was_stopped(home, connected, faults,
 
 def test_a_model_that_another_node_has_not_got_is_one_line(home, connected, tmp_path, monkeypatch):
     """The driver's hash stands for its own files: here they change after it has looked."""
-    from isogloss.models import checkpoints as fetch
+    from isogloss.models import checkpoints
 
-    monkeypatch.setattr(fetch, "folder_sha256", lambda folder: "0" * 64)
+    monkeypatch.setattr(checkpoints, "folder_sha256", lambda folder: "0" * 64)
     with pytest.raises(
-        ModelError, match=r"on node .*: found files with the hash \w{12}; expected those .* 000000000000"
+        ModelError, match=r"on node .*: found files with the hash \w{12}; expected the files of the driver, 000000000000"
     ):
         audit(home, store=tmp_path, ray=True)
 

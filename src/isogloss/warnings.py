@@ -32,12 +32,14 @@ class WarningKind(NamedTuple):
         advice: one sentence, what it means for the reader and what to do.
         section: the part of the report that it qualifies: what was measured, is it noise, could the text explain it.
         needs: the rows that it is read from; None where every audit can raise it.
+        levels: whether it qualifies levels of separation only, so that gains do not suffer from it.
     """
 
     meaning: str
     advice: str
     section: SectionKey
     needs: RowsNeeded | None = None
+    levels: bool = False
 
 
 WARNINGS: dict[str, WarningKind] = {
@@ -144,16 +146,18 @@ WARNINGS: dict[str, WarningKind] = {
     "S002": WarningKind(
         "text length alone may separate the classes as well as the aligned model's probe",
         "Harmful and harmless texts differ in length, and a probe may have learnt only that. Gains compare two models "
-        "on the same texts and suffer less.",
+        "on the same texts, so length by itself does not explain a gain.",
         "text",
-        RowsNeeded({"kind": "control", "metric": "length_auroc"}, "the length control"),
+        RowsNeeded({"kind": "control", "metric": "probe_minus_length_auroc"}, "the length control"),
+        levels=True,
     ),
     "S003": WarningKind(
         "character n-grams alone may separate the classes as well as the aligned model's probe",
         "Spelling separates the classes without any language model, so the level of separation may be about words. "
-        "Gains compare two models on the same words and still say something.",
+        "Gains compare two models on the same words, so words by themselves do not explain a gain.",
         "text",
-        RowsNeeded({"kind": "control", "metric": "ngram_auroc"}, "the n-gram control"),
+        RowsNeeded({"kind": "control", "metric": "probe_minus_ngram_auroc"}, "the n-gram control"),
+        levels=True,
     ),
     "S004": WarningKind(
         "metrics disagree: class variance share and linear separability give different verdicts",
@@ -175,7 +179,8 @@ WARNINGS: dict[str, WarningKind] = {
         "an untrained model of the same architecture may separate the classes as well as the aligned model's probe",
         "An untrained network separates these texts as well, so training has added nothing that the probe sees.",
         "text",
-        RowsNeeded({"kind": "control", "metric": "untrained_auroc"}, "the untrained-model control"),
+        RowsNeeded({"kind": "control", "metric": "probe_minus_untrained_auroc"}, "the untrained-model control"),
+        levels=True,
     ),
     "S008": WarningKind(
         "the aligned model's probe does no better than with permuted labels",
@@ -209,6 +214,12 @@ WARNINGS: dict[str, WarningKind] = {
         "Alignment and formatting are mixed here. Read the two prompt formats side by side.",
         "measured",
         RowsNeeded({"kind": "prompt_format"}, "the comparison of prompt formats (--compare-chat)"),
+    ),
+    "S014": WarningKind(
+        "separation fell, but the distance between the classes did not, so the verdict is inconclusive",
+        "A share of variance also falls when all texts spread out. Read the class distance beside it.",
+        "noise",
+        RowsNeeded({"kind": "gain", "metric": "class_distance"}, "the gain in class distance"),
     ),
     "B001": WarningKind(
         "languages without a table of answers have no behavioural numbers",

@@ -15,6 +15,7 @@ from isogloss.engines.engine import Engine
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import Track
 from isogloss.stats.block import BlockScores, score_block
+from isogloss.stats.class_distance import within_class_spread
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
@@ -95,9 +96,13 @@ def score_item(item: ScoreItem) -> dict[str, BlockScores]:
     plan, sample, layer = item
     scores = {}
     known_units: dict[bytes, np.ndarray] = {}
-    for role in plan.roles:
+    spread = None
+    for role in plan.roles:  # the reference comes first: it sets the unit of the class distance
         hidden = plan.activations[role].block(sample.language, layer).hidden[sample.rows]
-        scores[role] = score_block(hidden, sample.draws, plan.metrics, plan.components).with_units(known_units)
+        if spread is None:
+            spread = within_class_spread(hidden, sample.draws.harmful)
+        block_scores = score_block(hidden, sample.draws, plan.metrics, plan.components, spread=spread)
+        scores[role] = block_scores.with_units(known_units)
     return scores
 
 

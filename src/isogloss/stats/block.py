@@ -49,7 +49,14 @@ class BlockScores:
         return replace(self, projection=bare, text_scores=None)
 
 
-def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], components: Sequence[int]) -> BlockScores:
+def score_block(
+    x: np.ndarray,
+    draws: Draws,
+    metrics: Sequence[Metric],
+    components: Sequence[int],
+    *,
+    spread: float | None = None,
+) -> BlockScores:
     """Score the hidden states of one model, language and layer.
 
     Args:
@@ -57,12 +64,13 @@ def score_block(x: np.ndarray, draws: Draws, metrics: Sequence[Metric], componen
         draws: of this language.
         metrics: rows of tables of metrics. Those of one scorer stand together in the result.
         components: numbers of principal components for the "pca" metrics, such as (2, 10).
+        spread: within-class spread of the reference model's states; None takes that of these states.
 
     Raises:
         MetricError: a metric that does not read hidden states.
     """
     cross_fitted = cross_fit(ridge_probe(x), draws) if any(row.basis == "probe" for row in metrics) else None
-    block = StateBlock(x=x, draws=draws, components=tuple(components), cross_fitted=cross_fitted)
+    block = StateBlock(x=x, draws=draws, components=tuple(components), cross_fitted=cross_fitted, spread=spread)
     by_scorer: dict[Scorer, list[Metric]] = {}
     for row in metrics:
         if row.scorer is None:

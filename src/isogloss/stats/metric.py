@@ -25,6 +25,7 @@ TIE = 1e-9
 ONE_UNIT = "delete-one jackknife, components refitted"
 HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
 GROUPS = "delete-group jackknife, not debiased"
+CLOSED_FORM = "delete-one jackknife of an unbiased estimate"
 
 #: (rows (n, d) or probe scores (B, n), labels (B, n), partners (n,) or None, folds (n,)) -> values (B,).
 Many = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
@@ -117,12 +118,15 @@ class StateBlock:
         components: numbers of principal components for the "pca" metrics, such as (2, 10).
         cross_fitted: float64 (1 + permutations, n), scores of cross-fitted probes, those of the true labels first; None
             where no metric reads them.
+        spread: within-class spread of the reference model's states, the unit of the class distance; None takes that of
+            the block.
     """
 
     x: np.ndarray
     draws: Draws
     components: tuple[int, ...]
     cross_fitted: np.ndarray | None = None
+    spread: float | None = None
 
     @cached_property
     def space(self) -> Space:

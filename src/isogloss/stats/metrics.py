@@ -13,11 +13,12 @@ import scipy.stats
 
 from isogloss.errors import MetricError, unknown
 from isogloss.stats import leave_one_out
+from isogloss.stats.class_distance import score_class_distance, squared_distances
 from isogloss.stats.component_scores import score_components
 from isogloss.stats.components import Space
 from isogloss.stats.jackknife import bias
 from isogloss.stats.leave_one_out import LeftOut, UpdatedMetric, leave_out, open_updated, rows_of_units
-from isogloss.stats.metric import HELD, ONE_UNIT, Metric
+from isogloss.stats.metric import CLOSED_FORM, HELD, ONE_UNIT, Metric
 from isogloss.stats.overlap import bhattacharyya_estimates, gaussian_overlap
 from isogloss.stats.permutations import Draws
 from isogloss.stats.probe import N_FOLDS, cross_fitted_scores, ridge_probe
@@ -203,6 +204,19 @@ _ROWS = (
         scale="logit",
         influence=pair_accuracy_influence,
     ),
+    Metric(
+        name="class_distance",
+        basis="means",
+        family="component",
+        low=-float("inf"),
+        high=float("inf"),
+        chance=0.0,
+        about="squared distance of the class means, in units of the reference model's variance within classes",
+        source="unbiased estimate (U-statistic)",
+        many=squared_distances,
+        method=CLOSED_FORM,
+        scorer=score_class_distance,
+    ),
 )
 
 #: The metrics of an audit. Analyses have tables of their own.
@@ -300,3 +314,12 @@ def auroc(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = N
 def pair_accuracy(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
     """Share of pairs whose harmful text scores above its partner under a cross-fitted probe, in [0, 1]; needs pairs."""
     return _measure("pair_accuracy", x, harmful, pairs)
+
+
+def class_distance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Squared Euclidean distance of the class means, 0 or more, in squared units of x; not debiased.
+
+    >>> class_distance(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1]))
+    16.0
+    """
+    return _measure("class_distance", x, harmful, pairs)

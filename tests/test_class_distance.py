@@ -1,5 +1,7 @@
 """The class distance: against literal sums, in simulations with a known truth, and in verdicts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,7 +81,7 @@ def test_classes_without_spread_have_no_distance_but_a_reason():
     draws = make_draws(10, paired=False)
     scored = score(np.where(draws.harmful, 1.0, 0.0)[:, None], draws)
     assert scored.jackknife is None
-    assert scored.reason == "the texts of a class do not vary in the reference model"
+    assert scored.reason == "the texts that give the unit do not vary"
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -101,7 +103,7 @@ def test_the_estimate_is_unbiased_and_its_interval_covers_the_truth(paired, shif
     assert covered / 400 >= 0.92
 
 
-def test_a_fall_of_the_share_alone_is_no_reversal(monkeypatch, tmp_path):
+def test_a_fall_of_the_share_alone_is_no_reversal(monkeypatch, tiny_folder, adapter_folder, tmp_path):
     """In German all texts spread out and the classes stay where they are; in Hindi the classes move together."""
 
     def hidden_of(role, code, part, layer):
@@ -115,10 +117,8 @@ def test_a_fall_of_the_share_alone_is_no_reversal(monkeypatch, tmp_path):
 
     plant(monkeypatch, hidden_of)
     corpus = load(tmp_path / "pairs.jsonl", parallel_rows(n=150, languages=("en", "de", "hi")))
-    base = ModelRef.parse("embedded/gemma-3-270m")
-    pair = ModelPair(
-        name="t", reference=base, aligned=ModelRef.parse("embedded/gemma-3-270m+embedded/english-dpo"), source=""
-    )
+    base = ModelRef(base=str(tiny_folder))
+    pair = ModelPair(name="tiny", reference=base, aligned=replace(base, adapter=str(adapter_folder)), source="test")
     audit = isogloss.audit(pair, corpus, config=QUICK, device="cpu")
     german, hindi = audit.verdict("de"), audit.verdict("hi")
     assert german.high < 0

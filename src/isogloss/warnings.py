@@ -221,6 +221,11 @@ WARNINGS: dict[str, WarningKind] = {
         "noise",
         RowsNeeded({"kind": "gain", "metric": "class_distance"}, "the gain in class distance"),
     ),
+    "S015": WarningKind(
+        "one hidden dimension carries more than a quarter of the variance of the states",
+        "A share of variance depends on how large that dimension is. Compare the verdict with --scaling standard.",
+        "noise",
+    ),
     "B001": WarningKind(
         "languages without a table of answers have no behavioural numbers",
         "Likelihoods need answers in the text's own language, and isogloss has none for these.",

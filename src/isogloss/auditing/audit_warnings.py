@@ -37,11 +37,13 @@ def audit_warnings(
             warnings.append(CodedWarning(code="M001", detail=detail, language=language))
         warnings += warnings_of_controls(language, _select_primary_layer(plan, rows, language))
     warnings += _warn_of_ties(plan, scored)
+    warnings += _warn_of_outlier_dimensions(plan, scored)
     warnings += _warn_of_missing_scores(rows)
     warnings += _warn_of_approximations(_select_primary(plan, rows))
     warnings += warnings_of_verdicts(verdicts)
-    if plan.config.primary != PRIMARY:
+    if plan.config.primary != PRIMARY or plan.config.scaling != "none":
         detail = f"{plan.primary.metric}, {plan.primary.components} components, layer {plan.primary.layer}"
+        detail += "" if plan.config.scaling == "none" else f", scaling {plan.config.scaling}"
         warnings.append(CodedWarning(code="S012", detail=detail))
     if "reference" not in plan.activations:
         warnings.append(CodedWarning(code="M002", detail="scores of the aligned model only"))
@@ -168,6 +170,22 @@ def _warn_of_ties(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarnin
         if block.layer == plan.primary_layer and ratio < THRESHOLDS.tied_eigenvalues:
             detail = f"eigenvalue ratio {ratio:.2f}"
             warnings.append(CodedWarning(code="S005", detail=detail, language=block.sample.language))
+    return warnings
+
+
+def _warn_of_outlier_dimensions(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarning]:
+    """Warn where one dimension of the unscaled states carries much of their variance, in either model."""
+    warnings = []
+    for block in scored:
+        if block.layer != plan.primary_layer:
+            continue
+        largest = {role: scores.largest for role, scores in block.scores.items()}
+        # Not "above the threshold": states that do not vary have no share, and are no outliers either.
+        large = {role: pair for role, pair in largest.items() if pair[1] > THRESHOLDS.outlier_dimension}
+        if large:
+            shares = ", ".join(f"dimension {index} {share:.0%} ({role})" for role, (index, share) in large.items())
+            scaled = "" if plan.config.scaling == "none" else f"; scaled: {plan.config.scaling}"
+            warnings.append(CodedWarning(code="S015", detail=f"{shares}{scaled}", language=block.sample.language))
     return warnings
 
 

@@ -80,6 +80,7 @@ def config_of(settings: Settings, *, workers: int | None = None, cache_states: s
         quarantine=settings.quarantine,
         trained_texts=settings.trained_texts,
         metrics=STANDARD if settings.metrics is None else settings.metrics,
+        scaling=settings.scaling,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         controls=settings.controls,
         analyses=requests_of(settings, {"chat_template": template}),

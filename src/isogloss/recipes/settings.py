@@ -67,6 +67,10 @@ class Settings:
     metrics: tuple[str, ...] | None = _setting(
         None, "Metrics to compute: see `isogloss metrics`. Default: all but published ones."
     )
+    scaling: str = _setting(
+        "none",
+        "Scale hidden dimensions before components are fitted: none, standard, robust, pooled or pooled-robust.",
+    )
     primary: str | None = _setting(
         None,
         "Metric that verdicts come from, as metric:components@layer, fixed before the run. "

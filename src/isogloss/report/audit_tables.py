@@ -59,7 +59,7 @@ LANGUAGES = TableKind(
             heading="class distance",
             description=(
                 "Squared distance of the class means, reference → aligned, in units of the reference model's variance "
-                "within classes."
+                "within classes in the pivot language."
             ),
             priority=2,
         ),

@@ -16,7 +16,7 @@ from isogloss.text import sanitize
 #: Options whose values stand in the audit's settings under the same name.
 PLAIN = ("position", "prompt_format", "dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "permutations")
 #: Those that are recorded only where they were chosen.
-RARE = ("quantize", "split", "trained_texts")
+RARE = ("quantize", "split", "trained_texts", "scaling")
 FLAGS = ("quarantine",)
 LISTS = ("metrics", "controls")
 #: Options whose values are files; the audit holds the hash of their content.

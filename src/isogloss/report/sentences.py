@@ -77,7 +77,10 @@ def primary_layer_name(audit: Audit) -> str:
 
 def verdicts_from(audit: Audit) -> str:
     """Name the metric, components and layer that verdicts come from."""
-    return f"{metric_title(audit.primary.metric, audit.primary.components)} at layer {primary_layer_name(audit)}"
+    metric = metric_title(audit.primary.metric, audit.primary.components)
+    scaling = setting(audit, "scaling", "")
+    scaled = f", dimensions scaled ({scaling})" if scaling else ""
+    return f"{metric} at layer {primary_layer_name(audit)}{scaled}"
 
 
 def join_names(names: Sequence[str], *, most: int | None = MANY) -> str:

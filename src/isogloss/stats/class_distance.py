@@ -1,8 +1,8 @@
 """Class distance: the squared distance of the class means, without a denominator that changes with the model.
 
 A share of variance falls when the classes move together, and also when everything else moves apart. The class distance
-tells the two apart. It is measured in units that the reference model fixes, so that it is the same ruler before and
-after alignment.
+tells the two apart. It is measured in units that the pivot's texts in the reference model fix: the same ruler before
+and after alignment, and in all languages.
 
 The estimate is a U-statistic: the squared distance less what the spread of the texts adds to it. It is unbiased, and
 its values without each unit have a closed form.
@@ -66,7 +66,7 @@ def score_class_distance(block: StateBlock, metrics: Sequence[Metric]) -> list[S
     if draws.per_class < FEWEST:
         return [missing(row, None, f"fewer than {FEWEST} texts per class") for row in metrics]
     if not spread > 0:
-        return [missing(row, None, "the texts of a class do not vary in the reference model") for row in metrics]
+        return [missing(row, None, "the texts that give the unit do not vary") for row in metrics]
     x = (x - x.mean(axis=0)) / spread
     labels = np.vstack([draws.harmful[None, :], draws.permutations])
     plug_in, *permuted = squared_distances(x, labels, None, None)

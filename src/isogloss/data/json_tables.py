@@ -1,0 +1,123 @@
+"""JSON and JSON Lines -> a table; what is damaged is named by its line, never shown."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO
+
+from isogloss.data.reading import Treatment
+from isogloss.data.table import UNDECODED, Table, concat, records_table
+from isogloss.errors import CorpusError
+
+#: As Python values, records take several times their bytes, so few are made at a time.
+LINES_AT_ONCE = 4096
+#: Keys of an object that holds the records as a list.
+ENVELOPES = ("data", "rows", "records", "examples", "train", "test", "instances")
+MEND = "mend the file"
+
+
+def read_json(text: str, name: str, errors: Treatment) -> Table:
+    """Read a list of objects, or an object that holds such a list and little else.
+
+    Args:
+        text: the file, in which UNDECODED stands for what is not UTF-8.
+        name: of the corpus, for messages.
+        errors: what to do with records that are not valid Unicode.
+
+    Raises:
+        CorpusError: it is damaged, or other JSON.
+    """
+    value = _parse(text, f"corpus {name}")
+    if isinstance(value, dict):
+        lists = [inner for key, inner in value.items() if key in ENVELOPES and isinstance(inner, list)]
+        value = lists[0] if len(lists) == 1 else value
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise CorpusError(f"corpus {name}", found="other JSON", expected="a list of objects", do=MEND)
+    kept = _keep_valid(((f"corpus {name}, record {number}", record) for number, record in enumerate(value, 1)), errors)
+    table = records_table(kept, "JSON")
+    return Table(**vars(table) | {"undecodable": len(value) - len(kept)})
+
+
+def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callable[[bytes, int], str]) -> Table:
+    """Read one object a line; blank lines are skipped.
+
+    Args:
+        file: open at its beginning.
+        name: of the corpus, for messages.
+        errors: what to do with lines that are not valid Unicode.
+        decode: bytes and number of a line -> its text, in which UNDECODED stands for what is not UTF-8.
+
+    Raises:
+        CorpusError: a line is damaged, or holds something else.
+    """
+    tables = [records_table([])]
+    n_dropped = 0
+    numbered = enumerate(file, start=1)  # only a line feed ends a line: str.splitlines would cut strings at U+2028
+    while chunk := list(itertools.islice(numbered, LINES_AT_ONCE)):
+        records = []
+        for number, raw in chunk:
+            line = decode(raw, number)
+            if not line.strip():
+                continue
+            if UNDECODED in line:
+                n_dropped += 1
+                continue
+            value = _parse(line, f"corpus {name}, line {number}")
+            if not isinstance(value, dict):
+                raise CorpusError(f"corpus {name}", found="other JSON", expected="one object a line", do=MEND)
+            records.append((f"corpus {name}, line {number}", value))
+        kept = _keep_valid(records, errors)
+        n_dropped += len(records) - len(kept)
+        tables.append(records_table(kept))
+    table = concat(tables, "JSON Lines")
+    return Table(**vars(table) | {"undecodable": n_dropped})
+
+
+def is_json_lines(start: str) -> bool:
+    """Whether a file begins with an object that ends on its first line.
+
+    >>> is_json_lines('{"text": "a"}'), is_json_lines('{'), is_json_lines('text,label')
+    (True, False, False)
+    """
+    first = start.lstrip("\ufeff\r\n\t ").partition("\n")[0].strip()
+    return first.startswith("{") and first.endswith("}")
+
+
+def _keep_valid(records: Iterable[tuple[str, Mapping[str, Any]]], errors: Treatment) -> list[Mapping[str, Any]]:
+    kept = []
+    for where, record in records:
+        text = json.dumps(record, ensure_ascii=False)
+        valid = UNDECODED not in text and not _has_surrogate(text)
+        if not valid and errors == "refuse":
+            raise CorpusError(
+                where,
+                found="half a surrogate pair, which is no character",
+                expected="Unicode text",
+                do="mend the line, or drop such lines with --encoding-errors drop",
+            )
+        if valid:
+            kept.append(record)
+    return kept
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _parse(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}"
+        raise CorpusError(where, found=f"{error.msg} at {place}", expected="JSON", do=MEND) from error
+    except RecursionError as error:
+        raise CorpusError(where, found="brackets nested too deeply", expected="JSON of records", do=MEND) from error
+    except ValueError as error:
+        found = "a number with more digits than a computer's numbers have"
+        raise CorpusError(where, found=found, expected="JSON with shorter numbers", do=MEND) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.data.describe import count, describe_names, describe_value, looks_like_name
+from isogloss.data.describe import describe_names, describe_value, looks_like_name
 from isogloss.data.messages import WRITTEN_MESSAGES, parse_messages, step_into, user_turn
 from isogloss.data.polarity import Comparison, says_harmless
 from isogloss.data.table import Table
@@ -195,7 +195,8 @@ def read_texts(table: Table, column: str, rows: pl.Series, name: str) -> TextCol
     if not chats.any():
         return TextColumn(texts=texts)
     cells = [
-        parse_messages(text) or [] if chat else text for text, chat in zip(texts.to_list(), chats.to_list(), strict=True)
+        parse_messages(text) or [] if chat else text
+        for text, chat in zip(texts.to_list(), chats.to_list(), strict=True)
     ]
     unread = rows.filter(pl.Series([cell == [] for cell in cells]))
     if unread.len():
@@ -243,5 +244,3 @@ def refuse_harmless_flags(choice: ColumnChoice, name: str) -> None:
             expected="flags that are true for harmful texts",
             do="leave it out",
         )
-
-

@@ -77,7 +77,7 @@ def uses_quotes(text: str) -> bool:
     A writer such as pandas quotes a cell that holds a tab, a line end or a quotation mark, and no cell holds a bare
     mark. In other files the marks are part of the text.
 
-    >>> uses_quotes('text\tlabel\n"say ""hi"""\t1\n'), uses_quotes('text\tlabel\n"whole"\t1\n"open\t0\n')
+    >>> uses_quotes('text\tlabel\n"a ""b"" c"\t1\n'), uses_quotes('text\tlabel\n"whole"\t1\n"open\t0\n')
     (True, False)
     """
     cells = list(re.finditer(r'(?:(?<=^)|(?<=[\t\n\r]))"((?:[^"]|"")*)"(?=[\t\n\r]|$)', text))

@@ -57,8 +57,7 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
     numbered = enumerate(file, start=1)  # only a line feed ends a line: str.splitlines would cut strings at U+2028
     while chunk := list(itertools.islice(numbered, LINES_AT_ONCE)):
         records = []
-        for number, raw in chunk:
-            line = decode(raw, number)
+        for number, line in [(number, decode(raw, number)) for number, raw in chunk]:
             if not line.strip():
                 continue
             if UNDECODED in line:
@@ -76,13 +75,14 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
 
 
 def is_json_lines(start: str) -> bool:
-    """Whether a file begins with an object that ends on its first line.
+    r"""Whether a file begins with several lines that are objects.
 
-    >>> is_json_lines('{"text": "a"}'), is_json_lines('{'), is_json_lines('text,label')
+    >>> is_json_lines('{"text": "a"}\n{"text": "b"}\n'), is_json_lines('{"text": "a"}'), is_json_lines('text,label\n')
     (True, False, False)
     """
-    first = start.lstrip("\ufeff\r\n\t ").partition("\n")[0].strip()
-    return first.startswith("{") and first.endswith("}")
+    lines = [line.strip() for line in start.lstrip("\ufeff").split("\n", 20) if line.strip()]
+    # The last line may be cut.
+    return len(lines) > 1 and lines[0].startswith("{") and lines[0].endswith("}") and lines[1].startswith("{")
 
 
 def _keep_valid(records: Iterable[tuple[str, Mapping[str, Any]]], errors: Treatment) -> list[Mapping[str, Any]]:

@@ -92,7 +92,10 @@ def parse_columns(options: tuple[str, ...] | list[str]) -> dict[str, str]:
         column, equals, file_column = (part.strip() for part in option.partition("="))
         if not (column and equals and file_column.removeprefix("=")):
             raise UsageError(
-                "--column", found=repr(option[:60]), expected="column=file_column, such as text=comment", do="correct it"
+                "--column",
+                found=repr(option[:60]),
+                expected="column=file_column, such as text=comment",
+                do="correct it",
             )
         if renamed.get(column, file_column) != file_column:
             raise UsageError("--column", found=f"{column!r} twice", expected="it once", do="drop one")

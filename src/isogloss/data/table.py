@@ -71,7 +71,9 @@ def flatten(frame: pl.DataFrame) -> pl.DataFrame:
         columns = []
         for name, dtype in frame.schema.items():
             if name in objects and isinstance(dtype, pl.Struct):
-                columns += [pl.col(name).struct.field(field.name).alias(f"{name}.{field.name}") for field in dtype.fields]
+                columns += [
+                    pl.col(name).struct.field(field.name).alias(f"{name}.{field.name}") for field in dtype.fields
+                ]
             else:
                 columns.append(pl.col(name))
         frame = frame.select(columns)
@@ -109,15 +111,16 @@ def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
     {'a.b': 1, 'a.c.d': 'x', 'e': [1]}
     """
     flat: dict[str, Any] = {}
-    waiting = [("", record)]
+    waiting = [("", iter(record.items()))]
     while waiting:
-        prefix, fields = waiting.pop(0)
-        for key, value in fields.items():
-            name = f"{prefix}{key}"
+        prefix, fields = waiting[-1]
+        for key, value in fields:
             if isinstance(value, Mapping):
-                waiting.append((f"{name}.", value))
-            else:
-                flat[name] = value
+                waiting.append((f"{prefix}{key}.", iter(value.items())))
+                break
+            flat[f"{prefix}{key}"] = value
+        else:
+            waiting.pop()
     return flat
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from isogloss.data.addresses import COMPRESSED, SUFFIXES
 from isogloss.data.delimited import read_delimited
 from isogloss.data.describe import describe_path
 from isogloss.data.json_tables import is_json_lines, read_json, read_json_lines
@@ -21,10 +22,6 @@ from isogloss.errors import CorpusError, missing_extra
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-#: Suffixes of files that can be read.
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx")
-#: Suffix of a compressed file -> the name of its compression.
-COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 #: First bytes of a file -> what it is.
 MAGIC = {b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"}
 COMPRESSED_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}

@@ -13,7 +13,14 @@ from isogloss.data.corpus import Corpus
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
-from isogloss.recipes.settings import Setting, Settings, columns, option_name, request_rows
+from isogloss.recipes.settings import (
+    Setting,
+    Settings,
+    option_name,
+    read_corpus_options,
+    request_rows,
+    settings_values,
+)
 from isogloss.stats.metrics import STANDARD
 
 if TYPE_CHECKING:
@@ -62,7 +69,7 @@ def corpus_of(settings: Settings) -> Corpus:
     return load_corpus(
         settings.corpus,
         languages=settings.languages,
-        columns=columns(settings.column),
+        **read_corpus_options(settings_values(settings)),
         conflicts="refuse" if settings.conflicts == "refuse" else "drop",
     )
 

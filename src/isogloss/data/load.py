@@ -11,10 +11,11 @@ import polars as pl
 
 from isogloss.data.corpus import Corpus
 from isogloss.data.curate import Conflicts, unique_rows, with_text_ids
-from isogloss.data.languages import LANGUAGES, language
+from isogloss.data.language_checks import check_languages
+from isogloss.data.language_columns import canonical_codes, select_languages
 from isogloss.data.named_corpora import CORPORA, source
 from isogloss.data.readers import SUFFIXES, read_hub, read_source, read_table, to_rows
-from isogloss.errors import CorpusError, unknown
+from isogloss.errors import CorpusError
 from isogloss.warnings import CodedWarning
 
 #: A data set on the hub: organisation/name, with or without @revision.
@@ -45,7 +46,7 @@ def load_corpus(
     ('en', 'sw')
     """
     addresses = [where] if isinstance(where, str | Path) else list(where)
-    wanted = tuple(dict.fromkeys(language(code).code for code in languages)) if languages else None
+    wanted, warnings = canonical_codes(languages) if languages else (None, ())
     frames, revisions, licences = [], [], []
     for number, address in enumerate(addresses):
         rows, revision, licence = _read(address, wanted, columns or {})
@@ -56,8 +57,8 @@ def load_corpus(
         licences.append(licence)
     name = "+".join(str(address) if _is_named(address) else Path(address).name for address in addresses)
     rows = pl.concat(frames)
+    rows, dropped = select_languages(rows, wanted, name=name)
     if wanted:
-        rows = rows.filter(pl.col("language").is_in(wanted))
         if missing := sorted(set(wanted) - set(rows["language"])):
             raise CorpusError(
                 f"corpus {name}",
@@ -67,11 +68,11 @@ def load_corpus(
             )
     if not rows.height:
         raise CorpusError(f"corpus {name}", found="no rows", expected="texts", do="check the file")
-    _check_languages(rows, name)
     mixed = 0 < rows["pair_id"].null_count() < rows.height
     if mixed:
         rows = rows.with_columns(pair_id=pl.lit(None, dtype=pl.String))
-    rows, warnings = unique_rows(rows, name=name, conflicts=conflicts)
+    rows, duplicates = unique_rows(rows, name=name, conflicts=conflicts)
+    warnings += (*dropped, *duplicates, *check_languages(rows))
     if mixed:
         warnings += (CodedWarning(code="C007", detail="pair every text to have the pairs used"),)
     if any(licence is None for licence in licences):
@@ -83,13 +84,6 @@ def load_corpus(
         licence=_joined(licences),
         warnings=warnings,
     )
-
-
-def _check_languages(rows: pl.DataFrame, name: str) -> None:
-    strange = rows.filter(~pl.col("language").is_in(list(LANGUAGES)))
-    if strange.height:
-        subject = f"corpus {name}, row {strange['row'][0]}, column language"
-        raise unknown(CorpusError, "language", strange["language"][0], LANGUAGES, subject)
 
 
 def _joined(names: list[str | None]) -> str | None:

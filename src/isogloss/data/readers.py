@@ -18,6 +18,7 @@ import polars as pl
 from isogloss.data.corpus import SCHEMA
 from isogloss.data.languages import LANGUAGES
 from isogloss.data.named_corpora import LABELLED_COLUMNS, PARALLEL_COLUMNS, Source, SourceFile
+from isogloss.data.normalisation import shows_nothing
 from isogloss.errors import CorpusError, unknown
 from isogloss.io.hub import Snapshot, client_errors, download
 
@@ -249,7 +250,7 @@ def _with_our_names(table: pl.DataFrame, name: str, columns: Mapping[str, str]) 
 
 
 def _check_filled(table: pl.DataFrame, name: str, column: str) -> None:
-    empty = table.filter(pl.col(column).is_null() | (pl.col(column).str.strip_chars() == ""))
+    empty = table.filter(pl.col(column).is_null() | shows_nothing(pl.col(column)))
     if empty.height:
         missing = " (half of a pair is missing)" if column in {"toxic", "neutral"} else ""
         raise CorpusError(

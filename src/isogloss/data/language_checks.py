@@ -41,12 +41,8 @@ def _check_copies(frame: pl.DataFrame) -> Iterator[CodedWarning]:
         if here.height <= SHARE * sizes[code]:
             continue
         others = shared.filter((pl.col("language") != code) & pl.col("key").is_in(here["key"].implode()))
-        times = (
-            others.unique(["language", "key"])
-            .group_by("language")
-            .len()
-            .sort(["len", "language"], descending=[True, False])
-        )
+        counts = others.unique(["language", "key"]).group_by("language").len()
+        times = counts.sort(["len", "language"], descending=[True, False])
         named = ", ".join(times["language"].head(MOST_NAMED))
         more = f" and {times.height - MOST_NAMED} more" if times.height > MOST_NAMED else ""
         detail = f"{here.height} of {sizes[code]} texts, in {named}{more}"
@@ -56,13 +52,14 @@ def _check_copies(frame: pl.DataFrame) -> Iterator[CodedWarning]:
 def _check_scripts(frame: pl.DataFrame) -> Iterator[CodedWarning]:
     for code in frame["language"].unique().sort():
         row = language(code)
-        if not (codes := script_codes(row)):
+        codes = tuple(filter(_has_letters, script_codes(row)))
+        if not codes:
             continue
         texts = frame.filter(pl.col("language") == code).select("text", letters=_count_letters())
         with_letters = texts.filter(pl.col("letters") > 0)
         foreign = with_letters.filter(_count_letters(codes) < MOST_LETTERS * pl.col("letters"))
         if foreign.height > SHARE * with_letters.height:
-            detail = f"{foreign.height} of {texts.height} texts {_name_script(foreign)}, not {row.script}"
+            detail = f"{foreign.height} of {texts.height} texts are mostly {_name_script(foreign)}, not {row.script}"
             yield CodedWarning(code="L003", detail=detail, language=code)
 
 
@@ -72,12 +69,17 @@ def _count_letters(codes: tuple[str, ...] = ()) -> pl.Expr:
     return pl.col("text").str.count_matches(rf"[\p{{L}}&&[{scripts}]]" if codes else r"\p{L}")
 
 
+def _has_letters(code: str) -> bool:
+    """Whether Unicode has letters of a script: ISO 15924 also names some that cannot be written in it."""
+    try:
+        return pl.DataFrame({"text": [""]}).select(_count_letters((code,))).height == 1
+    except pl.exceptions.ComputeError:
+        return False
+
+
 def _name_script(foreign: pl.DataFrame) -> str:
     """Name the script that most letters of some texts belong to."""
-    totals = foreign.select(
-        pl.col("letters").sum(), **{name: _count_letters(codes).sum() for name, codes in SCRIPT_CODES.items()}
-    )
-    counts = {name: int(total) for name, total in totals.row(0, named=True).items()}
-    letters = counts.pop("letters")
-    most = max(counts, key=lambda name: (counts[name], name in {"Han", "Hangul"}))
-    return f"are mostly {most}" if counts[most] > letters * MOST_LETTERS else "are mostly in other scripts"
+    totals = foreign.select(**{name: _count_letters(codes).sum() for name, codes in SCRIPT_CODES.items()})
+    counts, letters = totals.row(0, named=True), int(foreign["letters"].sum())
+    most = max(counts, key=lambda name: (counts[name], name == "Han"))  # Japanese and Hangul count Chinese characters
+    return most if counts[most] > letters * MOST_LETTERS else "in other scripts"

@@ -58,14 +58,13 @@ def load_corpus(
     name = "+".join(str(address) if _is_named(address) else Path(address).name for address in addresses)
     rows = pl.concat(frames)
     rows, dropped = select_languages(rows, wanted, name=name)
-    if wanted:
-        if missing := sorted(set(wanted) - set(rows["language"])):
-            raise CorpusError(
-                f"corpus {name}",
-                found=f"no texts in {', '.join(missing)}",
-                expected="texts in every language asked for",
-                do="leave these languages out of --languages",
-            )
+    if wanted and (missing := sorted(set(wanted) - set(rows["language"]))):
+        raise CorpusError(
+            f"corpus {name}",
+            found=f"no texts in {', '.join(missing)}",
+            expected="texts in every language asked for",
+            do="leave these languages out of --languages",
+        )
     if not rows.height:
         raise CorpusError(f"corpus {name}", found="no rows", expected="texts", do="check the file")
     mixed = 0 < rows["pair_id"].null_count() < rows.height

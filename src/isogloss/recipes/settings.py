@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from isogloss.analyses.registry import requests
 from isogloss.auditing.request import Request
+from isogloss.data.languages import known_code
 from isogloss.errors import UsageError, unknown
 from isogloss.models.pairs import ModelRef
 
@@ -80,6 +81,12 @@ class Settings:
     seed: int = _setting(0, "Random seed for sampling, permutations and folds.", 0)
     permutations: int = _setting(500, "Label permutations for the null.", 100)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Know languages by their canonical codes, as corpora do."""
+        object.__setattr__(self, "pivot", known_code(self.pivot))
+        if self.languages is not None:
+            object.__setattr__(self, "languages", tuple(dict.fromkeys(map(known_code, self.languages))))
 
 
 class Setting(NamedTuple):

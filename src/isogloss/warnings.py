@@ -121,6 +121,28 @@ WARNINGS: dict[str, WarningKind] = {
         "Splits may overlap, and a model may have been trained on one. Choose one with org/name:config/split.",
         "measured",
     ),
+    "L001": WarningKind(
+        "languages were written in other ways than their canonical codes",
+        "Check that each was read as you mean it. Texts of different regions count as one language.",
+        "measured",
+    ),
+    "L002": WarningKind(
+        "texts stand in several languages",
+        "A translation may be missing, and the original text stands in its place. A score of one language is then "
+        "partly that of another.",
+        "text",
+    ),
+    "L003": WarningKind(
+        "texts are not written in the script of their language",
+        "The texts may be romanised or in another language. Correct the language code, such as hi-Latn for Hindi in "
+        "Latin letters.",
+        "text",
+    ),
+    "L004": WarningKind(
+        "rows without a readable language were dropped",
+        "Only rows in the languages that were asked for are used.",
+        "measured",
+    ),
     "M001": WarningKind(
         "texts longer than the token limit were truncated",
         "The end of these texts was not read.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
 
 from isogloss.data.describe import describe_path
@@ -98,7 +98,7 @@ def is_local(address: str) -> bool:
     where = split_options(address)[0]
     if is_named(where):
         return False
-    matched = bool(_WILD.search(str(where))) and any(glob.iglob(str(where), recursive=True))
+    matched = bool(_WILD.search(str(where))) and bool(_match(str(where)))
     return path_exists(Path(where)) or matched
 
 
@@ -144,7 +144,7 @@ def list_files(address: str | Path) -> list[Path]:
             )
         return files
     if _WILD.search(str(address)) and not path_exists(path):
-        files = sorted(Path(match) for match in glob.glob(str(address), recursive=True) if Path(match).is_file())
+        files = _match(str(address))
         if not files:
             raise CorpusError(
                 f"corpus {shown}", found="no such file", expected="files that the pattern matches", do="check it"
@@ -153,6 +153,11 @@ def list_files(address: str | Path) -> list[Path]:
     if not path.suffix and not path_exists(path) and len(str(address)) < len(shown) + 1 and "/" not in str(address):
         source(str(address))  # not a file name: say which corpora there are
     return [path]
+
+
+def _match(pattern: str) -> list[Path]:
+    """List the files that a pattern matches; Path.glob takes no absolute patterns."""
+    return sorted(Path(name) for name in glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
 
 
 def languages_of_files(files: list[Path]) -> dict[Path, str]:

@@ -99,6 +99,18 @@ def canonical_code(written: str) -> str:
         raise unknown_language(written, str(reason)) from reason
 
 
+def known_code(written: str) -> str:
+    """Return the canonical code of a language; a text that names none stays, for a later check to refuse.
+
+    >>> known_code("zh_Hans"), known_code("no language")
+    ('zh', 'no language')
+    """
+    try:
+        return canonical_code(written)
+    except CorpusError:
+        return written
+
+
 @functools.lru_cache(maxsize=4096)
 def _parse(written: str) -> str:
     names = {row.name.casefold(): code for code, row in LANGUAGES.items()}

@@ -23,6 +23,7 @@ from isogloss.data.addresses import (
 from isogloss.data.corpus import Corpus
 from isogloss.data.curate import Conflicts, unique_rows, with_text_ids
 from isogloss.data.hub_data import read_hub
+from isogloss.data.language_checks import check_languages
 from isogloss.data.language_columns import canonical_codes
 from isogloss.data.named_corpora import CORPORA, source
 from isogloss.data.reading import OneClass, Reading, Treatment
@@ -33,8 +34,8 @@ from isogloss.data.tables import memory_table, read_table
 from isogloss.errors import CorpusError, UsageError
 from isogloss.warnings import CodedWarning
 
-#: What a corpus can be named by, or be: any table in memory is taken as well.
-Address = str | Path | Any
+#: A name, file or data set (str, Path), or a table in memory.
+Address = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,8 @@ def make_corpus(
     if mixed:
         rows = rows.with_columns(pair_id=pl.lit(None, dtype=pl.String))
     rows, curated = unique_rows(rows, name=name, conflicts=conflicts)
-    warnings += tuple(warning for part in parts if part.rows for warning in part.rows.warnings) + curated
+    warnings += tuple(warning for part in parts if part.rows for warning in part.rows.warnings)
+    warnings += (*curated, *check_languages(rows))
     if mixed:
         warnings += (CodedWarning(code="C007", detail="pair every text to have the pairs used"),)
     if any(part.licence is None for part in parts):

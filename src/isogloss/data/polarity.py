@@ -134,7 +134,7 @@ def read_labels(
     """
     different = [value for value in values.unique().drop_nulls().sort() if value.strip().casefold() not in MISSING]
     if harmful:
-        meaning = _chosen(different, harmful, name=name, column=column)
+        meaning: dict[str, bool | None] = _chosen(different, harmful, name=name, column=column)
     else:
         meaning = {value: _known(value, inverted=inverted) for value in different}
         _refuse_unknown(values, rows, meaning, name=name, column=column)
@@ -182,7 +182,7 @@ def _known(value: str, *, inverted: bool) -> bool | None:
     return is_true if is_true is None else is_true != inverted
 
 
-def _chosen(different: Sequence[str], harmful: Sequence[str], *, name: str, column: str) -> dict[str, bool]:
+def _chosen(different: Sequence[str], harmful: Sequence[str], *, name: str, column: str) -> dict[str, bool | None]:
     def key(value: str) -> str | float:
         number = as_number(value)
         return fold(value) if number is None else number

@@ -26,6 +26,7 @@ from isogloss.data.corpus import SCHEMA
 from isogloss.data.describe import count, describe_names, describe_value
 from isogloss.data.language_columns import select_languages
 from isogloss.data.languages import canonical_code
+from isogloss.data.normalisation import shows_nothing
 from isogloss.data.polarity import compare, read_labels
 from isogloss.data.reading import Reading
 from isogloss.data.table import Table
@@ -252,7 +253,7 @@ def _melt(
         text = choose("text", column, table, name)
         everything, _ = _select_languages(table, ColumnChoice(ours="language", constant=code), None, name)
         rows, noted = _select(everything, base | {"text": text}, "wide", name)
-        filled = rows.filter(pl.col("text").str.strip_chars() != "")
+        filled = rows.filter(~shows_nothing(pl.col("text")))
         n_empty += rows.height - filled.height
         frames.append(filled.with_columns(item_id=pl.coalesce("item_id", pl.col("row").cast(pl.String))))
         warnings += noted
@@ -266,7 +267,7 @@ def _melt(
 
 
 def _check_filled(rows: pl.DataFrame, name: str, column: str) -> None:
-    empty = rows.filter(pl.col(column).is_null() | (pl.col(column).str.strip_chars() == ""))
+    empty = rows.filter(pl.col(column).is_null() | shows_nothing(pl.col(column)))
     if empty.height:
         raise CorpusError(
             f"corpus {name}, row {empty['row'][0]}, column {column}",
@@ -327,14 +328,14 @@ def _read_choice(rows: pl.DataFrame, choice: ColumnChoice, reading: Reading, nam
 
 def _split_pairs(rows: pl.DataFrame, name: str, reading: Reading) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
     """Make two rows of each pair; incomplete pairs are dropped with a count or refused."""
-    empty = {column: pl.col(column).fill_null("").str.strip_chars() == "" for column in ("toxic", "neutral")}
+    empty = {column: shows_nothing(pl.col(column).fill_null("")) for column in ("toxic", "neutral")}
     incomplete = rows.filter(pl.any_horizontal(*empty.values()))
     warnings = tuple[CodedWarning, ...]()
     if incomplete.height and (reading.incomplete_pairs == "refuse" or incomplete.height == rows.height):
-        row = incomplete.row(0, named=True)
-        column = "toxic" if not (row["toxic"] or "").strip() else "neutral"
+        row = incomplete.with_columns(column=pl.when(empty["toxic"]).then(pl.lit("toxic")).otherwise(pl.lit("neutral")))
+        row, column = row["row"][0], row["column"][0]
         raise CorpusError(
-            f"corpus {name}, row {row['row']}, column {column}",
+            f"corpus {name}, row {row}, column {column}",
             found=f"nothing (half of a pair is missing), as in {incomplete.height} rows",
             expected="a value in every row",
             do="fill or remove these rows",

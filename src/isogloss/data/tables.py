@@ -31,7 +31,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def read_table(path: Path, reading: Reading | None = None) -> Table:
-    """Read a file: CSV, TSV and their kin, JSON, JSON Lines, Parquet or Excel, also compressed with gzip, zstd or bzip2.
+    """Read a file: CSV, TSV and their kin, JSON, JSON Lines, Parquet or Excel, also compressed.
 
     Args:
         path: of the file.

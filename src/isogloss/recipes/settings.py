@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from isogloss.analyses.registry import requests
 from isogloss.auditing.request import Request
+from isogloss.data.languages import known_code
 from isogloss.data.reading import parse_columns, parse_wide
 from isogloss.errors import UsageError, unknown
 from isogloss.models.pairs import ModelRef
@@ -25,8 +26,8 @@ class Settings:
     """The choices of one audit: each field is an option of `isogloss audit` and a key of a recipe.
 
     An option has hyphens where its key has underscores. A tuple is a list in a recipe and comma-separated on the
-    command line; there, `aligned`, `corpus`, `column` and `harmful` are repeated for each item. None means "not set". `options`
-    holds the keys that analyses add (see `make_settings`).
+    command line; there, `aligned`, `corpus`, `column` and `harmful` are repeated for each item. None means "not set".
+    `options` holds the keys that analyses add (see `make_settings`).
     """
 
     pair: str | None = _setting(None, "Known model pair: see `isogloss models`. Default: embedded.")
@@ -101,6 +102,12 @@ class Settings:
     seed: int = _setting(0, "Random seed for sampling, permutations and folds.", 0)
     permutations: int = _setting(500, "Label permutations for the null.", 100)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Know languages by their canonical codes, as corpora do."""
+        object.__setattr__(self, "pivot", known_code(self.pivot))
+        if self.languages is not None:
+            object.__setattr__(self, "languages", tuple(dict.fromkeys(map(known_code, self.languages))))
 
 
 class Setting(NamedTuple):

@@ -92,10 +92,6 @@ def _on_hub(part: str) -> bool:
     return bool(HUB_ID.fullmatch(part)) and not has_suffix(part)
 
 
-def _has_suffix(part: str) -> bool:
-    return part.lower().endswith(SUFFIXES)
-
-
 def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
     config = audit.config
     options = analysis_options(config)

@@ -102,8 +102,10 @@ def _read_file(file: SourceFile, repos: Mapping[str, Snapshot]) -> Table:
         return dataset_table(load(str(repos[file.hub].folder), file.hub, options))
     kind = "json" if str(file.url).endswith(".json") else "csv"
     web: dict[str, object] = {"data_files": file.url, "split": "train"}
+    if kind == "csv":
+        web["keep_default_na"] = False  # "null" and "NA" are texts
     if kind == "csv" and not file.header:
-        web["column_names"] = ["text"]
+        web["column_names"] = ["text", "unused"]  # a comma at the end of each line begins a second column
     if file.separator != ",":
         web |= {"sep": file.separator, "encoding_errors": "replace"}
     return dataset_table(load(kind, str(file.url), web))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
+from isogloss.data.corpus_options import parse_columns
 from isogloss.data.describe import describe_path
 from isogloss.data.languages import language_of_name
 from isogloss.data.named_corpora import CORPORA, source
-from isogloss.data.reading import parse_columns
 from isogloss.errors import CorpusError
 
 #: Suffixes of files that can be read.

@@ -12,7 +12,7 @@ import polars as pl
 from isogloss.data.describe import describe_names, describe_value, looks_like_name
 from isogloss.data.messages import WRITTEN_MESSAGES, parse_messages, step_into, user_turn
 from isogloss.data.polarity import Comparison, says_harmless
-from isogloss.data.table import Table
+from isogloss.data.raw_table import RawTable
 from isogloss.errors import CorpusError, unknown
 
 #: Names that isogloss gives to the columns of any corpus.
@@ -63,7 +63,7 @@ class ColumnChoice:
         return "|".join(self.names) + (f"{compared.operator}{compared.threshold:g}" if compared else "")
 
 
-def choose(ours: str, wanted: str, table: Table, name: str) -> ColumnChoice:
+def choose(ours: str, wanted: str, table: RawTable, name: str) -> ColumnChoice:
     """Read what stands after `--column OURS=` and find its columns.
 
     Raises:
@@ -96,7 +96,7 @@ def _threshold(compared: re.Match[str]) -> Comparison:
     return Comparison(compared["operator"], number)  # type: ignore[arg-type]  # the pattern has no other
 
 
-def find_column(table: Table, wanted: str) -> str | None:
+def find_column(table: RawTable, wanted: str) -> str | None:
     """Find a column by its name, else by its name without case and outer spaces, else as the start of a path.
 
     Returns:
@@ -116,7 +116,7 @@ def find_column(table: Table, wanted: str) -> str | None:
     return None
 
 
-def suggest(table: Table, ours: Sequence[str]) -> str:
+def suggest(table: RawTable, ours: Sequence[str]) -> str:
     """Suggest `--column` options for columns that a table lacks, by names that public data sets use.
 
     Returns:
@@ -137,7 +137,7 @@ def suggest(table: Table, ours: Sequence[str]) -> str:
     return " ".join(options)
 
 
-def _missing(table: Table, name: str, wanted: str, ours: str) -> CorpusError:
+def _missing(table: RawTable, name: str, wanted: str, ours: str) -> CorpusError:
     shown = f" {describe_value(wanted)}" if looks_like_name(wanted) else ""
     return CorpusError(
         f"corpus {name}",
@@ -162,7 +162,7 @@ class TextColumn:
     left_out: int = 0
 
 
-def read_column(table: Table, column: str, name: str) -> pl.Series:
+def read_column(table: RawTable, column: str, name: str) -> pl.Series:
     """Return a column as text, also by a path into lists.
 
     Raises:
@@ -179,7 +179,7 @@ def read_column(table: Table, column: str, name: str) -> pl.Series:
     return pl.Series([None if cell is None else str(cell) for cell in cells], dtype=pl.String)
 
 
-def read_texts(table: Table, column: str, rows: pl.Series, name: str) -> TextColumn:
+def read_texts(table: RawTable, column: str, rows: pl.Series, name: str) -> TextColumn:
     """Return a column of texts; of chat messages, the user turn.
 
     Raises:
@@ -226,7 +226,7 @@ def _no_text(row: int, name: str, column: str, found: str) -> CorpusError:
     )
 
 
-def _split_path(table: Table, column: str) -> tuple[str, list[str]]:
+def _split_path(table: RawTable, column: str) -> tuple[str, list[str]]:
     head, steps = column, list[str]()
     while head not in table.frame.columns:
         head, _, step = head.rpartition(".")

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
-from isogloss.data.reading import Treatment
-from isogloss.data.table import UNDECODED, Table, concat, records_table
+from isogloss.data.corpus_options import Treatment
+from isogloss.data.raw_table import UNDECODED, RawTable, concat, records_table
 from isogloss.errors import CorpusError
 
 #: As Python values, records take several times their bytes, so few are made at a time.
@@ -18,7 +18,7 @@ ENVELOPES = ("data", "rows", "records", "examples", "train", "test", "instances"
 MEND = "mend the file"
 
 
-def read_json(text: str, name: str, errors: Treatment) -> Table:
+def read_json(text: str, name: str, errors: Treatment) -> RawTable:
     """Read a list of objects, or an object that holds such a list and little else.
 
     Args:
@@ -37,10 +37,10 @@ def read_json(text: str, name: str, errors: Treatment) -> Table:
         raise CorpusError(f"corpus {name}", found="other JSON", expected="a list of objects", do=MEND)
     kept = _keep_valid(((f"corpus {name}, record {number}", record) for number, record in enumerate(value, 1)), errors)
     table = records_table(kept, "JSON")
-    return Table(**vars(table) | {"undecodable": len(value) - len(kept)})
+    return RawTable(**vars(table) | {"undecodable": len(value) - len(kept)})
 
 
-def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callable[[bytes, int], str]) -> Table:
+def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callable[[bytes, int], str]) -> RawTable:
     """Read one object a line; blank lines are skipped.
 
     Args:
@@ -71,7 +71,7 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
         n_dropped += len(records) - len(kept)
         tables.append(records_table(kept))
     table = concat(tables, "JSON Lines")
-    return Table(**vars(table) | {"undecodable": n_dropped})
+    return RawTable(**vars(table) | {"undecodable": n_dropped})
 
 
 def is_json_lines(start: str) -> bool:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from isogloss.analyses.registry import requests
 from isogloss.auditing.request import Request
+from isogloss.data.corpus_options import parse_columns, parse_wide
 from isogloss.data.languages import known_code
-from isogloss.data.reading import parse_columns, parse_wide
 from isogloss.errors import UsageError, unknown
 from isogloss.models.pairs import ModelRef
 

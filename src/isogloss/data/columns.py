@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from isogloss.data.describe import describe_names, describe_value, looks_like_name
+from isogloss.data.languages import language_of_name
 from isogloss.data.messages import WRITTEN_MESSAGES, parse_messages, step_into, user_turn
 from isogloss.data.polarity import Comparison, says_harmless
 from isogloss.data.raw_table import RawTable
@@ -35,6 +36,8 @@ USUAL: dict[str, tuple[str, ...]] = {
     "toxic": ("toxic", "toxic_sentence", "toxic_text", "chosen_harmful"),
     "neutral": ("neutral", "neutral_sentence", "non_toxic_sentence", "detoxified", "polite"),
 }
+#: Longer names of columns are no codes of languages.
+LONGEST_CODE = 8
 _COMPARISON = re.compile(r"(?P<column>.*?\S)\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>\S+)")
 
 
@@ -123,18 +126,31 @@ def suggest(table: RawTable, ours: Sequence[str]) -> str:
         Options; for a column without a usual name, one with dots in place of the name.
     """
     columns = {column.strip().casefold(): column for column in table.frame.columns}
-    if "1" not in columns and not all(map(looks_like_name, table.frame.columns)):
+    numbered = [str(number) for number in range(1, table.frame.width + 1)]
+    if table.frame.columns != numbered and not all(map(looks_like_name, table.frame.columns)):
         numbers = dict(zip(ours, range(1, len(ours) + 1), strict=True))
         return "--no-header " + " ".join(f"--column {column}={number}" for column, number in numbers.items())
-    options = []
+    languages = [column for column in table.frame.columns if len(column) <= LONGEST_CODE and language_of_name(column)]
+    wide = len(languages) > 1 and "text" in ours
+    options = [f"--wide {','.join(languages)}"] if wide else []
     for column in ours:
-        usual = next((columns[guess] for guess in USUAL.get(column, ()) if guess in columns), None)
-        inverse = next((columns[guess] for guess in USUAL["harmless"] if guess in columns), None)
-        if column == "label" and usual is None and inverse is not None:
-            options.append(f"--column harmless={inverse}")
-        else:
-            options.append(f"--column {column}={usual or '...'}")
+        if not wide or column not in {"text", "language"}:
+            options.append(_suggest_column(table, column, columns))
     return " ".join(options)
+
+
+def _suggest_column(table: RawTable, ours: str, columns: Mapping[str, str]) -> str:
+    usual = next((columns[guess] for guess in USUAL.get(ours, ()) if guess in columns), None)
+    inverse = next((columns[guess] for guess in USUAL["harmless"] if guess in columns), None)
+    if ours == "language" and usual is None:
+        return "--column language==CODE"
+    if ours != "label" or (usual is None and inverse is None):
+        return f"--column {ours}={usual or '...'}"
+    if usual is None:
+        return f"--column harmless={inverse}"
+    numbers = table.frame[usual].cast(pl.Float64, strict=False) if not table.nested(usual) else pl.Series([0.0])
+    scores = numbers.n_unique() > len(("0", "1", None)) and numbers.null_count() < numbers.len()
+    return f'--column "label={usual}>=0.5"' if scores else f"--column label={usual}"
 
 
 def _missing(table: RawTable, name: str, wanted: str, ours: str) -> CorpusError:

@@ -27,6 +27,8 @@ MAGIC = {b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"}
 COMPRESSED_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 #: Bytes that are read to recognise a format.
 START = 65536
+#: What polars raises; its panics are no ordinary exceptions.
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -166,9 +168,10 @@ def _read_parquet(raw: bytes, name: str) -> RawTable:
     try:
         table = pq.ParquetFile(pa.BufferReader(raw)).read()
         table.validate(full=True)
-        frame = pl.DataFrame(pl.from_arrow(table))
+        str(table.schema)  # names that are not UTF-8 raise here, not later
         names = class_names(json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")))
-    except (OSError, ValueError, KeyError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        frame = pl.DataFrame(pl.from_arrow(table.replace_schema_metadata(None)))
+    except (OSError, ValueError, KeyError, pa.ArrowException, *POLARS_ERRORS) as error:
         raise CorpusError(
             f"corpus {name}", found="damaged bytes", expected="a .parquet table", do="mend the file"
         ) from error

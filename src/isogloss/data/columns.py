@@ -130,12 +130,12 @@ def suggest(table: RawTable, ours: Sequence[str]) -> str:
     if table.frame.columns != numbered and not all(map(looks_like_name, table.frame.columns)):
         numbers = dict(zip(ours, range(1, len(ours) + 1), strict=True))
         return "--no-header " + " ".join(f"--column {column}={number}" for column, number in numbers.items())
-    languages = [column for column in table.frame.columns if len(column) <= LONGEST_CODE and language_of_name(column)]
+    short = [column for column in table.frame.columns if len(column) <= LONGEST_CODE and column.lower() != "id"]
+    languages = [column for column in short if language_of_name(column)]
     wide = len(languages) > 1 and "text" in ours
     options = [f"--wide {','.join(languages)}"] if wide else []
-    for column in ours:
-        if not wide or column not in {"text", "language"}:
-            options.append(_suggest_column(table, column, columns))
+    missing = [column for column in ours if not wide or column not in {"text", "language"}]
+    options += [_suggest_column(table, column, columns) for column in missing]
     return " ".join(options)
 
 
@@ -148,9 +148,19 @@ def _suggest_column(table: RawTable, ours: str, columns: Mapping[str, str]) -> s
         return f"--column {ours}={usual or '...'}"
     if usual is None:
         return f"--column harmless={inverse}"
-    numbers = table.frame[usual].cast(pl.Float64, strict=False) if not table.nested(usual) else pl.Series([0.0])
-    scores = numbers.n_unique() > len(("0", "1", None)) and numbers.null_count() < numbers.len()
-    return f'--column "label={usual}>=0.5"' if scores else f"--column label={usual}"
+    threshold = _suggest_threshold(table, usual)
+    return f'--column "label={usual}>={threshold}"' if threshold else f"--column label={usual}"
+
+
+def _suggest_threshold(table: RawTable, column: str) -> str:
+    """Suggest a threshold for a column of scores; nothing for labels."""
+    if table.nested(column) or table.frame.schema[column].is_temporal():
+        return ""
+    numbers = table.frame[column].drop_nulls().cast(pl.Float64, strict=False)
+    if not numbers.len() or numbers.null_count() or set(numbers.unique()) <= {0.0, 1.0}:
+        return ""
+    low, high = numbers.to_numpy().min(), numbers.to_numpy().max()
+    return "0.5" if low >= 0 and high <= 1 else "THRESHOLD"
 
 
 def _missing(table: RawTable, name: str, wanted: str, ours: str) -> CorpusError:

@@ -168,7 +168,9 @@ def find_columns(
     for given in list_addresses(where):
         try:
             for name, table in _read_tables(given, options or CorpusOptions()):
-                found += [_describe_column(name, column, table) for column in table.frame.columns[:MOST_COLUMNS]]
+                named = all(map(looks_like_name, table.frame.columns))
+                for number, column in enumerate(table.frame.columns[:MOST_COLUMNS], start=1):
+                    found.append(_describe_column(name, column, table, column if named else f"number {number}"))
                 suggestion = suggestion or _suggest(table, options or CorpusOptions())
         except IsoglossError:
             continue
@@ -201,8 +203,7 @@ def _read_tables(given: Address, options: CorpusOptions) -> Iterator[tuple[str, 
         yield path.name, read_table(path, options)
 
 
-def _describe_column(name: str, column: str, table: RawTable) -> FoundColumn:
-    shown = column if looks_like_name(column) else f"a name of {len(column)} characters"
+def _describe_column(name: str, column: str, table: RawTable, shown: str) -> FoundColumn:
     filled = table.frame.height - table.frame[column].null_count()
     try:
         cells = table.written(column, name).drop_nulls()

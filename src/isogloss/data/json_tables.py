@@ -56,7 +56,7 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
     n_dropped = 0
     numbered = enumerate(file, start=1)  # only a line feed ends a line: str.splitlines would cut strings at U+2028
     while chunk := list(itertools.islice(numbered, LINES_AT_ONCE)):
-        records = []
+        records: list[Mapping[str, Any]] = []
         for number, line in [(number, decode(raw, number)) for number, raw in chunk]:
             if not line.strip():
                 continue
@@ -66,10 +66,11 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
             value = _parse(line, f"corpus {name}, line {number}")
             if not isinstance(value, dict):
                 raise CorpusError(f"corpus {name}", found="other JSON", expected="one object a line", do=MEND)
-            records.append((f"corpus {name}, line {number}", value))
-        kept = _keep_valid(records, errors)
-        n_dropped += len(records) - len(kept)
-        tables.append(records_table(kept))
+            # Only an escape can make half a surrogate pair.
+            kept = _keep_valid([(f"corpus {name}, line {number}", value)], errors) if "\\u" in line else [value]
+            n_dropped += 1 - len(kept)
+            records += kept
+        tables.append(records_table(records))
     table = concat(tables, "JSON Lines")
     return RawTable(**vars(table) | {"undecodable": n_dropped})
 
@@ -88,8 +89,7 @@ def is_json_lines(start: str) -> bool:
 def _keep_valid(records: Iterable[tuple[str, Mapping[str, Any]]], errors: Treatment) -> list[Mapping[str, Any]]:
     kept = []
     for where, record in records:
-        text = json.dumps(record, ensure_ascii=False)
-        valid = UNDECODED not in text and not _has_surrogate(text)
+        valid = _is_valid(record)
         if not valid and errors == "refuse":
             raise CorpusError(
                 where,
@@ -102,12 +102,13 @@ def _keep_valid(records: Iterable[tuple[str, Mapping[str, Any]]], errors: Treatm
     return kept
 
 
-def _has_surrogate(text: str) -> bool:
+def _is_valid(record: Mapping[str, Any]) -> bool:
+    text = json.dumps(record, ensure_ascii=False)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return UNDECODED not in text
 
 
 def _parse(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -110,6 +110,8 @@ def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
     >>> flatten_record({"a": {"b": 1, "c": {"d": "x"}}, "e": [1]})
     {'a.b': 1, 'a.c.d': 'x', 'e': [1]}
     """
+    if not any(isinstance(value, Mapping) for value in record.values()):
+        return dict(record)
     flat: dict[str, Any] = {}
     waiting = [("", iter(record.items()))]
     while waiting:

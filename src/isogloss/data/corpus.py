@@ -173,7 +173,7 @@ def _check_rows(name: str, frame: pl.DataFrame) -> None:
     if n := frame.filter(shows_nothing(pl.col("text"))).height:
         raise CorpusError(
             f"corpus {name}",
-            found=f"{n} texts without a visible character",
+            found=f"an empty text, or one of invisible characters, as in {n} rows",
             expected="text in every row",
             do="remove these rows",
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from isogloss.data.addresses import HubName
 from isogloss.data.describe import describe_value
+from isogloss.data.hub_corpora import SPLIT_LANGUAGES
 from isogloss.data.languages import language_of_name
 from isogloss.data.raw_table import RawTable, concat
 from isogloss.data.tables import dataset_table
@@ -48,9 +49,12 @@ def read_hub(hub: HubName) -> tuple[RawTable, str]:
             )
         splits = {hub.split: splits[hub.split]}
     tables = {split: dataset_table(data) for split, data in splits.items()}
-    by_language = all(language_of_name(split) for split in tables)
+    known = SPLIT_LANGUAGES.get(hub.repo, {})
+    by_language = all(split in known or language_of_name(split) for split in tables)
     parts = [
-        table.with_constant("language", split) if by_language and "language" not in table.frame.columns else table
+        table.with_constant("language", known.get(split, split))
+        if by_language and "language" not in table.frame.columns
+        else table
         for split, table in tables.items()
     ]
     form = f"a data set of the hub, {'split' if len(parts) == 1 else 'splits'} {', '.join(tables)}"
@@ -60,10 +64,10 @@ def read_hub(hub: HubName) -> tuple[RawTable, str]:
     return whole, snapshot.revision
 
 
-def fetch(repo: str, revision: str | None) -> Snapshot:
-    """Download the tables of a data set, or find them in the hub's cache."""
+def fetch(repo: str, revision: str | None, patterns: tuple[str, ...] = DATA_FILES) -> Snapshot:
+    """Download the tables of a data set, or those that match patterns, or find them in the hub's cache."""
     forms = "a data set on the hub, a name from `isogloss corpora`, or a file"
-    return download(repo, revision, kind="dataset", patterns=DATA_FILES, fault=CorpusError, forms=forms)
+    return download(repo, revision, kind="dataset", patterns=patterns, fault=CorpusError, forms=forms)
 
 
 def _load_splits(folder: str, hub: HubName) -> Mapping[str, Any]:

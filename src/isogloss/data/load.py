@@ -29,7 +29,7 @@ from isogloss.data.language_columns import canonical_codes
 from isogloss.data.named_corpora import CORPORA, source
 from isogloss.data.raw_table import RawTable
 from isogloss.data.shapes import Rows, read_rows, to_rows
-from isogloss.data.sources import read_source
+from isogloss.data.sources import SourceRows, read_source
 from isogloss.data.tables import memory_table, read_table
 from isogloss.errors import CorpusError, UsageError
 from isogloss.warnings import CodedWarning
@@ -50,6 +50,7 @@ class CorpusPart:
         table: as it was read; None for a named corpus.
         revision: commit of a data set on the hub, or None.
         licence: None where it is not known.
+        warnings: of a named corpus: what was dropped.
     """
 
     address: Address
@@ -59,6 +60,7 @@ class CorpusPart:
     table: RawTable | None = None
     revision: str | None = None
     licence: str | None = None
+    warnings: tuple[CodedWarning, ...] = ()
 
 
 def load_corpus(
@@ -170,7 +172,7 @@ def make_corpus(
     if mixed:
         rows = rows.with_columns(pair_id=pl.lit(None, dtype=pl.String))
     rows, curated = unique_rows(rows, name=name, conflicts=conflicts)
-    warnings += tuple(warning for part in parts if part.rows for warning in part.rows.warnings)
+    warnings += tuple(warning for part in parts for warning in (part.rows or part).warnings)
     warnings += (*curated, *check_languages(rows))
     if mixed:
         warnings += (CodedWarning(code="C007", detail="pair every text to have the pairs used"),)
@@ -214,10 +216,10 @@ def _read(given: Address, languages: tuple[str, ...] | None, reading: CorpusOpti
     if is_named(address):
         row = source(str(address))
         if row.name == "mini":
-            frame, revision = _read_mini(languages or row.languages), row.revision
+            read = SourceRows(_read_mini(languages or row.languages), row.revision, ())
         else:
-            frame, revision = read_source(row, languages)
-        return [CorpusPart(address=address, name=row.name, frame=frame, revision=revision, licence=row.licence)]
+            read = read_source(row, languages)
+        return [CorpusPart(address=address, name=row.name, licence=row.licence, **read._asdict())]
     if is_on_hub(address):
         hub = HubName.parse(str(address))
         table, revision = read_hub(hub)

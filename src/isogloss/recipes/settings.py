@@ -39,8 +39,8 @@ class Settings:
     )
     column: tuple[str, ...] = _setting(
         (),
-        "Column of your file, such as text=comment, harmless=is_safe, label=toxicity>=0.5 or language==de (a constant); "
-        "may be repeated.",
+        "Column of your file, such as text=comment, harmless=is_safe, label=toxicity>=0.5 or language==de (a constant);"
+        " may be repeated.",
     )
     harmful: tuple[str, ...] = _setting(
         (), "Label value that means harmful, all others harmless; may be repeated. Default: known words decide."

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
+from isogloss.data.corpus_options import parse_columns
 from isogloss.data.describe import describe_path
 from isogloss.data.languages import language_of_name
 from isogloss.data.named_corpora import CORPORA, source
-from isogloss.data.reading import parse_columns
 from isogloss.errors import CorpusError
 
 #: Suffixes of files that can be read.
@@ -19,13 +19,14 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parq
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 #: A data set on the hub: org/name[@revision][:config[/split]].
 HUB_ID = re.compile(
-    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?::(?P<config>[^/\s:?*]+)(?:/(?P<split>[^/\s:?*]+))?)?"
+    r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,200}))?(?::(?P<config>[^/\s:?*]+)(?:/(?P<split>[^/\s:?*]+))?)?"
 )
 #: What follows is options of this corpus alone.
 _OPTIONS = re.compile(r"\?(?=[a-z_]+=)")
 #: A tag with a script or a country, and two codes of which the second may be either.
 _TAG = re.compile(r"[a-z]{2,3}(?:[-_](?:[A-Z][a-z]{3}|[A-Z]{2})){1,2}")
 _TWO_CODES = re.compile(r"[a-z]{2}[-_][a-z]{2}")
+_WORDS = re.compile(r"[_.\s-]+")
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -161,26 +162,30 @@ def _match(pattern: str) -> list[Path]:
 
 
 def languages_of_files(files: list[Path]) -> dict[Path, str]:
-    """Return the languages that files are named by: `de.csv`, `toxic_de.csv`; for several files also `de_train.csv`.
+    """Return the languages that files are named by: `de.csv`, `toxic_de.csv`; of several files, by any word.
+
+    Of several files, the words of one position must name languages that differ, as in `set-DE-test.csv` and
+    `set-EN-test.csv`.
 
     Returns:
         file -> canonical code; empty unless every file is named by a language.
     """
     stems = {file: _stem(file) for file in files}
-    for position in (-1, 0) if len(files) > 1 else (-1,):
+    fewest = min(len(_WORDS.split(stem)) for stem in stems.values())
+    for position in range(-1, -fewest - 1, -1) if len(files) > 1 else (-1,):
         codes = {file: language_in_name(stem, position) for file, stem in stems.items()}
-        if all(codes.values()):
+        if all(codes.values()) and (position == -1 or len(set(codes.values())) > 1):
             return {file: code for file, code in codes.items() if code}
     return {}
 
 
 def language_in_name(name: str, position: int = -1) -> str | None:
-    """Return the language that a name is, or that its last (or first) word is; None if it is none.
+    """Return the language that a name is, or that its word at a position is; None if it is none.
 
     >>> [language_in_name(name) for name in ("de", "zho_Hans", "toxic_de", "ptp-de", "zh-cn", "en_de", "my_set")]
     ['de', 'zh', 'de', 'de', 'zh', None, None]
     """
-    words = re.split(r"[_.\s-]+", name.strip())
+    words = _WORDS.split(name.strip())
     if len(words) == 1 or _TAG.fullmatch(name):
         return language_of_name(name)
     if _TWO_CODES.fullmatch(name):  # a language and a country, unless both are languages

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from isogloss.data.describe import describe_names, describe_value, looks_like_name
+from isogloss.data.languages import language_of_name
 from isogloss.data.messages import WRITTEN_MESSAGES, parse_messages, step_into, user_turn
 from isogloss.data.polarity import Comparison, says_harmless
-from isogloss.data.table import Table
+from isogloss.data.raw_table import RawTable
 from isogloss.errors import CorpusError, unknown
 
 #: Names that isogloss gives to the columns of any corpus.
@@ -35,6 +36,8 @@ USUAL: dict[str, tuple[str, ...]] = {
     "toxic": ("toxic", "toxic_sentence", "toxic_text", "chosen_harmful"),
     "neutral": ("neutral", "neutral_sentence", "non_toxic_sentence", "detoxified", "polite"),
 }
+#: Longer names of columns are no codes of languages.
+LONGEST_CODE = 8
 _COMPARISON = re.compile(r"(?P<column>.*?\S)\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>\S+)")
 
 
@@ -63,7 +66,7 @@ class ColumnChoice:
         return "|".join(self.names) + (f"{compared.operator}{compared.threshold:g}" if compared else "")
 
 
-def choose(ours: str, wanted: str, table: Table, name: str) -> ColumnChoice:
+def choose(ours: str, wanted: str, table: RawTable, name: str) -> ColumnChoice:
     """Read what stands after `--column OURS=` and find its columns.
 
     Raises:
@@ -96,7 +99,7 @@ def _threshold(compared: re.Match[str]) -> Comparison:
     return Comparison(compared["operator"], number)  # type: ignore[arg-type]  # the pattern has no other
 
 
-def find_column(table: Table, wanted: str) -> str | None:
+def find_column(table: RawTable, wanted: str) -> str | None:
     """Find a column by its name, else by its name without case and outer spaces, else as the start of a path.
 
     Returns:
@@ -116,28 +119,51 @@ def find_column(table: Table, wanted: str) -> str | None:
     return None
 
 
-def suggest(table: Table, ours: Sequence[str]) -> str:
+def suggest(table: RawTable, ours: Sequence[str]) -> str:
     """Suggest `--column` options for columns that a table lacks, by names that public data sets use.
 
     Returns:
         Options; for a column without a usual name, one with dots in place of the name.
     """
     columns = {column.strip().casefold(): column for column in table.frame.columns}
-    if "1" not in columns and not all(map(looks_like_name, table.frame.columns)):
+    numbered = [str(number) for number in range(1, table.frame.width + 1)]
+    if table.frame.columns != numbered and not all(map(looks_like_name, table.frame.columns)):
         numbers = dict(zip(ours, range(1, len(ours) + 1), strict=True))
         return "--no-header " + " ".join(f"--column {column}={number}" for column, number in numbers.items())
-    options = []
-    for column in ours:
-        usual = next((columns[guess] for guess in USUAL.get(column, ()) if guess in columns), None)
-        inverse = next((columns[guess] for guess in USUAL["harmless"] if guess in columns), None)
-        if column == "label" and usual is None and inverse is not None:
-            options.append(f"--column harmless={inverse}")
-        else:
-            options.append(f"--column {column}={usual or '...'}")
+    short = [column for column in table.frame.columns if len(column) <= LONGEST_CODE and column.lower() != "id"]
+    languages = [column for column in short if language_of_name(column)]
+    wide = len(languages) > 1 and "text" in ours
+    options = [f"--wide {','.join(languages)}"] if wide else []
+    missing = [column for column in ours if not wide or column not in {"text", "language"}]
+    options += [_suggest_column(table, column, columns) for column in missing]
     return " ".join(options)
 
 
-def _missing(table: Table, name: str, wanted: str, ours: str) -> CorpusError:
+def _suggest_column(table: RawTable, ours: str, columns: Mapping[str, str]) -> str:
+    usual = next((columns[guess] for guess in USUAL.get(ours, ()) if guess in columns), None)
+    inverse = next((columns[guess] for guess in USUAL["harmless"] if guess in columns), None)
+    if ours == "language" and usual is None:
+        return "--column language==CODE"
+    if ours != "label" or (usual is None and inverse is None):
+        return f"--column {ours}={usual or '...'}"
+    if usual is None:
+        return f"--column harmless={inverse}"
+    threshold = _suggest_threshold(table, usual)
+    return f'--column "label={usual}>={threshold}"' if threshold else f"--column label={usual}"
+
+
+def _suggest_threshold(table: RawTable, column: str) -> str:
+    """Suggest a threshold for a column of scores; nothing for labels."""
+    if table.nested(column) or table.frame.schema[column].is_temporal():
+        return ""
+    numbers = table.frame[column].drop_nulls().cast(pl.Float64, strict=False)
+    if not numbers.len() or numbers.null_count() or set(numbers.unique()) <= {0.0, 1.0}:
+        return ""
+    low, high = numbers.to_numpy().min(), numbers.to_numpy().max()
+    return "0.5" if low >= 0 and high <= 1 else "THRESHOLD"
+
+
+def _missing(table: RawTable, name: str, wanted: str, ours: str) -> CorpusError:
     shown = f" {describe_value(wanted)}" if looks_like_name(wanted) else ""
     return CorpusError(
         f"corpus {name}",
@@ -162,7 +188,7 @@ class TextColumn:
     left_out: int = 0
 
 
-def read_column(table: Table, column: str, name: str) -> pl.Series:
+def read_column(table: RawTable, column: str, name: str) -> pl.Series:
     """Return a column as text, also by a path into lists.
 
     Raises:
@@ -179,7 +205,7 @@ def read_column(table: Table, column: str, name: str) -> pl.Series:
     return pl.Series([None if cell is None else str(cell) for cell in cells], dtype=pl.String)
 
 
-def read_texts(table: Table, column: str, rows: pl.Series, name: str) -> TextColumn:
+def read_texts(table: RawTable, column: str, rows: pl.Series, name: str) -> TextColumn:
     """Return a column of texts; of chat messages, the user turn.
 
     Raises:
@@ -226,7 +252,7 @@ def _no_text(row: int, name: str, column: str, found: str) -> CorpusError:
     )
 
 
-def _split_path(table: Table, column: str) -> tuple[str, list[str]]:
+def _split_path(table: RawTable, column: str) -> tuple[str, list[str]]:
     head, steps = column, list[str]()
     while head not in table.frame.columns:
         head, _, step = head.rpartition(".")

@@ -8,7 +8,7 @@ import re
 
 import polars as pl
 
-from isogloss.data.table import UNDECODED, Table
+from isogloss.data.raw_table import UNDECODED, RawTable
 from isogloss.errors import CorpusError
 
 #: Suffix -> its usual separator, which wins where several would do.
@@ -19,7 +19,7 @@ LOOKED_AT = 50
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
-def read_delimited(text: str, name: str, *, suffix: str, header: bool) -> Table:
+def read_delimited(text: str, name: str, *, suffix: str, header: bool) -> RawTable:
     """Read a table of text.
 
     Args:
@@ -52,7 +52,7 @@ def read_delimited(text: str, name: str, *, suffix: str, header: bool) -> Table:
     undecoded = pl.any_horizontal(pl.all().str.contains(UNDECODED, literal=True).fill_null(value=False))
     valid = filled.filter(~undecoded) if UNDECODED in text and frame.width else filled
     form = f"text separated by {NAMES[separator]}" + (", quotation marks as in CSV" if quoted else "")
-    return Table(frame=valid, form=form, undecodable=filled.height - valid.height)
+    return RawTable(frame=valid, form=form, undecodable=filled.height - valid.height)
 
 
 def find_separator(text: str, suffix: str, *, header: bool) -> str:

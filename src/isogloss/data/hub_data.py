@@ -9,7 +9,7 @@ from isogloss.data.addresses import HubName
 from isogloss.data.describe import describe_value
 from isogloss.data.hub_corpora import SPLIT_LANGUAGES
 from isogloss.data.languages import language_of_name
-from isogloss.data.table import Table, concat
+from isogloss.data.raw_table import RawTable, concat
 from isogloss.data.tables import dataset_table
 from isogloss.errors import CorpusError
 from isogloss.io.hub import Snapshot, client_errors, download
@@ -24,7 +24,7 @@ MOST_NAMES = 30
 LONGEST_REASON = 160
 
 
-def read_hub(hub: HubName) -> tuple[Table, str]:
+def read_hub(hub: HubName) -> tuple[RawTable, str]:
     """Read a data set of the hub. Splits that are all named by languages give the language of their rows.
 
     Args:
@@ -60,7 +60,7 @@ def read_hub(hub: HubName) -> tuple[Table, str]:
     form = f"a data set of the hub, {'split' if len(parts) == 1 else 'splits'} {', '.join(tables)}"
     whole = concat(parts, form)
     if len(parts) > 1 and not by_language:
-        whole = Table(**vars(whole) | {"remarks": (*whole.remarks, ("C016", ", ".join(tables)))})
+        whole = RawTable(**vars(whole) | {"remarks": (*whole.remarks, ("C016", ", ".join(tables)))})
     return whole, snapshot.revision
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
-from isogloss.data.reading import Treatment
-from isogloss.data.table import UNDECODED, Table, concat, records_table
+from isogloss.data.corpus_options import Treatment
+from isogloss.data.raw_table import UNDECODED, RawTable, concat, records_table
 from isogloss.errors import CorpusError
 
 #: As Python values, records take several times their bytes, so few are made at a time.
@@ -18,7 +18,7 @@ ENVELOPES = ("data", "rows", "records", "examples", "train", "test", "instances"
 MEND = "mend the file"
 
 
-def read_json(text: str, name: str, errors: Treatment) -> Table:
+def read_json(text: str, name: str, errors: Treatment) -> RawTable:
     """Read a list of objects, or an object that holds such a list and little else.
 
     Args:
@@ -37,10 +37,10 @@ def read_json(text: str, name: str, errors: Treatment) -> Table:
         raise CorpusError(f"corpus {name}", found="other JSON", expected="a list of objects", do=MEND)
     kept = _keep_valid(((f"corpus {name}, record {number}", record) for number, record in enumerate(value, 1)), errors)
     table = records_table(kept, "JSON")
-    return Table(**vars(table) | {"undecodable": len(value) - len(kept)})
+    return RawTable(**vars(table) | {"undecodable": len(value) - len(kept)})
 
 
-def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callable[[bytes, int], str]) -> Table:
+def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callable[[bytes, int], str]) -> RawTable:
     """Read one object a line; blank lines are skipped.
 
     Args:
@@ -56,7 +56,7 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
     n_dropped = 0
     numbered = enumerate(file, start=1)  # only a line feed ends a line: str.splitlines would cut strings at U+2028
     while chunk := list(itertools.islice(numbered, LINES_AT_ONCE)):
-        records = []
+        records: list[Mapping[str, Any]] = []
         for number, line in [(number, decode(raw, number)) for number, raw in chunk]:
             if not line.strip():
                 continue
@@ -66,12 +66,13 @@ def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callab
             value = _parse(line, f"corpus {name}, line {number}")
             if not isinstance(value, dict):
                 raise CorpusError(f"corpus {name}", found="other JSON", expected="one object a line", do=MEND)
-            records.append((f"corpus {name}, line {number}", value))
-        kept = _keep_valid(records, errors)
-        n_dropped += len(records) - len(kept)
-        tables.append(records_table(kept))
+            # Only an escape can make half a surrogate pair.
+            kept = _keep_valid([(f"corpus {name}, line {number}", value)], errors) if "\\u" in line else [value]
+            n_dropped += 1 - len(kept)
+            records += kept
+        tables.append(records_table(records))
     table = concat(tables, "JSON Lines")
-    return Table(**vars(table) | {"undecodable": n_dropped})
+    return RawTable(**vars(table) | {"undecodable": n_dropped})
 
 
 def is_json_lines(start: str) -> bool:
@@ -88,8 +89,7 @@ def is_json_lines(start: str) -> bool:
 def _keep_valid(records: Iterable[tuple[str, Mapping[str, Any]]], errors: Treatment) -> list[Mapping[str, Any]]:
     kept = []
     for where, record in records:
-        text = json.dumps(record, ensure_ascii=False)
-        valid = UNDECODED not in text and not _has_surrogate(text)
+        valid = _is_valid(record)
         if not valid and errors == "refuse":
             raise CorpusError(
                 where,
@@ -102,12 +102,13 @@ def _keep_valid(records: Iterable[tuple[str, Mapping[str, Any]]], errors: Treatm
     return kept
 
 
-def _has_surrogate(text: str) -> bool:
+def _is_valid(record: Mapping[str, Any]) -> bool:
+    text = json.dumps(record, ensure_ascii=False)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return UNDECODED not in text
 
 
 def _parse(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -21,15 +21,15 @@ from isogloss.data.addresses import (
     split_options,
 )
 from isogloss.data.corpus import Corpus
+from isogloss.data.corpus_options import CorpusOptions, OneClass, Treatment
 from isogloss.data.curate import Conflicts, unique_rows, with_text_ids
 from isogloss.data.hub_data import read_hub
 from isogloss.data.language_checks import check_languages
 from isogloss.data.language_columns import canonical_codes
 from isogloss.data.named_corpora import CORPORA, source
-from isogloss.data.reading import OneClass, Reading, Treatment
+from isogloss.data.raw_table import RawTable
 from isogloss.data.shapes import Rows, read_rows, to_rows
 from isogloss.data.sources import SourceRows, read_source
-from isogloss.data.table import Table
 from isogloss.data.tables import memory_table, read_table
 from isogloss.errors import CorpusError, UsageError
 from isogloss.warnings import CodedWarning
@@ -39,7 +39,7 @@ Address = Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class CorpusPart:
     """One table of a corpus, or a named corpus.
 
     Attributes:
@@ -57,7 +57,7 @@ class Part:
     name: str
     frame: pl.DataFrame
     rows: Rows | None = None
-    table: Table | None = None
+    table: RawTable | None = None
     revision: str | None = None
     licence: str | None = None
     warnings: tuple[CodedWarning, ...] = ()
@@ -102,7 +102,7 @@ def load_corpus(
     >>> load_corpus("mini", languages=["en", "sw"]).languages
     ('en', 'sw')
     """
-    reading = Reading(
+    reading = CorpusOptions(
         columns=dict(columns or {}),
         harmful=tuple(harmful),
         label=label,
@@ -116,8 +116,8 @@ def load_corpus(
 
 
 def read_parts(
-    where: Address | Sequence[Address], languages: tuple[str, ...] | None, reading: Reading
-) -> tuple[Part, ...]:
+    where: Address | Sequence[Address], languages: tuple[str, ...] | None, reading: CorpusOptions
+) -> tuple[CorpusPart, ...]:
     """Read all tables of a corpus, before duplicates are dropped.
 
     Args:
@@ -129,7 +129,7 @@ def read_parts(
         CorpusError: a table cannot be read or understood.
         UsageError: options are given, but every corpus is a named one.
     """
-    addresses = _list_addresses(where)
+    addresses = list_addresses(where)
     if reading.changed and all(isinstance(address, str) and is_named(address) for address in addresses):
         raise UsageError(
             "options of a corpus",
@@ -141,7 +141,7 @@ def read_parts(
 
 
 def make_corpus(
-    parts: Sequence[Part],
+    parts: Sequence[CorpusPart],
     languages: tuple[str, ...] | None,
     *,
     conflicts: Conflicts,
@@ -187,12 +187,12 @@ def make_corpus(
     )
 
 
-def address_name_of(part: Part) -> str:
+def address_name_of(part: CorpusPart) -> str:
     """Return the name by which an audit knows the corpus that a table belongs to."""
     return address_name(part.address) if isinstance(part.address, str | Path) else "table"
 
 
-def _list_addresses(where: Address | Sequence[Address]) -> list[Address]:
+def list_addresses(where: Address | Sequence[Address]) -> list[Address]:
     """Tell several addresses from one; a list of dicts is one table."""
     several = isinstance(where, list | tuple) and not (where and all(isinstance(item, Mapping) for item in where))
     addresses = list(where) if several else [where]
@@ -206,7 +206,7 @@ def _joined(names: Sequence[str | None]) -> str | None:
     return " + ".join(dict.fromkeys(known)) or None
 
 
-def _read(given: Address, languages: tuple[str, ...] | None, reading: Reading) -> list[Part]:
+def _read(given: Address, languages: tuple[str, ...] | None, reading: CorpusOptions) -> list[CorpusPart]:
     if not isinstance(given, str | Path):
         table = memory_table(given)
         return [_make_part(given, "table", table, languages, reading, source="table")]
@@ -219,16 +219,7 @@ def _read(given: Address, languages: tuple[str, ...] | None, reading: Reading) -
             read = SourceRows(_read_mini(languages or row.languages), row.revision, ())
         else:
             read = read_source(row, languages)
-        return [
-            Part(
-                address=address,
-                name=row.name,
-                frame=read.frame,
-                revision=read.revision,
-                licence=row.licence,
-                warnings=read.warnings,
-            )
-        ]
+        return [CorpusPart(address=address, name=row.name, licence=row.licence, **read._asdict())]
     if is_on_hub(address):
         hub = HubName.parse(str(address))
         table, revision = read_hub(hub)
@@ -252,7 +243,7 @@ def _read(given: Address, languages: tuple[str, ...] | None, reading: Reading) -
     ]
 
 
-def _merge(reading: Reading, options: Mapping[str, str]) -> dict[str, Any]:
+def _merge(reading: CorpusOptions, options: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields that the options of one corpus change; a class of its own replaces that of all."""
     columns = dict(reading.columns)
     if {"label", "harmless"} & set(options):
@@ -264,13 +255,13 @@ def _merge(reading: Reading, options: Mapping[str, str]) -> dict[str, Any]:
 def _make_part(
     address: Address,
     name: str,
-    table: Table,
+    table: RawTable,
     languages: tuple[str, ...] | None,
-    reading: Reading,
+    reading: CorpusOptions,
     *,
     source: str,
     fallback: str | None = None,
-) -> Part:
+) -> CorpusPart:
     single = languages[0] if languages and len(languages) == 1 else None
     if fallback and single and fallback != single and "language" not in reading.columns:
         from_name = None if _has_language(table) else fallback
@@ -286,10 +277,10 @@ def _make_part(
     if fallback and not _has_language(table) and "language" not in reading.columns and not reading.wide:
         remarks += (CodedWarning(code="C013", detail=f"{source}: {fallback}"),)
     rows = replace(rows, warnings=remarks + rows.warnings)
-    return Part(address=address, name=name, frame=rows.frame, rows=rows, table=table)
+    return CorpusPart(address=address, name=name, frame=rows.frame, rows=rows, table=table)
 
 
-def _has_language(table: Table) -> bool:
+def _has_language(table: RawTable) -> bool:
     return any(column.strip().casefold() == "language" for column in table.frame.columns)
 
 

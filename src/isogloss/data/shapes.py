@@ -6,36 +6,29 @@ Languages are filtered first, so that rows that are not wanted cannot be at faul
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
 
 import polars as pl
 
 from isogloss.data.columns import (
     OUR_COLUMNS,
-    TEXTS,
     ColumnChoice,
     choose,
     find_column,
-    read_column,
-    read_texts,
     refuse_harmless_flags,
     suggest,
 )
 from isogloss.data.corpus import SCHEMA
+from isogloss.data.corpus_options import CorpusOptions
 from isogloss.data.describe import count, describe_names, describe_value
-from isogloss.data.language_columns import select_languages
-from isogloss.data.languages import canonical_code
 from isogloss.data.normalisation import shows_nothing
 from isogloss.data.polarity import compare, read_labels
-from isogloss.data.reading import Reading
-from isogloss.data.table import Table
+from isogloss.data.raw_table import RawTable
+from isogloss.data.selection import Shape, filter_languages, melt_languages, select_columns
 from isogloss.errors import CorpusError
 from isogloss.warnings import CodedWarning
 
 ROW_SCHEMA = {name: kind for name, kind in SCHEMA.items() if name != "text_id"} | {"row": pl.Int64}
-
-Shape = Literal["labelled", "parallel", "wide"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +40,7 @@ class Rows:
         shape: of the table.
         choices: our column -> the columns of the table.
         labels: value (text), harmful, n: what each label was read as; empty where rows have no labels.
+        raw_labels: row and label_0, its label as it was written; empty where rows have no single label.
         n_read: number of rows of the table.
         warnings: what was dropped, and what was decided.
     """
@@ -55,25 +49,27 @@ class Rows:
     shape: Shape
     choices: Mapping[str, ColumnChoice]
     labels: pl.DataFrame
+    raw_labels: pl.DataFrame
     n_read: int
     warnings: tuple[CodedWarning, ...] = ()
 
 
+RAW_LABELS = {"row": pl.Int64, "label_0": pl.String}
 LABELS = {"value": pl.String, "harmful": pl.Boolean, "n": pl.UInt32}
 
 
 def to_rows(table: pl.DataFrame, *, name: str, columns: Mapping[str, str], source: str) -> pl.DataFrame:
     """Turn a table whose columns are known into rows: see `read_rows`."""
-    reading = Reading(columns=columns, incomplete_pairs="refuse")
-    rows = read_rows(Table(frame=table, form=""), reading, name=name, source=source)
+    reading = CorpusOptions(columns=columns, incomplete_pairs="refuse")
+    rows = read_rows(RawTable(frame=table, form=""), reading, name=name, source=source)
     if unlabelled := [warning for warning in rows.warnings if warning.code == "C010"]:
         raise CorpusError(f"corpus {name}", found=unlabelled[0].text, expected="a label in every row", do="report it")
     return rows.frame
 
 
 def read_rows(
-    table: Table,
-    reading: Reading,
+    table: RawTable,
+    reading: CorpusOptions,
     *,
     name: str,
     source: str,
@@ -100,10 +96,10 @@ def read_rows(
     shape = _find_shape(choices, reading)
     _refuse_missing(table, choices, reading, shape, name)
     if shape == "wide":
-        rows, warnings = _melt(table, choices, reading, languages, name)
+        rows, warnings = melt_languages(table, choices, reading, languages, name)
     else:
-        selected, warnings = _select_languages(table, choices["language"], languages, name)
-        rows, noted = _select(selected, choices, shape, name)
+        selected, warnings = filter_languages(table, choices["language"], languages, name)
+        rows, noted = select_columns(selected, choices, shape, name)
         warnings += noted
     if shape == "parallel":
         rows, dropped = _split_pairs(rows, name, reading)
@@ -114,17 +110,21 @@ def read_rows(
     if table.undecodable:
         warnings += (CodedWarning(code="C012", detail=f"{count(table.undecodable, 'row')} dropped"),)
     rows = rows.with_columns(source=pl.col("source").fill_null(source))
+    raw = (
+        rows.select("row", "label_0") if labels.height else pl.DataFrame(schema={"row": pl.Int64, "label_0": pl.String})
+    )
     return Rows(
         frame=rows.select(list(ROW_SCHEMA)).cast(pl.Schema(ROW_SCHEMA)),
         shape=shape,
         choices=choices,
         labels=labels,
+        raw_labels=raw,
         n_read=table.frame.height + table.undecodable,
         warnings=warnings + dropped,
     )
 
 
-def _choose_columns(table: Table, reading: Reading, name: str) -> dict[str, ColumnChoice]:
+def _choose_columns(table: RawTable, reading: CorpusOptions, name: str) -> dict[str, ColumnChoice]:
     """Find our columns: those that were asked for, then those that have our names."""
     choices = {ours: choose(ours, wanted, table, name) for ours, wanted in reading.columns.items()}
     for ours in OUR_COLUMNS:
@@ -141,7 +141,7 @@ def _choose_columns(table: Table, reading: Reading, name: str) -> dict[str, Colu
     return choices
 
 
-def _find_shape(choices: Mapping[str, ColumnChoice], reading: Reading) -> Shape:
+def _find_shape(choices: Mapping[str, ColumnChoice], reading: CorpusOptions) -> Shape:
     if reading.wide:
         return "wide"
     explicit = {"text", "label", "harmless"} & set(reading.columns) or reading.label or reading.harmful
@@ -149,7 +149,7 @@ def _find_shape(choices: Mapping[str, ColumnChoice], reading: Reading) -> Shape:
 
 
 def _refuse_missing(
-    table: Table, choices: Mapping[str, ColumnChoice], reading: Reading, shape: Shape, name: str
+    table: RawTable, choices: Mapping[str, ColumnChoice], reading: CorpusOptions, shape: Shape, name: str
 ) -> None:
     needed = {
         "parallel": ("toxic", "neutral", "language"),
@@ -177,95 +177,6 @@ def _hint(missing: Sequence[str]) -> str:
     return " or, for one class, --label harmful" if missing == ["label"] else ""
 
 
-class _Selected(NamedTuple):
-    """The rows of a table that are in wanted languages: their numbers and languages."""
-
-    table: Table
-    rows: pl.Series
-    languages: pl.Series
-
-
-def _select_languages(
-    table: Table, choice: ColumnChoice, wanted: Sequence[str] | None, name: str
-) -> tuple[_Selected, tuple[CodedWarning, ...]]:
-    """Keep the rows in wanted languages, before anything else of a row is looked at."""
-    rows = pl.Series("row", range(1, table.frame.height + 1), dtype=pl.Int64)
-    written = (
-        pl.repeat(choice.constant, table.frame.height, dtype=pl.String, eager=True)
-        if choice.constant is not None
-        else read_column(table, choice.names[0], name)
-    )
-    if {"hi", "hin"} <= set(written.unique()):  # textdetox's data sets call romanised Hindi so
-        written = written.replace("hin", "hi-Latn")
-    kept, warnings = select_languages(pl.DataFrame({"row": rows, "language": written}), wanted, name=name)
-    if kept.height < table.frame.height:
-        table = replace(table, frame=table.frame[kept["row"] - 1])
-    return _Selected(table, kept["row"], kept["language"]), warnings
-
-
-def _select(
-    selected: _Selected, choices: Mapping[str, ColumnChoice], shape: Shape, name: str
-) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
-    """Copy the chosen columns under our names."""
-    table, rows, languages = selected
-    columns, warnings = [rows, languages.alias("language")], tuple[CodedWarning, ...]()
-    wanted = ("toxic", "neutral") if shape == "parallel" else ("text",)
-    for ours in (*wanted, "pair_id", "item_id", "source"):
-        choice = choices.get(ours)
-        if choice is None or choice.constant is not None:
-            value = choice.constant if choice else None
-            columns.append(pl.repeat(value, rows.len(), dtype=pl.String, eager=True).alias(ours))
-        elif ours in TEXTS:
-            texts = read_texts(table, choice.names[0], rows, name)
-            columns.append(texts.texts.alias(ours))
-            if texts.conversations:
-                detail = f"{count(texts.conversations, 'text')}, {texts.left_out} of them with other turns"
-                warnings += (CodedWarning(code="C014", detail=detail),)
-        else:
-            columns.append(read_column(table, choice.names[0], name).alias(ours))
-    if shape != "parallel":
-        columns += _raw_labels(table, choices, name)
-    return pl.DataFrame(columns), warnings
-
-
-def _raw_labels(table: Table, choices: Mapping[str, ColumnChoice], name: str) -> list[pl.Series]:
-    """Copy label columns under the names label_0, label_1, ...; the flags of one label are several columns."""
-    choice = choices.get("harmless") or choices["label"]
-    if choice.constant is not None:
-        return [pl.repeat(choice.constant, table.frame.height, dtype=pl.String, eager=True).alias("label_0")]
-    return [read_column(table, column, name).alias(f"label_{i}") for i, column in enumerate(choice.names)]
-
-
-def _melt(
-    table: Table,
-    choices: Mapping[str, ColumnChoice],
-    reading: Reading,
-    languages: Sequence[str] | None,
-    name: str,
-) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
-    """Put the columns of several languages below each other; translations share their row as item id."""
-    frames, warnings, n_empty = [], tuple[CodedWarning, ...](), 0
-    base = {ours: choice for ours, choice in choices.items() if ours not in {*TEXTS, "language", "pair_id"}}
-    for written, column in reading.wide.items():
-        code = canonical_code(written)
-        if languages and code not in languages:
-            continue
-        text = choose("text", column, table, name)
-        everything, _ = _select_languages(table, ColumnChoice(ours="language", constant=code), None, name)
-        rows, noted = _select(everything, base | {"text": text}, "wide", name)
-        filled = rows.filter(~shows_nothing(pl.col("text")))
-        n_empty += rows.height - filled.height
-        frames.append(filled.with_columns(item_id=pl.coalesce("item_id", pl.col("row").cast(pl.String))))
-        warnings += noted
-    if not frames:
-        raise CorpusError(
-            f"corpus {name}", found="none of the languages of --wide", expected="some of them", do="add to --languages"
-        )
-    if n_empty:
-        warnings += (CodedWarning(code="C015", detail=f"{count(n_empty, 'cell')} without a text"),)
-    return pl.concat(frames), warnings
-
-
 def _check_filled(rows: pl.DataFrame, name: str, column: str) -> None:
     empty = rows.filter(pl.col(column).is_null() | shows_nothing(pl.col(column)))
     if empty.height:
@@ -278,7 +189,7 @@ def _check_filled(rows: pl.DataFrame, name: str, column: str) -> None:
 
 
 def _label(
-    rows: pl.DataFrame, choices: Mapping[str, ColumnChoice], reading: Reading, name: str
+    rows: pl.DataFrame, choices: Mapping[str, ColumnChoice], reading: CorpusOptions, name: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, tuple[CodedWarning, ...]]:
     """Decide which rows are harmful, and drop those without a label with a count."""
     choice = choices.get("harmless") or choices["label"]
@@ -305,7 +216,7 @@ def _label(
     return kept, labels, warnings
 
 
-def _read_choice(rows: pl.DataFrame, choice: ColumnChoice, reading: Reading, name: str) -> pl.Series:
+def _read_choice(rows: pl.DataFrame, choice: ColumnChoice, reading: CorpusOptions, name: str) -> pl.Series:
     inverted = choice.ours == "harmless"
     columns = choice.names or ("label",)
     comparison = choice.comparison
@@ -326,7 +237,9 @@ def _read_choice(rows: pl.DataFrame, choice: ColumnChoice, reading: Reading, nam
     return frame.select(combined.alias("harmful")).to_series()
 
 
-def _split_pairs(rows: pl.DataFrame, name: str, reading: Reading) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
+def _split_pairs(
+    rows: pl.DataFrame, name: str, reading: CorpusOptions
+) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
     """Make two rows of each pair; incomplete pairs are dropped with a count or refused."""
     empty = {column: shows_nothing(pl.col(column).fill_null("")) for column in ("toxic", "neutral")}
     incomplete = rows.filter(pl.any_horizontal(*empty.values()))

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from isogloss.data.corpus_options import CorpusOptions
 from isogloss.data.describe import count
 from isogloss.data.hub_data import DATA_FILES, fetch, load
-from isogloss.data.reading import Reading
+from isogloss.data.raw_table import RawTable
 from isogloss.data.shapes import read_rows
 from isogloss.data.source import Source, SourceFile
-from isogloss.data.table import Table
 from isogloss.data.tables import dataset_table
 from isogloss.errors import CorpusError
 from isogloss.io.hub import Snapshot
@@ -63,18 +63,20 @@ def read_source(row: Source, languages: tuple[str, ...] | None) -> SourceRows:
     return SourceRows(pl.concat(frames), row.revision or ", ".join(revisions) or None, tuple(dict.fromkeys(warnings)))
 
 
-def _reading(row: Source, file: SourceFile) -> Reading:
+def _reading(row: Source, file: SourceFile) -> CorpusOptions:
     columns = dict(row.columns)
     if file.language:
         columns["language"] = f"={file.language}"
     if file.text:
         columns["text"] = file.text
     if file.label is None:
-        return Reading(columns=columns, harmful=row.harmful, incomplete_pairs="refuse")
-    return Reading(columns=columns, label="harmful" if file.label == "1" else "harmless", incomplete_pairs="refuse")
+        return CorpusOptions(columns=columns, harmful=row.harmful, incomplete_pairs="refuse")
+    return CorpusOptions(
+        columns=columns, label="harmful" if file.label == "1" else "harmless", incomplete_pairs="refuse"
+    )
 
 
-def _prepare(table: Table, row: Source, file: SourceFile) -> tuple[Table, list[CodedWarning]]:
+def _prepare(table: RawTable, row: Source, file: SourceFile) -> tuple[RawTable, list[CodedWarning]]:
     """Number the rows of a file of translations, and leave out rows that cannot be used."""
     frame, warnings = table.frame, []
     if file.items:
@@ -93,10 +95,10 @@ def _prepare(table: Table, row: Source, file: SourceFile) -> tuple[Table, list[C
             detail = f"{count(n, 'row')} labelled {' or '.join(row.dropped)} dropped"
             warnings.append(CodedWarning(code="C010", detail=detail, language=file.language))
         frame = kept
-    return Table(**vars(table) | {"frame": frame}), warnings
+    return RawTable(**vars(table) | {"frame": frame}), warnings
 
 
-def _read_file(file: SourceFile, repos: Mapping[str, Snapshot]) -> Table:
+def _read_file(file: SourceFile, repos: Mapping[str, Snapshot]) -> RawTable:
     if file.hub:
         options = {"split": file.split} | ({"name": file.config} if file.config else {})
         return dataset_table(load(str(repos[file.hub].folder), file.hub, options))

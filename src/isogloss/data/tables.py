@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from isogloss.data.addresses import COMPRESSED, SUFFIXES
+from isogloss.data.corpus_options import CorpusOptions
 from isogloss.data.delimited import read_delimited
 from isogloss.data.describe import describe_path
 from isogloss.data.json_tables import is_json_lines, read_json, read_json_lines
-from isogloss.data.reading import Reading
-from isogloss.data.table import UNDECODED, Table, flatten, records_table
+from isogloss.data.raw_table import UNDECODED, RawTable, flatten, records_table
 from isogloss.errors import CorpusError, missing_extra
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ MAGIC = {b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"}
 COMPRESSED_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 #: Bytes that are read to recognise a format.
 START = 65536
+#: What polars raises; its panics are no ordinary exceptions.
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def read_table(path: Path, reading: Reading | None = None) -> Table:
+def read_table(path: Path, reading: CorpusOptions | None = None) -> RawTable:
     """Read a file: CSV, TSV and their kin, JSON, JSON Lines, Parquet or Excel, also compressed.
 
     Args:
@@ -40,7 +42,7 @@ def read_table(path: Path, reading: Reading | None = None) -> Table:
     Raises:
         CorpusError: the file is missing, of another kind, not UTF-8, or damaged.
     """
-    reading, name = reading or Reading(), describe_path(path)
+    reading, name = reading or CorpusOptions(), describe_path(path)
     if not is_file(path):
         raise CorpusError(f"corpus {name}", found="no such file", expected="a file", do="check the path")
     suffix, compression = file_kind(path)
@@ -109,7 +111,7 @@ def _reason(error: Exception) -> str:
     return "damaged bytes"
 
 
-def _read_bytes(raw: bytes, kind: str, name: str, reading: Reading) -> Table:
+def _read_bytes(raw: bytes, kind: str, name: str, reading: CorpusOptions) -> RawTable:
     if kind == ".parquet":
         return _read_parquet(raw, name)
     if kind == ".xlsx":
@@ -120,7 +122,7 @@ def _read_bytes(raw: bytes, kind: str, name: str, reading: Reading) -> Table:
     return read_delimited(text, name, suffix=kind, header=reading.header)
 
 
-def _read_lines(path: Path, compression: str | None, name: str, reading: Reading) -> Table:
+def _read_lines(path: Path, compression: str | None, name: str, reading: CorpusOptions) -> RawTable:
     def decode_line(raw: bytes, number: int) -> str:
         return decode(raw, name, reading, first=number)
 
@@ -134,7 +136,7 @@ def _read_lines(path: Path, compression: str | None, name: str, reading: Reading
         ) from error
 
 
-def decode(raw: bytes, name: str, reading: Reading, first: int = 1) -> str:
+def decode(raw: bytes, name: str, reading: CorpusOptions, first: int = 1) -> str:
     """Decode a file, or what begins at its line `first`; UNDECODED stands for what is not UTF-8.
 
     Raises:
@@ -158,7 +160,7 @@ def decode(raw: bytes, name: str, reading: Reading, first: int = 1) -> str:
         ) from error
 
 
-def _read_parquet(raw: bytes, name: str) -> Table:
+def _read_parquet(raw: bytes, name: str) -> RawTable:
     """Read Parquet by Arrow: damaged bytes make it raise, where other readers abort."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -166,16 +168,17 @@ def _read_parquet(raw: bytes, name: str) -> Table:
     try:
         table = pq.ParquetFile(pa.BufferReader(raw)).read()
         table.validate(full=True)
-        frame = pl.DataFrame(pl.from_arrow(table))
+        str(table.schema)  # names that are not UTF-8 raise here, not later
         names = class_names(json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")))
-    except (OSError, ValueError, KeyError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        frame = pl.DataFrame(pl.from_arrow(table.replace_schema_metadata(None)))
+    except (OSError, ValueError, KeyError, pa.ArrowException, *POLARS_ERRORS) as error:
         raise CorpusError(
             f"corpus {name}", found="damaged bytes", expected="a .parquet table", do="mend the file"
         ) from error
-    return Table(frame=flatten(name_classes(frame, names)), form="Parquet")
+    return RawTable(frame=flatten(name_classes(frame, names)), form="Parquet")
 
 
-def _read_workbook(raw: bytes, name: str, *, header: bool) -> Table:
+def _read_workbook(raw: bytes, name: str, *, header: bool) -> RawTable:
     try:
         import fastexcel  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -192,7 +195,7 @@ def _read_workbook(raw: bytes, name: str, *, header: bool) -> Table:
         frame = frame.rename({column: str(number) for number, column in enumerate(frame.columns, 1)})
     others = len(book.sheet_names) - 1
     form = f"Excel, the first of {others + 1} sheets" if others else "Excel"
-    return Table(frame=frame, form=form)
+    return RawTable(frame=frame, form=form)
 
 
 def class_names(about: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -216,7 +219,7 @@ def name_classes(frame: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.
     return frame.with_columns(columns)
 
 
-def memory_table(values: object) -> Table:
+def memory_table(values: object) -> RawTable:
     """Make a table of a pandas, Polars or Arrow table, a data set of `datasets`, a list of dicts or a dict of columns.
 
     Raises:
@@ -233,11 +236,11 @@ def memory_table(values: object) -> Table:
         ) from error
 
 
-def _memory_table(values: Any) -> Table:  # noqa: ANN401 - any kind of table
+def _memory_table(values: Any) -> RawTable:  # noqa: ANN401 - any kind of table
     if isinstance(values, pl.LazyFrame):
         values = values.collect()
     if isinstance(values, Mapping):
-        return Table(frame=flatten(pl.DataFrame(values, strict=False)), form="columns in memory")
+        return RawTable(frame=flatten(pl.DataFrame(values, strict=False)), form="columns in memory")
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
         if not all(isinstance(record, Mapping) for record in values):
             raise TypeError("a list of other values than dicts")
@@ -247,13 +250,13 @@ def _memory_table(values: Any) -> Table:  # noqa: ANN401 - any kind of table
     if type(values).__module__.partition(".")[0] == "pandas":
         return records_table(values.to_dict("records"), "a pandas frame")
     if isinstance(values, pl.DataFrame) or hasattr(values, "__arrow_c_stream__"):
-        return Table(frame=flatten(pl.DataFrame(values)), form="a frame in memory")
+        return RawTable(frame=flatten(pl.DataFrame(values)), form="a frame in memory")
     raise TypeError("no table")
 
 
-def dataset_table(data: Any) -> Table:  # noqa: ANN401 - datasets is untyped
+def dataset_table(data: Any) -> RawTable:  # noqa: ANN401 - datasets is untyped
     """Make a table of a split of a data set of `datasets`; classes get their names."""
     names = {
         column: feature.names for column, feature in data.features.items() if type(feature).__name__ == "ClassLabel"
     }
-    return Table(frame=flatten(name_classes(data.to_polars(), names)), form="a data set of the hub")
+    return RawTable(frame=flatten(name_classes(data.to_polars(), names)), form="a data set of the hub")

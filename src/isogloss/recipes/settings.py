@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from isogloss.analyses.registry import requests
 from isogloss.auditing.request import Request
+from isogloss.data.corpus_options import parse_columns, parse_wide
 from isogloss.data.languages import known_code
-from isogloss.data.reading import parse_columns, parse_wide
 from isogloss.errors import UsageError, unknown
 from isogloss.models.pairs import ModelRef
 
@@ -39,8 +39,8 @@ class Settings:
     )
     column: tuple[str, ...] = _setting(
         (),
-        "Column of your file, such as text=comment, harmless=is_safe, label=toxicity>=0.5, label=toxic|obscene or "
-        "language==de (a constant); may be repeated.",
+        "Column of your file, such as text=comment, harmless=is_safe, label=toxicity>=0.5 or language==de (a constant);"
+        " may be repeated.",
     )
     harmful: tuple[str, ...] = _setting(
         (), "Label value that means harmful, all others harmless; may be repeated. Default: known words decide."

@@ -1,4 +1,4 @@
-"""Reading: how the columns and values of a corpus are to be understood, where its file does not say it itself."""
+"""CorpusOptions: how the columns and values of a corpus are to be understood, where its file does not say it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OneClass = Literal["harmful", "harmless"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class CorpusOptions:
     """Options of a corpus.
 
     Attributes:
@@ -75,7 +75,7 @@ class Reading:
     @property
     def changed(self) -> bool:
         """Whether an option is set at all."""
-        return self != Reading()
+        return self != CorpusOptions()
 
 
 def parse_columns(options: tuple[str, ...] | list[str]) -> dict[str, str]:

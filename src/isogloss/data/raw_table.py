@@ -1,4 +1,4 @@
-"""Table: what a file or a data set holds, before anything is understood of it; and how its cells become text."""
+"""RawTable: what a file or a data set holds, before anything of it is understood; and how its cells become text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITTEN = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class RawTable:
     """Rows and columns as they were read.
 
     Attributes:
@@ -59,10 +59,10 @@ class Table:
             )
         return (series.fill_nan(None) if series.dtype.is_float() else series).cast(pl.String)
 
-    def with_constant(self, column: str, value: str) -> Table:
+    def with_constant(self, column: str, value: str) -> RawTable:
         """Return the table with a column of one value."""
         frame = self.frame.with_columns(pl.lit(value, dtype=pl.String).alias(column))
-        return Table(**vars(self) | {"frame": frame, "encoded": self.encoded - {column}})
+        return RawTable(**vars(self) | {"frame": frame, "encoded": self.encoded - {column}})
 
 
 def flatten(frame: pl.DataFrame) -> pl.DataFrame:
@@ -80,7 +80,7 @@ def flatten(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def records_table(records: Sequence[Mapping[str, Any]], form: str = "records") -> Table:
+def records_table(records: Sequence[Mapping[str, Any]], form: str = "records") -> RawTable:
     """Make a table of records, such as the lines of a JSON Lines file.
 
     Raises:
@@ -101,7 +101,7 @@ def records_table(records: Sequence[Mapping[str, Any]], form: str = "records") -
         frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
     except UnicodeEncodeError as error:
         raise CorpusError("corpus", found="half a surrogate pair", expected="Unicode text", do="mend it") from error
-    return Table(frame=frame, form=form, encoded=frozenset(encoded))
+    return RawTable(frame=frame, form=form, encoded=frozenset(encoded))
 
 
 def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +110,8 @@ def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
     >>> flatten_record({"a": {"b": 1, "c": {"d": "x"}}, "e": [1]})
     {'a.b': 1, 'a.c.d': 'x', 'e': [1]}
     """
+    if not any(isinstance(value, Mapping) for value in record.values()):
+        return dict(record)
     flat: dict[str, Any] = {}
     waiting = [("", iter(record.items()))]
     while waiting:
@@ -124,7 +126,7 @@ def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def concat(tables: Sequence[Table], form: str) -> Table:
+def concat(tables: Sequence[RawTable], form: str) -> RawTable:
     """Put tables below each other; columns that one of them lacks are empty there."""
     encoded = frozenset(name for table in tables for name in table.encoded)
     frames = []
@@ -132,7 +134,7 @@ def concat(tables: Sequence[Table], form: str) -> Table:
         plain = [name for name in table.frame.columns if name in encoded - table.encoded]
         encode = [pl.col(name).map_elements(json.dumps, return_dtype=pl.String) for name in plain]
         frames.append(table.frame.with_columns(encode) if plain else table.frame)
-    return Table(
+    return RawTable(
         frame=pl.concat(frames, how="diagonal_relaxed", rechunk=True),
         form=form,
         encoded=encoded,
@@ -141,7 +143,7 @@ def concat(tables: Sequence[Table], form: str) -> Table:
     )
 
 
-def missing_column(table: Table, name: str, *, expected: str, do: str) -> CorpusError:
+def missing_column(table: RawTable, name: str, *, expected: str, do: str) -> CorpusError:
     """Build the error for a column that a table does not have."""
     return CorpusError(f"corpus {name}", found=describe_names(table.frame.columns), expected=expected, do=do)
 

@@ -29,7 +29,7 @@ _NO_LANGUAGE = {
 }
 _PRIVATE = re.compile(r"q[a-t][a-z]")
 #: Names are looked up without their punctuation, so a list of codes would name a language ("en,de": Ende).
-_NAME = re.compile(r"[^\W\d_][^\d_,;:/|&+=*#\"]*")
+_NAME = re.compile(r"[^\W\d_](?:[^\W\d_]|[\s'’.()-])*")
 _QUALIFIED = re.compile(r"(?P<name>[^()]+?)\s*\((?P<qualifier>[^()]+)\)")
 #: Shorter names of languages are more often something else, such as the code of a country.
 _SHORTEST_NAME = 4

@@ -268,7 +268,7 @@ def _split_pairs(
             found=f"pair id {describe_value(doubled['pair_id'][0])} {doubled['language'][0]} more than once "
             "(a doubled pair)",
             expected="every pair id once in a language",
-            do="give each pair its own id",
+            do="give each pair its own id (regions, such as pt-BR and pt-PT, are one language)",
         )
     shared = ["row", "language", "pair_id", "item_id", "source"]
     toxic = rows.select(*shared, text="toxic", harmful=pl.lit(True))  # noqa: FBT003 - a polars literal

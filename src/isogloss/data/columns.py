@@ -130,7 +130,7 @@ def suggest(table: RawTable, ours: Sequence[str]) -> str:
     """
     columns = {column.strip().casefold(): column for column in table.frame.columns}
     numbered = [str(number) for number in range(1, table.frame.width + 1)]
-    if table.frame.columns != numbered and not all(map(looks_like_name, table.frame.columns)):
+    if table.frame.columns != numbered and not looks_like_header(table.frame.columns):
         numbers = dict(zip(ours, range(1, len(ours) + 1), strict=True))
         return "--no-header " + " ".join(f"--column {column}={number}" for column, number in numbers.items())
     short = [column for column in table.frame.columns if len(column) <= LONGEST_CODE and column.lower() != "id"]

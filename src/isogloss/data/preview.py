@@ -13,7 +13,7 @@ from isogloss.data.columns import suggest
 from isogloss.data.corpus import Corpus
 from isogloss.data.corpus_options import CorpusOptions
 from isogloss.data.curate import Conflicts, balance
-from isogloss.data.describe import describe_value, looks_like_name
+from isogloss.data.describe import describe_value, looks_like_header
 from isogloss.data.hub_data import read_hub
 from isogloss.data.language_columns import canonical_codes
 from isogloss.data.languages import language, script_codes
@@ -168,7 +168,7 @@ def find_columns(
     for given in list_addresses(where):
         try:
             for name, table in _read_tables(given, options or CorpusOptions()):
-                named = all(map(looks_like_name, table.frame.columns))
+                named = looks_like_header(table.frame.columns)
                 for number, column in enumerate(table.frame.columns[:MOST_COLUMNS], start=1):
                     found.append(_describe_column(name, column, table, column if named else f"number {number}"))
                 suggestion = suggestion or _suggest(table, options or CorpusOptions())

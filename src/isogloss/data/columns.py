@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.data.describe import describe_names, describe_value, looks_like_name
+from isogloss.data.describe import describe_names, describe_value, looks_like_header, looks_like_name
 from isogloss.data.languages import language_of_name
 from isogloss.data.messages import WRITTEN_MESSAGES, parse_messages, step_into, user_turn
 from isogloss.data.polarity import Comparison, says_harmless, truth

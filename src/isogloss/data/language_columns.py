@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import polars as pl
 
-from isogloss.data.languages import SHOWN, canonical_code
+from isogloss.data.languages import canonical_code, find_code
 from isogloss.errors import CorpusError
 from isogloss.text import sanitize
 from isogloss.warnings import CodedWarning
 
 #: What tools write where a value is missing. `nan` is also the code of Min Nan Chinese, which `zh-min-nan` names too.
 MISSING = frozenset({"", "nan", "null", "none", "n/a", "<na>", "nat"})
+#: What is longer, or has several words, may be a text and is not shown.
+LONGEST_CODE = 12
 #: Codes that a message lists, at most.
 MOST_SHOWN = 8
 
@@ -48,14 +52,9 @@ def select_languages(
         CorpusError: a row has no language, or one that is unknown, and no languages are wanted.
     """
     distinct = [text for text in rows["language"].unique(maintain_order=True) if text is not None]
-    codes: dict[str, str] = {}
-    strange: list[str] = []
-    for text in distinct:
-        try:
-            if text.strip().lower() not in MISSING:
-                codes[text] = canonical_code(text)
-        except CorpusError:
-            strange.append(text)
+    present = [text for text in distinct if text.strip().lower() not in MISSING]
+    codes = {text: code for text in present if (code := find_code(text)) is not None}
+    strange = [text for text in present if text not in codes]
     coded = rows.with_columns(
         language=pl.col("language").replace_strict(
             list(codes), list(codes.values()), default=None, return_dtype=pl.String
@@ -64,7 +63,7 @@ def select_languages(
     unread = coded["language"].is_null()
     if wanted is None:
         if unread.any():
-            raise _refusal(rows.with_row_index("at", offset=1).filter(unread), strange, name)
+            _refuse(rows.with_row_index("at", offset=1).filter(unread), strange, name)
         return coded, _reread(codes)
     kept = coded.filter(pl.col("language").is_in(list(wanted)))
     warnings = _reread({text: code for text, code in codes.items() if code in wanted})
@@ -73,16 +72,13 @@ def select_languages(
     return kept, warnings
 
 
-def _refusal(rows: pl.DataFrame, strange: Sequence[str], name: str) -> Exception:
-    """Build the error for the first row whose language cannot be read."""
+def _refuse(rows: pl.DataFrame, strange: Sequence[str], name: str) -> NoReturn:
+    """Refuse the first row whose language cannot be read."""
     first = rows.row(0, named=True)
     where = f"corpus {name}, row {first.get('row', first['at'])}, column language"
     if first["language"] in strange:
-        try:
-            canonical_code(first["language"])
-        except CorpusError as error:
-            return CorpusError(f"{where}: {error.what}", found=error.found, expected=error.expected, do=error.do)
-    return CorpusError(
+        canonical_code(first["language"], where)
+    raise CorpusError(
         where,
         found=f"no language, as in {rows.height} rows",
         expected="a language in every row",
@@ -91,7 +87,7 @@ def _refusal(rows: pl.DataFrame, strange: Sequence[str], name: str) -> Exception
 
 
 def _describe_dropped(n: int, strange: Sequence[str]) -> str:
-    short = [sanitize(text) for text in strange if len(text) <= SHOWN]
+    short = [sanitize(text) for text in strange if len(text) <= LONGEST_CODE and not re.search(r"\s", text)]
     named = f", such as {', '.join(short[:MOST_SHOWN])}" if short else ""
     return f"{n} rows{named}"
 

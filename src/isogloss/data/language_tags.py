@@ -28,6 +28,8 @@ _NO_LANGUAGE = {
     "mis": "a language without a code",
 }
 _PRIVATE = re.compile(r"q[a-t][a-z]")
+#: Names are looked up without their punctuation, so a list of codes would name a language ("en,de": Ende).
+_NAME = re.compile(r"[^\W\d_](?:[^\W\d_]|[\s'’.()-])*")
 _QUALIFIED = re.compile(r"(?P<name>[^()]+?)\s*\((?P<qualifier>[^()]+)\)")
 #: Shorter names of languages are more often something else, such as the code of a country.
 _SHORTEST_NAME = 4
@@ -66,8 +68,10 @@ def _read_tag(text: str) -> Tag | None:
     from langcodes import Language as Tag  # noqa: PLC0415 - see above
     from langcodes.tag_parser import LanguageTagError  # noqa: PLC0415
 
+    if " " in text:
+        return None
     try:
-        tag = Tag.get(text.replace("_", "-").replace(" ", ""), normalize=True)
+        tag = Tag.get(text.replace("_", "-"), normalize=True)
     except LanguageTagError:
         return None
     return tag.prefer_macrolanguage() if tag.is_valid() else None
@@ -77,7 +81,7 @@ def _read_name(text: str) -> Tag | None:
     """Read an English name, with or without a script or territory in parentheses."""
     from langcodes import Language as Tag  # noqa: PLC0415 - see above
 
-    if len(text) < _SHORTEST_NAME:
+    if len(text) < _SHORTEST_NAME or not _NAME.fullmatch(text):
         return None
     code = _find_name("language", text)
     qualified = _QUALIFIED.fullmatch(text)

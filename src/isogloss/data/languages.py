@@ -10,14 +10,14 @@ import functools
 import re
 from dataclasses import dataclass
 
-from isogloss.data.language_tags import LONGEST, NotALanguage, describe_tag, likely_script, near_matches, parse_tag
+from isogloss.data.language_tags import NotALanguage, describe_tag, likely_script, near_matches, parse_tag
 from isogloss.data.scripts import SCRIPT_CODES
 from isogloss.errors import CorpusError, IsoglossError
 from isogloss.text import sanitize
 
 EXPECTED = "a BCP 47 tag, an ISO 639 code or an English name, such as sw, zh-Hant, eng_Latn or Hebrew"
-#: Longer values of a language column may be texts and are not shown.
-SHOWN = 24
+#: Longer values of a language column, and those of more words, may be texts and are not shown.
+SHOWN, SHOWN_WORDS = 24, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,10 @@ LANGUAGES: dict[str, Language] = {
     for code, name, script, resource_class in _ROWS
 }
 
+_NAMES = {row.name.casefold(): code for code, row in LANGUAGES.items()}
 
-def canonical_code(written: str) -> str:
+
+def canonical_code(written: str, where: str = "") -> str:
     """Return the one code by which isogloss knows a language.
 
     Tags of BCP 47, codes of ISO 639 and English names are read, whatever their case, with hyphens or underscores. A
@@ -88,15 +90,29 @@ def canonical_code(written: str) -> str:
     >>> [canonical_code(written) for written in ("zh_Hans", "zho", "zh-TW", "eng_Latn", "pt-BR", "iw", "Hebrew")]
     ['zh', 'zh', 'zh-Hant', 'en', 'pt', 'he', 'he']
 
+    Args:
+        written: what somebody wrote.
+        where: what it is a part of, for messages.
+
     Raises:
         CorpusError: the text names no language, several, or a private one.
     """
-    if written in LANGUAGES:
-        return written
     try:
         return _parse(written)
     except NotALanguage as reason:
-        raise unknown_language(written, str(reason)) from reason
+        raise _unknown_language(written, str(reason), where) from reason
+
+
+def find_code(written: str) -> str | None:
+    """Return the canonical code of a language; None if the text names none. It is quick where many texts name none.
+
+    >>> find_code("zh_Hans"), find_code("no language")
+    ('zh', None)
+    """
+    try:
+        return _parse(written)
+    except NotALanguage:
+        return None
 
 
 def known_code(written: str) -> str:
@@ -105,19 +121,17 @@ def known_code(written: str) -> str:
     >>> known_code("zh_Hans"), known_code("no language")
     ('zh', 'no language')
     """
-    try:
-        return canonical_code(written)
-    except CorpusError:
-        return written
+    return find_code(written) or written
 
 
 @functools.lru_cache(maxsize=4096)
 def _parse(written: str) -> str:
-    names = {row.name.casefold(): code for code, row in LANGUAGES.items()}
-    return names.get(written.strip().casefold()) or parse_tag(written)
+    if written in LANGUAGES:
+        return written
+    return _NAMES.get(written.strip().casefold()) or parse_tag(written)
 
 
-def unknown_language(written: str, reason: str = "", where: str = "") -> IsoglossError:
+def _unknown_language(written: str, reason: str, where: str) -> IsoglossError:
     """Build the error for a text that names no language, with near matches.
 
     Args:
@@ -125,7 +139,8 @@ def unknown_language(written: str, reason: str = "", where: str = "") -> Isoglos
         reason: why it is none, if more can be said.
         where: what failed, for messages.
     """
-    shown = repr(sanitize(written)) if len(written) <= SHOWN else f"a text of {len(written)} characters"
+    short = len(written) <= SHOWN and len(written.split()) <= SHOWN_WORDS
+    shown = repr(sanitize(written)) if short else f"a text of {len(written)} characters"
     names = (*LANGUAGES, *(row.name for row in LANGUAGES.values()))
     near = [] if reason else near_matches(written, names)
     return CorpusError(
@@ -164,10 +179,7 @@ def find_language(code: str) -> Language | None:
     """
     if code in LANGUAGES:
         return LANGUAGES[code]
-    try:
-        return _describe(code) if len(code) <= LONGEST and _parse(code) == code else None
-    except NotALanguage:
-        return None
+    return _describe(code) if find_code(code) == code else None
 
 
 def script_codes(row: Language) -> tuple[str, ...]:
@@ -195,7 +207,4 @@ def language_of_name(name: str) -> str | None:
     >>> [language_of_name(name) for name in ("de", "zho_Hans", "German", "val", "train", "dev", "test")]
     ['de', 'zh', 'de', None, None, None, None]
     """
-    try:
-        return None if _NOT_LANGUAGES.fullmatch(name.strip()) else canonical_code(name)
-    except CorpusError:
-        return None
+    return None if _NOT_LANGUAGES.fullmatch(name.strip()) else find_code(name)

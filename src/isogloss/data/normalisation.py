@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import polars as pl
 
@@ -49,26 +49,32 @@ def normalise_content(texts: pl.Series) -> pl.Series:
     Case, white space, Unicode forms (NFC or NFD, full width, ligatures), invisible characters and the dot of a capital
     İ are ignored. So are joiners, although they are part of how Persian and Hindi are spelt.
     """
-    visible = _translate(texts.str.replace_all(_BLANKS, " "), _IN_SHAPES, _plain_shapes())
-    folded = _compose(visible.str.replace_all(_INVISIBLE, ""), r"[^\x{0}-\x{7f}]").str.to_lowercase()
+    texts = _change(texts, _BLANKS, lambda some: some.str.replace_all(_BLANKS, " "))
+    texts = _change(texts, _IN_SHAPES, lambda some: _translate(some, _plain_shapes()))
+    texts = _change(texts, _INVISIBLE, lambda some: some.str.replace_all(_INVISIBLE, ""))
+    texts = _change(texts, r"[^\x{0}-\x{7f}]", lambda some: some.str.normalize("NFC")).str.to_lowercase()
     for written, meant in _RESPELT:
-        folded = folded.str.replace_all(written, meant)
-    folded = _compose(folded, r"i\p{M}")
-    return _translate(folded, _AMONG_CJK, _WIDE).str.replace_all(" {2,}", " ").str.strip_chars()
+        texts = _change(texts, written, functools.partial(_respell, written=written, meant=meant))
+    texts = _change(texts, r"i\p{M}", lambda some: some.str.normalize("NFC"))
+    texts = _change(texts, _AMONG_CJK, lambda some: _translate(some, _WIDE))
+    return _change(texts, " {2,}", lambda some: some.str.replace_all(" {2,}", " ")).str.strip_chars()
 
 
-def _compose(texts: pl.Series, pattern: str) -> pl.Series:
-    """Put the texts that match a pattern into the form NFC."""
-    rows = texts.str.contains(pattern).fill_null(value=False).arg_true()
-    return texts.scatter(rows, texts.gather(rows).str.normalize("NFC")) if len(rows) else texts
-
-
-def _translate(texts: pl.Series, pattern: str, letters: Mapping[int, str]) -> pl.Series:
-    """Replace letters in the texts that match a pattern; most match none, so the others are not visited."""
+def _change(texts: pl.Series, pattern: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Change the texts that match a pattern; most match none, so the others are neither visited nor copied."""
     rows = texts.str.contains(pattern).fill_null(value=False).arg_true()
     if not len(rows):
         return texts
-    return texts.scatter(rows, [text.translate(letters) for text in texts.gather(rows)])
+    # `scatter` writes into the series that it is called on.
+    return texts.clone().scatter(rows, change(texts.gather(rows)))
+
+
+def _respell(texts: pl.Series, *, written: str, meant: str) -> pl.Series:
+    return texts.str.replace_all(written, meant)
+
+
+def _translate(texts: pl.Series, letters: Mapping[int, str]) -> pl.Series:
+    return pl.Series([text.translate(letters) for text in texts], dtype=pl.String)
 
 
 @functools.cache

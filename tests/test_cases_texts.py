@@ -527,7 +527,8 @@ def workbook(path, rows):
         f'xmlns:r="{space}/officeDocument/2006/relationships"><sheets><sheet name="a" sheetId="1" r:id="r1"/></sheets>'
         "</workbook>",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{space}/package/2006/relationships">'
-        f'<Relationship Id="r1" Type="{space}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        f'<Relationship Id="r1" Type="{space}/officeDocument/2006/relationships/worksheet" '
+        'Target="worksheets/sheet1.xml"/></Relationships>',
         "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{space}/spreadsheetml/2006/main"><sheetData>{cells}</sheetData>'
         "</worksheet>",
     }
@@ -776,3 +777,39 @@ def test_t24_values_that_are_no_table(value):
 
 def test_options_for_named_corpora_are_refused():
     fault(lambda: isogloss.load_corpus("mini", harmful=["x"]), "mini", "named corpora need none")
+
+
+# Siblings of the rows above
+
+
+def test_flags_named_like_pairs_are_no_texts():
+    rows = [
+        {"text": row["text"], "toxic": row["label"], "neutral": 1 - row["label"], "language": "en"} for row in records()
+    ]
+    fault(lambda: isogloss.load_corpus(rows), "--column label=toxic")
+    right(isogloss.load_corpus(rows, columns={"label": "toxic"}))
+
+
+def test_texts_beside_each_other_are_suggested_as_pairs():
+    rows = [{"toxic": f"bad text number {i}", "non_toxic": f"good text number {i}", "language": "en"} for i in range(N)]
+    fault(lambda: isogloss.load_corpus(rows), "--column neutral=non_toxic")
+    right(isogloss.load_corpus(rows, columns={"neutral": "non_toxic"}))
+
+
+def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,label,language\n" + "".join(f"{row['text']},1,0,en\n" for row in records()))
+    fault(lambda: isogloss.load_corpus(path), "two columns named 'label'")
+    path.write_text("text,label,note,note,language\n" + "".join(f"{r['text']},{r['label']},,,en\n" for r in records()))
+    right(isogloss.load_corpus(path))
+
+
+def test_json_of_columns_and_a_separator_that_excel_declares(tmp_path):
+    rows = records()
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    for value in (columns, {name: dict(enumerate(cells)) for name, cells in columns.items()}):
+        (tmp_path / "a.json").write_text(json.dumps(value))
+        right(isogloss.load_corpus(tmp_path / "a.json"))
+    path = delimited(tmp_path / "a.csv", rows, ";")
+    path.write_text("sep=;\n" + path.read_text())
+    right(isogloss.load_corpus(path))

@@ -36,7 +36,8 @@ def preview(
     audits the corpus.
     """
     from isogloss.data.corpus_options import CorpusOptions  # noqa: PLC0415 - keeps `isogloss --help` fast
-    from isogloss.data.preview import find_columns, preview_corpus  # noqa: PLC0415
+    from isogloss.data.found_columns import find_columns  # noqa: PLC0415
+    from isogloss.data.preview import preview_corpus  # noqa: PLC0415
     from isogloss.recipes.build import check_conflicts  # noqa: PLC0415
 
     options = CorpusOptions(**read_corpus_options(given))

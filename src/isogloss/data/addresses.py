@@ -113,8 +113,17 @@ def has_suffix(name: str) -> bool:
 
 
 def address_name(address: str | Path) -> str:
-    """Return the name by which an audit knows a corpus; only the last step of a path is a name."""
-    return str(address) if is_named(address) or is_on_hub(address) else Path(address).name or str(address)
+    """Return the name by which an audit knows a corpus; only the last step of a path is a name.
+
+    >>> address_name("data/de.csv"), address_name("org/name:config"), address_name("texts/*.jsonl")
+    ('de.csv', 'org/name:config', 'texts')
+    """
+    if is_named(address) or is_on_hub(address):
+        return str(address)
+    path = Path(address)
+    if _WILD.search(path.name) and not path_exists(path):
+        path = path.parent
+    return path.name or path.absolute().name or "table"
 
 
 def path_exists(path: Path) -> bool:

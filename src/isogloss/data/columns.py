@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.data.describe import describe_names, describe_value, looks_like_name
+from isogloss.data.describe import describe_names, describe_value, looks_like_header, looks_like_name
 from isogloss.data.languages import language_of_name
 from isogloss.data.messages import WRITTEN_MESSAGES, parse_messages, step_into, user_turn
-from isogloss.data.polarity import Comparison, says_harmless
+from isogloss.data.polarity import Comparison, says_harmless, truth
 from isogloss.data.raw_table import RawTable
 from isogloss.errors import CorpusError, unknown
 
@@ -34,8 +34,11 @@ USUAL: dict[str, tuple[str, ...]] = {
     "harmless": ("is_safe", "safe", "harmless", "benign", "is_benign", "non_toxic", "not_toxic"),
     "language": ("language", "lang", "language_code", "lang_code", "locale", "iso_code", "langcode"),
     "toxic": ("toxic", "toxic_sentence", "toxic_text", "chosen_harmful"),
-    "neutral": ("neutral", "neutral_sentence", "non_toxic_sentence", "detoxified", "polite"),
+    "neutral": ("neutral", "neutral_sentence", "non_toxic", "non_toxic_sentence", "detoxified", "polite"),
 }
+#: Columns of a pair of texts.
+PAIR = ("toxic", "neutral")
+MOST_ANSWERS = 10
 #: Longer names of columns are no codes of languages.
 LONGEST_CODE = 8
 _COMPARISON = re.compile(r"(?P<column>.*?\S)\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>\S+)")
@@ -127,7 +130,7 @@ def suggest(table: RawTable, ours: Sequence[str]) -> str:
     """
     columns = {column.strip().casefold(): column for column in table.frame.columns}
     numbered = [str(number) for number in range(1, table.frame.width + 1)]
-    if table.frame.columns != numbered and not all(map(looks_like_name, table.frame.columns)):
+    if table.frame.columns != numbered and not looks_like_header(table.frame.columns):
         numbers = dict(zip(ours, range(1, len(ours) + 1), strict=True))
         return "--no-header " + " ".join(f"--column {column}={number}" for column, number in numbers.items())
     short = [column for column in table.frame.columns if len(column) <= LONGEST_CODE and column.lower() != "id"]
@@ -135,12 +138,30 @@ def suggest(table: RawTable, ours: Sequence[str]) -> str:
     wide = len(languages) > 1 and "text" in ours
     options = [f"--wide {','.join(languages)}"] if wide else []
     missing = [column for column in ours if not wide or column not in {"text", "language"}]
+    pair = {column: next((columns[name] for name in USUAL[column] if name in columns), None) for column in PAIR}
+    if "text" in missing and all(pair.values()) and all(_holds_texts(table, str(name)) for name in pair.values()):
+        options += [f"--column {column}={name}" for column, name in pair.items() if column != name]
+        missing = [column for column in missing if column not in {"text", "label"}]
     options += [_suggest_column(table, column, columns) for column in missing]
     return " ".join(options)
 
 
+def _holds_texts(table: RawTable, column: str) -> bool:
+    return not table.nested(column) and table.frame.schema[column] == pl.String and not holds_answers(table, column)
+
+
+def holds_answers(table: RawTable, column: str) -> bool:
+    """Whether all cells of a column say yes or no, so that they are labels and no texts."""
+    if table.nested(column):
+        return False
+    cells = table.written(column, "").drop_nulls().unique().head(MOST_ANSWERS)
+    return cells.len() > 0 and all(truth(cell) is not None for cell in cells)
+
+
 def _suggest_column(table: RawTable, ours: str, columns: Mapping[str, str]) -> str:
     usual = next((columns[guess] for guess in USUAL.get(ours, ()) if guess in columns), None)
+    if ours == "text" and usual is None:
+        usual = next((columns[column] for column in columns if column.endswith((".content", ".text"))), None)
     inverse = next((columns[guess] for guess in USUAL["harmless"] if guess in columns), None)
     if ours == "language" and usual is None:
         return "--column language==CODE"
@@ -258,6 +279,18 @@ def _split_path(table: RawTable, column: str) -> tuple[str, list[str]]:
         head, _, step = head.rpartition(".")
         steps.insert(0, step)
     return head, steps
+
+
+def refuse_doubled(choice: ColumnChoice, table: RawTable, name: str) -> None:
+    """Refuse a column whose name stands twice in the header: nothing says which of them is meant."""
+    doubled = [column for column in choice.names if f"{column}_duplicated_0" in table.frame.columns]
+    if doubled:
+        raise CorpusError(
+            f"corpus {name}",
+            found=f"two columns named {describe_value(doubled[0])}",
+            expected="names that differ",
+            do="rename one of them",
+        )
 
 
 def refuse_harmless_flags(choice: ColumnChoice, name: str) -> None:

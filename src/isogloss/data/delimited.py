@@ -16,6 +16,7 @@ USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 SEPARATORS = (",", "\t", ";", "|")
 #: Lines that are read to recognise the separator.
 LOOKED_AT = 50
+_DECLARATION = re.compile(r"\ufeff?sep=([,;\t|])\r?\n")
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
@@ -33,10 +34,11 @@ def read_delimited(text: str, name: str, *, suffix: str, header: bool) -> RawTab
     """
     if "\r" in text and "\n" not in text:
         text = text.replace("\r", "\n")
-    text = text.lstrip("\r\n")
+    declared = _DECLARATION.match(text)  # Excel writes the separator into a line of its own
+    text = (text[declared.end() :] if declared else text).lstrip("\r\n")
     if not text.strip():
         raise CorpusError(f"corpus {name}", found="an empty file", expected=f"a {suffix} table", do="mend the file")
-    separator = find_separator(text, suffix, header=header)
+    separator = declared[1] if declared else find_separator(text, suffix, header=header)
     quoted = separator != "\t" or uses_quotes(text)
     spaced = quoted and header and _spaces_after(text, separator)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from isogloss.data.languages import language_of_name
 from isogloss.text import sanitize
 
 #: Longer names and values are counted or measured, not shown.
@@ -12,6 +13,8 @@ LONGEST_NAME, LONGEST_VALUE = 40, 24
 WORDS_OF_NAME, WORDS_OF_VALUE = 4, 3
 #: Names and values that a message lists, at most.
 MOST_NAMES, MOST_VALUES = 20, 8
+#: Of ISO 639-1.
+LENGTH_OF_CODE = 2
 #: A path is cut to its end.
 LONGEST_PATH = 160
 
@@ -32,6 +35,16 @@ def looks_like_name(name: str) -> bool:
     )
 
 
+def looks_like_header(names: Sequence[str]) -> bool:
+    """Whether the first line of a table names its columns; a row beside a language code has several words.
+
+    >>> looks_like_header(["text", "en", "de"]), looks_like_header(["some short text", "toxic", "en"])
+    (True, False)
+    """
+    codes = any(len(name.strip()) == LENGTH_OF_CODE and language_of_name(name) for name in names)
+    return all(map(looks_like_name, names)) and not (codes and any(len(name.split()) > 1 for name in names))
+
+
 def describe_names(names: Sequence[str]) -> str:
     """List the columns of a table, or count them where the first line looks like a row.
 
@@ -40,7 +53,7 @@ def describe_names(names: Sequence[str]) -> str:
     """
     if not names:
         return "no columns"
-    if not all(map(looks_like_name, names)):
+    if not looks_like_header(names):
         return f"{len(names)} columns whose names look like a row, not like a header"
     shown = ", ".join(sanitize(name) for name in names[:MOST_NAMES])
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -32,12 +32,23 @@ def read_json(text: str, name: str, errors: Treatment) -> RawTable:
     value = _parse(text, f"corpus {name}")
     if isinstance(value, dict):
         lists = [inner for key, inner in value.items() if key in ENVELOPES and isinstance(inner, list)]
-        value = lists[0] if len(lists) == 1 else value
+        value = lists[0] if len(lists) == 1 else _columns_to_records(value)
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise CorpusError(f"corpus {name}", found="other JSON", expected="a list of objects", do=MEND)
     kept = _keep_valid(((f"corpus {name}, record {number}", record) for number, record in enumerate(value, 1)), errors)
     table = records_table(kept, "JSON")
     return RawTable(**vars(table) | {"undecodable": len(value) - len(kept)})
+
+
+def _columns_to_records(columns: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """Turn an object of columns into records: lists of one length, or objects of the same keys, as pandas writes."""
+    cells = [column.values() if isinstance(column, dict) else column for column in columns.values()]
+    if not cells or not all(isinstance(column, list | dict) and column for column in columns.values()):
+        return columns
+    keys = [list(column) if isinstance(column, dict) else len(column) for column in columns.values()]
+    if any(key != keys[0] for key in keys):
+        return columns
+    return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def read_json_lines(file: BinaryIO, name: str, errors: Treatment, decode: Callable[[bytes, int], str]) -> RawTable:

@@ -36,6 +36,8 @@ from isogloss.warnings import CodedWarning
 
 #: A name, file or data set (str, Path), or a table in memory.
 Address = Any
+#: Files that a warning names, at most.
+MOST_FILES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +185,18 @@ def make_corpus(
         frame=with_text_ids(rows),
         revision=_joined([part.revision for part in parts]),
         licence=_joined([part.licence for part in parts]),
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=_merge_names(tuple(dict.fromkeys(warnings))),
     )
+
+
+def _merge_names(warnings: tuple[CodedWarning, ...]) -> tuple[CodedWarning, ...]:
+    """Make one warning of those about the languages of several files (C013)."""
+    names = [warning.detail for warning in warnings if warning.code == "C013"]
+    if len(names) < 2:  # noqa: PLR2004 - nothing to merge
+        return warnings
+    more = f" and {len(names) - MOST_FILES} more" if len(names) > MOST_FILES else ""
+    merged = CodedWarning(code="C013", detail=", ".join(names[:MOST_FILES]) + more)
+    return (merged, *(warning for warning in warnings if warning.code != "C013"))
 
 
 def address_name_of(part: CorpusPart) -> str:

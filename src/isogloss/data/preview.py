@@ -8,28 +8,22 @@ from typing import NamedTuple
 
 import polars as pl
 
-from isogloss.data.addresses import HubName, is_named, is_on_hub, list_files, split_options
-from isogloss.data.columns import suggest
 from isogloss.data.corpus import Corpus
 from isogloss.data.corpus_options import CorpusOptions
 from isogloss.data.curate import Conflicts, balance
-from isogloss.data.describe import describe_value, looks_like_name
-from isogloss.data.hub_data import read_hub
+from isogloss.data.describe import describe_value
 from isogloss.data.language_columns import canonical_codes
 from isogloss.data.languages import language, script_codes
-from isogloss.data.load import Address, CorpusPart, list_addresses, make_corpus, read_parts
-from isogloss.data.polarity import truth, word_polarity
-from isogloss.data.raw_table import RawTable
-from isogloss.data.tables import memory_table, read_table
-from isogloss.errors import CorpusError, IsoglossError
+from isogloss.data.load import Address, CorpusPart, make_corpus, read_parts
+from isogloss.errors import CorpusError
 from isogloss.warnings import CodedWarning
 
 #: Examples of each class.
 EXAMPLES = 2
+#: Stands for the name of every table.
+ALL = "all"
 #: Values of a label column that are listed, at most.
 MOST_LABELS = 12
-#: Columns of a wide table that are described, at most.
-MOST_COLUMNS = 40
 
 
 class UsedColumn(NamedTuple):
@@ -72,17 +66,6 @@ class Example(NamedTuple):
     row: int | None
     label: str
     text: str
-
-
-class FoundColumn(NamedTuple):
-    """A column of a table that could not be understood: no text of it is shown."""
-
-    corpus: str
-    column: str
-    kind: str
-    filled: int
-    different: int | None
-    longest: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +115,7 @@ def preview_corpus(
         conflicts: what to do with texts under both labels.
 
     Raises:
-        CorpusError: it cannot be read or understood: see `find_columns` for what can be seen of it.
+        CorpusError: it cannot be read or understood: see `isogloss.data.found_columns` for what can be seen of it.
     """
     wanted, warnings = canonical_codes(languages) if languages else (None, ())
     parts = read_parts(where, wanted, options or CorpusOptions())
@@ -142,8 +125,8 @@ def preview_corpus(
     return CorpusPreview(
         name=corpus.name,
         forms={part.name: _describe_form(part) for part in parts},
-        columns=tuple(column for part in parts for column in _list_columns(part)),
-        labels=tuple(label for part in parts for label in _list_labels(part)),
+        columns=_merge_columns([list(_list_columns(part)) for part in parts]),
+        labels=_merge_labels([list(_list_labels(part)) for part in parts]),
         languages=tuple(_describe_language(code, corpus.part(code)) for code in corpus.languages),
         examples=tuple(_choose_examples(corpus, parts)),
         warnings=corpus.warnings,
@@ -152,69 +135,6 @@ def preview_corpus(
         per_class=per_class,
         refusal=refusal,
     )
-
-
-def find_columns(
-    where: Address | Sequence[Address], options: CorpusOptions | None = None
-) -> tuple[tuple[FoundColumn, ...], str]:
-    """List the columns of tables that could not be understood, and suggest options.
-
-    Returns:
-        The columns, and options that name the missing ones, as for the command line; both empty where no table can be
-        read at all.
-    """
-    found: list[FoundColumn] = []
-    suggestion = ""
-    for given in list_addresses(where):
-        try:
-            for name, table in _read_tables(given, options or CorpusOptions()):
-                named = all(map(looks_like_name, table.frame.columns))
-                for number, column in enumerate(table.frame.columns[:MOST_COLUMNS], start=1):
-                    found.append(_describe_column(name, column, table, column if named else f"number {number}"))
-                suggestion = suggestion or _suggest(table, options or CorpusOptions())
-        except IsoglossError:
-            continue
-    return tuple(found), suggestion
-
-
-def _suggest(table: RawTable, options: CorpusOptions) -> str:
-    """Suggest an option for each column that is missing."""
-    present = {column.strip().casefold() for column in table.frame.columns} | set(options.columns)
-    if "harmless" in options.columns or options.label:
-        present.add("label")
-    if options.wide:
-        present |= {"text", "language"}
-    missing = [column for column in ("text", "label", "language") if column not in present]
-    parallel = {"toxic", "neutral"} <= present
-    return suggest(table, [column for column in missing if not parallel or column == "language"]) if missing else ""
-
-
-def _read_tables(given: Address, options: CorpusOptions) -> Iterator[tuple[str, RawTable]]:
-    if not isinstance(given, str) and not hasattr(given, "suffix"):
-        yield "table", memory_table(given)
-        return
-    address = split_options(given)[0]
-    if is_named(address):
-        return
-    if is_on_hub(address):
-        yield str(address), read_hub(HubName.parse(str(address)))[0]
-        return
-    for path in list_files(address):
-        yield path.name, read_table(path, options)
-
-
-def _describe_column(name: str, column: str, table: RawTable, shown: str) -> FoundColumn:
-    filled = table.frame.height - table.frame[column].null_count()
-    try:
-        cells = table.written(column, name).drop_nulls()
-    except CorpusError:
-        return FoundColumn(name, shown, "lists" if table.nested(column) else "no text", filled, None, None)
-    different = cells.unique()
-    known = [word_polarity(value) is not None or truth(value) is not None for value in different.head(MOST_LABELS)]
-    numbers = cells.cast(pl.Float64, strict=False).null_count() == 0
-    kind = "labels" if known and all(known) and different.len() <= MOST_LABELS else "numbers" if numbers else "text"
-    longest = cells.str.len_chars().max()
-    return FoundColumn(name, shown, kind, filled, different.len(), longest if isinstance(longest, int) else None)
 
 
 def _describe_form(part: CorpusPart) -> str:
@@ -231,6 +151,22 @@ def _list_columns(part: CorpusPart) -> Iterator[UsedColumn]:
     for ours in (*texts, *classes, "language", "pair_id", "item_id", "source"):
         if ours in choices and not (ours == "label" and "harmless" in choices):
             yield UsedColumn(part.name, ours, choices[ours].written)
+
+
+def _merge_columns(parts: Sequence[Sequence[UsedColumn]]) -> tuple[UsedColumn, ...]:
+    """Name columns once if they are the same in all tables."""
+    plain = [[column._replace(corpus=ALL) for column in part] for part in parts]
+    if len(parts) > 1 and all(part == plain[0] for part in plain):
+        return tuple(plain[0])
+    return tuple(column for part in parts for column in part)
+
+
+def _merge_labels(parts: Sequence[Sequence[LabelMeaning]]) -> tuple[LabelMeaning, ...]:
+    """Add up the rows of labels if they are the same in all tables."""
+    meanings = [{(label.value, label.harmful): label.rows for label in part} for part in parts]
+    if len(parts) > 1 and all(set(part) == set(meanings[0]) for part in meanings):
+        return tuple(LabelMeaning(ALL, *key, sum(part[key] for part in meanings)) for key in meanings[0])
+    return tuple(label for part in parts for label in part)
 
 
 def _list_labels(part: CorpusPart) -> Iterator[LabelMeaning]:

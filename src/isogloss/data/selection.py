@@ -18,6 +18,9 @@ from isogloss.data.raw_table import RawTable
 from isogloss.errors import CorpusError
 from isogloss.warnings import CodedWarning
 
+#: Fewer values that name no language may be mistakes; of more, so many are looked at.
+FEWEST_VALUES, LOOKED_AT = 3, 50
+
 Shape = Literal["labelled", "parallel", "wide"]
 
 
@@ -39,12 +42,34 @@ def filter_languages(
         if choice.constant is not None
         else read_column(table, choice.names[0], name)
     )
+    _refuse_other_values(written, name)
     if {"hi", "hin"} <= set(written.unique()):  # textdetox's data sets call romanised Hindi so
         written = written.replace("hin", "hi-Latn")
     kept, warnings = select_languages(pl.DataFrame({"row": rows, "language": written}), wanted, name=name)
     if kept.height < table.frame.height:
         table = replace(table, frame=table.frame[kept["row"] - 1])
     return Selected(table, kept["row"], kept["language"]), warnings
+
+
+def _refuse_other_values(written: pl.Series, name: str) -> None:
+    """Refuse a column in which nothing names a language: it holds something else, perhaps texts, and is not shown."""
+    different = written.drop_nulls().unique(maintain_order=True)
+    if different.len() < FEWEST_VALUES or any(map(_names_language, different.head(LOOKED_AT))):
+        return
+    raise CorpusError(
+        f"corpus {name}, column language",
+        found=f"{different.len():,} different values, none of which names a language",
+        expected="codes or English names of languages",
+        do="choose another column with --column language=..., or a constant with --column language==en",
+    )
+
+
+def _names_language(value: str) -> bool:
+    try:
+        canonical_code(value)
+    except CorpusError:
+        return False
+    return True
 
 
 def select_columns(

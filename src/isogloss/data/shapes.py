@@ -12,9 +12,12 @@ import polars as pl
 
 from isogloss.data.columns import (
     OUR_COLUMNS,
+    PAIR,
     ColumnChoice,
     choose,
     find_column,
+    holds_answers,
+    refuse_doubled,
     refuse_harmless_flags,
     suggest,
 )
@@ -93,7 +96,7 @@ def read_rows(
     choices = _choose_columns(table, reading, name)
     if "language" not in choices and fallback:
         choices["language"] = ColumnChoice(ours="language", constant=fallback)
-    shape = _find_shape(choices, reading)
+    shape = _find_shape(table, choices, reading)
     _refuse_missing(table, choices, reading, shape, name)
     if shape == "wide":
         rows, warnings = melt_languages(table, choices, reading, languages, name)
@@ -138,14 +141,19 @@ def _choose_columns(table: RawTable, reading: CorpusOptions, name: str) -> dict[
         choices["label"] = ColumnChoice(ours="label", constant=reading.label)
     for choice in choices.values():
         refuse_harmless_flags(choice, name)
+        refuse_doubled(choice, table, name)
     return choices
 
 
-def _find_shape(choices: Mapping[str, ColumnChoice], reading: CorpusOptions) -> Shape:
+def _find_shape(table: RawTable, choices: Mapping[str, ColumnChoice], reading: CorpusOptions) -> Shape:
     if reading.wide:
         return "wide"
     explicit = {"text", "label", "harmless"} & set(reading.columns) or reading.label or reading.harmful
-    return "parallel" if {"toxic", "neutral"} <= set(choices) and not explicit else "labelled"
+    if explicit or not set(PAIR) <= set(choices):
+        return "labelled"
+    # Flags of these names are labels, not texts.
+    flags = any(holds_answers(table, column) for ours in PAIR for column in choices[ours].names)
+    return "labelled" if flags else "parallel"
 
 
 def _refuse_missing(

@@ -99,9 +99,11 @@ def _begins(file: BinaryIO, start: bytes) -> bool:
 
 
 def _open(path: Path, compression: str | None) -> Any:  # noqa: ANN401 - pyarrow is untyped
-    import pyarrow as pa  # noqa: PLC0415 - slow import
+    if compression is None:
+        return path.open("rb")
+    import pyarrow as pa  # noqa: PLC0415 - slow import, needed for compressed files only
 
-    return pa.input_stream(str(path), compression=compression)
+    return io.BufferedReader(pa.input_stream(str(path), compression=compression))
 
 
 def _reason(error: Exception) -> str:
@@ -127,7 +129,7 @@ def _read_lines(path: Path, compression: str | None, name: str, reading: CorpusO
         return decode(raw, name, reading, first=number)
 
     try:
-        with _open(path, compression) as stream, io.BufferedReader(stream) as file:
+        with _open(path, compression) as file:
             return read_json_lines(file, name, reading.encoding_errors, decode_line)
     except OSError as error:
         found = _reason(error)

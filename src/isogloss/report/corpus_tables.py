@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isogloss.data.preview import CorpusPreview, Example, FoundColumn
+from isogloss.data.found_columns import FoundColumn
+from isogloss.data.preview import CorpusPreview, Example
 from isogloss.report.cells import count_cell, text_cell
 from isogloss.report.table import Cell, Column, Table, TableKind
 

@@ -88,6 +88,63 @@ WARNINGS: dict[str, WarningKind] = {
         "Weights or a precision that fail on some texts may fail on others. All languages are cut to what remains.",
         "measured",
     ),
+    "C010": WarningKind(
+        "rows without a label were dropped",
+        "Whether such a text is harmful is not known. If many are missing, check that the right column was read.",
+        "measured",
+    ),
+    "C011": WarningKind(
+        "pairs of which one text is missing were dropped",
+        "A text without its partner has nothing to be compared with. Refuse such rows with --incomplete-pairs refuse.",
+        "measured",
+    ),
+    "C012": WarningKind(
+        "rows that are not UTF-8 were dropped",
+        "They were damaged before isogloss read them. Check that the loss is not of one language or class.",
+        "measured",
+    ),
+    "C013": WarningKind(
+        "the language was taken from the name of a file, a split or a configuration",
+        "The rows do not name their language. Use --column language==CODE if the name means something else.",
+        "measured",
+    ),
+    "C014": WarningKind(
+        "the user turn of chat messages was taken as the text",
+        "Models read it without the system prompt and the answers that stood beside it.",
+        "measured",
+    ),
+    "C015": WarningKind(
+        "items that are missing in some languages were left out there",
+        "Languages hold different items, so they are compared on different texts. Keep complete items if you can.",
+        "measured",
+    ),
+    "C016": WarningKind(
+        "several splits were read together",
+        "Splits may overlap, and a model may have been trained on one. Choose one with org/name:config/split.",
+        "measured",
+    ),
+    "L001": WarningKind(
+        "languages were written in other ways than their canonical codes",
+        "Check that each was read as you mean it. Texts of different regions count as one language.",
+        "measured",
+    ),
+    "L002": WarningKind(
+        "texts stand in several languages",
+        "A translation may be missing, and the original text stands in its place. A score of one language is then "
+        "partly that of another.",
+        "text",
+    ),
+    "L003": WarningKind(
+        "texts are not written in the script of their language",
+        "The texts may be romanised or in another language. Correct the language code, such as hi-Latn for Hindi in "
+        "Latin letters.",
+        "text",
+    ),
+    "L004": WarningKind(
+        "rows without a readable language were dropped",
+        "Only rows in the languages that were asked for are used.",
+        "measured",
+    ),
     "M001": WarningKind(
         "texts longer than the token limit were truncated",
         "The end of these texts was not read.",

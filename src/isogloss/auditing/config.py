@@ -8,7 +8,12 @@ from typing import Any, TypeVar
 
 from isogloss.auditing.analysis import Analysis
 from isogloss.data.corpus import Corpus
+<<<<<<< HEAD
 from isogloss.errors import CorpusError, MetricError, UsageError, unknown
+=======
+from isogloss.data.languages import known_code
+from isogloss.errors import CorpusError, MetricError, UsageError
+>>>>>>> langs
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.results import Primary
 from isogloss.stats.metric import Metric
@@ -70,6 +75,10 @@ class AuditConfig:
     seed: int = 0
     workers: int | None = None
     cache_states: str = "all"
+
+    def __post_init__(self) -> None:
+        """Know the pivot by its canonical code, as corpora do."""
+        object.__setattr__(self, "pivot", known_code(self.pivot))
 
     def request(self, kind: type[RequestT]) -> RequestT | None:
         """Return the request for an analysis; None if it was not requested."""

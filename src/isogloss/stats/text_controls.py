@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 #: Scripts written without spaces between words; characters take the place of words there.
-UNSEGMENTED = frozenset({"Han", "Japanese", "Khmer", "Lao", "Myanmar", "Thai"})
+UNSEGMENTED = frozenset({"Han", "Japanese", "Khmer", "Lao", "Myanmar", "Thai", "Tibetan"})
 
 #: Controls that the aligned model's probe is compared with.
 COMPARED_CONTROLS = {"length": "text length", "ngram": "n-grams", "untrained": "an untrained model"}

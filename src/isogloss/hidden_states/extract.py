@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ def plan_rows(
         token_budget=execution.token_budget,
         overhead=execution.overhead,
         text_ends=text_ends,
-        share_prefix=execution.shortcuts and "mean" not in positions,
+        share_prefix=execution.takes("shared beginning") and "mean" not in positions,
     )
 
 
@@ -47,7 +48,8 @@ def hidden_states(
 ) -> dict[Position, dict[Layer, np.ndarray]]:
     """Run the batches of a plan forward, once, and keep one vector per text, position and layer.
 
-    Call it inside `fast_linears`, or torch's own products are used.
+    Call it inside `fast_linears`, or torch's own products are used. A beginning that the plan shares is run in every
+    row if the model has no cache for it.
 
     Args:
         model: with the wanted adapter active.
@@ -64,7 +66,11 @@ def hidden_states(
     Raises:
         ValueError: the plan has a shared beginning, and the execution no shortcuts.
     """
-    cache = shared_cache(model, plan.distinct[0][: plan.prefix]) if plan.prefix else None
+    if plan.prefix and not execution.shortcuts:
+        raise ValueError("a shared beginning needs shortcuts: plan the rows with the execution that runs them")
+    cache = shared_cache(model, plan.beginning) if plan.prefix else None
+    if plan.prefix and cache is None:
+        plan = _plan_whole_rows(plan, execution)
     pinned = model.device.type == "cuda"
     layers = sorted(
         {layer for of_position in wanted.values() for layer in of_position}, key=lambda layer: (layer.index, layer.norm)
@@ -92,8 +98,8 @@ def hidden_states(
             batch,
             layers,
             keep,
-            shortcuts=execution.shortcuts,
-            indices=batch.token_indices(wanted.keys()),
+            shortcuts=execution.takes("unmasked padding") or cache is not None,
+            indices=batch.token_indices(wanted.keys()) if execution.takes("short last MLP") else None,
             cache=cache,
         )
         done = run_rows.stop
@@ -108,6 +114,14 @@ def hidden_states(
         position: {layer: kept[position, layer].numpy()[order] for layer in of_position}
         for position, of_position in wanted.items()
     }
+
+
+def _plan_whole_rows(plan: BatchPlan, execution: Execution) -> BatchPlan:
+    """Plan the distinct rows of a plan again, without the shared beginning."""
+    whole = plan_batches(
+        plan.distinct, token_budget=execution.token_budget, overhead=execution.overhead, text_ends=plan.text_ends
+    )
+    return replace(whole, inverse=plan.inverse)
 
 
 def broken_rows(state: np.ndarray) -> np.ndarray:

@@ -78,6 +78,35 @@ def find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, t
     )
 
 
+def residual_stream(model: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - a loaded model
+    """Take the residual stream that is active from what blocks pass on: (rows, tokens, width).
+
+    With AltUp, blocks pass on several streams, (streams, rows, tokens, width), and compute on one of them.
+
+    Raises:
+        ModelError: it has more dimensions, and the configuration does not say which stream is active.
+    """
+    if hidden.ndim == 3:  # noqa: PLR2004 - rows, tokens, width
+        return hidden
+    active = getattr(model.causal.config.get_text_config(), "altup_active_idx", None)
+    if hidden.ndim == 4 and isinstance(active, int):  # noqa: PLR2004 - and streams
+        return hidden[active]
+    raise ModelError(
+        f"hidden states of {type(model.causal).__name__}",
+        found=f"blocks that pass on {hidden.ndim} dimensions",
+        expected="one vector for each token",
+        do="report the model's architecture to isogloss",
+    )
+
+
+def attends_ahead(causal: Any) -> bool:  # noqa: ANN401
+    """Whether the configuration of a model, or a module of it, lets tokens attend to later ones."""
+    config = causal.config.get_text_config()
+    if not getattr(config, "is_causal", True) or getattr(config, "use_bidirectional_attention", None) in {True, "all"}:
+        return True
+    return any(getattr(module, "is_causal", True) is False for module in causal.get_decoder().modules())
+
+
 def check_complete(missing: set[str], name: str) -> None:
     """Refuse incomplete weights: transformers would draw the rest at random, with a warning at most.
 

@@ -17,6 +17,7 @@ from isogloss.engines.run_units import run_units
 from isogloss.engines.work_units import Done, Work
 from isogloss.errors import ModelError
 from isogloss.hidden_states.activations import Activations
+from isogloss.hidden_states.batching import BatchPlan
 from isogloss.hidden_states.drift import plan_sample
 from isogloss.hidden_states.execution import Execution, check_execution
 from isogloss.hidden_states.extract import broken_rows, check_states, hidden_states, plan_rows
@@ -126,14 +127,15 @@ def compute_unit(
     check_context(prompts.ids, model.context, name)
     plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
     if plan.prefix:
-        execution = _check_beginning(model, ready, unit.job, prompts, plan.beginning, execution)
+        checked = _check_beginning(model, ready, unit.job, prompts, plan)
+        execution = replace(execution, shortcuts=checked.shortcuts, off=checked.off)
         plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
     states = hidden_states(model, plan, wanted, execution=execution, bos=prompts.bos, advance=advance)
     whole = np.ones(len(unit.texts), dtype=bool)
     broken = None
     try:
         for of_position in states.values():
-            check_states(of_position, name, unit.text_ids)
+            check_states(of_position, name, unit.text_ids, unit.job.spec.dtype)
     except ModelError as error:
         if not unit.job.go_on:
             raise
@@ -157,24 +159,16 @@ def compute_unit(
     return Done(number=unit.number, broken=broken, notes=notes)
 
 
-def _check_beginning(
-    model: LoadedModel,
-    ready: Ready,
-    job: StatesJob,
-    prompts: Prompts,
-    beginning: tuple[int, ...],
-    execution: Execution,
-) -> Execution:
+def _check_beginning(model: LoadedModel, ready: Ready, job: StatesJob, prompts: Prompts, plan: BatchPlan) -> Execution:
     """Check a shared beginning once, on some of the texts that share it; return how to run them."""
-    if beginning not in ready.beginnings:
-        fast = job.spec.precision == "fast"
-        with usual_linears(model) if fast else nullcontext():
-            ready.beginnings[beginning] = settle_beginning(
-                model, sample_rows(prompts), job.everything, execution=execution, spec=job.spec
+    if plan.beginning not in ready.beginnings:
+        with usual_linears(model) if job.spec.precision == "fast" else nullcontext():
+            execution = settle_beginning(
+                model, sample_rows(prompts), job.everything, execution=ready.execution, spec=job.spec
             )
-        before, after = execution.off, ready.beginnings[beginning].off
-        ready.notes.extend(f"{job.name} is run without {off}" for off in after[len(before) :])
-    return replace(execution, off=ready.beginnings[beginning].off)
+        ready.beginnings[plan.beginning] = execution
+        ready.notes.extend(f"{job.name} is run without {off}" for off in execution.off[len(ready.execution.off) :])
+    return ready.beginnings[plan.beginning]
 
 
 EXTRACTION: Work[StatesUnit] = Work(load=load, prepare=prepare, encode=encode_unit, compute=compute_unit)

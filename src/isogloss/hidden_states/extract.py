@@ -130,8 +130,12 @@ def broken_rows(state: np.ndarray) -> np.ndarray:
     return np.asarray(~finite | ~state.any(axis=1))
 
 
-def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str]) -> None:
+def check_states(
+    states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequence[str], dtype: str | None = None
+) -> None:
     """Refuse hidden states (texts, width) that no metric can use: the weights are broken, or the dtype is too narrow.
+
+    `dtype` is that of the computation, where it is known.
 
     Raises:
         ModelError: some are not finite, or all zeros; names model, layer and the first such text.
@@ -146,4 +150,5 @@ def check_states(states: Mapping[Layer, np.ndarray], name: str, text_ids: Sequen
             found=f"infinite or undefined values in {undefined} of {len(state)} texts, zeros only in "
             f"{len(broken) - undefined}; the first is text {text_ids[broken[0]]}",
             text_ids=[text_ids[row] for row in broken],
+            dtype=dtype,
         )

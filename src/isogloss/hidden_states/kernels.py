@@ -78,13 +78,13 @@ def usual_linears(model: LoadedModel) -> Iterator[None]:
     replaced = {
         module: vars(module).pop("forward")
         for module in model.blocks.modules()
-        if type(module) is torch.nn.Linear and "forward" in vars(module)
+        if type(module) is torch.nn.Linear and isinstance(vars(module).get("forward"), functools.partial)
     }
     try:
         yield
     finally:
         for module, forward in replaced.items():
-            module.forward = forward
+            vars(module)["forward"] = forward
 
 
 class PackedWeight(torch.Tensor):
@@ -98,14 +98,20 @@ class PackedWeight(torch.Tensor):
     @classmethod
     def stand_for(cls, usual: torch.Tensor, packed: torch.Tensor) -> Self:
         """Take shape and type of the usual weight, and keep the packed one."""
-        weight: Self = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]  # noqa: SLF001
+        weight: Self = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001
             cls, usual.shape, dtype=usual.dtype, device=usual.device
         )
         weight.packed = packed
         return weight
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_dispatch__(  # type: ignore[override] # torch's own subclasses are class methods, too
+        cls,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         """Do what is to be done with the unpacked weight."""
         del types
 

@@ -106,7 +106,7 @@ class Trial:
 
 def without_unsupported(model: LoadedModel, sample: Prompts, wanted: Wanted, execution: Execution) -> Execution:
     """Leave out the shortcuts that a model does not support, by its configuration and by the cache that it fills."""
-    if execution.shortcuts and attends_ahead(model.causal):
+    if execution.shortcuts and attends_ahead(model):
         off = (_off("unmasked padding", LOOKS_AHEAD), _off("shared beginning", LOOKS_AHEAD))
         return replace(execution, shortcuts=False, off=(*execution.off, *off))
     if not execution.shortcuts:

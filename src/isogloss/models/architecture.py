@@ -99,12 +99,13 @@ def residual_stream(model: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: 
     )
 
 
-def attends_ahead(causal: Any) -> bool:  # noqa: ANN401
-    """Whether the configuration of a model, or a module of it, lets tokens attend to later ones."""
-    config = causal.config.get_text_config()
-    if not getattr(config, "is_causal", True) or getattr(config, "use_bidirectional_attention", None) in {True, "all"}:
+def attends_ahead(model: Any) -> bool:  # noqa: ANN401 - a loaded model
+    """Whether the configuration of a model, or a module of its blocks, lets tokens attend to later ones."""
+    config = model.causal.config.get_text_config()
+    bidirectional = getattr(config, "use_bidirectional_attention", None)
+    if not getattr(config, "is_causal", True) or bidirectional is True or bidirectional == "all":
         return True
-    return any(getattr(module, "is_causal", True) is False for module in causal.get_decoder().modules())
+    return any(getattr(module, "is_causal", True) is False for module in model.blocks.modules())
 
 
 def check_complete(missing: set[str], name: str) -> None:

@@ -46,10 +46,13 @@ class Architecture:
     """One class with its settings.
 
     Attributes:
+        name: of the row, and of the class unless there is a `prefix`.
+        settings: beside those of `SIZES`.
+        config: the class of the configuration, if it is not named as the model.
         shares: whether a beginning that all texts share can be run once.
         causal: whether no token attends to a later one.
-        packs: whether all answers fit in one row.
-        listed: how many of the states that transformers lists itself are missing at the beginning.
+        lists_embeddings: whether the states that transformers lists begin with the embeddings.
+        fuses: whether activation and gate of its MLP may be applied inside a product.
     """
 
     name: str
@@ -59,19 +62,24 @@ class Architecture:
     config: str = ""
     shares: bool = True
     causal: bool = True
+    lists_embeddings: bool = True
+    fuses: bool = True
 
     def build(self):
-        """The model with random weights: float32, evaluated."""
+        """The model with random weights, in float32; None if the installed transformers has no such class."""
         import torch
         import transformers
 
         prefix = self.prefix or self.name
-        config_class = getattr(transformers, self.config or f"{prefix}Config")
+        config_class = getattr(transformers, self.config or f"{prefix}Config", None)
+        model_class = getattr(transformers, f"{prefix}{self.suffix}", None)
+        if config_class is None or model_class is None:
+            return None
         known = config_class().to_dict().keys() | config_class.attribute_map.keys()
         config = config_class(**{key: value for key, value in SIZES.items() if key in known} | dict(self.settings))
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = getattr(transformers, f"{prefix}{self.suffix}")(config)
+            model = model_class(config)
             # Fresh norms and small weights would leave all texts nearly alike.
             for name, parameter in model.named_parameters():
                 if parameter.ndim > 1 and "A_log" not in name:
@@ -155,6 +163,7 @@ ARCHITECTURES = (
     Architecture(name="Llama not causal", prefix="Llama", causal=False, shares=False, settings={"is_causal": False}),
     Architecture(
         name="Gemma3n",
+        fuses=False,
         config="Gemma3nTextConfig",
         settings={
             "vocab_size_per_layer_input": 300,
@@ -208,14 +217,17 @@ ARCHITECTURES = (
         settings=EXPERTS | {"layer_types": ["linear_attention", "full_attention"] * 2, "block_size": 8},
     ),
     Architecture(name="xLSTM", shares=False, settings={"num_heads": 4, "chunk_size": 8, "num_blocks": 4}),
-    Architecture(name="Mamba", shares=False, settings={"state_size": 8}),
+    Architecture(name="Mamba", lists_embeddings=False, shares=False, settings={"state_size": 8}),
     Architecture(
         name="Mamba2",
+        lists_embeddings=False,
         shares=False,
         settings={"state_size": 8, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
     ),
-    Architecture(name="FalconMamba", shares=False, settings={"state_size": 8}),
-    Architecture(name="Rwkv", shares=False, settings={"attention_hidden_size": 32, "context_length": 512}),
+    Architecture(name="FalconMamba", lists_embeddings=False, shares=False, settings={"state_size": 8}),
+    Architecture(
+        name="Rwkv", lists_embeddings=False, shares=False, settings={"attention_hidden_size": 32, "context_length": 512}
+    ),
     Architecture(
         name="RecurrentGemma",
         shares=False,

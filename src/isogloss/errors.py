@@ -55,7 +55,7 @@ def broken_texts(what: str, *, found: str, text_ids: Iterable[str], dtype: str |
     `dtype` is that of the computation, where it is known: a wider one is no advice in float32.
     """
     wider = "" if dtype == "float32" else "use --dtype float32, and "
-    do = f"{wider}check the weights with isogloss doctor; or leave these texts out with --quarantine"
+    do = f"{wider}check that the weights are complete; or leave them out with --quarantine"
     return _rebuild_model_error(what, found, "finite numbers", do, tuple(text_ids))
 
 

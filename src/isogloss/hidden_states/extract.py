@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from isogloss.errors import broken_texts
+from isogloss.errors import ModelError, broken_texts
 from isogloss.hidden_states.batching import BatchPlan, plan_batches
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.forward import Batch, forward, pad_right, read_out, shared_cache
@@ -86,6 +86,8 @@ def hidden_states(
         run_rows = slice(done, done + len(rows))
 
         def keep(layer: Layer, hidden: torch.Tensor, batch: Batch = batch, run_rows: slice = run_rows) -> None:
+            if hidden.shape[:2] != batch.ids.shape:
+                raise _not_by_token(model, hidden, batch)
             for position in (position for position, of_position in wanted.items() if layer in of_position):
                 state = read_out(hidden, batch, position, bos=bos).float()
                 if (position, layer) not in kept:
@@ -114,6 +116,15 @@ def hidden_states(
         position: {layer: kept[position, layer].numpy()[order] for layer in of_position}
         for position, of_position in wanted.items()
     }
+
+
+def _not_by_token(model: LoadedModel, hidden: torch.Tensor, batch: Batch) -> ModelError:
+    return ModelError(
+        f"hidden states of {type(model.causal).__name__}",
+        found=f"the shape {tuple(hidden.shape)} for {batch.ids.shape[0]} texts of {batch.ids.shape[1]} tokens",
+        expected="texts, tokens, width",
+        do="report the model's architecture to isogloss",
+    )
 
 
 def _plan_whole_rows(plan: BatchPlan, execution: Execution) -> BatchPlan:

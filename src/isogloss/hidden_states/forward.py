@@ -21,7 +21,7 @@ from isogloss.models.load import LoadedModel
 
 Keep = Callable[[Layer, torch.Tensor], None]
 #: What a model raises that does not support a shortcut.
-UNSUPPORTED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
+UNSUPPORTED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
 
 
 class _Enough(Exception):  # noqa: N818 - not an error: the way out of a forward pass
@@ -183,7 +183,9 @@ def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Keep, *, stop: int
 
     def after_last(module: Any, args: Any, output: Any) -> None:  # noqa: ANN401
         del module, args
-        keep(Layer(model.depth, "pre"), residual_stream(model, output[0] if isinstance(output, tuple) else output))
+        keep(
+            Layer(model.depth, "pre"), residual_stream(model, output[0] if isinstance(output, tuple | list) else output)
+        )
         if stop == model.depth:
             raise _Enough
 

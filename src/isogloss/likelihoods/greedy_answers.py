@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from isogloss.hidden_states.forward import shared_cache
 from isogloss.likelihoods.cached import NEW_TOKENS
 from isogloss.likelihoods.lm_head import EXACT, ROUNDED
 from isogloss.models.load import LoadedModel
@@ -40,12 +41,17 @@ def greedy(
     causal: Any = model.causal
     tokenizer = model.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    config = GenerationConfig(
-        do_sample=False, max_new_tokens=new_tokens, pad_token_id=pad or 0, eos_token_id=tokenizer.eos_token_id
-    )
     texts = [""] * len(prompts)
     if not prompts:
         return texts
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=new_tokens,
+        pad_token_id=pad or 0,
+        eos_token_id=tokenizer.eos_token_id,
+        # Recurrent states of a batch are not those of single texts in every architecture, and fail in some.
+        use_cache=shared_cache(model, prompts[0][:2]) is not None,
+    )
     for batch in _batches(prompts, padded=takes_left_padding(model, prompts)):
         ids, mask = _pad_left([prompts[i] for i in batch])
         with torch.inference_mode():

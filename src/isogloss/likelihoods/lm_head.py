@@ -177,7 +177,7 @@ def check_head(model: LoadedModel) -> None:
             "likelihoods of texts",
             found=f"no finite logit of {type(causal).__name__}",
             expected="finite numbers",
-            do="check the weights with isogloss doctor, and use --dtype float32",
+            do="use --dtype float32, and check that the weights are complete",
         )
     tolerance = EXACT if next(causal.parameters()).dtype == torch.float32 else ROUNDED
     if not _agree(ours, expected, tolerance):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -59,23 +60,36 @@ def _names(classes: str | tuple[str, ...] | None) -> set[str]:
 def find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, torch.nn.ModuleList]:  # noqa: ANN401
     """Find the body without the LM head, and its transformer blocks.
 
-    A wrapper names its language model, which keeps the vision tower out; the decoder is then what holds the blocks,
-    so that its output is that of the final norm.
+    A wrapper names its language model, which keeps the vision tower out; the decoder is then the innermost module that
+    takes token ids and holds the blocks, so that its output is that of the final norm.
 
     Raises:
         ModelError: no module holds `depth` blocks.
     """
     named = causal.get_decoder()
-    for parent in named.modules():
-        for module in parent.children():
-            if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
-                return parent, module
+    for root in (named, causal):  # some models name another module: their LM head
+        for parent in root.modules():
+            for module in parent.children():
+                if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
+                    return _innermost_body(causal, module) or parent, module
     raise ModelError(
         f"model {name}",
         found=f"no list of {depth} blocks in {type(named).__name__}",
         expected="a decoder of the usual shape",
         do="report the model's architecture to isogloss",
     )
+
+
+def _innermost_body(causal: torch.nn.Module, blocks: torch.nn.ModuleList) -> torch.nn.Module | None:
+    """Find the innermost module, but not the whole model, that takes token ids and holds the blocks."""
+    bodies = [
+        module
+        for module in causal.modules()
+        if module is not causal
+        and any(inner is blocks for inner in module.modules())
+        and "input_ids" in inspect.signature(module.forward).parameters
+    ]
+    return bodies[-1] if bodies else None
 
 
 def residual_stream(model: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - a loaded model
@@ -100,12 +114,10 @@ def residual_stream(model: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: 
 
 
 def attends_ahead(model: Any) -> bool:  # noqa: ANN401 - a loaded model
-    """Whether the configuration of a model, or a module of its blocks, lets tokens attend to later ones."""
+    """Whether the configuration of a model lets tokens attend to later ones; the self-check sees what it leaves out."""
     config = model.causal.config.get_text_config()
     bidirectional = getattr(config, "use_bidirectional_attention", None)
-    if not getattr(config, "is_causal", True) or bidirectional is True or bidirectional == "all":
-        return True
-    return any(getattr(module, "is_causal", True) is False for module in model.blocks.modules())
+    return not getattr(config, "is_causal", True) or bidirectional is True or bidirectional == "all"
 
 
 def check_complete(missing: set[str], name: str) -> None:

@@ -208,6 +208,15 @@ def test_m07_hybrids_with_a_shared_beginning(name, corpus, tmp_path):
     assert "no cache that holds keys and values alone" in off["shared beginning"]
 
 
+@pytest.mark.parametrize("name", ["xLSTM", "MiniMax"])
+def test_m07_code_that_fails_in_bfloat16_is_one_line(name, corpus, tmp_path):
+    ref = save(name, tmp_path / "model")
+    with pytest.raises(ModelError, match=r"runs in bfloat16 on cpu; use --dtype float32"):
+        stored(ref, corpus, tmp_path / "store", dtype="bfloat16")
+    listed = CliRunner().invoke(app, ["doctor", str(ref.base), "--device", "cpu", "--dtype", "bfloat16"])
+    assert isinstance(listed.exception, ModelError)
+
+
 def test_m07_people_are_told_what_is_off(corpus, tmp_path):
     lines = []
 

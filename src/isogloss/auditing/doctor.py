@@ -12,8 +12,10 @@ import torch
 
 from isogloss.auditing.listed_states import match_listed, measure_change, measure_largest_change, read_listed
 from isogloss.errors import ModelError
+from isogloss.hidden_states.drift import cannot_compute
 from isogloss.hidden_states.execution import Execution, choose_execution
 from isogloss.hidden_states.extract import Wanted, hidden_states, plan_rows
+from isogloss.hidden_states.forward import UNSUPPORTED
 from isogloss.hidden_states.kernels import fast_linears
 from isogloss.hidden_states.self_check import TOLERANCE, sample_rows, settle
 from isogloss.hidden_states.spec import ExtractSpec, Layer
@@ -118,7 +120,10 @@ def _run_checks(subject: Subject, checkpoint: Checkpoint, execution: Execution) 
     yield _check_weights(subject)
     yield _check_raw_text(subject)
     yield _check_chat_template(subject)
-    alone = subject.states(subject.alone)
+    try:
+        alone = subject.states(subject.alone)
+    except UNSUPPORTED as error:
+        raise cannot_compute(subject.model, subject.dtype, error) from error
     yield _check_finite(alone)
     yield _check_own_states(subject, alone)
     yield _check_norms(subject, alone)

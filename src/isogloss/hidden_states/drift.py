@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from isogloss.engines.worker import out_of_memory
+from isogloss.errors import ModelError
 from isogloss.hidden_states.batching import BatchPlan
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.extract import Wanted, broken_rows, hidden_states, plan_rows
@@ -73,6 +74,16 @@ def attempt(expected: States, model: LoadedModel, sample: Prompts, wanted: Wante
             raise
     nothing = [np.full_like(states, np.nan) for states in expected]
     return compare(expected, nothing, rounded=False)
+
+
+def cannot_compute(model: LoadedModel, dtype: str, error: Exception) -> ModelError:
+    """Build the error for an architecture whose own code fails, in this dtype or on this device."""
+    return ModelError(
+        f"a forward pass of {type(model.causal).__name__}",
+        found=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}",
+        expected=f"code of transformers that runs in {dtype} on {model.device}",
+        do="use --dtype float32" if dtype != "float32" else "report the model's architecture to transformers",
+    )
 
 
 def compare(expected: States, tried: States, *, rounded: bool) -> Drift:

@@ -16,10 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from isogloss.engines.worker import out_of_memory
 from isogloss.errors import ModelError
-from isogloss.hidden_states.drift import Drift, attempt, compare, read_alone, read_states
+from isogloss.hidden_states.drift import Drift, attempt, cannot_compute, compare, read_alone, read_states
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.extract import Wanted
+from isogloss.hidden_states.forward import UNSUPPORTED
 from isogloss.hidden_states.kernels import fast_linears
 from isogloss.hidden_states.shortcuts import CHANGES, Trial, without, without_unsupported
 from isogloss.hidden_states.spec import ExtractSpec, Precision
@@ -120,8 +122,13 @@ def settle(
     if drift.texts and not drift.within(most):
         raise _not_its_own(model, drift, most)
     if spec.rounded:
-        with fast_linears(model, execution, spec.precision):
-            drift = compare(expected, read_states(model, sample, wanted, execution), rounded=True)
+        try:
+            with fast_linears(model, execution, spec.precision):
+                drift = compare(expected, read_states(model, sample, wanted, execution), rounded=True)
+        except UNSUPPORTED as error:
+            if out_of_memory(error):
+                raise
+            raise cannot_compute(model, spec.dtype, error) from error
         if not drift.texts:
             raise ModelError(
                 f"self-check of {type(model.causal).__name__}",

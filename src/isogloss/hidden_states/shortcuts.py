@@ -114,8 +114,10 @@ def without_unsupported(model: LoadedModel, sample: Prompts, wanted: Wanted, exe
     # Two tokens fill a cache, where the rows share no beginning.
     beginning = plan_sample(sample, execution, wanted).beginning or sample.ids[-1][:2]
     if shared_cache(model, beginning) is None:
-        off = (_off("shared beginning", NO_CACHE), _off("packed weights", RECURRENT))
-        return replace(execution, kernel="plain", shortcuts=False, off=(*execution.off, *off))
+        plain = without(execution, "shared beginning", NO_CACHE)
+        if execution.takes("packed weights"):
+            plain = without(plain, "packed weights", RECURRENT)
+        return replace(plain, shortcuts=False)
     return execution
 
 

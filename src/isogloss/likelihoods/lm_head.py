@@ -197,7 +197,7 @@ def check_head(model: LoadedModel) -> None:
 
 def _try_logits(model: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
     """Read our logits of one row of ids; none where states of another width go into the head."""
-    states = model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0]
+    states: torch.Tensor = model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0]
     _head(model)
     try:
         return _logits(model, states)

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 import isogloss
-from architectures import BY_NAME
+from architectures import BY_NAME, Architecture
 from conftest import make_tokenizer
 from isogloss.cli.app import app
 from isogloss.errors import ModelError
@@ -208,9 +208,8 @@ def test_m07_hybrids_with_a_shared_beginning(name, corpus, tmp_path):
     assert "no cache that holds keys and values alone" in off["shared beginning"]
 
 
-@pytest.mark.parametrize("name", ["xLSTM", "MiniMax"])
-def test_m07_code_that_fails_in_bfloat16_is_one_line(name, corpus, tmp_path):
-    ref = save(name, tmp_path / "model")
+def test_m07_code_that_fails_in_bfloat16_is_one_line(corpus, tmp_path):
+    ref = save("xLSTM", tmp_path / "model")
     with pytest.raises(ModelError, match=r"runs in bfloat16 on cpu; use --dtype float32"):
         stored(ref, corpus, tmp_path / "store", dtype="bfloat16")
     listed = CliRunner().invoke(app, ["doctor", str(ref.base), "--device", "cpu", "--dtype", "bfloat16"])
@@ -253,6 +252,39 @@ def test_m08_more_dimensions_than_known_are_one_line(tiny_folder):
     with pytest.raises(ModelError, match=r"blocks that pass on 4 dimensions") as error:
         run(model, [(1, 5, 6)], [Layer(1, "")])
     assert "\n" not in str(error.value)
+
+
+#: Architectures that name or pass on their blocks in other ways.
+UNUSUAL = {
+    "the body that takes ids holds another that holds the blocks": Architecture(
+        name="Roberta", settings={"is_decoder": True, "pad_token_id": 0}
+    ),
+    "get_decoder names the LM head": Architecture(name="ModernBertDecoder"),
+    "blocks return lists": Architecture(
+        name="OpenAIGPT", suffix="LMHeadModel", settings={"n_embd": 32, "n_layer": 4, "n_head": 4}
+    ),
+}
+
+
+@pytest.mark.parametrize("architecture", UNUSUAL.values(), ids=UNUSUAL)
+def test_m08_decoders_of_unusual_shape(architecture):
+    model = look_inside(architecture.build(), make_tokenizer())
+    rows = [(1, *range(5, 15), 20 + n, *range(30, 30 + n)) for n in (1, 9, 20)]
+    layers = ExtractSpec(layers=("all",)).resolve(model.depth)
+    execution, _ = settle(model, sample_rows(as_prompts(rows)), {"last": layers}, execution=OURS, spec=ExtractSpec())
+    states = run(model, rows, layers, execution=execution)
+    with torch.inference_mode():
+        outputs = [model.causal(input_ids=torch.tensor([row]), output_hidden_states=True) for row in rows]
+    for layer in layers[:-2]:
+        own = np.stack([output.hidden_states[layer.index][0, -1].numpy() for output in outputs])
+        assert moved(states[layer], own) < 1e-5
+
+
+def test_m08_states_that_are_not_by_text_and_token_are_one_line():
+    xlnet = Architecture(name="XLNet", suffix="LMHeadModel", settings={"d_model": 32, "n_layer": 4, "n_head": 4})
+    model = look_inside(xlnet.build(), make_tokenizer())
+    with pytest.raises(ModelError, match=r"found the shape \(7, 1, 32\) for 1 texts of 7 tokens"):
+        run(model, [(1, *range(5, 11))], [Layer(1, "")], execution=PLAIN)
 
 
 @pytest.mark.parametrize("precision", ["exact", "fast"])

@@ -4,6 +4,8 @@ The oracle never sees our hooks, batches or shortcuts: a loop over texts, and th
 itself returns.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,11 @@ from architectures import ARCHITECTURES
 from conftest import make_tokenizer
 from isogloss.errors import ModelError
 from isogloss.hidden_states.self_check import sample_rows, settle
+from isogloss.hidden_states.shortcuts import without
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.likelihoods.lm_head import check_head, settle_head, text_bits
 from isogloss.likelihoods.packed_answers import answer_likelihoods
+from isogloss.models.architecture import attends_ahead
 from isogloss.models.load import look_inside
 from running import OURS, as_prompts, run
 
@@ -96,15 +100,15 @@ def test_states_at_every_layer(architecture, model, rows):
         assert execution.takes("fused MLP") == architecture.fuses
 
 
-def test_packed_weights_and_whole_rows_where_a_beginning_cannot_be_shared(architecture, model):
-    """Without a self-check, too: packing leaves alone what it does not understand, and so does a shared beginning."""
-    if not architecture.causal:
-        pytest.skip("tokens attend to later ones: only the self-check and the configuration can tell")
+def test_packed_weights_and_whole_rows_without_a_self_check(architecture, model):
+    """Packing leaves alone what it does not understand, and a beginning without a cache for it is run in every row."""
+    assert attends_ahead(model) == (not architecture.causal)
+    # Only the self-check can tell that an MLP does more than its parts say, or that tokens attend to later ones.
+    execution = OURS if architecture.causal else replace(OURS, shortcuts=False)
+    execution = execution if architecture.fuses else without(execution, "fused MLP", "a test")
     layers = ExtractSpec(layers=("final",)).resolve(model.depth)
-    if not architecture.fuses:
-        pytest.skip("only the self-check can tell that its MLP does more than its parts say")
     expected = own_states(model, CHAT, layers, architecture)[layers[-1]]
-    assert moved(run(model, CHAT, layers)[layers[-1]], expected) < 10 * CLOSE
+    assert moved(run(model, CHAT, layers, execution=execution)[layers[-1]], expected) < 10 * CLOSE
 
 
 def test_likelihoods(architecture, model):

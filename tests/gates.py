@@ -8,6 +8,9 @@ from isogloss.records import NAN, Estimate, LanguageVerdict, Row
 
 METHODS = {"gain": TOGETHER, "retention": f"{FIELLER}, items paired"}
 WIDE_GAIN = (0.25, 0.2, 0.3)
+#: A class distance that clearly fell, so that retention alone decides about a reversal.
+FALL = (-0.2, -0.3, -0.1)
+DISTANCE_HERE = HERE | {"basis": "means", "metric": "class_distance", "components": None}
 
 
 def number(kind, code, interval, *, sample="all", method=None, place=HERE, **more):
@@ -24,7 +27,7 @@ def score(code):
     return Row(kind="score", language=code, model="aligned", estimate=estimate(0.3, 0.25, 0.35), **HERE)
 
 
-def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/base-it", **changes):
+def run_of(kept, *, verdicts=None, matched=None, gains=None, distance=FALL, more=(), name="org/base-it", **changes):
     """A run in which languages other than en keep these intervals of retention.
 
     Args:
@@ -32,6 +35,7 @@ def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/
         verdicts: language -> word; "lagging" where it says nothing.
         matched: language -> interval of retention on matched texts.
         gains: language -> interval of the gain.
+        distance: interval of every language's gain in class distance.
         more: further rows.
         name: of the aligned model, which decides its hash.
     """
@@ -39,6 +43,7 @@ def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/
     for code, interval in kept.items():
         rows += [score(code), number("gain", code, (gains or {}).get(code, WIDE_GAIN))]
         rows.append(number("retention", code, interval))
+        rows.append(number("gain", code, distance, method=POINTWISE, place=DISTANCE_HERE))
     rows += [number("retention", code, one, sample="matched") for code, one in (matched or {}).items()]
     words = {code: (verdicts or {}).get(code, "lagging") for code in kept}
     said = [LanguageVerdict(language="en", verdict="pivot")]

@@ -8,11 +8,17 @@ from typing import Any, TypeVar
 
 from isogloss.auditing.analysis import Analysis
 from isogloss.data.corpus import Corpus
+<<<<<<< HEAD
+from isogloss.errors import CorpusError, MetricError, UsageError, unknown
+=======
+from isogloss.data.languages import known_code
 from isogloss.errors import CorpusError, MetricError, UsageError
+>>>>>>> langs
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.results import Primary
 from isogloss.stats.metric import Metric
 from isogloss.stats.metrics import METRICS, STANDARD, metric
+from isogloss.stats.scaling import SCALINGS
 
 COMPONENTS = (2, 10)
 LEVEL = 0.95
@@ -37,6 +43,7 @@ class AuditConfig:
         spec: layers, read-out position, prompt format, token limit, dtype.
         metrics: names from METRICS; the primary metric and auroc are always computed. The default is all but published
             ones.
+        scaling: name from SCALINGS: what hidden dimensions are divided by before components are fitted.
         primary: the number that verdicts come from; an empty layer means the last of the layers.
         split: split to audit: all, training or held-out (the split that `isogloss tune` uses).
         quarantine: leave out texts for which a model gives no finite numbers, with their partners and translations,
@@ -55,6 +62,7 @@ class AuditConfig:
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
     metrics: tuple[str, ...] = STANDARD
+    scaling: str = "none"
     primary: Primary = PRIMARY
     split: str = "all"
     quarantine: bool = False
@@ -67,6 +75,10 @@ class AuditConfig:
     seed: int = 0
     workers: int | None = None
     cache_states: str = "all"
+
+    def __post_init__(self) -> None:
+        """Know the pivot by its canonical code, as corpora do."""
+        object.__setattr__(self, "pivot", known_code(self.pivot))
 
     def request(self, kind: type[RequestT]) -> RequestT | None:
         """Return the request for an analysis; None if it was not requested."""
@@ -112,6 +124,8 @@ def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysi
         raise UsageError(
             "--cache-states", found=repr(config.cache_states), expected="none, final or all", do="choose one"
         )
+    if config.scaling not in SCALINGS:
+        raise unknown(UsageError, "scaling", config.scaling, SCALINGS, "--scaling")
     _check_primary(config.primary, known_metrics(analyses))
     if config.permutations < MIN_PERMUTATIONS:
         raise UsageError(

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.auditing.analysis import Analysis, Lookup, Needs
+from isogloss.auditing.compare import DISTANCE
 from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, known_metrics
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
@@ -142,6 +143,7 @@ class Plan:
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
+            **({"scaling": config.scaling} if config.scaling != "none" else {}),
             "primary_changed": config.primary != PRIMARY,
             **({"quarantine": True} if config.quarantine else {}),
             **({"split": config.split} if config.split != "all" else {}),
@@ -215,7 +217,7 @@ def make_plan(
     """
     requested = tuple(analysis for analysis in analyses if config.request(analysis.request) is not None)
     added = [row.name for analysis in requested for row in analysis.metrics]
-    names = dict.fromkeys((config.primary.metric, "auroc", *config.metrics, *added))
+    names = dict.fromkeys((config.primary.metric, "auroc", DISTANCE, *config.metrics, *added))
     rows = [metric(name, known_metrics(analyses)) for name in names]
     check_config(config, corpus, analyses)
     sample, left_out = draw_sample(

@@ -13,7 +13,6 @@ import typer
 from isogloss.errors import UsageError
 from isogloss.io.files import saving, write_atomic
 from isogloss.io.paths import AnyPath, parse_path
-from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,11 +36,6 @@ DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: 
 def split(text: str | None) -> tuple[str, ...] | None:
     """Read a list such as en,hi,am."""
     return tuple(item.strip() for item in text.split(",") if item.strip()) if text else None
-
-
-def columns(options: list[str] | None) -> dict[str, str]:
-    """Read options such as text=comment."""
-    return read_columns(options or ())
 
 
 def show(rows: Iterable[dict[str, str]]) -> None:

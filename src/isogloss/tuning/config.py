@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from isogloss.data.languages import known_code
 from isogloss.errors import UsageError
 
 #: Training mixture -> the languages that it trains on.
@@ -89,7 +90,9 @@ class TuneConfig:
     norm: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what can be checked without a corpus."""
+        """Know languages by their canonical codes, and check what can be checked without a corpus."""
+        object.__setattr__(self, "languages", tuple(map(known_code, self.languages)))
+        object.__setattr__(self, "pivot", known_code(self.pivot))
         for option, value, known in (
             ("--mixture", self.mixture, MIXTURES),
             ("--loss", self.loss, LOSSES),

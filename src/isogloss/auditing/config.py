@@ -8,12 +8,8 @@ from typing import Any, TypeVar
 
 from isogloss.auditing.analysis import Analysis
 from isogloss.data.corpus import Corpus
-<<<<<<< HEAD
-from isogloss.errors import CorpusError, MetricError, UsageError, unknown
-=======
 from isogloss.data.languages import known_code
-from isogloss.errors import CorpusError, MetricError, UsageError
->>>>>>> langs
+from isogloss.errors import CorpusError, MetricError, UsageError, unknown
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.results import Primary
 from isogloss.stats.metric import Metric

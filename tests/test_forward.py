@@ -147,7 +147,7 @@ def test_the_last_mlp_sees_only_the_tokens_that_are_read(tiny, rows):
 
 def test_last_tokens_are_taken_and_put_back():
     batch = pad_right([(1, 2, 3), (4,)], torch.device("cpu"))
-    assert batch.ids.tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert batch.ids.tolist() == [[1, 2, 3], [4, 4, 4]]  # an embedding of a padding token may be undefined
     assert batch.real.tolist() == [[True] * 3, [True, False, False]]
     hidden = torch.arange(6.0).reshape(2, 3, 1)
     places = batch.token_indices(["last"])
@@ -262,14 +262,20 @@ def test_fast_is_measured_and_small(tiny, rows):
     assert fast.texts == drift.SAMPLE_TEXTS
 
 
-def test_sample_rows_are_spread_and_cut(rows):
+def test_sample_rows_are_spread_over_the_lengths(rows):
     sample = sample_rows(as_prompts([*rows, tuple(range(500))]))
     assert sample == sample_rows(as_prompts([tuple(range(500)), *rows[::-1]]))
     lengths = [len(row) for row in sample.ids]
     assert lengths == sorted(lengths) == list(sample.text_ends)
-    assert lengths[-1] == drift.TOKENS
+    assert lengths[0] == min(map(len, rows))
+    assert lengths[-1] == 500  # the longest is run as it is
     assert len(lengths) == drift.SAMPLE_TEXTS
     assert sample_rows(as_prompts([(1,)])).ids == ((1,),)
+
+
+def test_sample_rows_of_one_length_are_padded_too():
+    sample = sample_rows(as_prompts([(1, 2, 3, 4), (1, 5, 6, 7)]))
+    assert sample.ids == ((1, 2), (1, 5, 6, 7))
 
 
 def test_a_model_that_shortcuts_would_change_is_run_without_them(tmp_path, rows):

@@ -49,9 +49,13 @@ def _rebuild_model_error(what: str, found: str, expected: str, do: str, text_ids
     return error
 
 
-def broken_texts(what: str, *, found: str, text_ids: Iterable[str]) -> ModelError:
-    """Build the error for texts for which a model gives numbers that are not finite, or zeros only."""
-    do = "use --dtype float32, and check that the weights are complete; or leave them out with --quarantine"
+def broken_texts(what: str, *, found: str, text_ids: Iterable[str], dtype: str | None = None) -> ModelError:
+    """Build the error for texts for which a model gives numbers that are not finite, or zeros only.
+
+    `dtype` is that of the computation, where it is known: a wider one is no advice in float32.
+    """
+    wider = "" if dtype == "float32" else "use --dtype float32, and "
+    do = f"{wider}check that the weights are complete; or leave them out with --quarantine"
     return _rebuild_model_error(what, found, "finite numbers", do, tuple(text_ids))
 
 

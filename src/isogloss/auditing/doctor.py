@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,11 +10,14 @@ from typing import Literal
 import numpy as np
 import torch
 
+from isogloss.auditing.listed_states import match_listed, measure_change, measure_largest_change, read_listed
 from isogloss.errors import ModelError
+from isogloss.hidden_states.drift import cannot_compute
 from isogloss.hidden_states.execution import Execution, choose_execution
 from isogloss.hidden_states.extract import Wanted, hidden_states, plan_rows
+from isogloss.hidden_states.forward import UNSUPPORTED
 from isogloss.hidden_states.kernels import fast_linears
-from isogloss.hidden_states.self_check import TOLERANCE, measure_drift, sample_rows, settle
+from isogloss.hidden_states.self_check import TOLERANCE, sample_rows, settle
 from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.likelihoods.lm_head import check_head
 from isogloss.models.adapters import use_checkpoint
@@ -27,6 +31,14 @@ Verdict = Literal["ok", "note", "failed"]
 States = Mapping[Layer, np.ndarray]
 #: Number of checks, for the progress bar.
 STEPS = 10
+#: What texts may share at their beginning; more than 8 tokens, which are run once.
+BEGINNING = (
+    "Below is a text that a person wrote. Read it from its first word to its last, and then say what it is about. "
+)
+#: Most tokens of a text, as `ExtractSpec.max_tokens` has it.
+TOKENS = ExtractSpec().max_tokens
+#: Where configurations list the kind of each block.
+BLOCK_KINDS = ("layers_block_type", "block_types", "layer_types")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +120,13 @@ def _run_checks(subject: Subject, checkpoint: Checkpoint, execution: Execution) 
     yield _check_weights(subject)
     yield _check_raw_text(subject)
     yield _check_chat_template(subject)
-    alone = subject.states(subject.alone)
+    try:
+        alone = subject.states(subject.alone)
+    except UNSUPPORTED as error:
+        raise cannot_compute(subject.model, subject.dtype, error) from error
     yield _check_finite(alone)
     yield _check_own_states(subject, alone)
-    yield _check_norms(alone)
+    yield _check_norms(subject, alone)
     yield _check_batches(subject, alone)
     yield _check_shortcuts(subject, execution)
     yield _check_lm_head(subject.model)
@@ -125,24 +140,42 @@ def _check_architecture(subject: Subject, checkpoint: Checkpoint) -> CheckResult
     model = subject.model
     width = model.decoder.get_input_embeddings().embedding_dim  # type: ignore[operator]
     description = (
-        f"{type(model.causal).__name__}, {model.depth} blocks of width {width}, context {model.context or 'unnamed'}, "
-        f"{subject.dtype} on {model.device}, weights {checkpoint.sha256[:12]}"
+        f"{type(model.causal).__name__}, {model.depth} blocks of width {width}{_describe_kinds(model)}, "
+        f"context {model.context or 'unnamed'}, {subject.dtype} on {model.device}, weights {checkpoint.sha256[:12]}"
     )
     return _make_result(
         "architecture", description + (f", revision {checkpoint.revision}" if checkpoint.revision else ""), ok=True
     )
 
 
+def _describe_kinds(model: LoadedModel) -> str:
+    """Count the kinds of blocks as the configuration names them; each is a layer, be it attention, Mamba or an MLP."""
+    config = model.causal.config.get_text_config()  # type: ignore[union-attr, operator]
+    kinds = next((kinds for name in BLOCK_KINDS if (kinds := getattr(config, name, None))), ())
+    if len(kinds) != model.depth or len(set(kinds)) == 1:
+        return ""
+    counts = ", ".join(f"{count} {str(kind).replace('_', ' ')}" for kind, count in Counter(kinds).items())
+    return f" ({counts}; each counts as a layer)"
+
+
 def _check_weights(subject: Subject) -> CheckResult:
-    broken = [
-        name
+    broken = {
+        name: weight
         for name, weight in subject.model.causal.named_parameters()
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all())
-    ]
-    description = (
-        f"{len(broken)} tensors with infinite or undefined values, such as {broken[0]}" if broken else "all finite"
-    )
-    return _make_result("weights", description, ok=not broken)
+    }
+    if not broken:
+        return _make_result("weights", "all finite", ok=True)
+    embeddings = subject.model.decoder.get_input_embeddings().weight  # type: ignore[operator]
+    if all(weight is embeddings for weight in broken.values()):
+        ids = (~torch.isfinite(embeddings).all(dim=1)).nonzero()[:, 0].tolist()
+        if not set(ids) & {token for row in subject.prompts.ids for token in row}:
+            description = (
+                f"the embeddings of {len(ids)} tokens are undefined, such as id {ids[0]}: texts with them fail"
+            )
+            return CheckResult(check="weights", verdict="note", found=description)
+    description = f"{len(broken)} tensors with infinite or undefined values, such as {next(iter(broken))}"
+    return _make_result("weights", description, ok=False)
 
 
 def _check_raw_text(subject: Subject) -> CheckResult:
@@ -181,51 +214,51 @@ def _check_finite(alone: States) -> CheckResult:
 
 def _check_own_states(subject: Subject, alone: States) -> CheckResult:
     """Compare our states with those that the model itself returns without our hooks."""
-    change = 0.0
-    for i, row in enumerate(subject.prompts.ids):
-        ids = torch.tensor([row], device=subject.model.device)
-        with torch.inference_mode():
-            expected = subject.model.causal(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-        for layer, state in alone.items():
-            if layer.norm != "pre":
-                change = max(change, _measure_change(state[i], expected[layer.index][0, -1].float().cpu().numpy()))
-    return _make_result(
-        "the model's own states", f"ours differ by {change:.1e} at most", ok=change < TOLERANCE[subject.dtype]
-    )
+    listed, final = read_listed(subject.model, subject.prompts.ids)
+    match = match_listed(alone, listed, final, tolerance=TOLERANCE[subject.dtype])
+    description = "; ".join([f"ours differ by {match.change:.1e} at most", *match.notes])
+    return _make_result("the model's own states", description, ok=match.ok)
 
 
-def _check_norms(alone: States) -> CheckResult:
+def _check_norms(subject: Subject, alone: States) -> CheckResult:
+    check = "before and after the final norm"
     pre, post = list(alone.values())[-2:]
-    changes = [_measure_change(a, b) for a, b in zip(pre, post, strict=True)]
+    if pre.shape != post.shape:
+        widths = f"{pre.shape[1]} and {post.shape[1]}"
+        return CheckResult(check=check, verdict="note", found=f"a projection follows: the widths are {widths}")
+    changes = [measure_change(a, b) for a, b in zip(pre, post, strict=True)]
+    named = any("norm" in type(child).__name__.lower() for child in subject.model.decoder.children())
+    if max(changes) == 0 and not named:
+        return CheckResult(check=check, verdict="note", found="the model has no final norm: both are the same")
     ok = min(changes) > 0 and max(changes) < float("inf")
-    return _make_result("before and after the final norm", f"states differ by {min(changes):.1e} at least", ok=ok)
+    return _make_result(check, f"states differ by {min(changes):.1e} at least", ok=ok)
 
 
 def _check_batches(subject: Subject, alone: States) -> CheckResult:
     """Compare single texts with one padded and masked batch of all texts, as transformers runs it."""
     together = subject.states(replace(subject.alone, token_budget=10**6, overhead=10**6))
-    change = max(_measure_change(a, b) for layer in alone for a, b in zip(together[layer], alone[layer], strict=True))
+    change = max(measure_change(a, b) for layer in alone for a, b in zip(together[layer], alone[layer], strict=True))
     return _make_result(
         "batch and single text", f"states differ by {change:.1e} at most", ok=change < TOLERANCE[subject.dtype]
     )
 
 
 def _check_shortcuts(subject: Subject, execution: Execution) -> CheckResult:
-    sample = sample_rows(subject.prompts)
+    """Run the self-check on texts that share a beginning, the longest as long as a text of an audit may be."""
+    model = subject.model
+    limit = min(model.context or TOKENS, TOKENS)
+    texts = [BEGINNING + text for text in (*SAMPLES, " ".join(SAMPLES * TOKENS))]
+    sample = sample_rows(encode(model.tokenizer, texts, max_tokens=limit))
     wanted: Wanted = {"last": subject.layers}
     try:
-        used, _ = settle(subject.model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=subject.dtype))
+        used, drift = settle(model, sample, wanted, execution=execution, spec=ExtractSpec(dtype=subject.dtype))
     except ModelError as error:
         return _make_result("shortcuts", error.found, ok=False)
-    drift = measure_drift(subject.model, sample, wanted, execution=used)
-    execution_text = (
-        f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e} at most"
-    )
-    ok = drift.within(TOLERANCE[subject.dtype])
-    if ok and used != execution:
-        description = f"they change the numbers of this model, so it is run with the {execution_text}"
-        return CheckResult(check="shortcuts", verdict="note", found=description)
-    return _make_result("shortcuts", execution_text, ok=ok)
+    description = f"{used.kernel} kernel, {'with' if used.shortcuts else 'without'} shortcuts, drift {drift.max:.1e}"
+    if used.off:
+        off = "; ".join(map(str, used.off))
+        return CheckResult(check="shortcuts", verdict="note", found=f"{description}, off for this model: {off}")
+    return _make_result("shortcuts", description, ok=drift.texts > 0)
 
 
 def _check_lm_head(model: LoadedModel) -> CheckResult:
@@ -244,17 +277,6 @@ def _check_adapter(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
             states.append(subject.states(subject.alone))
     final = subject.layers[-1]
     before, active, after = (state[final] for state in states)
-    change, rest = _measure_largest_change(active, before), _measure_largest_change(after, before)
+    change, rest = measure_largest_change(active, before), measure_largest_change(after, before)
     description = f"moves the last state by {change:.1e} at most, and leaves {rest:.1e} behind"
     return _make_result("adapter", description, ok=rest < TOLERANCE[subject.dtype] and rest < change < float("inf"))
-
-
-def _measure_largest_change(states: np.ndarray, expected: np.ndarray) -> float:
-    return max(_measure_change(a, b) for a, b in zip(states, expected, strict=True))
-
-
-def _measure_change(state: np.ndarray, expected: np.ndarray) -> float:
-    """Return the distance from the expected state relative to its length; infinite if either state is broken."""
-    length = float(np.linalg.norm(expected))
-    change = float(np.linalg.norm(state.astype(np.float64) - expected)) / length if length > 0 else float("inf")
-    return change if np.isfinite(change) else float("inf")

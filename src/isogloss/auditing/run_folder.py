@@ -64,7 +64,7 @@ def record_execution(out: AnyPath, identity: Identity, execution: Execution) -> 
     """
     with saving(out, "--out"):
         if "audit.json" not in names(out):
-            _write_record(out, {"identity": asdict(identity), "execution": asdict(execution)})
+            _write_record(out, {"identity": asdict(identity), "execution": execution.to_dict()})
 
 
 def finished_run(out: AnyPath, identity: Identity, versions: Mapping[str, str]) -> Audit | None:

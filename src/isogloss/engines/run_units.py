@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack
 
 from isogloss.engines.engine import Engine
 from isogloss.engines.work_units import Unit, UnitT, Work
-from isogloss.errors import broken_texts
 from isogloss.progress import Track, tell
 
 
@@ -31,9 +30,9 @@ def run_units(engine: Engine, work: Work[UnitT], units: Sequence[UnitT], *, name
         results = engine.run(work, units, advance=progress.advance, tell=lambda line: tell(track, line))
         broken = [done.broken for done in results if done.broken]
     if broken:
-        text_ids = sorted({text_id for error in broken for text_id in error.text_ids})
         first = broken[0]
-        raise broken_texts(first.what, found=first.found, text_ids=text_ids)
+        first.text_ids = tuple(sorted({text_id for error in broken for text_id in error.text_ids}))
+        raise first
 
 
 class _Progress:

@@ -33,6 +33,11 @@ class BatchPlan:
     batches: tuple[tuple[int, ...], ...]
     prefix: int = 0
 
+    @property
+    def beginning(self) -> tuple[int, ...]:
+        """The tokens with which every row begins, where they are run once."""
+        return self.distinct[0][: self.prefix] if self.prefix else ()
+
 
 def plan_batches(
     rows: Sequence[tuple[int, ...]],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,10 +17,12 @@ from isogloss.engines.run_units import run_units
 from isogloss.engines.work_units import Done, Work
 from isogloss.errors import ModelError
 from isogloss.hidden_states.activations import Activations
+from isogloss.hidden_states.batching import BatchPlan
+from isogloss.hidden_states.drift import plan_sample
 from isogloss.hidden_states.execution import Execution, check_execution
 from isogloss.hidden_states.extract import broken_rows, check_states, hidden_states, plan_rows
-from isogloss.hidden_states.kernels import fast_linears
-from isogloss.hidden_states.self_check import sample_rows, settle
+from isogloss.hidden_states.kernels import fast_linears, usual_linears
+from isogloss.hidden_states.self_check import sample_rows, settle, settle_beginning
 from isogloss.hidden_states.store import write
 from isogloss.hidden_states.units import StatesJob, StatesUnit, units_of, wanted_of
 from isogloss.models.checkpoints import Checkpoint
@@ -31,10 +33,19 @@ from isogloss.progress import Track
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """How a model is run after its self-check, and what its shards record about that."""
+    """How a model is run after its self-check, and what its shards record about that.
+
+    Attributes:
+        execution: how to run.
+        about: what the shards record.
+        beginnings: shared beginning -> how to run texts that share it, for those that were checked.
+        notes: lines for people that no unit has carried yet.
+    """
 
     execution: Execution
     about: Mapping[str, Any]
+    beginnings: dict[tuple[int, ...], Execution]
+    notes: list[str]
 
 
 def compute_missing(
@@ -85,13 +96,15 @@ def prepare(model: LoadedModel, job: StatesJob) -> Iterator[Ready]:
     check_execution(job.execution)
     sample = sample_rows(encode_texts(job, job.sample, "sample"))
     execution, drift = settle(model, sample, job.everything, execution=job.execution, spec=job.spec)
+    beginning = plan_sample(sample, execution, job.everything).beginning
     about = {
         "drift": asdict(drift),
         "versions": {"torch": torch.__version__},
         "tokenizer": tokenizer_fingerprint(job),
     }
     with fast_linears(model, execution, job.spec.precision):
-        yield Ready(execution=execution, about=about)
+        notes = [f"{job.name} is run without {off}" for off in execution.off]
+        yield Ready(execution=execution, about=about, beginnings={beginning: execution}, notes=notes)
 
 
 def encode_unit(unit: StatesUnit) -> Prompts:
@@ -113,12 +126,16 @@ def compute_unit(
     execution = replace(ready.execution, token_budget=ready.execution.token_budget >> unit.halvings)
     check_context(prompts.ids, model.context, name)
     plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
+    if plan.prefix:
+        checked = _check_beginning(model, ready, unit.job, prompts, plan)
+        execution = replace(execution, shortcuts=checked.shortcuts, off=checked.off)
+        plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
     states = hidden_states(model, plan, wanted, execution=execution, bos=prompts.bos, advance=advance)
     whole = np.ones(len(unit.texts), dtype=bool)
     broken = None
     try:
         for of_position in states.values():
-            check_states(of_position, name, unit.text_ids)
+            check_states(of_position, name, unit.text_ids, unit.job.spec.dtype)
     except ModelError as error:
         if not unit.job.go_on:
             raise
@@ -131,13 +148,27 @@ def compute_unit(
         "token_counts": np.array([len(row) - prompts.bos for row in prompts.ids], dtype=np.int32),
         "cut": np.array(prompts.cut),
     }
-    how = asdict(execution) | {"threads": torch.get_num_threads()}
+    how = execution.to_dict() | {"threads": torch.get_num_threads()}
     rows = np.flatnonzero(whole).tolist()
     for output in unit.outputs if rows else ():
         arrays = {layer.name: state for layer, state in states[output.position].items()} | counts
         kept = {array: arrays[array][whole] for array in output.names}
         write(output.entry, rows, kept, about={**ready.about, "execution": how})
-    return Done(number=unit.number, broken=broken)
+    notes = tuple(ready.notes)
+    ready.notes.clear()
+    return Done(number=unit.number, broken=broken, notes=notes)
+
+
+def _check_beginning(model: LoadedModel, ready: Ready, job: StatesJob, prompts: Prompts, plan: BatchPlan) -> Execution:
+    """Check a shared beginning once, on some of the texts that share it; return how to run them."""
+    if plan.beginning not in ready.beginnings:
+        with usual_linears(model) if job.spec.precision == "fast" else nullcontext():
+            execution = settle_beginning(
+                model, sample_rows(prompts), job.everything, execution=ready.execution, spec=job.spec
+            )
+        ready.beginnings[plan.beginning] = execution
+        ready.notes.extend(f"{job.name} is run without {off}" for off in execution.off[len(ready.execution.off) :])
+    return ready.beginnings[plan.beginning]
 
 
 EXTRACTION: Work[StatesUnit] = Work(load=load, prepare=prepare, encode=encode_unit, compute=compute_unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from isogloss.errors import StoreError, UsageError
@@ -15,10 +15,43 @@ from isogloss.hidden_states.spec import Precision
 Kernel = Literal["plain", "onednn", "plain-bf16", "onednn-bf16"]
 KERNELS = ("plain", "onednn", "plain-bf16", "onednn-bf16")
 
+#: What makes a forward pass faster without changing more than rounding: the attention mask left out where only padding
+#: needs it; the beginning that all texts share run once; the MLP of the last block run on the tokens that are read;
+#: activation and gate applied inside a product; weights laid out for the processor.
+Shortcut = Literal["unmasked padding", "shared beginning", "short last MLP", "fused MLP", "packed weights"]
+SHORTCUTS: tuple[Shortcut, ...] = (
+    "unmasked padding",
+    "shared beginning",
+    "short last MLP",
+    "fused MLP",
+    "packed weights",
+)
+
 #: Padded tokens in a batch, and what a forward pass costs beside its tokens, in tokens; benchmarks/batches.py measures
 #: them. A GPU has thousands of multipliers to fill, and waits for Python between passes.
 CPU_BATCH = (1024, 32)
 GPU_BATCH = (16384, 512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortcutOff:
+    """A shortcut that a model is run without.
+
+    Attributes:
+        shortcut: its name.
+        why: for people.
+        drift: how far it moved hidden states, relative to their length: 0 or more; None if that was not measured, or
+            if the states were not finite.
+    """
+
+    shortcut: Shortcut
+    why: str
+    drift: float | None = None
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        moved = "" if self.drift is None else f", states move by {self.drift:.1e} of their length"
+        return f"{self.shortcut} ({self.why}{moved})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +63,8 @@ class Execution:
         kernel: how linear layers are multiplied.
         token_budget: most tokens in a padded batch.
         overhead: what a forward pass costs beside its tokens, in tokens.
-        shortcuts: whether padding goes without a mask, a shared beginning is run once, and the last block's MLP sees
-            only the tokens that are read.
+        shortcuts: whether any shortcut but packed weights, which `kernel` decides, is taken.
+        off: the shortcuts that are not taken for a model, with the reasons.
     """
 
     device: str
@@ -39,6 +72,17 @@ class Execution:
     token_budget: int = CPU_BATCH[0]
     overhead: int = CPU_BATCH[1]
     shortcuts: bool = True
+    off: tuple[ShortcutOff, ...] = ()
+
+    def takes(self, shortcut: Shortcut) -> bool:
+        """Whether a shortcut is taken.
+
+        >>> Execution(device="cpu", off=(ShortcutOff(shortcut="fused MLP", why="untried"),)).takes("short last MLP")
+        True
+        """
+        if shortcut == "packed weights":
+            return self.kernel.startswith("onednn")
+        return self.shortcuts and shortcut not in {off.shortcut for off in self.off}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Execution:
@@ -54,7 +98,12 @@ class Execution:
                 expected=", ".join(field.name for field in fields(cls)),
                 do="choose another --out",
             )
-        return cls(**data)
+        off = tuple(ShortcutOff(**shortcut) for shortcut in data["off"])
+        return cls(**{**data, "off": off})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it for JSON."""
+        return asdict(self)
 
 
 def choose_execution(*, dtype: str, precision: Precision, device: str | None = None) -> Execution:

@@ -12,22 +12,69 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers.cache_utils import Cache
 
+from isogloss.engines.worker import out_of_memory
 from isogloss.hidden_states.spec import Layer, Position
+from isogloss.models.architecture import residual_stream
 from isogloss.models.load import LoadedModel
 
 Keep = Callable[[Layer, torch.Tensor], None]
+#: What a model raises that does not support a shortcut.
+UNSUPPORTED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
 
 
 class _Enough(Exception):  # noqa: N818 - not an error: the way out of a forward pass
     """Raised in a hook after the last wanted layer."""
 
 
-def shared_cache(model: LoadedModel, prefix: Sequence[int]) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Run the beginning that all rows share once; its keys and values serve every batch."""
+def shared_cache(model: LoadedModel, prefix: Sequence[int]) -> Cache | None:
+    """Run the beginning that all rows share once; its keys and values serve every batch.
+
+    Returns:
+        The cache; None if the model has none that holds a row for each text, as recurrent states often do not.
+    """
     ids = torch.tensor([list(prefix)], device=model.device)
     with torch.inference_mode():
-        return model.decoder(input_ids=ids, use_cache=True).past_key_values
+        try:
+            cache = getattr(model.decoder(input_ids=ids, use_cache=True), "past_key_values", None)
+        except UNSUPPORTED as error:
+            if out_of_memory(error):
+                raise
+            return None
+        return cache if isinstance(cache, Cache) and _can_repeat(cache) else None
+
+
+def _can_repeat(cache: Cache) -> bool:
+    """Whether every state of a cache of one row can be repeated, one for each row of a batch."""
+    try:
+        repeated = repeat_cache(cache, 2)
+    except UNSUPPORTED as error:
+        if out_of_memory(error):
+            raise
+        return False
+    tensors = list(_tensors([vars(repeated), *map(vars, repeated.layers)]))
+    return bool(tensors) and all(len(tensor) == 2 for tensor in tensors)  # noqa: PLR2004 - two rows
+
+
+def repeat_cache(cache: Cache, rows: int) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Copy a cache of one row for a batch; a copy, because the model appends to it."""
+    repeated: Any = copy.deepcopy(cache)
+    repeated.batch_repeat_interleave(rows)
+    return repeated
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
+    """Yield the states that an object of a cache holds, but no numbers."""
+    if isinstance(value, torch.Tensor):
+        if value.ndim > 1 and value.numel():
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
 
 
 def forward(
@@ -38,7 +85,7 @@ def forward(
     *,
     shortcuts: bool = False,
     indices: torch.Tensor | None = None,
-    cache: Any = None,  # noqa: ANN401
+    cache: Cache | None = None,
 ) -> None:
     """Run a batch and hand the hidden states of every wanted layer, (rows, tokens, width), to `keep`.
 
@@ -47,11 +94,10 @@ def forward(
         batch: rows padded on the right, without the shared beginning if there is a `cache`.
         layers: resolved for this model.
         keep: called once for each layer; it must copy what it keeps.
-        shortcuts: leave out the attention mask (right padding cannot reach real tokens of a causal model), and use
-            `indices`.
+        shortcuts: leave out the attention mask: right padding cannot reach real tokens of a causal model.
         indices: int64 (rows, m), the only tokens that are read: the MLP of the last block gets no others, so states of
             that block at other tokens are wrong. None: all are read.
-        cache: from `shared_cache`; with shortcuts only, for the attention mask of a batch lacks the shared beginning.
+        cache: from `shared_cache`; with shortcuts only, because the attention mask lacks the shared beginning.
 
     Raises:
         ValueError: there is a cache, and no shortcuts.
@@ -64,12 +110,9 @@ def forward(
     if not shortcuts:
         inputs["attention_mask"] = batch.real.long()
     if cache is not None:
-        # A copy: the model appends to it.
-        past = copy.deepcopy(cache)
-        past.batch_repeat_interleave(len(batch.ids))
-        inputs |= {"past_key_values": past, "use_cache": True}
+        inputs |= {"past_key_values": repeat_cache(cache, len(batch.ids)), "use_cache": True}
     with torch.inference_mode(), contextlib.ExitStack() as stack:
-        if shortcuts and indices is not None and deepest > 0:
+        if indices is not None and deepest > 0:
             stack.enter_context(_short_mlp(model.blocks[deepest - 1], batch, indices))
         stack.enter_context(_hooks(model, layers, keep, stop=None if post else deepest))
         try:
@@ -126,29 +169,32 @@ def _has_tokens(arg: Any, batch: Batch) -> bool:  # noqa: ANN401
 
 @contextlib.contextmanager
 def _hooks(model: LoadedModel, layers: Sequence[Layer], keep: Keep, *, stop: int | None) -> Iterator[None]:
+    """Keep the state after a block where the next block reads it: some models scale it in between."""
     handles = []
 
-    def before_first(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401
-        del module
-        keep(Layer(0, ""), args[0] if args else kwargs["hidden_states"])
-        if stop == 0:
-            raise _Enough
-
-    def after(layer: Layer) -> Callable[[Any, Any, Any], None]:
-        def hook(module: Any, args: Any, output: Any) -> None:  # noqa: ANN401
-            del module, args
-            keep(layer, output[0] if isinstance(output, tuple) else output)
+    def before(layer: Layer) -> Callable[[Any, Any, Any], None]:
+        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401
+            del module
+            keep(layer, residual_stream(model, args[0] if args else kwargs["hidden_states"]))
             if layer.index == stop:
                 raise _Enough
 
         return hook
 
+    def after_last(module: Any, args: Any, output: Any) -> None:  # noqa: ANN401
+        del module, args
+        keep(
+            Layer(model.depth, "pre"), residual_stream(model, output[0] if isinstance(output, tuple | list) else output)
+        )
+        if stop == model.depth:
+            raise _Enough
+
     try:
         for layer in layers:
-            if layer.index == 0:
-                handles.append(model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True))
+            if layer.norm == "pre":
+                handles.append(model.blocks[-1].register_forward_hook(after_last))
             elif layer.norm != "post":
-                handles.append(model.blocks[layer.index - 1].register_forward_hook(after(layer)))
+                handles.append(model.blocks[layer.index].register_forward_pre_hook(before(layer), with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -184,10 +230,12 @@ class Batch:
 def pad_right(
     rows: Sequence[tuple[int, ...]], device: torch.device, *, text_ends: Sequence[int] | None = None
 ) -> Batch:
-    """Stack rows of token ids, at least one id each; texts end with their rows unless `text_ends` is given."""
-    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
+    """Stack rows of token ids, at least one id each; texts end with their rows unless `text_ends` is given.
+
+    Rows are padded with their last token: the embedding of a padding token may be undefined, and 0 x NaN is NaN.
+    """
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], dtype=torch.long)
     lengths = torch.tensor([len(row) for row in rows])
     real = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
     ends = lengths if text_ends is None else torch.tensor(text_ends)

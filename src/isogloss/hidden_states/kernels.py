@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.nn import functional
+from torch.utils._pytree import tree_map
 
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.spec import Precision
@@ -31,8 +33,9 @@ ROWS = 1024
 def fast_linears(model: LoadedModel, execution: Execution, precision: Precision = "exact") -> Iterator[None]:
     """Within the block, multiply in the linear layers of the transformer blocks by the kernel of `execution`.
 
-    Packed weights replace the usual ones, so memory holds them once; they are unpacked at the end. No
-    weight may be changed and no adapter switched inside.
+    Packed weights replace the usual ones, so memory holds them once; they are unpacked at the end, and wherever a
+    module reads the weight of another. Weights that several modules share stay as they are. No weight may be changed
+    and no adapter switched inside.
 
     Args:
         model: with the wanted adapter active.
@@ -40,43 +43,114 @@ def fast_linears(model: LoadedModel, execution: Execution, precision: Precision 
         precision: "fast" rounds inputs and weights of linear layers to bfloat16; sums, and all that stands between
             linear layers, stay in the model's precision.
     """
-    if execution.kernel == "plain" and precision == "exact":
+    packed = execution.takes("packed weights")
+    if not packed and precision == "exact":
         yield
         return
-    fused = execution.shortcuts and execution.kernel == "onednn" and precision == "exact"
+    fused = execution.takes("fused MLP") and execution.kernel == "onednn" and precision == "exact"
+    owners = Counter(id(parameter) for module in model.blocks.modules() for parameter in _parameters(module))
     with contextlib.ExitStack() as stack:
         # Quantised layers stay as they are: those of bitsandbytes are of a class of their own, torchao's weights are.
+        # So do layers that another library has given a forward pass of its own.
         for module in model.blocks.modules():
-            if type(module) is torch.nn.Linear and type(module.weight.data) is torch.Tensor:
-                stack.enter_context(_replaced(module, execution, precision))
+            if (
+                type(module) is torch.nn.Linear
+                and "forward" not in vars(module)
+                and type(module.weight.data) is torch.Tensor
+                and owners[id(module.weight)] == 1
+            ):
+                replaced = _packed(module) if precision == "exact" else _rounding(module, execution)
+                stack.enter_context(replaced)
         for module in model.blocks.modules():
-            if fused and (gated := gated_mlp(module)):
+            if fused and "forward" not in vars(module) and (gated := gated_mlp(module)) and gated.packed:
                 stack.enter_context(_fused(module, gated))
         yield
 
 
+def _parameters(module: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
+    """Yield the parameters of a module itself; those that it shares with others, too."""
+    yield from (parameter for _, parameter in module.named_parameters(recurse=False, remove_duplicate=False))
+
+
 @contextlib.contextmanager
-def _replaced(linear: Any, execution: Execution, precision: Precision) -> Iterator[None]:  # noqa: ANN401
-    usual = linear.weight.data
-    operands = torch.bfloat16 if execution.kernel.endswith("bf16") else usual.dtype
-    weight = usual if precision == "exact" else usual.bfloat16().to(operands)
-    if execution.kernel.startswith("onednn"):
-        # torch.compile uses these two operators; to_dense gives back the same bits.
-        weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)  # noqa: SLF001
-        multiply: Callable[..., torch.Tensor] = _onednn
-    else:
-        multiply = functional.linear
-    unpack = weight.to_dense if precision == "exact" else lambda: usual
-    if precision == "exact":
-        linear.weight.data = usual = torch.empty(0, dtype=usual.dtype)
-    if precision == "fast":
-        multiply = functools.partial(_rounded, multiply, operands)
-    linear.forward = functools.partial(_forward, multiply, weight, linear.bias)
+def usual_linears(model: LoadedModel) -> Iterator[None]:
+    """Within the block, multiply by torch's own products again, inside `fast_linears` with "fast" precision."""
+    replaced = {
+        module: vars(module).pop("forward")
+        for module in model.blocks.modules()
+        if type(module) is torch.nn.Linear and isinstance(vars(module).get("forward"), functools.partial)
+    }
+    try:
+        yield
+    finally:
+        for module, forward in replaced.items():
+            vars(module)["forward"] = forward
+
+
+class PackedWeight(torch.Tensor):
+    """Stands for the weight of a packed linear layer, without memory of its own.
+
+    It is unpacked wherever it is read, for some modules read the weight of another: Mamba, for one.
+    """
+
+    packed: torch.Tensor
+
+    @classmethod
+    def stand_for(cls, usual: torch.Tensor, packed: torch.Tensor) -> Self:
+        """Take shape and type of the usual weight, and keep the packed one."""
+        weight: Self = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001
+            cls, usual.shape, dtype=usual.dtype, device=usual.device
+        )
+        weight.packed = packed
+        return weight
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override] # torch's own subclasses are class methods, too
+        cls,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Do what is to be done with the unpacked weight."""
+        del types
+
+        def unpack(value: Any) -> Any:  # noqa: ANN401
+            return value.packed.to_dense() if isinstance(value, cls) else value
+
+        return func(*tree_map(unpack, args), **tree_map(unpack, kwargs or {}))
+
+
+@contextlib.contextmanager
+def _packed(linear: torch.nn.Linear) -> Iterator[None]:
+    parameter = linear.weight
+    # torch.compile uses these two operators; to_dense gives back the same bits.
+    weight = torch.ops.mkldnn._reorder_linear_weight(parameter.data.contiguous(), ROWS)  # noqa: SLF001
+    vars(linear)["weight"] = PackedWeight.stand_for(parameter.data, weight)
+    parameter.data = torch.empty(0, dtype=parameter.dtype)
+    linear.forward = functools.partial(_forward, _onednn, weight, linear.bias)  # type: ignore[method-assign]
     try:
         yield
     finally:
         del linear.forward
-        linear.weight.data = unpack()
+        del vars(linear)["weight"]
+        parameter.data = weight.to_dense()
+
+
+@contextlib.contextmanager
+def _rounding(linear: torch.nn.Linear, execution: Execution) -> Iterator[None]:
+    operands = torch.bfloat16 if execution.kernel.endswith("bf16") else linear.weight.dtype
+    weight = linear.weight.data.bfloat16().to(operands)
+    multiply: Callable[..., torch.Tensor] = functional.linear
+    if execution.takes("packed weights"):
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)  # noqa: SLF001
+        multiply = _onednn
+    rounded = functools.partial(_rounded, multiply, operands)
+    linear.forward = functools.partial(_forward, rounded, weight, linear.bias)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del linear.forward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +161,11 @@ class GatedMlp:
     up: torch.nn.Linear
     down: torch.nn.Linear
     activation: tuple[str, str]
+
+    @property
+    def packed(self) -> bool:
+        """Whether all three layers are packed; a weight that others share is not."""
+        return all(isinstance(vars(linear).get("weight"), PackedWeight) for linear in (self.gate, self.up, self.down))
 
 
 def gated_mlp(module: torch.nn.Module) -> GatedMlp | None:

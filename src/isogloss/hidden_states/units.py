@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from isogloss.data.corpus import Corpus
 from isogloss.engines.work_units import Job, Unit
 from isogloss.hidden_states.activations import Activations
 from isogloss.hidden_states.execution import Execution
@@ -15,7 +16,7 @@ from isogloss.hidden_states.spec import ExtractSpec, Layer, Position
 from isogloss.hidden_states.store import Entry
 from isogloss.models.checkpoints import Checkpoint, group_by_weights
 
-#: Texts on which the drift of a model is measured.
+#: Most texts on which the drift of a model is measured.
 SAMPLE_TEXTS = 6
 #: What is read in one pass: position -> its layers.
 Layers = Mapping[Position, tuple[Layer, ...]]
@@ -73,6 +74,20 @@ def sample_texts(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(ordered[i] for i in chosen)
 
 
+def sample_corpus(corpus: Corpus) -> tuple[str, ...]:
+    """Take texts of the first language, spread over the lengths, and the longest in bytes of each language.
+
+    `self_check.sample_rows` takes a few of them by their tokens.
+    """
+    spread = sample_texts(corpus.part(corpus.languages[0])["text"].to_list())
+    longest = (max(corpus.part(code)["text"], key=_count_bytes) for code in corpus.languages)
+    return tuple(dict.fromkeys([*spread, *longest]))
+
+
+def _count_bytes(text: str) -> tuple[int, str]:
+    return len(text.encode("utf-8", "surrogatepass")), text
+
+
 def units_of(
     located: Sequence[Mapping[str, Activations]], execution: Execution, *, go_on: bool = False
 ) -> list[StatesUnit]:
@@ -93,9 +108,7 @@ def units_of(
     for wanted in (wanted for models in located for wanted in models.values() if wanted.missing):
         waiting.setdefault((wanted.checkpoint.sha256, wanted.edit, wanted.spec.prompts), []).append(wanted)
     tokenizers = _tokenizers(located[0])
-    # The sample that checks a model is of the corpus's first language, whatever is missing.
-    corpus = located[0]["aligned"].corpus
-    sample = sample_texts(corpus.part(corpus.languages[0])["text"].to_list())
+    sample = sample_corpus(located[0]["aligned"].corpus)  # the same, whatever is missing
     tasks = list(waiting.values())
     units: list[StatesUnit] = []
     # Models that lack the same texts share them; an edited one may read fewer, so a row number does not name a text.

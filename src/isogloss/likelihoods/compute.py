@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -16,10 +16,12 @@ from isogloss.engines.work_units import Done, Job, Unit, Work
 from isogloss.errors import ModelError, broken_texts
 from isogloss.hidden_states.execution import Execution, check_execution
 from isogloss.hidden_states.kernels import fast_linears
+from isogloss.hidden_states.self_check import sample_rows
 from isogloss.hidden_states.store import Entry, write
+from isogloss.hidden_states.units import sample_corpus
 from isogloss.likelihoods.cached import NEW_TOKENS, SCORED, Answers, Likelihoods, scored_answers
 from isogloss.likelihoods.greedy_answers import greedy
-from isogloss.likelihoods.lm_head import check_head, text_bits
+from isogloss.likelihoods.lm_head import check_head, settle_head, text_bits
 from isogloss.likelihoods.packed_answers import answer_ids, answer_likelihoods
 from isogloss.likelihoods.refusal_detector import is_refusal
 from isogloss.models.checkpoints import Checkpoint
@@ -33,7 +35,12 @@ What = Literal["bits", "answers", "greedy"]
 
 @dataclass(frozen=True, kw_only=True)
 class HeadJob(Job):
-    """One model, and what to read from it; `prompter` gives the tokenizer and chat template of the prompts."""
+    """One model, and what to read from it.
+
+    Attributes:
+        prompter: gives the tokenizer and chat template of the prompts.
+        sample: the texts on which the model is checked.
+    """
 
     what: What
     prompter: Checkpoint
@@ -42,6 +49,14 @@ class HeadJob(Job):
     max_tokens: int
     dtype: str
     quantize: str | None
+    execution: Execution
+    sample: tuple[str, ...]
+
+
+class ReadyHead(NamedTuple):
+    """The tokenizer of the prompts, and how a model is run after its check."""
+
+    tokenizer: PreTrainedTokenizerBase
     execution: Execution
 
 
@@ -109,6 +124,7 @@ def _job(wanted: Likelihoods | Answers, execution: Execution, *, go_on: bool) ->
             dtype=wanted.dtype,
             quantize=wanted.quantize,
             execution=execution,
+            sample=sample_corpus(wanted.corpus),
         )
     return HeadJob(
         checkpoint=wanted.checkpoint,
@@ -123,6 +139,7 @@ def _job(wanted: Likelihoods | Answers, execution: Execution, *, go_on: bool) ->
         dtype=wanted.spec.dtype,
         quantize=wanted.spec.quantize,
         execution=execution,
+        sample=sample_corpus(wanted.corpus),
     )
 
 
@@ -134,11 +151,25 @@ def load(job: HeadJob) -> LoadedModel:
 
 
 @contextmanager
-def prepare(model: LoadedModel, job: HeadJob) -> Iterator[PreTrainedTokenizerBase]:
-    """Keep the linear layers fast during the block, and hand out the tokenizer."""
+def prepare(model: LoadedModel, job: HeadJob) -> Iterator[ReadyHead]:
+    """Check the model as it will be run, keep its linear layers fast during the block, and hand out the tokenizer.
+
+    Raises:
+        UsageError: this machine cannot run it so.
+        ModelError: see `settle_head` and `encode`.
+    """
     check_execution(job.execution)
-    with fast_linears(model, job.execution):
-        yield model.tokenizer if job.prompter == job.checkpoint else load_tokenizer(job.prompter)
+    tokenizer = model.tokenizer if job.prompter == job.checkpoint else load_tokenizer(job.prompter)
+    rows = sample_rows(encode_prompts(tokenizer, job, job.sample)).ids
+    few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
+    execution = settle_head(model, few, execution=job.execution)
+    with fast_linears(model, execution):
+        yield ReadyHead(tokenizer, execution)
+
+
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, job: HeadJob, texts: Sequence[str]) -> Prompts:
+    """Turn texts into the token ids that a job's model is given."""
+    return encode(tokenizer, texts, prompt_format=job.prompt_format, max_tokens=job.max_tokens, template=job.template)
 
 
 def no_tokens(unit: HeadUnit) -> tuple[()]:
@@ -149,7 +180,7 @@ def no_tokens(unit: HeadUnit) -> tuple[()]:
 
 def compute_unit(
     model: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    ready: ReadyHead,
     unit: HeadUnit,
     tokens: tuple[()],
     advance: Callable[[int], None],
@@ -163,15 +194,17 @@ def compute_unit(
     """
     del tokens
     job = unit.job
-    execution = replace(job.execution, token_budget=job.execution.token_budget >> unit.halvings)
-    arrays = read_with_head(model, tokenizer, job, unit.language, unit.texts, execution=execution, advance=advance)
+    execution = replace(ready.execution, token_budget=ready.execution.token_budget >> unit.halvings)
+    arrays = read_with_head(
+        model, ready.tokenizer, job, unit.language, unit.texts, execution=execution, advance=advance
+    )
     whole = np.ones(len(unit.texts), dtype=bool)
     for name in ("bits", "answer_total"):
         if name in arrays:
             whole &= np.isfinite(arrays[name].reshape(len(whole), -1)).all(axis=1)
     broken = None
     if not whole.all():
-        broken = _broken(job.name, unit.text_ids, whole)
+        broken = _broken(job, unit.text_ids, whole)
         if not job.go_on:
             raise broken
     if rows := np.flatnonzero(whole).tolist():
@@ -209,9 +242,7 @@ def read_with_head(
     Raises:
         ModelError: the tokenizer joins texts and answers, or a text is longer than the context.
     """
-    prompts = encode(
-        tokenizer, texts, prompt_format=job.prompt_format, max_tokens=job.max_tokens, template=job.template
-    )
+    prompts = encode_prompts(tokenizer, job, texts)
     rows = list(prompts.ids)
     check_context(rows, model.context, job.name)
     if job.what == "bits":
@@ -239,12 +270,13 @@ def _by_text(advance: Callable[[int], None], rows_per_text: int) -> Callable[[in
     return count
 
 
-def _broken(model: str, text_ids: Sequence[str], whole: np.ndarray) -> ModelError:
+def _broken(job: HeadJob, text_ids: Sequence[str], whole: np.ndarray) -> ModelError:
     ids = np.array(text_ids)[~whole].tolist()
     return broken_texts(
-        f"likelihoods of texts under {model}",
+        f"likelihoods of texts under {job.name}",
         found=f"infinite or undefined ones of {len(ids)} of {len(whole)}; the first is text {ids[0]}",
         text_ids=ids,
+        dtype=job.dtype,
     )
 
 

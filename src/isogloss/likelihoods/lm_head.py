@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from isogloss.engines.worker import out_of_memory
 from isogloss.errors import ModelError
 from isogloss.hidden_states.batching import plan_batches
+from isogloss.hidden_states.drift import FEW_BATCHES
 from isogloss.hidden_states.execution import Execution
-from isogloss.hidden_states.forward import pad_right
+from isogloss.hidden_states.forward import UNSUPPORTED, pad_right
+from isogloss.hidden_states.kernels import fast_linears
+from isogloss.models.architecture import attends_ahead
 from isogloss.models.load import LoadedModel
+from isogloss.models.prompts import encode
 
 #: Most float32 logits at a time (128 MiB): 128 positions of Gemma's vocabulary of 262,144.
 LOGITS = 2**25
 #: Most that our logits may differ from the model's own, relative to the largest; bfloat16 rounds to a 256th.
-TOLERANCE = 0.02
+EXACT, ROUNDED = 1e-4, 0.02
+#: Most that a logit may differ, relative to the largest, when a later token is left out: by rounding, in any precision.
+LOOKING_AHEAD = 0.05
+#: Most bits that those of a text in a batch may differ, beside a share of them.
+ABSOLUTE = 2e-3
+#: Text with which an LM head is checked.
+CHECKED = "The quick brown fox, 12345 times."
 
 
 def text_bits(
@@ -136,37 +148,103 @@ def _logits(model: LoadedModel, states: torch.Tensor) -> torch.Tensor:
         logits *= factor
     if divisor := getattr(config, "logits_scaling", None):  # Granite
         logits /= divisor
-    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
-        logits = logits.div_(cap).tanh_().mul_(cap)
+    if factor := getattr(config, "lm_head_multiplier", None):  # Falcon H1
+        logits *= factor
+    for name in ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap"):
+        if cap := getattr(config, name, None):  # Gemma 2, RecurrentGemma, xLSTM
+            logits = logits.div_(cap).tanh_().mul_(cap)
     return logits
 
 
 def check_head(model: LoadedModel) -> None:
-    """Refuse a model whose own logits differ from ours: the bits would miss a step after its head.
+    """Refuse a model whose own logits differ from ours, or whose tokens attend to later ones.
+
+    In the first case the bits would miss a step after its head; in the second no token has a likelihood given the
+    tokens before it.
 
     Raises:
-        ModelError: the LM head cannot be found, or an unknown step changes its logits, or none is finite.
+        ModelError: the LM head cannot be found, or an unknown step changes its logits, or none is finite, or a logit
+            depends on a later token.
     """
     causal: Any = model.causal
-    ids = torch.arange(8, device=model.device)[None, :]  # any tokens will do
+    ids = torch.tensor(encode(model.tokenizer, [CHECKED]).ids, device=model.device)
     with torch.inference_mode():
         expected = causal(input_ids=ids, use_cache=False).logits[0].float()
-        ours = _logits(model, model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0])
-    finite = torch.isfinite(expected)  # some models give tokens that are never written a logit of minus infinity
-    if not finite.any():
+        ours, before = (_try_logits(model, some) for some in (ids, ids[:, :-1]))
+    if not torch.isfinite(expected).any():
         raise ModelError(
             "likelihoods of texts",
             found=f"no finite logit of {type(causal).__name__}",
             expected="finite numbers",
             do="use --dtype float32, and check that the weights are complete",
         )
-    # NaN is above no tolerance, so ask whether the difference is within it.
-    if expected.shape != ours.shape or not (
-        (expected - ours)[finite].abs().max() <= TOLERANCE * expected[finite].abs().max()
-    ):
+    tolerance = EXACT if next(causal.parameters()).dtype == torch.float32 else ROUNDED
+    if not _agree(ours, expected, tolerance):
         raise ModelError(
             "likelihoods of texts",
             found=f"an unknown step after the LM head of {type(causal).__name__}",
             expected="logits as they come from the head, scaled or soft-capped as in Cohere, Granite or Gemma 2",
             do="report the model's architecture to isogloss",
         )
+    if attends_ahead(model) or not _agree(before, ours[:-1], LOOKING_AHEAD):
+        raise ModelError(
+            "likelihoods of texts",
+            found=f"attention to later tokens in {type(causal).__name__}",
+            expected="a causal model: the likelihood of a token depends on the tokens before it",
+            do="leave likelihoods out: --controls untrained, without --behaviour",
+        )
+
+
+def _try_logits(model: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
+    """Read our logits of one row of ids; none where states of another width go into the head."""
+    states: torch.Tensor = model.decoder(input_ids=ids, use_cache=False).last_hidden_state[0]
+    _head(model)
+    try:
+        return _logits(model, states)
+    except UNSUPPORTED as error:
+        if out_of_memory(error):
+            raise
+        return states[:0]
+
+
+def _agree(logits: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    """Whether logits differ by no more than a share of the largest; NaN is above no tolerance."""
+    if logits.shape != expected.shape:
+        return False
+    finite = torch.isfinite(expected)  # some models give tokens that are never written a logit of minus infinity
+    return bool((expected - logits)[finite].abs().max() <= tolerance * expected[finite].abs().max())
+
+
+def settle_head(model: LoadedModel, rows: Sequence[tuple[int, ...]], *, execution: Execution) -> Execution:
+    """Keep to an execution if the bits of a few rows in a batch are those of one row at a time; else drop its kernel.
+
+    It costs a pass for each row, and one over their batch; up to two more for a model whose bits differ.
+
+    Args:
+        model: with the wanted adapter active.
+        rows: token ids, at least one each, of lengths that pad each other.
+        execution: how to run.
+
+    Raises:
+        ModelError: the bits of a batch differ, by torch's own products, too.
+    """
+    plain = replace(execution, kernel="plain", shortcuts=False)
+    expected = text_bits(model, rows, execution=replace(plain, token_budget=1, overhead=0))
+    finite = np.isfinite(expected)  # texts without finite bits are named when their bits are stored
+    relative = EXACT if next(model.causal.parameters()).dtype == torch.float32 else ROUNDED
+    for attempt in (execution, replace(execution, shortcuts=False), plain):
+        try:
+            with fast_linears(model, attempt):
+                bits = text_bits(model, rows, execution=replace(attempt, overhead=FEW_BATCHES))
+        except UNSUPPORTED as error:
+            if out_of_memory(error) or attempt == plain:
+                raise
+            continue
+        if (np.abs(bits - expected)[finite] <= ABSOLUTE + relative * np.abs(expected[finite])).all():
+            return attempt
+    raise ModelError(
+        f"self-check of {type(model.causal).__name__}",
+        found="likelihoods of a batch of texts that differ from those of one text at a time",
+        expected=f"a relative difference of at most {relative:g}",
+        do="see isogloss doctor, and report the model's architecture to isogloss",
+    )

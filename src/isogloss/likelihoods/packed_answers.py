@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from isogloss.engines.worker import out_of_memory
 from isogloss.errors import ModelError
 from isogloss.hidden_states.batching import plan_batches
 from isogloss.hidden_states.execution import Execution
+from isogloss.hidden_states.forward import UNSUPPORTED
 from isogloss.likelihoods.lm_head import head_nats, target_nats, text_bits
 from isogloss.models.load import LoadedModel
 from isogloss.models.masks import layer_masks
@@ -72,13 +74,15 @@ def fits(
 
     Args:
         model: with the wanted adapter active.
-        prompts: a few, with the longest among them, where windows of attention show.
+        prompts: a few, with the longest among them, where windows of attention show; they pad each other.
         answers: as they will be scored.
         plain: ln p(answer | prompt) with one row for each answer, (prompts, answers).
     """
     try:
-        packed = np.vstack([_score(model, [prompt], answers)[0] for prompt in prompts])
-    except (TypeError, ValueError, RuntimeError):
+        packed, _ = _score(model, prompts, answers)
+    except UNSUPPORTED as error:
+        if out_of_memory(error):
+            raise
         return False  # the model takes no mask of this shape, or no positions
     relative = RELATIVE.get(next(model.causal.parameters()).dtype, RELATIVE[torch.bfloat16])
     return bool(np.isfinite(packed).all() and (np.abs(packed - plain) <= ABSOLUTE + relative * np.abs(plain)).all())
@@ -89,11 +93,10 @@ def _score(
 ) -> tuple[np.ndarray, np.ndarray]:
     lengths = torch.tensor([len(prompt) for prompt in prompts])
     sizes = [len(answer) for answer in answers]
-    width, tail = int(lengths.max()), sum(sizes)
-    ids = torch.zeros((len(prompts), width + tail), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, : len(prompt)] = torch.tensor(prompt)
-    ids[:, width:] = torch.tensor([token for answer in answers for token in answer])
+    width = int(lengths.max())
+    # Padded with a real token: the embedding of a padding token may be undefined.
+    tokens = [token for answer in answers for token in answer]
+    ids = torch.tensor([[*prompt, *[prompt[-1]] * (width - len(prompt)), *tokens] for prompt in prompts])
     offsets = torch.cat([torch.arange(size) for size in sizes])
     owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     # Answers follow the padding of shorter prompts, but their positions continue from the end of the prompt.

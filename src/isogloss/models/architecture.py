@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -59,23 +60,64 @@ def _names(classes: str | tuple[str, ...] | None) -> set[str]:
 def find_decoder(causal: Any, depth: int, name: str) -> tuple[torch.nn.Module, torch.nn.ModuleList]:  # noqa: ANN401
     """Find the body without the LM head, and its transformer blocks.
 
-    A wrapper names its language model, which keeps the vision tower out; the decoder is then what holds the blocks,
-    so that its output is that of the final norm.
+    A wrapper names its language model, which keeps the vision tower out; the decoder is then the innermost module that
+    takes token ids and holds the blocks, so that its output is that of the final norm.
 
     Raises:
         ModelError: no module holds `depth` blocks.
     """
     named = causal.get_decoder()
-    for parent in named.modules():
-        for module in parent.children():
-            if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
-                return parent, module
+    for root in (named, causal):  # some models name another module: their LM head
+        for parent in root.modules():
+            for module in parent.children():
+                if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
+                    return _innermost_body(causal, module) or parent, module
     raise ModelError(
         f"model {name}",
         found=f"no list of {depth} blocks in {type(named).__name__}",
         expected="a decoder of the usual shape",
         do="report the model's architecture to isogloss",
     )
+
+
+def _innermost_body(causal: torch.nn.Module, blocks: torch.nn.ModuleList) -> torch.nn.Module | None:
+    """Find the innermost module, but not the whole model, that takes token ids and holds the blocks."""
+    bodies = [
+        module
+        for module in causal.modules()
+        if module is not causal
+        and any(inner is blocks for inner in module.modules())
+        and "input_ids" in inspect.signature(module.forward).parameters
+    ]
+    return bodies[-1] if bodies else None
+
+
+def residual_stream(model: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - a loaded model
+    """Take the residual stream that is active from what blocks pass on: (rows, tokens, width).
+
+    With AltUp, blocks pass on several streams, (streams, rows, tokens, width), and compute on one of them.
+
+    Raises:
+        ModelError: it has more dimensions, and the configuration does not say which stream is active.
+    """
+    if hidden.ndim == 3:  # noqa: PLR2004 - rows, tokens, width
+        return hidden
+    active = getattr(model.causal.config.get_text_config(), "altup_active_idx", None)
+    if hidden.ndim == 4 and isinstance(active, int):  # noqa: PLR2004 - and streams
+        return hidden[active]
+    raise ModelError(
+        f"hidden states of {type(model.causal).__name__}",
+        found=f"blocks that pass on {hidden.ndim} dimensions",
+        expected="one vector for each token",
+        do="report the model's architecture to isogloss",
+    )
+
+
+def attends_ahead(model: Any) -> bool:  # noqa: ANN401 - a loaded model
+    """Whether the configuration of a model lets tokens attend to later ones; the self-check sees what it leaves out."""
+    config = model.causal.config.get_text_config()
+    bidirectional = getattr(config, "use_bidirectional_attention", None)
+    return not getattr(config, "is_causal", True) or bidirectional is True or bidirectional == "all"
 
 
 def check_complete(missing: set[str], name: str) -> None:

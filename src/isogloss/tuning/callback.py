@@ -237,8 +237,9 @@ def _states(
     """Extract the hidden states of all languages at once: language -> float32 (texts, width)."""
     loaded: LoadedModel = look_inside(model, tokenizer)
     budget, overhead = GPU_BATCH if loaded.device.type != "cpu" else CPU_BATCH
-    # Without packed weights, which would have to be packed again after every step.
-    execution = Execution(device=str(loaded.device), token_budget=budget, overhead=overhead)
+    # Without packed weights, which would have to be packed again after every step, and without shortcuts, which would
+    # have to be checked again.
+    execution = Execution(device=str(loaded.device), token_budget=budget, overhead=overhead, shortcuts=False)
     frames = {code: corpus.part(code) for code in corpus.languages}
     texts = [text for frame in frames.values() for text in frame["text"]]
     prompts = encode(

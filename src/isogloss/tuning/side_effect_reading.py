@@ -12,11 +12,12 @@ from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.kernels import fast_linears
+from isogloss.hidden_states.self_check import sample_rows
 from isogloss.io.files import sha256_text
 from isogloss.likelihoods.answers import SIDES, USES, answered_languages, answers
 from isogloss.likelihoods.compute import scored_characters
 from isogloss.likelihoods.greedy_answers import begins_like, greedy
-from isogloss.likelihoods.lm_head import check_head, text_bits
+from isogloss.likelihoods.lm_head import check_head, settle_head, text_bits
 from isogloss.likelihoods.margins import refusal_log_odds
 from isogloss.likelihoods.packed_answers import answer_ids, answer_likelihoods
 from isogloss.models.adapters import use_checkpoint
@@ -129,13 +130,17 @@ def read_texts(
     check_head(model)
     readings = {}
     for name, checkpoint in checkpoints.items():
-        with use_checkpoint(model, checkpoint), fast_linears(model, execution):
-            readings[name] = {
-                of_language.language: _read(
-                    model, of_language, max_tokens=max_tokens, execution=execution, advance=advance
-                )
-                for of_language in texts
-            }
+        with use_checkpoint(model, checkpoint):
+            sample = [text for of_language in texts for text in of_language.harmless]
+            rows = sample_rows(encode(model.tokenizer, sample, max_tokens=max_tokens)).ids
+            settled = settle_head(model, rows, execution=execution)
+            with fast_linears(model, settled):
+                readings[name] = {
+                    of_language.language: _read(
+                        model, of_language, max_tokens=max_tokens, execution=settled, advance=advance
+                    )
+                    for of_language in texts
+                }
     return readings
 
 

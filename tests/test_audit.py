@@ -22,7 +22,7 @@ from isogloss.report.audit_tables import language_table
 from isogloss.report.render_markdown import render_markdown
 from isogloss.report.sentences import headline
 from isogloss.report.view import view
-from isogloss.results import Primary
+from isogloss.records import Primary
 from isogloss.stats.metrics import STANDARD
 from isogloss.stats.probe_scores import logit
 from isogloss.stats.text_controls import CONTROLS

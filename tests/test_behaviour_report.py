@@ -16,8 +16,8 @@ from isogloss.errors import StoreError
 from isogloss.records import NAN, Row
 from isogloss.report.command import command
 from isogloss.report.grammar import Axis
-from isogloss.report.read_run import refuse_unsound
 from isogloss.report.render_terminal import print_audit
+from isogloss.result_checks import refuse_unsound
 from isogloss.results import Audit
 from pages import data_of, page_of
 

@@ -18,7 +18,7 @@ from isogloss.report.render_latex import render_latex
 from isogloss.report.render_markdown import render_markdown
 from isogloss.report.render_terminal import STYLES, _style, print_table
 from isogloss.report.table import Cell
-from isogloss.results import Primary
+from isogloss.records import Primary
 from test_exports import NASTY, check_latex
 
 

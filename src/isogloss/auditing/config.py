@@ -10,7 +10,7 @@ from isogloss.auditing.analysis import Analysis
 from isogloss.data.corpus import Corpus
 from isogloss.errors import CorpusError, MetricError, UsageError
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.results import Primary
+from isogloss.records import Primary
 from isogloss.stats.metric import Metric
 from isogloss.stats.metrics import METRICS, STANDARD, metric
 

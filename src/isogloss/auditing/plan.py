@@ -21,7 +21,8 @@ from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
-from isogloss.results import Identity, Primary
+from isogloss.records import Primary
+from isogloss.results import Identity
 from isogloss.stats.metric import Metric
 from isogloss.stats.metrics import metric
 

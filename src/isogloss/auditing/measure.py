@@ -300,7 +300,7 @@ def _name_adapter(checkpoint: Checkpoint) -> str:
 def _pin_reference(checkpoint: Checkpoint) -> str | None:
     """Write a model as a command line takes it, pinned to the revision that was read; None for a local path."""
     ref = checkpoint.ref
-    if any(Path(name).exists() for name in (ref.base, ref.adapter) if name):
+    if ref.loaded is not None or any(Path(name).exists() for name in (ref.base, ref.adapter) if name):
         return None
     adapter = ref.adapter
     if adapter and checkpoint.adapter_revision:

@@ -230,7 +230,7 @@ def make_plan(
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "untrained" in config.controls:
         base = pair.reference or pair.aligned
-        models["untrained"] = ModelRef(base=base.base, revision=base.revision, random_seed=config.seed)
+        models["untrained"] = replace(base, adapter=None, random_seed=config.seed)
     activations = locate(
         {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
     )

@@ -93,6 +93,17 @@ def known_metrics(analyses: Sequence[Analysis]) -> dict[str, Metric]:
     return METRICS | {row.name: row for analysis in analyses for row in analysis.metrics}
 
 
+def metric_rows(config: AuditConfig, requested: Sequence[Analysis], analyses: Sequence[Analysis]) -> list[Metric]:
+    """Return the metrics to compute, the primary one first.
+
+    Raises:
+        MetricError: a name is unknown.
+    """
+    added = [row.name for analysis in requested for row in analysis.metrics]
+    names = dict.fromkeys((config.primary.metric, "auroc", *config.metrics, *added))
+    return [metric(name, known_metrics(analyses)) for name in names]
+
+
 def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:
     """Refuse unknown choices and choices that contradict each other, before anything is computed.
 

@@ -32,29 +32,35 @@ def control_rows_of_language(item: tuple[Plan, Sample]) -> list[Row]:
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     """Compute all requested controls of a language; models are scored at the primary layer."""
     probes = [METRICS["auroc"], *([METRICS["pair_accuracy"]] if sample.partners is not None else [])]
-    estimates: dict[str, Estimate] = {}
-    lengths = length_scores(sample.texts)
-    estimates |= _name_estimates("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
-    grams = kernel_probe(ngram_gram(sample.texts))
-    estimates |= _name_estimates("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
+    estimates = _estimate_of_texts(plan, sample, probes) if plan.given is None else {}
     if "untrained" in plan.activations:
         estimates |= _name_estimates("untrained", _score_states(plan, "untrained", sample, probes), sample, plan)
     estimates["permuted_labels_auroc"] = _summarise_null(plan, sample)
-    if sample.partners is not None:
-        estimates["edit_rate"] = _estimate_median(edit_rates(sample), plan.config.seed)
-    counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
-    units, seed = sample.draws.unit_of_row, plan.config.seed
-    estimates["tokens_per_character"] = _estimate_ratio(counts, lengths, units, n=sample.draws.per_class, seed=seed)
     if plan.likelihoods:
         bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
         estimates["bits_per_character"] = _estimate_ratio(
-            bits, characters, np.arange(len(bits)), n=len(bits), seed=seed
+            bits, characters, np.arange(len(bits)), n=len(bits), seed=plan.config.seed
         )
     return [
         Row(kind="control", language=sample.language, metric=name, estimate=estimates[name])
         for name in CONTROLS
         if name in estimates
     ]
+
+
+def _estimate_of_texts(plan: Plan, sample: Sample, probes: Sequence[Metric]) -> dict[str, Estimate]:
+    """Compute the controls that read the texts themselves."""
+    lengths = length_scores(sample.texts)
+    estimates = _name_estimates("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
+    grams = kernel_probe(ngram_gram(sample.texts))
+    estimates |= _name_estimates("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
+    if sample.partners is not None:
+        estimates["edit_rate"] = _estimate_median(edit_rates(sample), plan.config.seed)
+    counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
+    estimates["tokens_per_character"] = _estimate_ratio(
+        counts, lengths, sample.draws.unit_of_row, n=sample.draws.per_class, seed=plan.config.seed
+    )
+    return estimates
 
 
 def _score_states(plan: Plan, role: str, sample: Sample, probes: Sequence[Metric]) -> list[Score]:

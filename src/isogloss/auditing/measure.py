@@ -282,7 +282,7 @@ def _record_models(plan: Plan) -> dict[str, object]:
         name = Path(base).name if Path(base).exists() else base
         record[role] = {
             "name": name + _name_adapter(checkpoint),
-            "given": _pin_reference(checkpoint),
+            "given": _pin_reference(checkpoint) if plan.given is None else None,
             "revision": checkpoint.revision,
             **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,

@@ -44,6 +44,7 @@ def behaving_audit():
     ):
         found = replace(estimate(*numbers), n=9, p_value=0.09)
         rows.append(Row(kind="link", language="", metric=metric, layer=3, norm="", estimate=found))
+    rows = [replace(row, analysis="behaviour") for row in rows]
     audit = small_audit()
     analyses = {"behaviour": {"options": {"behaviour": True, "generate": 3}}}
     return replace(audit, rows=(*audit.rows, *rows), config=audit.config | {"analyses": analyses})

@@ -1,15 +1,22 @@
 """Inputs that people really have, at the border: run folders that were edited, and values of options."""
 
 import copy
+import errno
 import json
+import os
 import random
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import isogloss
 from gates import sound
 from handmade import small_audit
+from isogloss.cli import app
 from isogloss.errors import IsoglossError, StoreError
 from isogloss.report.read_run import read_audit
 
@@ -221,3 +228,182 @@ def test_m06_a_missing_number_passes_no_gate(tmp_path):
     judged = isogloss.gate(read(tmp_path, data), {"min_retention": 0.5})
     assert judged.exit_code() == judged.exit_code("pass") == 4
     assert judged.exit_code("fail") == 3
+
+
+# Values of options, and what the system refuses: `isogloss` in a process of its own, as a shell starts it.
+
+
+def run(*arguments, cwd, stdout=subprocess.PIPE, **environment):
+    """Run a command; its environment has no network."""
+    names = {"HF_HUB_OFFLINE": "1", "ISOGLOSS_CACHE": str(cwd / "cache"), **environment}
+    command = [sys.executable, "-m", "isogloss", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, stdout=stdout, stderr=subprocess.PIPE, env=os.environ | names, check=False)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["isogloss", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            sys.exit(app.main())
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def assert_refused(code, err, words):
+    assert code in {1, 2}, err
+    assert err.startswith("isogloss: ")
+    assert err.count("\n") == 1, err
+    assert len(err) <= 620
+    assert re.search(words, err), err
+    assert "Traceback" not in err
+
+
+@pytest.fixture
+def pair_options(tiny_folder, other_folder, parallel_file):
+    return ["--reference", tiny_folder, "--aligned", other_folder, "--corpus", parallel_file, "--controls", "none"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--seed", 2**63], "--seed: found 9223372036854775808"),
+        (["--seed", 10**30], "--seed"),
+        (["--seed", -1], "seed"),
+        (["--seed", "0x10"], "seed"),
+        (["--seed", "1.5"], "seed"),
+        (["--seed", "9" * 5000], "seed"),
+        (["--device", "tpu"], "--device: found 'tpu'; expected a device of this machine"),
+        (["--device", "cuda:99"], "--device: found 'cuda:99'"),
+        (["--device", "meta"], "--device: found 'meta'"),
+        (["--device", "cpu:7"], "--device: found 'cpu:7'"),
+        (["--device", ""], "--device"),
+        (["--languages", ""], "--languages: found an empty"),
+        (["--languages", ",, "], "--languages: found an empty list"),
+        (["--layers", ""], "--layers: found an empty"),
+        (["--layers", "01"], "--layers: found '01'"),
+        (["--layers", "٣"], "--layers"),
+        (["--layers", "-1"], "--layers"),
+        (["--layers", "9" * 5000], "--layers"),
+        (["--layers", "1.0"], "--layers"),
+        (["--metrics", ""], "--metrics: found an empty"),
+        (["--controls", ""], "--controls: found an empty"),
+        (["--match", ""], "--match: found an empty"),
+        (["--primary", ""], "--primary: found an empty"),
+        (["--pivot", ""], "--pivot: found an empty"),
+        (["--pair", " "], "--pair: found an empty"),
+        (["--corpus", ""], "--corpus: found an empty"),
+        (["--column", ""], "--column: found an empty"),
+        (["--quantize", ""], "--quantize: found an empty"),
+        (["--primary", "silhouette:10000"], "--primary: found 10000 components for 60 texts"),
+        (["--primary", "silhouette:60"], "--primary: found 60 components"),
+        (["--primary", "silhouette:010"], "--primary"),
+        (["--primary", "silhouette:"], "--primary"),
+        (["--primary", "silhouette:٣"], "--primary"),
+        (["--primary", "silhouette:0"], "--primary"),
+        (["--primary", "silhouette:-3"], "--primary"),
+        (["--primary", ":10"], "--primary"),
+        (["--primary", "silhouette@"], "--primary"),
+        (["--primary", "silhouette:" + "9" * 5000], "--primary"),
+        (["--max-tokens", 2], "max.tokens"),
+        (["--max-tokens", 10**30], "max.tokens"),
+        (["--permutations", 0], "permutations"),
+        (["--permutations", "nan"], "permutations"),
+        (["--per-class", 10**30], "per.class|texts"),
+        (["--per-class", 0], "per.class"),
+        (["--workers", 0], "workers"),
+        (["--corpus", "x" * 5000], "found"),
+        (["--corpus", "x" * 5000 + ".csv"], "found"),
+        (["--reference", "x" * 5000], "found"),
+        (["--chat-template", "x" * 5000], "chat-template"),
+        (["--out", "x" * 5000], "found"),
+        (["--runs", "/dev/null/runs"], "found"),
+        (["--store", "/dev/null/store"], "found"),
+        (["--no-such-option"], "such option"),
+        (["--dtype", "float64"], "--dtype"),
+        (["--cache-states", "some"], "--cache-states"),
+        (["--engine", "slurm"], "engine"),
+        (["x" * 5000], "found"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_t18_t19_a_value_that_cannot_be_used_is_one_line(options, words, command, pair_options):
+    code, out, err = command("audit", *pair_options, *options)
+    assert out == ""
+    assert_refused(code, err, words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["gate", "run", "--min-retention", "nan"], "min_retention"),
+        (["gate", "run", "--min-retention", "inf"], "min_retention"),
+        (["gate", "run", "--min-retention", "x"], "min-retention"),
+        (["gate", "run", "--languages", ""], "languages"),
+        (["gate", "run", "--no-verdicts", ","], "no_verdicts"),
+        (["gate", "x" * 5000, "--min-gain", 0], "found"),
+        (["gate", "run", "--rules", "x" * 5000], "found"),
+        (["gate", "run", "--rules", "deep.toml"], "deep.toml"),
+        (["gate", "run", "--rules", "long.toml"], "long.toml"),
+        (["report", "x" * 5000], "found"),
+        (["report", "run", "--pairs", -1], "pairs"),
+        (["compare", "run", "x" * 5000], "found"),
+        (["audit", "deep.toml"], "deep.toml"),
+        (["audit", "long.toml"], "long.toml"),
+        (["audit", "empty.toml"], "languages"),
+        (["plan", "--flops", "nan"], "flops"),
+        (["plan", "--flops", "inf"], "flops"),
+        (["plan", "--gpus", 0], "gpus"),
+        (["plan", "--languages", ""], "--languages"),
+        (["doctor", "x" * 5000], "found"),
+        (["side-effects", "--aligned", "embedded/english-dpo", "--languages", ","], "--languages: found an empty list"),
+        (["tune", "--corpus", "mini", "--out", "a", "--seed", 2**63, "--languages", "hi"], "seed"),
+        (["tune", "--corpus", "mini", "--out", "a", "--learning-rate", "nan", "--languages", "hi"], "learning.rate"),
+        (["tune", "--corpus", "mini", "--out", "a", "--beta", "inf", "--languages", "hi"], "beta"),
+        (["tune", "--corpus", "mini", "--out", "a", "--holdout", "7", "--languages", "hi"], "holdout"),
+        (["nothing"], "nothing"),
+    ],
+    ids=lambda value: " ".join(map(str, value))[:50] if isinstance(value, list) else value,
+)
+def test_t18_t19_other_commands_refuse_values_in_one_line(arguments, words, command, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "audit.json").write_text(json.dumps(PLAIN), "utf-8")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000, "utf-8")
+    (tmp_path / "long.toml").write_text("seed = " + "9" * 5000, "utf-8")
+    (tmp_path / "empty.toml").write_text("languages = []", "utf-8")
+    code, _, err = command(*arguments)
+    assert_refused(code, err, words)
+
+
+def test_t18_a_full_output_is_one_line(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = run("languages", cwd=tmp_path, stdout=full)
+    assert_refused(ended.returncode, ended.stderr.decode(), "space|written")
+
+
+def test_t18_a_reader_that_leaves_is_no_fault(tmp_path):
+    command = f"{sys.executable} -m isogloss languages | head -n 1"
+    ended = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+    assert ended.stderr == b""
+
+
+def test_t18_a_missing_or_unwritable_tmpdir_is_one_line_or_none(tmp_path, tiny_folder, parallel_file):
+    options = ["--aligned", tiny_folder, "--corpus", parallel_file, "--controls", "none", "--permutations", 100]
+    ended = run("audit", *options, "--store", tmp_path / "s", cwd=tmp_path, TMPDIR=str(tmp_path / "missing"))
+    assert ended.returncode == 0, ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+def test_t18_a_full_folder_for_passing_files_is_one_line(monkeypatch, command, pair_options):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/isogloss-x")
+
+    monkeypatch.setattr("isogloss.auditing.run.TemporaryDirectory", full)
+    code, _, err = command("audit", *pair_options)
+    assert_refused(code, err, "No space left on device")

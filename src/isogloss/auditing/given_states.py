@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.auditing.analysis import Analysis, Needs, need_nothing
-from isogloss.auditing.config import AuditConfig, check_config, metric_rows
+from isogloss.auditing.config import AuditConfig, check_components, check_config, metric_rows
 from isogloss.auditing.plan import Plan, check_pair
 from isogloss.data.corpus import SCHEMA, Corpus
 from isogloss.data.curate import balance
@@ -244,6 +244,7 @@ def plan_states(
     rows = metric_rows(config, requested, analyses)
     check_config(config, corpus, analyses)
     sample = balance(corpus, per_class=config.per_class, seed=config.seed)
+    check_components(config.primary, sample)
     numbers = {code: sample.part(code)["source"].cast(pl.Int64).to_numpy() for code in sample.languages}
     activations: dict[str, Activations] = {
         role: GivenStates(

@@ -9,7 +9,16 @@ from typing import Any
 import polars as pl
 
 from isogloss.auditing.analysis import Analysis, Lookup, Needs
-from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, metric_rows
+from isogloss.auditing.config import (
+    BITS_TEXTS,
+    COMPONENTS,
+    LEVEL,
+    PRIMARY,
+    AuditConfig,
+    check_components,
+    check_config,
+    metric_rows,
+)
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
@@ -226,6 +235,7 @@ def make_plan(
         per_class=config.per_class,
         seed=config.seed,
     )
+    check_components(config.primary, sample)
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "untrained" in config.controls:
         base = pair.reference or pair.aligned

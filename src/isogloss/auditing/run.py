@@ -30,6 +30,7 @@ from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.store import default_store, in_use
 from isogloss.io.paths import AnyPath, names, parse_path
 from isogloss.likelihoods.fill import fill_bits
+from isogloss.models.devices import check_device
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
@@ -68,6 +69,8 @@ def run_audit(
         IsoglossError: as in `audit`.
     """
     started = time.time()
+    if device is not None and (engine or EngineConfig()).engine == "local":
+        check_device(device)
     root = _resolve_store(store)
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track, analyses=analyses)
     folder = parse_path(out) if out else folder_in(parse_path(runs), plan.identity) if runs else None

@@ -26,6 +26,7 @@ from isogloss.io.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
 from isogloss.io.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
 from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf
+from isogloss.models.devices import check_device
 from isogloss.models.precision import device_map, quantization_config
 from isogloss.progress import Track, silent
 
@@ -156,11 +157,13 @@ def load_model(
 
     Raises:
         ModelError: the weights are missing, pickled, not whole or broken, or no decoder is found.
-        UsageError: the package that quantises is not installed.
+        UsageError: the package that quantises is not installed, or the device does not exist.
     """
     seed = checkpoint.ref.random_seed
     if checkpoint.ref.loaded is not None and seed is None:
         return look_inside(_held_model(checkpoint), checkpoint.ref.loaded.tokenizer)
+    if device is not None:
+        check_device(device)
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         with quiet_transformers():

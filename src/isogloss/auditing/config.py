@@ -20,7 +20,7 @@ COMPONENTS = (2, 10)
 LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
 #: A number of components, as it is written everywhere.
-NUMBER = re.compile("[1-9][0-9]{0,8}")
+NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 #: Fewer permutations give no usable null.
 MIN_PERMUTATIONS = 20
 #: Controls that need additional forward passes; all are computed by default.

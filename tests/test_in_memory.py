@@ -148,7 +148,7 @@ def prompt_tuned(folder):
         (lambda folder: (read(folder)[0].model, read(folder)[1]), ModelError, "causal language model"),
         (lambda folder: read(folder, torch.float16), ModelError, "weights in float16"),
         (lambda folder: read(folder, torch.bfloat16), ModelError, "bfloat16 in the aligned model"),
-        (lambda folder: prompt_tuned(folder), ModelError, "prompt-learning"),
+        (prompt_tuned, ModelError, "prompt-learning"),
         (lambda folder: (read(folder)[0].to("meta"), read(folder)[1]), ModelError, "not in memory"),
         (lambda folder: "", ModelError, "model reference"),
         (lambda folder: None, UsageError, "found a NoneType"),

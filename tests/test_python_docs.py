@@ -39,9 +39,8 @@ def test_the_examples_of_the_page_run(number, home, capsys):
 
 
 def test_the_readme_has_the_short_forms(home):
-    (memory,) = [block for block in BLOCK.findall(README) if "audit_states" in block]
-    first, second = memory.split("\n\n")
-    assert (first.count("\n") + 1, second.count("\n")) == (5, 3)
+    first, second = [block for block in BLOCK.findall(README) if "audit((" in block or "audit_states" in block]
+    assert [len([line for line in block.splitlines() if line]) for block in (first, second)] == [5, 3]
     names = {}
     exec(compile(first, "README.md", "exec"), names)
     assert [verdict.language for verdict in names["audit"].verdicts] == ["en", "de"]

@@ -10,6 +10,9 @@ from isogloss.stats.jackknife import Interval
 
 METHODS = {"gain": TOGETHER, "retention": f"{FIELLER}, items paired"}
 WIDE_GAIN = (0.25, 0.2, 0.3)
+#: A class distance that clearly fell, so that retention alone decides about a reversal.
+FALL = (-0.2, -0.3, -0.1)
+DISTANCE_HERE = HERE | {"basis": "means", "metric": "class_distance", "components": None}
 
 
 def number(kind, code, interval, *, sample="all", method=None, place=HERE, **more):
@@ -26,7 +29,7 @@ def score(code, value=0.3, model="aligned"):
     return Row(kind="score", language=code, model=model, estimate=estimate(value, value - 0.05, value + 0.05), **HERE)
 
 
-def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/base-it", **changes):
+def run_of(kept, *, verdicts=None, matched=None, gains=None, distance=FALL, more=(), name="org/base-it", **changes):
     """A run in which languages other than en keep these intervals of retention.
 
     Args:
@@ -34,6 +37,7 @@ def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/
         verdicts: language -> word; "lagging" where it says nothing.
         matched: language -> interval of retention on matched texts.
         gains: language -> interval of the gain.
+        distance: interval of every language's gain in class distance.
         more: further rows.
         name: of the aligned model, which decides its hash.
     """
@@ -41,6 +45,7 @@ def run_of(kept, *, verdicts=None, matched=None, gains=None, more=(), name="org/
     for code, interval in kept.items():
         rows += [score(code), number("gain", code, (gains or {}).get(code, WIDE_GAIN))]
         rows.append(number("retention", code, interval))
+        rows.append(number("gain", code, distance, method=POINTWISE, place=DISTANCE_HERE))
     rows += [number("retention", code, one, sample="matched") for code, one in (matched or {}).items()]
     words = {code: (verdicts or {}).get(code, "lagging") for code in kept}
     said = [LanguageVerdict(language="en", verdict="pivot")]

@@ -10,7 +10,7 @@ from isogloss.auditing.audit_warnings import (
     warnings_of_controls,
     warnings_of_verdicts,
 )
-from isogloss.auditing.compare import Compared
+from isogloss.auditing.compare import GREW, Compared
 from isogloss.records import NAN, LanguageVerdict, Row
 from isogloss.stats.effects import Retention
 
@@ -31,25 +31,25 @@ def codes(*rows):
     return [warning.code for warning in warnings_of_controls("sw", rows)]
 
 
-@pytest.mark.parametrize(
-    ("name", "code"), [("length", "S002"), ("ngram", "S003"), ("untrained", "S007"), ("permuted_labels", "S008")]
-)
-def test_a_control_whose_upper_bound_reaches_the_lower_bound_of_the_probe_is_warned_of(name, code):
-    score = probe(0.9, 0.8, 0.95)
-    assert codes(score, control(f"{name}_auroc", 0.7, 0.6, 0.8)) == [code]
-    assert codes(score, control(f"{name}_auroc", 0.7, 0.6, 0.79)) == []
-    assert codes(probe(0.9, 0.8, 0.95, model="reference"), control(f"{name}_auroc", 0.9, 0.8, 1.0)) == []
-    assert codes(probe(0.9, 0.8, 0.95, ACCURACY), control(f"{name}_auroc", 0.9, 0.8, 1.0)) == []
+@pytest.mark.parametrize(("name", "code"), [("length", "S002"), ("ngram", "S003"), ("untrained", "S007")])
+def test_a_control_that_the_probe_does_not_clearly_beat_is_warned_of(name, code):
+    score, value = probe(0.9, 0.8, 0.95), control(f"{name}_auroc", 0.7, 0.6, 0.8)
+    assert codes(score, value, control(f"probe_minus_{name}_auroc", 0.2, 0.0, 0.4)) == [code]
+    assert codes(score, value, control(f"probe_minus_{name}_auroc", 0.2, 0.01, 0.4)) == []
+    assert codes(score, value, control(f"probe_minus_{name}_auroc", 0.2, NAN, NAN)) == [code]
+    assert codes(probe(0.9, 0.8, 0.95, model="reference"), control(f"probe_minus_{name}_auroc", 0.0, -0.1, 0.1)) == []
 
 
-def test_a_control_far_below_one_half_separates_as_well_as_one_above():
-    """Harmful texts that are shorter than their twins in 91 of 100 pairs are told apart by length."""
-    score = probe(0.9, 0.86, 0.94, ACCURACY)
-    (warning,) = warnings_of_controls("sw", [score, control("length_pair_accuracy", 0.09, 0.05, 0.15)])
-    assert (warning.code, warning.language) == ("S002", "sw")
-    assert warning.detail == "pair accuracy 0.09, probe 0.90"
-    assert codes(score, control("length_pair_accuracy", 0.30, 0.15, 0.45)) == []
-    assert codes(score, control("length_pair_accuracy", 0.30, 0.14, 0.45)) == ["S002"]
+def test_the_warning_shows_both_scores():
+    rows = [probe(0.9, 0.86, 0.94, ACCURACY), control("length_pair_accuracy", 0.09, 0.05, 0.15)]
+    rows.append(control("probe_minus_length_pair_accuracy", -0.01, -0.06, 0.04))
+    (warning,) = warnings_of_controls("sw", rows)
+    assert (warning.code, warning.language, warning.detail) == ("S002", "sw", "pair accuracy 0.09, probe 0.90")
+
+
+def test_permuted_labels_that_reach_the_lower_bound_of_the_probe_are_warned_of():
+    assert codes(probe(0.9, 0.8, 0.95), control("permuted_labels_auroc", 0.5, 0.4, 0.8)) == ["S008"]
+    assert codes(probe(0.9, 0.8, 0.95), control("permuted_labels_auroc", 0.5, 0.4, 0.79)) == []
 
 
 def test_the_permuted_control_counts_upward_only():
@@ -93,7 +93,12 @@ def test_matching_that_changes_a_verdict_or_cannot_be_done_is_warned_of():
 def test_an_unclear_pivot_is_warned_of_once():
     unclear = [LanguageVerdict(language=code, verdict="inconclusive", reason="why") for code in ("de", "sw")]
     assert of_verdicts(*unclear) == [("S006", None, "every verdict is inconclusive")]
-    assert of_verdicts(LanguageVerdict(language="sw", verdict="inconclusive")) == []
+    assert of_verdicts(LanguageVerdict(language="sw", verdict="inconclusive", low=0.1, high=1.2)) == []
+
+
+def test_a_share_that_fell_alone_is_warned_of_for_its_language():
+    fallen = LanguageVerdict(language="ru", verdict="inconclusive", low=-0.08, high=-0.02, reason=GREW)
+    assert of_verdicts(fallen) == [("S014", "ru", "retention -0.08 to -0.02")]
 
 
 def test_missing_scores_are_gathered_by_reason():

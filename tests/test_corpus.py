@@ -157,7 +157,9 @@ def test_empty_text_is_refused(text):
 
 
 def test_unknown_language_is_refused():
-    with pytest.raises(CorpusError, match=r"unknown language: found 'ger'; expected one of am, ar, .*"):
+    with pytest.raises(CorpusError, match=r"unknown language: found 'gr'; expected a BCP 47 tag, .*did you mean 'el'"):
+        make(("gr", "a", True))
+    with pytest.raises(CorpusError, match=r"found the language 'ger'; expected de"):
         make(("ger", "a", True))
 
 
@@ -312,8 +314,11 @@ def test_source_rows_are_complete(name):
     assert row.about
     assert row.citation
     assert row.homepage
-    assert set(row.languages) <= set(LANGUAGES)
-    assert {file.language for file in row.files} == (set(row.languages) if row.files else set())
+    assert all(language(code).code == code for code in row.languages)
+    assert {file.language for file in row.files} - {None} == (
+        set(row.languages) if row.files and "language" not in row.columns else set()
+    )
+    assert row.checked
     for file in row.files:
         assert (file.hub is None) != (file.url is None)
         assert row.revision or not file.url

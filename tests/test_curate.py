@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isogloss.data.corpus import SCHEMA, Corpus
 from isogloss.data.curate import balance, unique_rows, with_text_ids
 from isogloss.data.load import load_corpus
-from isogloss.data.readers import to_rows
+from isogloss.data.shapes import to_rows
 from isogloss.errors import CorpusError
 
 

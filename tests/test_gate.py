@@ -89,6 +89,15 @@ def test_reversed_means_below_zero(low, high, said):
     assert verdict(run, {"min_retention": 0.0}) == said
 
 
+@pytest.mark.parametrize(("distance", "expected"), [((-0.1, -0.2, 0.01), "inconclusive"), (None, "inconclusive")])
+def test_a_reversal_of_the_share_alone_fails_no_gate(distance, expected):
+    run = run_of({"hi": around(-0.2, -0.1)}, distance=distance)
+    (finding,) = isogloss.gate(run, {"no_reversed": True}).findings
+    assert (finding.verdict, finding.reason) == (expected, "the distance between the classes did not clearly fall")
+    assert verdict(run, {"no_verdicts": ["not reached", "reversed"]}) == expected
+    assert verdict(run, {"min_retention": 0.0}) == "fail"
+
+
 @pytest.mark.parametrize(
     ("word", "low", "high", "said"),
     [
@@ -165,7 +174,7 @@ def test_a_loss_is_judged_by_both_intervals(rule, own, base, said):
 
 
 def test_a_warning_that_is_there_fails():
-    clean = run_of({"hi": around(0.5, 0.7)}, more=[control(code, "ngram_auroc") for code in ("en", "hi")])
+    clean = run_of({"hi": around(0.5, 0.7)}, more=[control(code, "probe_minus_ngram_auroc") for code in ("en", "hi")])
     warned = replace(clean, warnings=(CodedWarning(code="S003", detail="ngram", language="hi"),))
     assert isogloss.gate(clean, {"no_warnings": ["S003"]}).verdict == "pass"
     judgement = isogloss.gate(warned, {"no_warnings": ["S003", "S001"]})
@@ -317,7 +326,9 @@ def test_rules_that_do_not_fit_the_run_are_one_line(rules, words):
 
 
 def test_an_aligned_model_alone_has_no_retention():
-    run = alone(run_of({"hi": around(0.5, 0.7)}, more=[control(code, "ngram_auroc") for code in ("en", "hi")]))
+    run = alone(
+        run_of({"hi": around(0.5, 0.7)}, more=[control(code, "probe_minus_ngram_auroc") for code in ("en", "hi")])
+    )
     for rules in ({"min_retention": 0.5}, {"min_gain": 0}, {"no_reversed": True}, {"no_verdicts": ["lagging"]}):
         with pytest.raises(UsageError, match="without a reference model"):
             isogloss.gate(run, rules)

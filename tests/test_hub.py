@@ -13,7 +13,8 @@ import isogloss
 from conftest import make_adapter, make_model, parallel_rows
 from hub_server import COMMIT, pointed_at, serve
 from isogloss.cli import app
-from isogloss.data.readers import read_hub
+from isogloss.data.addresses import HubName
+from isogloss.data.hub_data import read_hub
 from isogloss.errors import CorpusError, ModelError
 from isogloss.models.checkpoints import fetch
 from isogloss.models.pairs import ModelRef
@@ -98,11 +99,11 @@ def test_a_pinned_commit_that_is_cached_is_read_without_a_request(tiny_folder, a
     with serve(repos, datasets={"org/texts": data_folder}) as server:
         hub(server)
         first = fetch(ModelRef.parse(f"org/tiny@{COMMIT}+org/dpo@{COMMIT}"))
-        table, _ = read_hub(f"org/texts@{COMMIT}")
+        table, _ = read_hub(HubName.parse(f"org/texts@{COMMIT}"))
         server.log.clear()
         assert fetch(ModelRef.parse(f"org/tiny@{COMMIT}+org/dpo@{COMMIT}")) == first
         assert first.adapter_revision == COMMIT
-        assert read_hub(f"org/texts@{COMMIT}")[0].equals(table)
+        assert read_hub(HubName.parse(f"org/texts@{COMMIT}"))[0].frame.equals(table.frame)
         assert server.log == []
         fetch(ModelRef.parse("org/tiny"))  # a branch moves: it is asked for, and its files are not
         assert server.log == ["/api/models/org/tiny/revision/main"]
@@ -112,9 +113,9 @@ def test_without_a_connection_the_cached_commit_is_read_and_recorded(tiny_folder
     with serve({"org/tiny": tiny_folder}, datasets={"org/texts": data_folder}) as server:
         hub(server)
         fetch(ModelRef.parse("org/tiny"))
-        read_hub("org/texts")
+        read_hub(HubName.parse("org/texts"))
     assert fetch(ModelRef.parse("org/tiny")).revision == COMMIT
-    assert read_hub("org/texts")[1] == COMMIT
+    assert read_hub(HubName.parse("org/texts"))[1] == COMMIT
 
 
 def test_a_renamed_repository_is_followed(tiny_folder, data_folder, hub):
@@ -122,7 +123,7 @@ def test_a_renamed_repository_is_followed(tiny_folder, data_folder, hub):
     with serve({"org/new": tiny_folder}, datasets={"org/newer": data_folder}, renamed=renamed) as server:
         hub(server)
         assert fetch(ModelRef.parse("org/old")).revision == COMMIT
-        assert read_hub("org/texts")[0].height == 50
+        assert read_hub(HubName.parse("org/texts"))[0].frame.height == 50
 
 
 def test_a_connection_that_breaks_is_taken_up_again(tiny_folder, hub):
@@ -149,21 +150,26 @@ def test_gated_and_missing_repositories(token, tiny_folder, data_folder, hub, mo
             model("org/tiny"), ModelError, "model org/tiny: found a gated", login, f"{address}org/tiny", "hf auth login"
         )
         one_line(
-            lambda: read_hub("org/texts"),
+            lambda: read_hub(HubName.parse("org/texts")),
             CorpusError,
             "corpus org/texts: found a gated",
             f"{address}datasets/org/texts",
         )
         text = one_line(model("org/none"), ModelError, "no such repository on the hub", "embedded/gemma-3-270m")
         assert ("if it is private" in text) is (token is None)
-        one_line(lambda: read_hub("org/none"), CorpusError, "corpus org/none: found no such repository", "a file")
+        one_line(
+            lambda: read_hub(HubName.parse("org/none")),
+            CorpusError,
+            "corpus org/none: found no such repository",
+            "a file",
+        )
 
 
 def test_a_revision_that_is_not_there(tiny_folder, data_folder, hub):
     with serve({"org/tiny": tiny_folder}, datasets={"org/texts": data_folder}) as server:
         hub(server)
         one_line(model("org/tiny@v9"), ModelError, "found no revision v9; expected a branch, tag or commit")
-        one_line(lambda: read_hub("org/texts@v9"), CorpusError, "corpus org/texts: found no revision v9")
+        one_line(lambda: read_hub(HubName.parse("org/texts@v9")), CorpusError, "corpus org/texts: found no revision v9")
 
 
 def test_too_many_requests_and_a_hub_that_is_down(tiny_folder, hub):
@@ -213,7 +219,9 @@ def test_a_full_disk(number, tiny_folder, data_folder, hub, monkeypatch):
         hub(server)
         monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
         one_line(model("org/tiny"), ModelError, "no space left on the disk of the hub's cache", "set HF_HOME")
-        one_line(lambda: read_hub("org/texts"), CorpusError, "no space left on the disk of the hub's cache")
+        one_line(
+            lambda: read_hub(HubName.parse("org/texts")), CorpusError, "no space left on the disk of the hub's cache"
+        )
         monkeypatch.undo()
         hub(server)
         assert fetch(ModelRef.parse("org/tiny")).revision == COMMIT
@@ -223,7 +231,7 @@ def test_nobody_there_and_offline_by_choice(hub, monkeypatch, tiny_folder):
     with serve({}) as server:
         hub(server)
     one_line(model("org/tiny"), ModelError, "Connect", "check the connection, or give a local copy")
-    one_line(lambda: read_hub("org/texts"), CorpusError, "check the connection")
+    one_line(lambda: read_hub(HubName.parse("org/texts")), CorpusError, "check the connection")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     one_line(model("org/tiny"), ModelError, "no copy in the cache, and HF_HUB_OFFLINE is set")
 
@@ -233,7 +241,9 @@ def test_a_data_set_without_tables_is_one_line(hub, tmp_path):
     (tmp_path / "bare" / "README.md").write_text("# Nothing")
     with serve({}, datasets={"org/bare": tmp_path / "bare"}) as server:
         hub(server)
-        one_line(lambda: read_hub("org/bare"), CorpusError, "corpus org/bare: found", "contain any data files")
+        one_line(
+            lambda: read_hub(HubName.parse("org/bare")), CorpusError, "corpus org/bare: found", "contain any data files"
+        )
 
 
 def test_a_recipe_goes_on_where_one_model_is_gated(tiny_folder, data_folder, hub, tmp_path, monkeypatch, capsys):

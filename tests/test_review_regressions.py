@@ -12,7 +12,7 @@ from conftest import make_adapter, parallel_rows
 from isogloss import AuditConfig, ModelPair, ModelRef
 from isogloss.data.curate import balance
 from isogloss.data.named_corpora import CORPORA
-from isogloss.data.readers import read_source
+from isogloss.data.sources import read_source
 from isogloss.errors import CorpusError, ModelError, UsageError
 from isogloss.io.files import staged_folder
 from isogloss.models.adapters import use_checkpoint
@@ -186,7 +186,7 @@ def test_any_hub_data_set_is_read_with_splits_for_languages(monkeypatch):
     asked = []
     monkeypatch.setattr("datasets.load_dataset", lambda where: asked.append(where) or DatasetDict(splits))
     monkeypatch.setattr(
-        "isogloss.data.readers.download", lambda repo, revision, **_: Snapshot(Path("hub") / repo, revision)
+        "isogloss.data.hub_data.download", lambda repo, revision, **_: Snapshot(Path("hub") / repo, revision)
     )
     corpus = isogloss.load_corpus("org/data@abc", columns={"text": "comment", "label": "toxic"})
     assert corpus.name == "org/data@abc"

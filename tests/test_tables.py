@@ -10,7 +10,8 @@ from rich.console import Console
 
 from handmade import HERE, estimate, language_rows, make_audit, small_audit
 from isogloss.records import NAN, LanguageVerdict, Row
-from isogloss.report.audit_tables import CONTROLS, LANGUAGES, control_table, language_table
+from isogloss.report.audit_tables import LANGUAGES, language_table
+from isogloss.report.control_table import CONTROLS, control_table
 from isogloss.report.estimates import DASH
 from isogloss.report.exports import export_tables
 from isogloss.report.render_markdown import render_markdown

@@ -162,10 +162,11 @@ def _ranges(row: Row) -> Iterator[tuple[str, float, float]]:
     of_one_model = row.scale == "plain" and row.kind not in COMPARISONS and (row.model or row.kind == CONTROL)
     if not of_one_model:
         return
-    if row.metric.endswith(SHARES):
+    if row.kind == CONTROL and CONTROLS[row.metric].chance is None and not row.metric.endswith("_rate"):
+        if row.metric.endswith("_per_character"):
+            yield "value", 0.0, math.inf
+    elif row.metric.endswith(SHARES):
         for name in ("value", "low", "high", "plug_in", "null_mean", "null_low", "null_high"):
             yield name, 0.0, 1.0
-    elif row.kind == CONTROL:
-        yield "value", 0.0, math.inf
     elif row.kind == SCORE and row.metric in METRICS:
         yield "plug_in", METRICS[row.metric].low, METRICS[row.metric].high

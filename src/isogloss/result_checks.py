@@ -261,7 +261,7 @@ def _verdict_faults(audit: Result, verdict: LanguageVerdict, primaries: Primarie
         yield f"the cross-check {verdict.cross_check!r} of {language} for {checked!r}"
     if verdict.cross_check is not None and verdict.cross_check not in VERDICT_WORDS:
         yield f"the cross-check {verdict.cross_check!r} of {language}"
-    plain = _read(retention, audit)
+    plain = _read_language(retention, audit, language)
     expected = plain if verdict.cross_check in {None, plain} or plain == "inconclusive" else "confounded"
     unmeasured = verdict.verdict == NOT_MEASURED and math.isnan(retention.value)
     if verdict.verdict != expected and not unmeasured:
@@ -270,6 +270,22 @@ def _verdict_faults(audit: Result, verdict: LanguageVerdict, primaries: Primarie
 
 def _read(retention: Estimate, audit: Result) -> str:
     return read_verdict(Interval(low=retention.low, high=retention.high), audit.thresholds)
+
+
+def _read_language(retention: Estimate, audit: Result, language: str) -> str:
+    verdict = _read(retention, audit)
+    return "inconclusive" if verdict == "reversed" and not _fell(audit, language) else verdict
+
+
+def _fell(audit: Result, language: str) -> bool:
+    """Whether the classes came closer to each other, without which no language is reversed; true if it is not known."""
+    gains = [
+        row.estimate
+        for row in audit.rows
+        if (row.kind, row.metric, row.language, row.sample) == (GAIN, "class_distance", language, "all")
+        and row.layer_name == audit.primary.layer
+    ]
+    return not gains or gains[0].high < 0
 
 
 def _same(numbers: tuple[float, ...], others: tuple[float, ...]) -> bool:

@@ -109,6 +109,12 @@ class Audit:
         row = self.primary_row(kind, language, model=model, sample=sample)
         return row.estimate if row else None
 
+    def class_distance(self, kind: str, language: str, *, model: str = "") -> Estimate | None:
+        """Return a score, gain or retention of the class distance at the primary layer; None if there is none."""
+        layer, norm = self.primary_layer
+        named = {"language": language, "model": model, "layer": layer, "norm": norm, "metric": "class_distance"}
+        return self.value(kind=kind, sample="all", analysis="", **named)
+
     def verdict(self, language: str) -> LanguageVerdict | None:
         """Return the verdict of a language; None if there is none."""
         return next((verdict for verdict in self.verdicts if verdict.language == language), None)

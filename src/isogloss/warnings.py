@@ -32,12 +32,14 @@ class WarningKind(NamedTuple):
         advice: one sentence, what it means for the reader and what to do.
         section: the part of the report that it qualifies: what was measured, is it noise, could the text explain it.
         needs: the rows that it is read from; None where every audit can raise it.
+        levels: whether it qualifies levels of separation only, so that gains do not suffer from it.
     """
 
     meaning: str
     advice: str
     section: SectionKey
     needs: RowsNeeded | None = None
+    levels: bool = False
 
 
 WARNINGS: dict[str, WarningKind] = {
@@ -84,6 +86,63 @@ WARNINGS: dict[str, WarningKind] = {
     "C009": WarningKind(
         "texts without finite hidden states were dropped, with their pairs and translations",
         "Weights or a precision that fail on some texts may fail on others. All languages are cut to what remains.",
+        "measured",
+    ),
+    "C010": WarningKind(
+        "rows without a label were dropped",
+        "Whether such a text is harmful is not known. If many are missing, check that the right column was read.",
+        "measured",
+    ),
+    "C011": WarningKind(
+        "pairs of which one text is missing were dropped",
+        "A text without its partner has nothing to be compared with. Refuse such rows with --incomplete-pairs refuse.",
+        "measured",
+    ),
+    "C012": WarningKind(
+        "rows that are not UTF-8 were dropped",
+        "They were damaged before isogloss read them. Check that the loss is not of one language or class.",
+        "measured",
+    ),
+    "C013": WarningKind(
+        "the language was taken from the name of a file, a split or a configuration",
+        "The rows do not name their language. Use --column language==CODE if the name means something else.",
+        "measured",
+    ),
+    "C014": WarningKind(
+        "the user turn of chat messages was taken as the text",
+        "Models read it without the system prompt and the answers that stood beside it.",
+        "measured",
+    ),
+    "C015": WarningKind(
+        "items that are missing in some languages were left out there",
+        "Languages hold different items, so they are compared on different texts. Keep complete items if you can.",
+        "measured",
+    ),
+    "C016": WarningKind(
+        "several splits were read together",
+        "Splits may overlap, and a model may have been trained on one. Choose one with org/name:config/split.",
+        "measured",
+    ),
+    "L001": WarningKind(
+        "languages were written in other ways than their canonical codes",
+        "Check that each was read as you mean it. Texts of different regions count as one language.",
+        "measured",
+    ),
+    "L002": WarningKind(
+        "texts stand in several languages",
+        "A translation may be missing, and the original text stands in its place. A score of one language is then "
+        "partly that of another.",
+        "text",
+    ),
+    "L003": WarningKind(
+        "texts are not written in the script of their language",
+        "The texts may be romanised or in another language. Correct the language code, such as hi-Latn for Hindi in "
+        "Latin letters.",
+        "text",
+    ),
+    "L004": WarningKind(
+        "rows without a readable language were dropped",
+        "Only rows in the languages that were asked for are used.",
         "measured",
     ),
     "M001": WarningKind(
@@ -144,16 +203,18 @@ WARNINGS: dict[str, WarningKind] = {
     "S002": WarningKind(
         "text length alone may separate the classes as well as the aligned model's probe",
         "Harmful and harmless texts differ in length, and a probe may have learnt only that. Gains compare two models "
-        "on the same texts and suffer less.",
+        "on the same texts, so length by itself does not explain a gain.",
         "text",
-        RowsNeeded({"kind": "control", "metric": "length_auroc"}, "the length control"),
+        RowsNeeded({"kind": "control", "metric": "probe_minus_length_auroc"}, "the length control"),
+        levels=True,
     ),
     "S003": WarningKind(
         "character n-grams alone may separate the classes as well as the aligned model's probe",
         "Spelling separates the classes without any language model, so the level of separation may be about words. "
-        "Gains compare two models on the same words and still say something.",
+        "Gains compare two models on the same words, so words by themselves do not explain a gain.",
         "text",
-        RowsNeeded({"kind": "control", "metric": "ngram_auroc"}, "the n-gram control"),
+        RowsNeeded({"kind": "control", "metric": "probe_minus_ngram_auroc"}, "the n-gram control"),
+        levels=True,
     ),
     "S004": WarningKind(
         "metrics disagree: class variance share and linear separability give different verdicts",
@@ -175,7 +236,8 @@ WARNINGS: dict[str, WarningKind] = {
         "an untrained model of the same architecture may separate the classes as well as the aligned model's probe",
         "An untrained network separates these texts as well, so training has added nothing that the probe sees.",
         "text",
-        RowsNeeded({"kind": "control", "metric": "untrained_auroc"}, "the untrained-model control"),
+        RowsNeeded({"kind": "control", "metric": "probe_minus_untrained_auroc"}, "the untrained-model control"),
+        levels=True,
     ),
     "S008": WarningKind(
         "the aligned model's probe does no better than with permuted labels",
@@ -209,6 +271,17 @@ WARNINGS: dict[str, WarningKind] = {
         "Alignment and formatting are mixed here. Read the two prompt formats side by side.",
         "measured",
         RowsNeeded({"kind": "prompt_format"}, "the comparison of prompt formats (--compare-chat)"),
+    ),
+    "S014": WarningKind(
+        "separation fell, but the distance between the classes did not, so the verdict is inconclusive",
+        "A share of variance also falls when all texts spread out. Read the class distance beside it.",
+        "noise",
+        RowsNeeded({"kind": "gain", "metric": "class_distance"}, "the gain in class distance"),
+    ),
+    "S015": WarningKind(
+        "one hidden dimension carries more than a quarter of the variance of the states",
+        "A share of variance depends on how large that dimension is. Compare the verdict with --scaling standard.",
+        "noise",
     ),
     "B001": WarningKind(
         "languages without a table of answers have no behavioural numbers",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from isogloss.auditing.compare import GREW
 from isogloss.auditing.config import PRIMARY
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.score import ScoredBlock
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.pairs import EMBEDDED
-from isogloss.records import Estimate, LanguageVerdict, Row
+from isogloss.records import LanguageVerdict, Row
+from isogloss.stats.text_controls import margin_name
 from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import CodedWarning
 
@@ -34,11 +37,13 @@ def audit_warnings(
             warnings.append(CodedWarning(code="M001", detail=detail, language=language))
         warnings += warnings_of_controls(language, _select_primary_layer(plan, rows, language))
     warnings += _warn_of_ties(plan, scored)
+    warnings += _warn_of_outlier_dimensions(plan, scored)
     warnings += _warn_of_missing_scores(rows)
     warnings += _warn_of_approximations(_select_primary(plan, rows))
     warnings += warnings_of_verdicts(verdicts)
-    if plan.config.primary != PRIMARY:
+    if plan.config.primary != PRIMARY or plan.config.scaling != "none":
         detail = f"{plan.primary.metric}, {plan.primary.components} components, layer {plan.primary.layer}"
+        detail += "" if plan.config.scaling == "none" else f", scaling {plan.config.scaling}"
         warnings.append(CodedWarning(code="S012", detail=detail))
     if "reference" not in plan.activations:
         warnings.append(CodedWarning(code="M002", detail="scores of the aligned model only"))
@@ -67,7 +72,9 @@ def _select_primary(plan: Plan, rows: Sequence[Row]) -> list[Row]:
 
 
 def warnings_of_controls(language: str, rows: Sequence[Row]) -> list[CodedWarning]:
-    """Warn where a control's upper bound reaches the lower bound of the aligned model's probe.
+    """Warn where a control may separate the classes as well as the aligned model's probe does on the same texts.
+
+    That is where the interval of their paired difference does not lie above zero.
 
     Args:
         language: code of the language.
@@ -81,20 +88,16 @@ def warnings_of_controls(language: str, rows: Sequence[Row]) -> list[CodedWarnin
             continue
         score = scores[0]
         for control, code_of_control in EXPLAINS.items():
-            estimate = controls.get(f"{control}_{metric}")
-            if estimate is not None and _upper_separation(estimate) >= score.low:
-                detail = f"{metric.replace('_', ' ')} {estimate.value:.2f}, probe {score.value:.2f}"
+            difference = controls.get(margin_name(control, metric))
+            if difference is not None and not difference.reason and not difference.low > 0:
+                value = controls[f"{control}_{metric}"].value
+                detail = f"{metric.replace('_', ' ')} {value:.2f}, probe {score.value:.2f}"
                 warnings.append(CodedWarning(code=code_of_control, detail=detail, language=language))
         permuted = controls.get(f"permuted_labels_{metric}")
         if permuted is not None and permuted.high >= score.low:
             detail = f"{metric} {score.value:.2f}, from {score.low:.2f}; null 97.5% {permuted.high:.2f}"
             warnings.append(CodedWarning(code="S008", detail=detail, language=language))
     return warnings
-
-
-def _upper_separation(control: Estimate) -> float:
-    """Upper bound of the separation by a control: a score below one half separates as well as one above."""
-    return max(control.high, 1 - control.low)
 
 
 def _warn_of_quantisation(plan: Plan) -> list[CodedWarning]:
@@ -144,13 +147,20 @@ def _warn_of_drift(code: str, role: str, drift: Mapping[str, float]) -> CodedWar
 
 
 def warnings_of_verdicts(verdicts: Sequence[LanguageVerdict]) -> list[CodedWarning]:
-    """Warn of metrics that disagree, and of a pivot whose gain is not clear of zero."""
+    """Warn of metrics that disagree, of a fall in the share alone, and of a pivot whose gain is not clear of zero."""
     warnings = [
         CodedWarning(code="S004", detail=f"verdict {verdict.verdict}", language=verdict.language)
         for verdict in verdicts
         if verdict.disagree
     ]
-    if any(verdict.verdict == "inconclusive" and verdict.reason for verdict in verdicts):
+    warnings += [
+        CodedWarning(
+            code="S014", detail=f"retention {verdict.low:.2f} to {verdict.high:.2f}", language=verdict.language
+        )
+        for verdict in verdicts
+        if verdict.reason == GREW
+    ]
+    if any(verdict.verdict == "inconclusive" and math.isnan(verdict.low) for verdict in verdicts):
         warnings.append(CodedWarning(code="S006", detail="every verdict is inconclusive"))
     return warnings
 
@@ -162,6 +172,22 @@ def _warn_of_ties(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarnin
         if block.layer == plan.primary_layer and ratio < THRESHOLDS.tied_eigenvalues:
             detail = f"eigenvalue ratio {ratio:.2f}"
             warnings.append(CodedWarning(code="S005", detail=detail, language=block.sample.language))
+    return warnings
+
+
+def _warn_of_outlier_dimensions(plan: Plan, scored: Sequence[ScoredBlock]) -> list[CodedWarning]:
+    """Warn where one dimension of the unscaled states carries much of their variance, in either model."""
+    warnings = []
+    for block in scored:
+        if block.layer != plan.primary_layer:
+            continue
+        largest = {role: scores.largest for role, scores in block.scores.items()}
+        # Not "above the threshold": states that do not vary have no share, and are no outliers either.
+        large = {role: pair for role, pair in largest.items() if pair[1] > THRESHOLDS.outlier_dimension}
+        if large:
+            shares = ", ".join(f"dimension {index} {share:.0%} ({role})" for role, (index, share) in large.items())
+            scaled = "" if plan.config.scaling == "none" else f"; scaled: {plan.config.scaling}"
+            warnings.append(CodedWarning(code="S015", detail=f"{shares}{scaled}", language=block.sample.language))
     return warnings
 
 

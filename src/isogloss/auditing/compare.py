@@ -166,6 +166,9 @@ def _add_sensitivity(row: Row, gap_jackknife: Jackknife | None, pivot_gain: Jack
 
 
 PIVOT = "pivot"
+#: The metric that has to confirm a reversal.
+#: Why a negative gain in a share of variance is not yet a reversal.
+GREW = "separation fell, but the distance between the classes did not: the spread of all texts grew"
 
 
 def language_verdicts(
@@ -174,6 +177,8 @@ def language_verdicts(
     primary: Compared,
     probe: Compared | None = None,
     cross_checks: Mapping[str, str] | None = None,
+    *,
+    distance: Compared | None = None,
 ) -> tuple[LanguageVerdict, ...]:
     """Read the verdict of each language off the primary family.
 
@@ -182,6 +187,7 @@ def language_verdicts(
         pivot: code of the pivot.
         primary: the family of the primary estimand.
         probe: AUROC at the same layer; verdicts note where it disagrees.
+        distance: class distance at the same layer; a language is reversed only if it fell as well.
         cross_checks: language -> verdict of the primary family under other conditions, such as on matched texts.
     """
     verdicts = []
@@ -195,7 +201,8 @@ def language_verdicts(
             verdicts.append(LanguageVerdict(language=language, verdict="not measured", reason=reason))
         else:
             cross_check = (cross_checks or {}).get(language)
-            verdicts.append(_read_verdict(language, retention, cross_check, disagrees=disagrees))
+            fell = distance is None or _fell(language, distance)
+            verdicts.append(_read_verdict(language, retention, cross_check, disagrees=disagrees, fell=fell))
     return tuple(verdicts)
 
 
@@ -208,17 +215,28 @@ def is_confounded(verdict: str, cross_check: str | None) -> bool:
     return cross_check is not None and verdict not in {"inconclusive", cross_check}
 
 
-def _read_verdict(language: str, retention: Retention, cross_check: str | None, *, disagrees: bool) -> LanguageVerdict:
-    confounded = is_confounded(retention.verdict, cross_check)
+def _read_verdict(
+    language: str, retention: Retention, cross_check: str | None, *, disagrees: bool, fell: bool
+) -> LanguageVerdict:
+    verdict, reason = retention.verdict, retention.reason
+    if verdict == "reversed" and not fell:
+        verdict, reason = "inconclusive", GREW
+    confounded = is_confounded(verdict, cross_check)
     return LanguageVerdict(
         language=language,
-        verdict="confounded" if confounded else retention.verdict,
+        verdict="confounded" if confounded else verdict,
         low=retention.low,
         high=retention.high,
         cross_check=cross_check,
         disagree=disagrees,
-        reason=retention.reason,
+        reason=reason,
     )
+
+
+def _fell(language: str, distance: Compared) -> bool:
+    """Whether the distance between the classes is clearly smaller in the aligned model; False where it is missing."""
+    interval = distance.gains.get(language)
+    return interval is not None and interval.high < 0
 
 
 def _probe_disagrees(language: str, primary: Compared, probe: Compared) -> bool:

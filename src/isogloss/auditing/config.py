@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 from isogloss.auditing.analysis import Analysis
 from isogloss.data.corpus import Corpus
-from isogloss.errors import CorpusError, MetricError, UsageError
+from isogloss.data.languages import known_code
+from isogloss.errors import CorpusError, MetricError, UsageError, unknown
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.models.pairs import MAX_SEED
 from isogloss.records import Primary
 from isogloss.stats.metric import Metric
 from isogloss.stats.metrics import METRICS, STANDARD, metric
+from isogloss.stats.scaling import SCALINGS
 
+#: Metric without whose fall no language counts as reversed.
+DISTANCE = "class_distance"
 COMPONENTS = (2, 10)
 LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
@@ -41,6 +45,7 @@ class AuditConfig:
         spec: layers, read-out position, prompt format, token limit, dtype.
         metrics: names from METRICS; the primary metric and auroc are always computed. The default is all but published
             ones.
+        scaling: name from SCALINGS: what hidden dimensions are divided by before components are fitted.
         primary: the number that verdicts come from; an empty layer means the last of the layers.
         split: split to audit: all, training or held-out (the split that `isogloss tune` uses).
         quarantine: leave out texts for which a model gives no finite numbers, with their partners and translations,
@@ -59,6 +64,7 @@ class AuditConfig:
 
     spec: ExtractSpec = field(default_factory=ExtractSpec)
     metrics: tuple[str, ...] = STANDARD
+    scaling: str = "none"
     primary: Primary = PRIMARY
     split: str = "all"
     quarantine: bool = False
@@ -71,6 +77,10 @@ class AuditConfig:
     seed: int = 0
     workers: int | None = None
     cache_states: str = "all"
+
+    def __post_init__(self) -> None:
+        """Know the pivot by its canonical code, as corpora do."""
+        object.__setattr__(self, "pivot", known_code(self.pivot))
 
     def request(self, kind: type[RequestT]) -> RequestT | None:
         """Return the request for an analysis; None if it was not requested."""
@@ -104,7 +114,7 @@ def metric_rows(config: AuditConfig, requested: Sequence[Analysis], analyses: Se
         MetricError: a name is unknown.
     """
     added = [row.name for analysis in requested for row in analysis.metrics]
-    names = dict.fromkeys((config.primary.metric, "auroc", *config.metrics, *added))
+    names = dict.fromkeys((config.primary.metric, "auroc", DISTANCE, *config.metrics, *added))
     return [metric(name, known_metrics(analyses)) for name in names]
 
 
@@ -127,6 +137,8 @@ def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysi
         raise UsageError(
             "--cache-states", found=repr(config.cache_states), expected="none, final or all", do="choose one"
         )
+    if config.scaling not in SCALINGS:
+        raise unknown(UsageError, "scaling", config.scaling, SCALINGS, "--scaling")
     _check_primary(config.primary, known_metrics(analyses))
     if not 0 <= config.seed <= MAX_SEED:
         raise UsageError(

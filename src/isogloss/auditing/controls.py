@@ -12,12 +12,13 @@ from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import null_summary, score_estimate
 from isogloss.auditing.sample import Sample, edit_rates
 from isogloss.records import NAN, Estimate, Row
-from isogloss.stats.jackknife import Jackknife, delete_one
+from isogloss.stats.control_margins import MarginScore, margin, mirrored, plain_scale
+from isogloss.stats.jackknife import Interval, Jackknife, delete_one
 from isogloss.stats.metric import Metric, Score
 from isogloss.stats.metrics import METRICS
 from isogloss.stats.probe import kernel_probe, ridge_probe
 from isogloss.stats.probe_scores import fixed_scores, probe_scores
-from isogloss.stats.text_controls import CONTROLS, length_scores, ngram_gram
+from isogloss.stats.text_controls import CONTROLS, length_scores, margin_name, ngram_gram
 
 RATIO = "delete-one jackknife of a ratio"
 MEDIAN = "order statistics"
@@ -32,10 +33,27 @@ def control_rows_of_language(item: tuple[Plan, Sample]) -> list[Row]:
 def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     """Compute all requested controls of a language; models are scored at the primary layer."""
     probes = [METRICS["auroc"], *([METRICS["pair_accuracy"]] if sample.partners is not None else [])]
-    estimates = _estimate_of_texts(plan, sample, probes) if plan.given is None else {}
+    n, seed = sample.draws.per_class, plan.config.seed
+    known = plan.given is None  # the texts themselves
+    lengths = length_scores(sample.texts)
+    scores: dict[str, Sequence[Score]] = {}
+    if known:
+        scores["length"] = fixed_scores(lengths, sample.draws, probes)
+        scores["ngram"] = probe_scores(kernel_probe(ngram_gram(sample.texts)), sample.draws, probes)
     if "untrained" in plan.activations:
-        estimates |= _name_estimates("untrained", _score_states(plan, "untrained", sample, probes), sample, plan)
-    estimates["permuted_labels_auroc"] = _summarise_null(plan, sample)
+        scores["untrained"] = _score_states(plan, "untrained", sample, probes)
+    aligned = _score_states(plan, "aligned", sample, probes)
+    estimates: dict[str, Estimate] = {}
+    for control, scores_of_control in scores.items():
+        for probe, score in zip(aligned, scores_of_control, strict=True):
+            estimates[f"{control}_{score.metric}"] = score_estimate(score, n, seed)
+            estimates[margin_name(control, score.metric)] = _compare(control, probe, score, n=n, seed=seed)
+    estimates["permuted_labels_auroc"] = _summarise_null(aligned[0], n=n, seed=seed)
+    if known and sample.partners is not None:
+        estimates["edit_rate"] = _estimate_median(edit_rates(sample), seed)
+    if known:
+        counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
+        estimates["tokens_per_character"] = _estimate_ratio(counts, lengths, sample.draws.unit_of_row, n=n, seed=seed)
     if plan.likelihoods:
         bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
         estimates["bits_per_character"] = _estimate_ratio(
@@ -48,36 +66,38 @@ def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     ]
 
 
-def _estimate_of_texts(plan: Plan, sample: Sample, probes: Sequence[Metric]) -> dict[str, Estimate]:
-    """Compute the controls that read the texts themselves."""
-    lengths = length_scores(sample.texts)
-    estimates = _name_estimates("length", fixed_scores(lengths, sample.draws, probes), sample, plan)
-    grams = kernel_probe(ngram_gram(sample.texts))
-    estimates |= _name_estimates("ngram", probe_scores(grams, sample.draws, probes), sample, plan)
-    if sample.partners is not None:
-        estimates["edit_rate"] = _estimate_median(edit_rates(sample), plan.config.seed)
-    counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
-    estimates["tokens_per_character"] = _estimate_ratio(
-        counts, lengths, sample.draws.unit_of_row, n=sample.draws.per_class, seed=plan.config.seed
-    )
-    return estimates
-
-
 def _score_states(plan: Plan, role: str, sample: Sample, probes: Sequence[Metric]) -> list[Score]:
     hidden = plan.activations[role].block(sample.language, plan.primary_layer).hidden[sample.rows]
     return probe_scores(ridge_probe(hidden), sample.draws, probes)
 
 
-def _name_estimates(name: str, scores: Sequence[Score], sample: Sample, plan: Plan) -> dict[str, Estimate]:
-    n = sample.draws.per_class
-    return {f"{name}_{score.metric}": score_estimate(score, n, plan.config.seed) for score in scores}
+def _compare(control: str, probe: Score, score: Score, *, n: int, seed: int) -> Estimate:
+    """Estimate the aligned model's probe minus a control, on the same texts."""
+    both = [(estimate, side) for side in (probe, score) if (estimate := score_estimate(side, n, seed)).reason is None]
+    if len(both) < 2:  # noqa: PLR2004 - the probe and the control
+        return Estimate(value=NAN, n=n, seed=seed, reason="the probe or the control has no score")
+    of_probe, of_control = (_margin_score(estimate, side) for estimate, side in both)
+    # Length has no direction of its own; a probe has, so that one below chance has found nothing.
+    compared = margin(of_probe, mirrored(of_control) if control == "length" else of_control, LEVEL)
+    return Estimate(
+        value=compared.value,
+        n=n,
+        seed=seed,
+        low=compared.interval.low,
+        high=compared.interval.high,
+        level=LEVEL,
+        method=compared.method,
+    )
 
 
-def _summarise_null(plan: Plan, sample: Sample) -> Estimate:
+def _margin_score(estimate: Estimate, score: Score) -> MarginScore:
+    jackknife = score.jackknife and plain_scale(estimate.value, score.jackknife)
+    return MarginScore(estimate.value, Interval(low=estimate.low, high=estimate.high), jackknife)
+
+
+def _summarise_null(score: Score, *, n: int, seed: int) -> Estimate:
     """Describe the aligned model's AUROC under permuted labels: the probe's score without any signal."""
-    null = _score_states(plan, "aligned", sample, [METRICS["auroc"]])[0].null
-    mean, low, high = null_summary(null)
-    n, seed = sample.draws.per_class, plan.config.seed
+    mean, low, high = null_summary(score.null)
     return Estimate(value=mean, n=n, seed=seed, low=low, high=high, level=LEVEL, method=PERMUTED)
 
 

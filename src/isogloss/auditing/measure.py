@@ -14,6 +14,7 @@ from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
 from isogloss.auditing.audit_warnings import audit_warnings
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
 from isogloss.auditing.compare import Change, Compared, Family, ScoreKey, compare, language_verdicts
+from isogloss.auditing.config import DISTANCE
 from isogloss.auditing.controls import control_rows_of_language
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
@@ -45,6 +46,7 @@ class Measured:
         primary: the primary estimand.
         family: its change in every language; None without a reference.
         compared: the comparison of the family; None without a reference.
+        distance: the comparison of class distances at the same layer; None without a reference.
         engine: maps functions over work items; it changes no number.
         track: progress display.
     """
@@ -54,6 +56,7 @@ class Measured:
     primary: ScoreKey
     family: Family | None
     compared: Compared | None
+    distance: Compared | None
     engine: Engine
     track: Track
 
@@ -103,6 +106,7 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
         primary=primary,
         family=families.get(primary),
         compared=compared.get(primary),
+        distance=compared.get(distance_key(plan)),
         engine=engine,
         track=track,
     )
@@ -138,6 +142,11 @@ def library_versions() -> dict[str, str]:
 def primary_key(plan: Plan) -> ScoreKey:
     """Return the primary estimand of a plan."""
     return ScoreKey(plan.primary_layer, plan.primary.metric, plan.primary.components)
+
+
+def distance_key(plan: Plan) -> ScoreKey:
+    """Return the class distance at the layer that verdicts come from."""
+    return ScoreKey(plan.primary_layer, DISTANCE, None)
 
 
 def draw_samples(plan: Plan) -> dict[str, Sample]:
@@ -180,8 +189,10 @@ def _read_verdicts(
     cross_checks: dict[str, str] = {}
     for result in findings.values():
         cross_checks |= result.cross_checks
-    probe = compared.get(ScoreKey(plan.primary_layer, "auroc", None))
-    return language_verdicts(plan.languages, plan.config.pivot, compared[primary], probe, cross_checks)
+    probe, distance = compared.get(ScoreKey(plan.primary_layer, "auroc", None)), compared.get(distance_key(plan))
+    return language_verdicts(
+        plan.languages, plan.config.pivot, compared[primary], probe, cross_checks, distance=distance
+    )
 
 
 def _join_rows(

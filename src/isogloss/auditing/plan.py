@@ -153,6 +153,7 @@ class Plan:
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
+            **({"scaling": config.scaling} if config.scaling != "none" else {}),
             "primary_changed": config.primary != PRIMARY,
             **({"quarantine": True} if config.quarantine else {}),
             **({"split": config.split} if config.split != "all" else {}),

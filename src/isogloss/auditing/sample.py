@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from isogloss.data.languages import LANGUAGES
+from isogloss.data.languages import language
 from isogloss.stats.permutations import Draws, draw
 from isogloss.stats.text_controls import UNSEGMENTED, edit_rate
 from isogloss.stats.text_pairs import partner_index
@@ -112,7 +112,7 @@ def _make_keys(code: str, part: pl.DataFrame, *, paired: bool, shared: bool) -> 
 
 def edit_rates(sample: Sample) -> np.ndarray:
     """Compute the share of edited words in each pair: float64 (pairs,), in the order of the harmful texts."""
-    segmented = LANGUAGES[sample.language].script not in UNSEGMENTED
+    segmented = language(sample.language).script not in UNSEGMENTED
     partners = sample.partners
     if partners is None:
         raise ValueError("edit rates need pairs")

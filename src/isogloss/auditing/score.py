@@ -15,17 +15,23 @@ from isogloss.engines.engine import Engine
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import Track
 from isogloss.stats.block import BlockScores, score_block
+from isogloss.stats.class_distance import within_class_spread
+from isogloss.stats.scaling import SCALINGS, scales
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
 
 
 class ScoreItem(NamedTuple):
-    """A work item of an engine: the plan of one language, its sample, and one layer. The worker reads the states."""
+    """A work item of an engine: the plan of one language, its sample, and one layer. The worker reads the states.
+
+    `spread` is the unit of the class distance at the layer, the same for all languages and models.
+    """
 
     plan: Plan
     sample: Sample
     layer: Layer
+    spread: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +81,8 @@ def score_blocks(
         The blocks in the order of the parts, with the numbers of single texts (see `without_texts`).
     """
     plans = {language: plan.of_language(language) for language in {sample.language for sample, _ in parts}}
-    items = [ScoreItem(plans[sample.language], sample, layer) for sample, layer in parts]
+    spreads = {layer: _spread_of_pivot(plan, layer) for layer in dict.fromkeys(layer for _, layer in parts)}
+    items = [ScoreItem(plans[sample.language], sample, layer, spreads[layer]) for sample, layer in parts]
     with track(name, len(items)) as advance:
         done = engine.map(score_item, items, workers=plan.config.workers)
         for (sample, layer), scores in zip(parts, done, strict=True):
@@ -92,13 +99,32 @@ def score_all(
 
 def score_item(item: ScoreItem) -> dict[str, BlockScores]:
     """Score the states of a language and layer by role; only one block is in memory at a time."""
-    plan, sample, layer = item
+    plan, sample, layer, spread = item
     scores = {}
     known_units: dict[bytes, np.ndarray] = {}
+    scale = _find_scales(plan, sample.language, layer)
     for role in plan.roles:
         hidden = plan.activations[role].block(sample.language, layer).hidden[sample.rows]
-        scores[role] = score_block(hidden, sample.draws, plan.metrics, plan.components).with_units(known_units)
+        block_scores = score_block(
+            hidden, sample.draws, plan.metrics, plan.components, scale=scale[role], spread=spread
+        )
+        scores[role] = block_scores.with_units(known_units)
     return scores
+
+
+def _spread_of_pivot(plan: Plan, layer: Layer) -> float:
+    """Return the unit of the class distance: the spread within classes of the pivot in the model before alignment."""
+    pivot = plan.config.pivot
+    hidden = plan.activations[plan.roles[0]].block(pivot, layer).hidden
+    return within_class_spread(hidden, plan.corpus.part(pivot)["harmful"].to_numpy())
+
+
+def _find_scales(plan: Plan, language: str, layer: Layer) -> dict[str, np.ndarray | None]:
+    """Return the scale of each model's states, from all texts of the language: a sample of them changes no scale."""
+    scaling = SCALINGS[plan.config.scaling]
+    if scaling.spread is None:
+        return dict.fromkeys(plan.roles)
+    return scales(scaling, {role: plan.activations[role].block(language, layer).hidden for role in plan.roles})
 
 
 def map_side_by_side(

@@ -15,6 +15,7 @@ from isogloss.cli.compare import compare
 from isogloss.cli.doctor import doctor
 from isogloss.cli.gate import gate
 from isogloss.cli.plan import plan
+from isogloss.cli.preview import preview
 from isogloss.cli.report import report
 from isogloss.cli.sensitivity import sensitivity
 from isogloss.cli.side_effects import side_effects
@@ -41,6 +42,7 @@ for command in (
     compare,
     gate,
     plan,
+    preview,
     sensitivity,
     doctor,
     tune,

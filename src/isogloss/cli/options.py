@@ -13,7 +13,6 @@ import typer
 from isogloss.errors import UsageError
 from isogloss.io.files import saving, write_atomic
 from isogloss.io.paths import AnyPath, parse_path
-from isogloss.recipes.settings import columns as read_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,11 +50,6 @@ def split(text: str | None, option: str) -> tuple[str, ...] | None:
             option, found="an empty list", expected="a list such as a,b", do="name one, or drop the option"
         )
     return items
-
-
-def columns(options: list[str] | None) -> dict[str, str]:
-    """Read options such as text=comment."""
-    return read_columns(options or ())
 
 
 def show(rows: Iterable[dict[str, str]]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import columns, console, deliver, path_option, refuse_unwritable, run_argument
+from isogloss.cli.options import console, deliver, path_option, refuse_unwritable, run_argument
+from isogloss.cli.settings import with_options
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
+from isogloss.recipes.settings import READING_OPTIONS, read_corpus_options
 
 if TYPE_CHECKING:
     from isogloss.data.corpus import Corpus
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from isogloss.results import Audit
 
 
+@with_options(READING_OPTIONS)
 def report(
+    given: dict[str, Any],
     run: Annotated[AnyPath, run_argument()],
     form: Annotated[
         str | None, typer.Option("--format", help="Print the paper's tables instead: md, latex or csv.")
@@ -36,7 +40,6 @@ def report(
     corpus: Annotated[
         list[str] | None, typer.Option(help="Where the texts are; default: the audited corpus if it has a name.")
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Name a column of your file, such as text=comment.")] = None,
     out: Annotated[AnyPath | None, path_option("File to write. Default: RUN/report.html, or print.")] = None,
 ) -> None:
     """Rebuild RUN/report.html from a run folder, or print its tables. No model is loaded."""
@@ -44,7 +47,7 @@ def report(
     from isogloss.auditing.analysis import reading_of  # noqa: PLC0415
     from isogloss.report.read_run import read_audit, read_run  # noqa: PLC0415
 
-    _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, column=column)
+    _check(form, card=card, pairs=pairs, show_text=show_text, embed_text=embed_text, corpus=corpus, given=given)
     if pairs and out:
         raise UsageError("--out", found="it with --pairs", expected="a page or tables", do="drop one")
     if form or card:
@@ -53,7 +56,7 @@ def report(
         return
     names, frames = reading_of(ANALYSES)
     read = read_run(run, names, frames=frames)
-    sample = _sample(read.audit, corpus, column) if show_text or embed_text else None
+    sample = _sample(read.audit, corpus, given) if show_text or embed_text else None
     if pairs:
         _print_pairs(read, pairs, sample)
     else:
@@ -70,7 +73,7 @@ def _check(
     show_text: bool,
     embed_text: bool,
     corpus: list[str] | None,
-    column: list[str] | None,
+    given: dict[str, Any],
 ) -> None:
     if sum(map(bool, (form, card, pairs))) > 1:
         raise UsageError("report", found="two things to print", expected="one of --format, --card, --pairs", do="drop")
@@ -80,9 +83,12 @@ def _check(
         raise UsageError("--show-text", found="it alone", expected="--pairs as well", do="say how many pairs to print")
     if embed_text and (form or card or pairs):
         raise UsageError("--embed-text", found="it without a page", expected="it alone", do="drop one")
-    if (corpus or column) and not (show_text or embed_text):
+    if (corpus or given) and not (show_text or embed_text):
         raise UsageError(
-            "--corpus, --column", found="them alone", expected="--show-text or --embed-text as well", do="add or drop"
+            "options of the corpus",
+            found="them alone",
+            expected="--show-text or --embed-text as well",
+            do="add or drop",
         )
 
 
@@ -131,7 +137,7 @@ def _page(read: Run, sample: Corpus | None) -> str:
     )
 
 
-def _sample(audit: Audit, corpus: list[str] | None, column: list[str] | None) -> Corpus:
+def _sample(audit: Audit, corpus: list[str] | None, given: dict[str, Any]) -> Corpus:
     import isogloss  # noqa: PLC0415
     from isogloss.data.named_corpora import CORPORA  # noqa: PLC0415
     from isogloss.report.lost_pairs import audited_texts  # noqa: PLC0415
@@ -141,5 +147,5 @@ def _sample(audit: Audit, corpus: list[str] | None, column: list[str] | None) ->
         raise UsageError(
             "--corpus", found="none", expected=f"the file or data set that was audited, {name!r}", do="name it"
         )
-    texts = isogloss.load_corpus(corpus or [name], languages=audit.languages, columns=columns(column))
+    texts = isogloss.load_corpus(corpus or [name], languages=audit.languages, **read_corpus_options(given))
     return audited_texts(audit, texts)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isogloss.cli.options import DeviceOption, columns, console, deliver, show, split
+from isogloss.cli.options import DeviceOption, console, deliver, show, split
+from isogloss.cli.settings import with_options
+from isogloss.recipes.settings import READING_OPTIONS, read_corpus_options
 
 if TYPE_CHECKING:
     from isogloss.data.corpus import Corpus
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
     from isogloss.tuning.side_effects import LanguageSideEffects, SideEffects
 
 
+@with_options(READING_OPTIONS)
 def side_effects(
+    given: dict[str, Any],
     aligned: Annotated[str, typer.Option(help="Model after alignment: folder, hub/id, base+adapter or file.gguf.")],
     reference: Annotated[str, typer.Option(help="Model before alignment.")] = "embedded/gemma-3-270m",
     corpus: Annotated[
         list[str] | None, typer.Option(help="Name or file of a corpus. Default: mini.", show_default=False)
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Column of your file, such as text=comment.")] = None,
     languages: Annotated[
         str | None, typer.Option(help="Languages, such as en,hi. Default: all with answers.", show_default=False)
     ] = None,
@@ -42,7 +45,7 @@ def side_effects(
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
 
     codes = split(languages, "--languages")
-    held_out = isogloss.load_corpus(corpus or ["mini"], languages=codes, columns=columns(column))
+    held_out = isogloss.load_corpus(corpus or ["mini"], languages=codes, **read_corpus_options(given))
     pair = ModelPair(
         name="own", reference=ModelRef.parse(reference), aligned=ModelRef.parse(aligned), source="command line"
     )

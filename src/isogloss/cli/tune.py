@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from isogloss.cli.options import DeviceOption, columns, path_option, show
+from isogloss.cli.options import DeviceOption, path_option, show
 from isogloss.cli.settings import with_options
 from isogloss.cli.side_effects import print_side_effects
 from isogloss.errors import UsageError
 from isogloss.io.paths import AnyPath
-from isogloss.recipes.settings import Setting
+from isogloss.recipes.settings import READING_OPTIONS, Setting, read_corpus_options
 from isogloss.tuning.config import TuneConfig
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def to_fields(given: dict[str, Any]) -> dict[str, Any]:
 DEFAULT_MODEL = "embedded/gemma-3-270m"
 
 
-@with_options(TUNE_OPTIONS)
+@with_options(TUNE_OPTIONS | READING_OPTIONS)
 def tune(
     given: dict[str, Any],
     out: Annotated[
@@ -98,7 +98,6 @@ def tune(
     adapter: Annotated[
         str | None, typer.Option("--continue", help="Adapter to continue. Default: a new adapter.", show_default=False)
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Column of your file, such as text=comment.")] = None,
     norm_of: Annotated[
         str | None, typer.Option(help="Scale to the norm of this adapter's weight change.", show_default=False)
     ] = None,
@@ -128,7 +127,7 @@ def tune(
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
     from isogloss.models.tuning_record import read_tune_record  # noqa: PLC0415
 
-    settings = to_fields(given)
+    settings = to_fields({name: value for name, value in given.items() if name not in READING_OPTIONS})
     remedy = _remedy(run, corpus, model)
     if run and "languages" not in settings:
         if not remedy.weak:
@@ -140,7 +139,8 @@ def tune(
     norm = _norm(norm_of, model=remedy.model) if norm_of else None
     config = isogloss.TuneConfig(**{"pivot": remedy.pivot, "needs": needs, "norm": norm} | settings)
     languages = dict.fromkeys((*config.trained_languages, *remedy.audited))
-    texts = isogloss.load_corpus(list(remedy.corpus), languages=tuple(languages), columns=columns(column))
+    options = read_corpus_options(given)
+    texts = isogloss.load_corpus(list(remedy.corpus), languages=tuple(languages), **options)
     for warning in texts.warnings:
         typer.echo(f"{warning.code} {warning.text}", err=True)
     base = ModelRef.parse(remedy.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from functools import cached_property
 import polars as pl
 
 from isogloss.data.languages import language
+from isogloss.data.normalisation import normalise_content, shows_nothing
 from isogloss.errors import CorpusError
 from isogloss.io.files import canonical_json, sha256_text
 from isogloss.warnings import CodedWarning
@@ -48,15 +48,21 @@ def text_id(code: str, text: str) -> str:
     return sha256_text(f"{code}\0{text}")[:16]
 
 
+def content_keys(texts: pl.Series) -> list[str]:
+    """Name the content of texts, whatever file or language column they are in: 16 hex digits each.
+
+    What `normalise_content` ignores does not matter, as for duplicates.
+    """
+    return [sha256_text(text)[:16] for text in normalise_content(texts)]
+
+
 def content_key(text: str) -> str:
-    """Name the content of a text, whatever file or language column it is in: 16 hex digits.
+    """Name the content of a text: see `content_keys`.
 
-    Case, white space and the Unicode form of accents are ignored, as for duplicates.
-
-    >>> content_key("Good  morning") == content_key(" good morning")
+    >>> content_key("Good  morning") == content_key(" good\u200b ｍｏｒｎｉｎｇ")
     True
     """
-    return sha256_text(" ".join(unicodedata.normalize("NFC", text).lower().split()))[:16]
+    return content_keys(pl.Series([text], dtype=pl.String))[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,9 +166,17 @@ def _check_rows(name: str, frame: pl.DataFrame) -> None:
     if not frame.height:
         raise CorpusError(f"corpus {name}", found="no texts", expected="some", do="check the file and --languages")
     for code in frame["language"].unique():
-        language(code)
-    if frame.filter(pl.col("text").str.strip_chars() == "").height:
-        raise CorpusError(f"corpus {name}", found="an empty text", expected="text in every row", do="remove the row")
+        if (known := language(code)).code != code:
+            raise CorpusError(
+                f"corpus {name}", found=f"the language {code!r}", expected=known.code, do="build it with load_corpus"
+            )
+    if n := frame.filter(shows_nothing(pl.col("text"))).height:
+        raise CorpusError(
+            f"corpus {name}",
+            found=f"an empty text, or one of invisible characters, as in {n} rows",
+            expected="text in every row",
+            do="remove these rows",
+        )
     if frame["text_id"].n_unique() != frame.height:
         raise CorpusError(
             f"corpus {name}",

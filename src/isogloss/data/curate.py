@@ -11,6 +11,7 @@ from typing import Literal
 import polars as pl
 
 from isogloss.data.corpus import MIN_PER_CLASS, SCHEMA, Corpus, text_id
+from isogloss.data.normalisation import normalise_content
 from isogloss.errors import CorpusError
 from isogloss.io.files import sha256_text
 from isogloss.warnings import CodedWarning
@@ -23,14 +24,11 @@ def unique_rows(
 ) -> tuple[pl.DataFrame, tuple[CodedWarning, ...]]:
     """Remove duplicates and contradictions, language by language.
 
-    Two texts are the same if they differ only in case and white space. Of unpaired texts, later copies are dropped
-    (C001), and texts under both labels are dropped (C002) or refused. A pair is dropped if its two texts are the same
-    (C003), or if it shares a text with an earlier pair (C004), because pairs must be independent.
+    Two texts are the same if they differ only in what `normalise_content` ignores. Of unpaired texts, later copies are
+    dropped (C001), and texts under both labels are dropped (C002) or refused. A pair is dropped if its two texts are
+    the same (C003), or if it shares a text with an earlier pair (C004), because pairs must be independent.
     """
-    rows = rows.with_columns(
-        text=pl.col("text").str.strip_chars(),
-        key=pl.col("text").str.strip_chars().str.to_lowercase().str.replace_all(r"\s+", " "),
-    )
+    rows = rows.with_columns(text=pl.col("text").str.strip_chars(), key=normalise_content(rows["text"]))
     kept, warnings = [], []
     for code in rows["language"].unique().sort():
         of_language = rows.filter(pl.col("language") == code)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from isogloss.data.corpus import MIN_PER_CLASS, Corpus, content_key
+from isogloss.data.corpus import MIN_PER_CLASS, Corpus, content_keys
 from isogloss.errors import CorpusError, UsageError
 from isogloss.io.files import sha256_text
 
@@ -73,7 +73,7 @@ def take_split(corpus: Corpus, split: str) -> Corpus:
 
 def _units(frame: pl.DataFrame) -> list[str]:
     named = frame.select(pl.coalesce("item_id", "pair_id")).to_series()
-    return [name or content_key(text) for name, text in zip(named, frame["text"], strict=True)]
+    return [name or key for name, key in zip(named, content_keys(frame["text"]), strict=True)]
 
 
 def _fraction(seed: int, unit: str) -> float:

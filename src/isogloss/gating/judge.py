@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isogloss.gating.bounds import CROSS_CHECK, Bounds, Estimand, Evidence, choose_estimand, primary_estimand
@@ -68,8 +69,8 @@ def judge_loss(evidence: Evidence, name: str, required: Requirements) -> Iterato
 def judge_verdict(evidence: Evidence, name: str, required: Requirements) -> Iterator[Finding]:
     """Judge a rule that forbids verdicts.
 
-    Definite verdicts are regions of retention, so the interval of retention decides. Open verdicts ("inconclusive") are
-    facts of the run.
+    Definite verdicts are regions of retention, so the interval of retention decides. A reversal needs the distance of
+    the classes to fall as well, as in an audit. Open verdicts ("inconclusive") are facts of the run.
     """
     regions_by_verdict = retention_regions(evidence.audit.thresholds)
     for code, value in required.items():
@@ -81,7 +82,19 @@ def judge_verdict(evidence: Evidence, name: str, required: Requirements) -> Iter
             known = FAIL if verdict in forbidden else PASS
             yield Finding(rule=name, language=code, verdict=known, required=value, observed=(verdict,))
         else:
-            yield _judge(evidence, name, code, value, outside(regions), observed=(verdict,))
+            finding = _judge(evidence, name, code, value, outside(regions), observed=(verdict,))
+            yield _confirm_reversal(evidence, finding, outside([regions_by_verdict["reversed"]]))
+
+
+def _confirm_reversal(evidence: Evidence, finding: Finding, beyond_reversal: JudgeBounds) -> Finding:
+    """Leave a failure by reversal open unless the distance between the classes clearly fell as well."""
+    code = str(finding.language)
+    if finding.verdict != FAIL or beyond_reversal(evidence.bounds(finding.rule, code)[0]) != FAIL:
+        return finding
+    change = evidence.audit.class_distance("gain", code)
+    if change is not None and change.high < 0:  # NaN is not below zero
+        return finding
+    return replace(finding, verdict=INCONCLUSIVE, reason="the distance between the classes did not clearly fall")
 
 
 def judge_warnings(evidence: Evidence, name: str, required: Requirements) -> Iterator[Finding]:

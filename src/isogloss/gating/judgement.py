@@ -216,7 +216,7 @@ def notes(judgement: Judgement) -> list[str]:
     if judgement.max_false_fail_rate:
         lines.append(
             "A rule on a number passes if the whole interval meets it, and fails if no part of the interval does. "
-            f"The probability that any fail is wrong is at most {format_percent(judgement.max_false_fail_rate)}."
+            f"The nominal probability that any fail is wrong is {format_percent(judgement.max_false_fail_rate)}."
         )
     if any(finding.verdict == INCONCLUSIVE and not finding.reason for finding in judgement.findings):
         lines.append(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from isogloss.data.languages import LANGUAGES
+from isogloss.data.languages import find_language, known_code
 from isogloss.errors import UsageError, unknown
 from isogloss.warnings import WARNINGS
 
@@ -135,7 +135,7 @@ class Rules:
         >>> rules.for_language("de"), rules.for_language("hi")
         ({'min_retention': 0.6}, {'min_retention': 0.2})
         """
-        language = LANGUAGES.get(code)
+        language = find_language(code)
         number = language.resource_class if language else None
         of_class = {} if number is None else self.by_class.get(number, {})
         rules = {**self.general, **of_class, **self.by_language.get(code, {})}
@@ -173,17 +173,21 @@ def rules_from(content: Mapping[str, object], where: str = "rules") -> Rules:
         _class(name, where): _table(table, f"{where}, class {name}")
         for name, table in _tables(content, CLASS_KEY, where).items()
     }
-    by_language = {
-        code: _table(table, f"{where}, language {code}")
-        for code, table in _tables(content, LANGUAGE_KEY, where).items()
-    }
+    by_language: dict[str, Mapping[str, Value]] = {}
+    for name, table in _tables(content, LANGUAGE_KEY, where).items():
+        if (code := known_code(name)) in by_language:
+            raise UsageError(
+                f"{where}: {LANGUAGE_KEY}", found=f"two tables for {code}", expected="one", do="merge them"
+            )
+        by_language[code] = _table(table, f"{where}, language {name}")
     general = _table({name: value for name, value in content.items() if name not in KEYS}, where, also=KEYS)
     estimand = content.get(ESTIMAND_KEY)
     if not (estimand is None or isinstance(estimand, str)):
         raise _wrong(f"{where}: {ESTIMAND_KEY}", estimand, "a text such as silhouette:10@18-post")
     languages = content.get(LANGUAGES_KEY)
     if languages is not None:
-        languages = _names(languages, f"{where}: {LANGUAGES_KEY}", "a list of languages")
+        names = _names(languages, f"{where}: {LANGUAGES_KEY}", "a list of languages")
+        languages = tuple(dict.fromkeys(map(known_code, names)))
     rules = Rules(general=general, by_class=by_class, by_language=by_language, languages=languages, estimand=estimand)
     tables = (general, *by_class.values(), *by_language.values())
     if not any(value is not False for table in tables for value in table.values()):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from isogloss.data.corpus import Corpus, content_key
+from isogloss.data.corpus import Corpus, content_keys
 from isogloss.data.curate import leave_out
 from isogloss.errors import CorpusError
 from isogloss.models.checkpoints import adapter_folder
@@ -28,8 +28,8 @@ def trained_by(refs: Iterable[ModelRef]) -> TrainedTexts:
 
 def mark_trained(corpus: Corpus, trained: TrainedTexts) -> pl.Series:
     """Mark the rows of a corpus whose text was trained on: Boolean (texts,)."""
-    keys = zip(corpus.frame["text_id"], corpus.frame["text"], strict=True)
-    marks = [text_id in trained.text_ids or content_key(text) in trained.content for text_id, text in keys]
+    keys = zip(corpus.frame["text_id"], content_keys(corpus.frame["text"]), strict=True)
+    marks = [text_id in trained.text_ids or content in trained.content for text_id, content in keys]
     return pl.Series("trained", marks, dtype=pl.Boolean)
 
 

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 from isogloss.analyses.registry import requests
 from isogloss.auditing.config import PRIMARY, AuditConfig, parse_primary
 from isogloss.data.corpus import Corpus
+from isogloss.data.curate import Conflicts
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
-from isogloss.recipes.settings import Setting, Settings, columns, option_name, request_rows
+from isogloss.recipes.settings import (
+    Setting,
+    Settings,
+    option_name,
+    read_corpus_options,
+    request_rows,
+    settings_values,
+)
 from isogloss.stats.metrics import STANDARD
 
 if TYPE_CHECKING:
@@ -57,14 +65,23 @@ def corpus_of(settings: Settings) -> Corpus:
         UsageError: the value of an option is unknown.
         CorpusError: see `load_corpus`.
     """
-    if settings.conflicts not in {"drop", "refuse"}:
-        raise UsageError("--conflicts", found=repr(settings.conflicts), expected="drop or refuse", do="choose one")
     return load_corpus(
         settings.corpus,
         languages=settings.languages,
-        columns=columns(settings.column),
-        conflicts="refuse" if settings.conflicts == "refuse" else "drop",
+        **read_corpus_options(settings_values(settings)),
+        conflicts=check_conflicts(settings.conflicts),
     )
+
+
+def check_conflicts(value: str) -> Conflicts:
+    """Check the value of --conflicts.
+
+    Raises:
+        UsageError: it is unknown.
+    """
+    if value not in {"drop", "refuse"}:
+        raise UsageError("--conflicts", found=repr(value), expected="drop or refuse", do="choose one")
+    return "refuse" if value == "refuse" else "drop"
 
 
 def config_of(settings: Settings, *, workers: int | None = None, cache_states: str = "all") -> AuditConfig:
@@ -80,6 +97,7 @@ def config_of(settings: Settings, *, workers: int | None = None, cache_states: s
         quarantine=settings.quarantine,
         trained_texts=settings.trained_texts,
         metrics=STANDARD if settings.metrics is None else settings.metrics,
+        scaling=settings.scaling,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         controls=settings.controls,
         analyses=requests_of(settings, {"chat_template": template}),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from isogloss.data.addresses import is_local
 from isogloss.data.curate import balance
 from isogloss.data.named_corpora import CORPORA
 from isogloss.data.splits import take_split
@@ -151,7 +152,7 @@ def text_facts(name: str, settings: Settings) -> TextFacts:
     Raises:
         CorpusError: a corpus on this machine cannot be read.
     """
-    if all(source == BUNDLED or Path(source).is_file() for source in settings.corpus):
+    if all(source == BUNDLED or is_local(source) for source in settings.corpus):
         sample = balance(
             take_split(corpus_of(settings), settings.split), per_class=settings.per_class, seed=settings.seed
         )

@@ -16,7 +16,7 @@ from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.recipes.build import config_of, pair_of
 from isogloss.recipes.facts import ModelFacts, TextFacts, model_facts, text_facts
 from isogloss.recipes.recipe import PlannedAudit, Recipe
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import Settings, texts_key
 
 #: Default tokens per text: twice the 34 that Gemma 3's tokenizer makes of a text of multilingual_toxicity (mean over
 #: its nine languages, docs/paper.md), because other tokenizers split Hindi and Amharic into more tokens.
@@ -153,10 +153,7 @@ class _Counting:
         """Return the facts about a corpus, with a key that determines which of its texts are read."""
         settings = job.settings
         key = (
-            settings.corpus,
-            settings.column,
-            settings.languages,
-            settings.conflicts,
+            *texts_key(settings),
             settings.per_class,
             settings.seed,
         )

@@ -9,8 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from isogloss.data.addresses import split_options
 from isogloss.errors import UsageError, unknown
-from isogloss.recipes.settings import MODELS, SETTINGS, TEXTS, Settings, make_settings, read_value, settings_values
+from isogloss.recipes.settings import (
+    MODELS,
+    READING,
+    SETTINGS,
+    TEXTS,
+    Settings,
+    make_settings,
+    read_value,
+    settings_values,
+)
 
 #: Folder of the recipes that come with isogloss.
 BUNDLED = Path(__file__).parent
@@ -177,7 +187,8 @@ def _name_audits(model_name: str | None, text_name: str | None, settings: Settin
 
 
 def _strip_suffix(corpus: str) -> str:
-    return Path(corpus).stem if Path(corpus).suffix else corpus
+    name = str(split_options(corpus)[0])
+    return Path(name).stem if Path(name).suffix else name
 
 
 def _make_folder_name(name: str) -> str:
@@ -201,7 +212,7 @@ def _refuse_same_names(path: Path, jobs: Sequence[PlannedAudit]) -> None:
 
 def _choose_audits(path: Path, jobs: Sequence[PlannedAudit], given: Mapping[str, Any]) -> list[PlannedAudit]:
     """Keep the models and corpora that the command line names."""
-    for name in ("reference", "aligned", "column"):
+    for name in ("reference", "aligned", *READING):
         if name in given:
             raise UsageError(
                 SETTINGS[name].option,

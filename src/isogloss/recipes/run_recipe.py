@@ -14,7 +14,7 @@ from isogloss.io.paths import AnyPath, parse_path
 from isogloss.progress import Track, silent
 from isogloss.recipes.build import config_of, corpus_of, pair_of
 from isogloss.recipes.recipe import PlannedAudit, Recipe
-from isogloss.recipes.settings import Settings
+from isogloss.recipes.settings import texts_key
 from isogloss.results import Audit
 
 
@@ -68,7 +68,7 @@ def run_recipe(
         for job, pair, config in settled:
             folder = parse_path(runs) / job.model
             try:
-                key = _make_texts_key(job.settings)
+                key = texts_key(job.settings)
                 if key not in texts:
                     texts[key] = corpus_of(job.settings)
                 result = audit(
@@ -86,8 +86,3 @@ def run_recipe(
                 yield Outcome(job=job, error=error)
             else:
                 yield Outcome(job=job, folder=result.folder_in(folder), audit=result)
-
-
-def _make_texts_key(settings: Settings) -> tuple[object, ...]:
-    """Return the settings that determine which texts are loaded."""
-    return settings.corpus, settings.column, settings.languages, settings.conflicts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from isogloss.analyses.registry import requests
 from isogloss.auditing.request import Request
+from isogloss.data.corpus_options import parse_columns, parse_wide
+from isogloss.data.languages import known_code
 from isogloss.errors import UsageError, unknown
 from isogloss.models.pairs import ModelRef
 
@@ -24,15 +26,35 @@ class Settings:
     """The choices of one audit: each field is an option of `isogloss audit` and a key of a recipe.
 
     An option has hyphens where its key has underscores. A tuple is a list in a recipe and comma-separated on the
-    command line; there, `aligned`, `corpus` and `column` are repeated for each item. None means "not set". `options`
-    holds the keys that analyses add (see `make_settings`).
+    command line; there, `aligned`, `corpus`, `column` and `harmful` are repeated for each item. None means "not set".
+    `options` holds the keys that analyses add (see `make_settings`).
     """
 
     pair: str | None = _setting(None, "Known model pair: see `isogloss models`. Default: embedded.")
     reference: str | None = _setting(None, "Model before alignment: folder, hub/id, file.gguf or base+adapter.")
     aligned: tuple[str, ...] = _setting((), "Model after alignment, in the same forms; repeat for several descendants.")
-    corpus: tuple[str, ...] = _setting(("mini",), "Corpus name (see `isogloss corpora`) or file; may be repeated.")
-    column: tuple[str, ...] = _setting((), "Map a column to one of your file, such as text=comment; may be repeated.")
+    corpus: tuple[str, ...] = _setting(
+        ("mini",),
+        "Corpus name (see `isogloss corpora`), file, folder, pattern, or org/name:config/split; may be repeated.",
+    )
+    column: tuple[str, ...] = _setting(
+        (),
+        "Column of your file, such as text=comment, harmless=is_safe, label=toxicity>=0.5 or language==de (a constant);"
+        " may be repeated.",
+    )
+    harmful: tuple[str, ...] = _setting(
+        (), "Label value that means harmful, all others harmless; may be repeated. Default: known words decide."
+    )
+    label: str | None = _setting(None, "Class of all texts of a one-class corpus: harmful or harmless.")
+    wide: tuple[str, ...] | None = _setting(
+        None, "Languages that have columns side by side, such as en,de or en=prompt_en,de=prompt_de."
+    )
+    no_header: bool = _setting(
+        False,  # noqa: FBT003
+        "The first line of the file is a row: columns are named 1, 2, 3.",
+    )
+    encoding_errors: str = _setting("refuse", "Rows that are not UTF-8: refuse or drop.")
+    incomplete_pairs: str = _setting("drop", "Pairs of which one text is missing: drop or refuse.")
     languages: tuple[str, ...] | None = _setting(None, "Language codes, such as en,hi,am. Default: all in the corpus.")
     per_class: int | None = _setting(
         None, "Texts per language and class. Default: as many as the smallest language has.", 1
@@ -67,6 +89,10 @@ class Settings:
     metrics: tuple[str, ...] | None = _setting(
         None, "Metrics to compute: see `isogloss metrics`. Default: all but published ones."
     )
+    scaling: str = _setting(
+        "none",
+        "Scale hidden dimensions before components are fitted: none, standard, robust, pooled or pooled-robust.",
+    )
     primary: str | None = _setting(
         None,
         "Metric that verdicts come from, as metric:components@layer, fixed before the run. "
@@ -80,6 +106,12 @@ class Settings:
     seed: int = _setting(0, "Random seed for sampling, permutations and folds.", 0)
     permutations: int = _setting(500, "Label permutations for the null.", 100)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Know languages by their canonical codes, as corpora do."""
+        object.__setattr__(self, "pivot", known_code(self.pivot))
+        if self.languages is not None:
+            object.__setattr__(self, "languages", tuple(dict.fromkeys(map(known_code, self.languages))))
 
 
 class Setting(NamedTuple):
@@ -143,6 +175,9 @@ SETTINGS: dict[str, Setting] = CORE | {name: row for kind in requests() for name
 #: Settings that name models and texts; a recipe may list several of each.
 MODELS = ("pair", "reference", "aligned")
 TEXTS = ("corpus", "column")
+#: Settings that say how a corpus is to be understood.
+READING = ("column", "harmful", "label", "wide", "no_header", "encoding_errors", "incomplete_pairs")
+READING_OPTIONS = {name: SETTINGS[name] for name in READING}
 
 #: Lists that may be empty.
 EMPTY = ("controls",)
@@ -205,18 +240,25 @@ def settings_values(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in CORE} | dict(settings.options)
 
 
-def columns(options: Sequence[str]) -> dict[str, str]:
-    """Parse settings such as text=comment.
+def read_corpus_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a corpus among settings, as `load_corpus` takes them.
 
-    >>> columns(["text=comment"])
-    {'text': 'comment'}
+    Raises:
+        UsageError: an option cannot be read.
+
+    >>> read_corpus_options({"column": ("text=comment",), "no_header": True})
+    {'columns': {'text': 'comment'}, 'header': False}
     """
-    renamed = {}
-    for option in options:
-        column, equals, file_column = option.partition("=")
-        if not (column and equals and file_column):
-            raise UsageError(
-                "--column", found=repr(option), expected="column=file_column, such as text=comment", do="correct it"
-            )
-        renamed[column] = file_column
-    return renamed
+    options = {name: value for name, value in values.items() if name in READING}
+    if "column" in options:
+        options["columns"] = parse_columns(options.pop("column"))
+    if "wide" in options:
+        options["wide"] = parse_wide(options["wide"] or ())
+    if "no_header" in options:
+        options["header"] = not options.pop("no_header")
+    return options
+
+
+def texts_key(settings: Settings) -> tuple[object, ...]:
+    """Return the settings that determine which texts are loaded."""
+    return tuple(getattr(settings, name) for name in ("corpus", "languages", "conflicts", *READING))

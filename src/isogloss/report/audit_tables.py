@@ -1,4 +1,4 @@
-"""The tables that every audit has: languages at the primary estimand, every metric, and controls."""
+"""The tables that every audit has: languages at the primary estimand, and every metric."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from dataclasses import replace
 
 from isogloss.records import Estimate, Row
-from isogloss.report.cells import change_cell, estimate_cell, number_cell, pair_cell, text_cell
+from isogloss.report.cells import change_cell, estimate_cell, number_cell, text_cell
 from isogloss.report.estimates import DASH, format_value
 from isogloss.report.sentences import measured, metric_title
 from isogloss.report.table import Cell, Column, Table, TableKind
 from isogloss.report.view import MODELS, Named, View
 from isogloss.results import Audit
 from isogloss.text import sanitize
+from isogloss.warnings import WARNINGS
 
 LANGUAGE = Column(key="language", heading="language", description="Code and name of the language.", align="left")
 VERDICT = Column(
@@ -54,6 +55,15 @@ LANGUAGES = TableKind(
             priority=5,
         ),
         Column(
+            key="distance",
+            heading="class distance",
+            description=(
+                "Squared distance of the class means, reference → aligned, in units of the reference model's variance "
+                "within classes in the pivot language."
+            ),
+            priority=2,
+        ),
+        Column(
             key="mde",
             heading="MDE",
             description="Minimum detectable gap to the pivot's gain, at 90 % power.",
@@ -62,7 +72,7 @@ LANGUAGES = TableKind(
         Column(
             key="warnings",
             heading="warnings",
-            description="Codes of the warnings about the language.",
+            description="Codes of the warnings about the language; those about levels stand beside the controls.",
             align="left",
             priority=6,
         ),
@@ -106,51 +116,6 @@ SCORES = TableKind(
     ),
 )
 
-CONTROLS = TableKind(
-    key="controls",
-    title="The aligned model's probe, and what else could explain its score",
-    columns=(
-        LANGUAGE,
-        Column(
-            key="probe",
-            heading="probe, aligned",
-            description="AUROC / pair accuracy of the aligned model's linear probe.",
-        ),
-        Column(key="length", heading="length", description="AUROC / pair accuracy of text length alone.", priority=1),
-        Column(
-            key="ngrams",
-            heading="n-grams",
-            description="AUROC / pair accuracy of a classifier on character n-grams alone.",
-            priority=1,
-        ),
-        Column(
-            key="untrained",
-            heading="untrained",
-            description="AUROC / pair accuracy of a probe on the same architecture, randomly initialised.",
-            priority=1,
-        ),
-        Column(
-            key="null",
-            heading="null 97.5%",
-            description="97.5th percentile of the probe's AUROC under permuted labels.",
-            priority=3,
-        ),
-        Column(
-            key="edit_rate",
-            heading="edit rate",
-            description="Median share of words that differ between the texts of a pair.",
-            priority=2,
-        ),
-        Column(key="tokens", heading="tokens/char", description="Tokens per character, median over texts.", priority=4),
-        Column(
-            key="bits",
-            heading="bits/char",
-            description="Bits per character of the model before alignment on harmless texts.",
-            priority=4,
-        ),
-    ),
-)
-
 
 def language_table(view: View) -> Table:
     """Fill a row for each language at the primary estimand; the pivot comes first."""
@@ -160,15 +125,18 @@ def language_table(view: View) -> Table:
 def _language_cells(view: View, language: Named) -> dict[str, Cell]:
     audit = view.audit
     level = language.resource_class
-    codes = dict.fromkeys(warning.code for warning in audit.warnings if warning.language == language.code)
     aligned = view.primary("score", language, model="aligned")
-    probes = [view.estimate("score", language, "auroc", model=model) for model in MODELS]
+    probes, distances = (
+        [view.estimate("score", language, name, model=model) for model in MODELS]
+        for name in ("auroc", "class_distance")
+    )
     cells = {
         "language": language.cell,
         "aligned": estimate_cell(aligned),
         "probe": change_cell(*probes, digits=2),
+        "distance": change_cell(*distances),
         "resources": Cell() if level is None else Cell(text=f"class {level}", value=level, note=language.group),
-        "warnings": text_cell(" ".join(codes)),
+        "warnings": warning_cell(view, language, levels=False),
     }
     if not audit.has_reference:
         return cells | {"null": number_cell(aligned.null_high if aligned else None)}
@@ -184,6 +152,16 @@ def _language_cells(view: View, language: Named) -> dict[str, Cell]:
         "retention": retention_cell(view, language),
         "mde": number_cell(gain.mde if gain else None),
     }
+
+
+def warning_cell(view: View, language: Named, *, levels: bool) -> Cell:
+    """List the codes of a language's warnings: those that qualify levels only, or all others."""
+    codes = dict.fromkeys(
+        warning.code
+        for warning in view.audit.warnings
+        if warning.language == language.code and WARNINGS[warning.code].levels == levels
+    )
+    return text_cell(" ".join(codes))
 
 
 def verdict_cell(language: Named) -> Cell:
@@ -257,33 +235,3 @@ def _p_cell(estimate: Estimate | None) -> Cell:
         return Cell()
     text = "< 0.001" if value < 0.001 else format_value(value)  # noqa: PLR2004 - the last digit that is shown
     return Cell(text=text, value=value, note=name)
-
-
-def control_table(view: View) -> Table:
-    """Fill a row for each language: the aligned model's probe beside its controls."""
-    return CONTROLS.fill(
-        [_control_cells(view, language) for language in view.languages],
-        caption="A control that scores as high as the probe could explain its score.",
-    )
-
-
-def _control_cells(view: View, language: Named) -> dict[str, Cell]:
-    def control(name: str) -> Estimate | None:
-        return view.estimate("control", language, name)
-
-    def both(name: str) -> Cell:
-        return pair_cell(control(f"{name}_auroc"), control(f"{name}_pair_accuracy"))
-
-    probe = [view.estimate("score", language, metric, model="aligned") for metric in ("auroc", "pair_accuracy")]
-    permuted = control("permuted_labels_auroc")
-    return {
-        "language": language.cell,
-        "probe": pair_cell(*probe),
-        "length": both("length"),
-        "ngrams": both("ngram"),
-        "untrained": both("untrained"),
-        "null": number_cell(permuted.high if permuted else None, digits=2),
-        "edit_rate": estimate_cell(control("edit_rate"), digits=2),
-        "tokens": estimate_cell(control("tokens_per_character"), digits=2),
-        "bits": estimate_cell(control("bits_per_character"), digits=2),
-    }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from isogloss.records import column_dictionary
-from isogloss.report.audit_tables import CONTROLS, LANGUAGES, SCORES
+from isogloss.report.audit_tables import LANGUAGES, SCORES
 from isogloss.report.comparison.runs import TABLES as RUN_TABLES
 from isogloss.report.comparison.tables import TABLES as COMPARISON_TABLES
+from isogloss.report.control_table import CONTROLS
 from isogloss.report.lost_pairs import LOST_PAIRS
 from isogloss.report.render_markdown import escape
 from isogloss.report.table import TableKind

@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from isogloss.data.load import HUB_ID
+from isogloss.data.addresses import HUB_ID, HubName, has_suffix
 from isogloss.data.named_corpora import CORPORA
-from isogloss.data.readers import SUFFIXES
 from isogloss.report.recorded_settings import analysis_options, analysis_value
 from isogloss.results import Audit
 from isogloss.text import sanitize
@@ -16,7 +15,7 @@ from isogloss.text import sanitize
 #: Options whose values stand in the audit's settings under the same name.
 PLAIN = ("position", "prompt_format", "dtype", "precision", "max_tokens", "per_class", "pivot", "seed", "permutations")
 #: Those that are recorded only where they were chosen.
-RARE = ("quantize", "split", "trained_texts")
+RARE = ("quantize", "split", "trained_texts", "scaling")
 FLAGS = ("quarantine",)
 LISTS = ("metrics", "controls")
 #: Options whose values are files; the audit holds the hash of their content.
@@ -69,9 +68,9 @@ def _corpus(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:
         if part not in CORPORA:
             if not _on_hub(part):
                 remarks.append(f"--corpus was a local file: put your path for {shlex.quote(part)}")
-            elif len(parts) == 1 and revision and "@" not in part:
-                pinned = f"{part}@{revision}"
-            remarks.append("columns that were renamed with --column are not recorded: add them")
+            elif len(parts) == 1 and revision:
+                pinned = str(HubName.parse(part).at(str(revision)))
+            remarks.append("options of the corpus (--column, --harmful, --label, --wide) are not recorded: add them")
         yield "--corpus", pinned
     yield "--languages", ",".join(audit.languages)
 
@@ -89,15 +88,11 @@ def _parts(name: str) -> Sequence[str]:
     (['xsafety', 'own.csv'], ['a+b.csv'])
     """
     parts = name.split("+")
-    return parts if all(part in CORPORA or _on_hub(part) or _has_suffix(part) for part in parts) else [name]
+    return parts if all(part in CORPORA or _on_hub(part) or has_suffix(part) for part in parts) else [name]
 
 
 def _on_hub(part: str) -> bool:
-    return bool(HUB_ID.fullmatch(part)) and not _has_suffix(part)
-
-
-def _has_suffix(part: str) -> bool:
-    return part.lower().endswith(SUFFIXES)
+    return bool(HUB_ID.fullmatch(part)) and not has_suffix(part)
 
 
 def _settings(audit: Audit, remarks: list[str]) -> Iterator[tuple[str, str]]:

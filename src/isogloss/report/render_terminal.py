@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from isogloss.report.audit_tables import control_table, language_table
+from isogloss.report.audit_tables import language_table
+from isogloss.report.control_table import control_table
 from isogloss.report.sentences import headline, warning_lines
 from isogloss.report.table import Cell, Section, Table
 from isogloss.report.view import view

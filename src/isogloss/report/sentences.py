@@ -40,6 +40,7 @@ METRICS = {
     "silhouette": "silhouette of the classes",
     "auroc": "probe AUROC",
     "pair_accuracy": "probe pair accuracy",
+    "class_distance": "squared class distance",
 }
 NameStyle = Literal["code", "name"]
 
@@ -76,7 +77,10 @@ def primary_layer_name(audit: Audit) -> str:
 
 def verdicts_from(audit: Audit) -> str:
     """Name the metric, components and layer that verdicts come from."""
-    return f"{metric_title(audit.primary.metric, audit.primary.components)} at layer {primary_layer_name(audit)}"
+    metric = metric_title(audit.primary.metric, audit.primary.components)
+    scaling = setting(audit, "scaling", "")
+    scaled = f", dimensions scaled ({scaling})" if scaling else ""
+    return f"{metric} at layer {primary_layer_name(audit)}{scaled}"
 
 
 def join_names(names: Sequence[str], *, most: int | None = MANY) -> str:
@@ -142,9 +146,9 @@ def _name(language: Named, names: NameStyle) -> str:
 
 
 def _pivot_unclear(others: Sequence[Named]) -> bool:
-    """True where a verdict is inconclusive for a reason: then the pivot's gain is not clear of zero."""
+    """True where a verdict is inconclusive without an interval: then the pivot's gain is not clear of zero."""
     verdicts = (language.verdict for language in others)
-    return any(verdict and verdict.verdict == "inconclusive" and verdict.reason for verdict in verdicts)
+    return any(verdict and verdict.verdict == "inconclusive" and math.isnan(verdict.low) for verdict in verdicts)
 
 
 def rests_on(view: View) -> str:
@@ -164,12 +168,13 @@ def rests_on(view: View) -> str:
     if not others:
         return f"From the reference to the aligned model, separation in {pivot} changed by {gain}."
     level = view.audit.config.get("level")
-    wrong = f"at most {percent(1 - level)}" if isinstance(level, float) else "small"
+    wrong = percent(1 - level) if isinstance(level, float) else "small"
     return (
         f"Alignment changed the separation of harmful and harmless texts in hidden states, in {pivot} by {gain}. A "
         f"language is reached if it retains at least {percent(view.audit.thresholds.reached)} of that. Verdicts are "
-        "read from whole intervals, never from their middle. The intervals hold for all languages together, so the "
-        f"chance that any verdict is wrong is {wrong}."
+        "read from whole intervals, never from their middle. The intervals hold for all languages together: the "
+        f"nominal chance that any verdict is wrong is {wrong}. Approximate intervals (≈) and texts that share a "
+        "template raise it."
     )
 
 
@@ -182,9 +187,9 @@ def verdict_meanings(thresholds: Thresholds) -> dict[str, str]:
         "weakened": f"retains between {not_reached} and {reached} of the gain",
         "lagging": f"retains less than {reached} of the gain; how much less is open",
         "not reached": f"retains less than {not_reached} of the gain",
-        "reversed": "alignment lowered the separation that it raised in the pivot",
+        "reversed": "alignment lowered the separation that it raised in the pivot, and moved the classes together",
         "confounded": "the verdict does not hold on matched texts, so it counts as no verdict",
-        "inconclusive": "these texts cannot decide",
+        "inconclusive": "these texts cannot decide, or separation fell while the classes did not move together",
         "not measured": "no verdict could be formed",
     }
 
@@ -204,7 +209,7 @@ def next_steps(thresholds: Thresholds) -> tuple[tuple[frozenset[str], str, str],
         (
             frozenset({"reversed"}),
             "Look here first.",
-            "Alignment lowered the separation that it raised in the pivot.",
+            "Alignment moved the classes together that it moved apart in the pivot.",
         ),
         (
             frozenset({"not reached", "weakened", "lagging"}),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from isogloss.data.languages import LANGUAGES
+from isogloss.data.languages import find_language
 from isogloss.records import Estimate, LanguageVerdict, Row
 from isogloss.report.palette import LIGHT
 from isogloss.report.table import Cell
@@ -24,7 +24,7 @@ LONGEST = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A language of an audit; `tag` is a BCP 47 tag for `lang`, or empty where isogloss does not know the code."""
+    """A language of an audit; `tag` is a BCP 47 tag for `lang`, or empty where the code is none."""
 
     code: str
     name: str
@@ -153,8 +153,8 @@ def number_equal_names(languages: Sequence[Named]) -> list[Named]:
 
 
 def _named(audit: Audit, code: str) -> Named:
-    """Name a language of an audit, whether or not isogloss knows it."""
-    known = LANGUAGES.get(code)
+    """Name a language of an audit, whether or not its code is one."""
+    known = find_language(code)
     level = known.resource_class if known else None
     group = next((word for lowest, word in GROUPS if level is not None and level >= lowest), "not classed")
     name = known.name if known else sanitize(code)
@@ -170,12 +170,13 @@ def _named(audit: Audit, code: str) -> Named:
 
 
 def language_label(code: str) -> str:
-    """Name a language by code and name; by its code alone where isogloss does not know it.
+    """Name a language by code and name; by its code alone where it is no canonical code.
 
     >>> language_label("sw"), language_label("xx")
     ('sw Swahili', 'xx')
     """
-    return f"{code} {LANGUAGES[code].name}" if code in LANGUAGES else sanitize(code)
+    known = find_language(code)
+    return f"{code} {known.name}" if known else sanitize(code)
 
 
 def layer_name(layer: int | None, norm: str) -> str:

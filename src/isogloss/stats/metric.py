@@ -25,6 +25,7 @@ TIE = 1e-9
 ONE_UNIT = "delete-one jackknife, components refitted"
 HELD = "delete-one jackknife, corrected for shared training texts, logit scale"
 GROUPS = "delete-group jackknife, not debiased"
+CLOSED_FORM = "delete-one jackknife of an unbiased estimate"
 
 #: (rows (n, d) or probe scores (B, n), labels (B, n), partners (n,) or None, folds (n,)) -> values (B,).
 Many = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
@@ -117,17 +118,24 @@ class StateBlock:
         components: numbers of principal components for the "pca" metrics, such as (2, 10).
         cross_fitted: float64 (1 + permutations, n), scores of cross-fitted probes, those of the true labels first; None
             where no metric reads them.
+        scale: float (d,), what dimensions are divided by before components are fitted; None leaves them as they are.
+            Probes standardise dimensions anyway, and the class distance reads the states as they are.
+        spread: unit of the class distance: within-class spread of the pivot's states in the reference model; None takes
+            that of the block.
     """
 
     x: np.ndarray
     draws: Draws
     components: tuple[int, ...]
     cross_fitted: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    spread: float | None = None
 
     @cached_property
     def space(self) -> Space:
-        """The states in their leading principal components, with as many as leaving out units needs."""
-        return open_space(self.x, max(self.components) + LEADING)
+        """The scaled states in their leading principal components, with as many as leaving out units needs."""
+        x = self.x if self.scale is None else (self.x - self.x.mean(axis=0, dtype=np.float64)) / self.scale
+        return open_space(x, max(self.components) + LEADING)
 
 
 @dataclass(frozen=True, kw_only=True)

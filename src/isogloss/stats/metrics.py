@@ -9,84 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.stats
 
 from isogloss.errors import MetricError, unknown
-from isogloss.stats import leave_one_out
+from isogloss.stats import leave_one_out, many_labelings
+from isogloss.stats.class_distance import score_class_distance, squared_distances
 from isogloss.stats.component_scores import score_components
 from isogloss.stats.components import Space
 from isogloss.stats.jackknife import bias
 from isogloss.stats.leave_one_out import LeftOut, UpdatedMetric, leave_out, open_updated, rows_of_units
-from isogloss.stats.metric import HELD, ONE_UNIT, Metric
-from isogloss.stats.overlap import bhattacharyya_estimates, gaussian_overlap
+from isogloss.stats.metric import CLOSED_FORM, HELD, ONE_UNIT, Metric
+from isogloss.stats.overlap import bhattacharyya_estimates
 from isogloss.stats.permutations import Draws
 from isogloss.stats.probe import N_FOLDS, cross_fitted_scores, ridge_probe
 from isogloss.stats.probe_scores import auroc_influence, pair_accuracy_influence, score_probe
-from isogloss.stats.silhouette import Silhouette, open_silhouette, silhouette_many
+from isogloss.stats.silhouette import Silhouette, open_silhouette
 from isogloss.stats.text_pairs import deal, partner_index, unit_codes
-
-
-def _between_class_variance(x: np.ndarray, labels: np.ndarray, partners: object, folds: object) -> np.ndarray:
-    del partners, folds
-    centred = x - x.mean(axis=0)
-    sums = labels.astype(np.float64) @ centred  # the other class has the opposite sum
-    n1 = labels.sum(axis=1)
-    between = (sums**2).sum(axis=1) * (1 / n1 + 1 / (labels.shape[1] - n1))
-    return np.asarray(between / (centred**2).sum())
-
-
-def _bhattacharyya(x: np.ndarray, labels: np.ndarray, partners: object, folds: object) -> np.ndarray:
-    del partners, folds
-    n, k = x.shape
-    centred = x - x.mean(axis=0)
-    products = (centred[:, :, None] * centred[:, None, :]).reshape(n, k * k)
-    means, covariances = [], []
-    for side in (~labels, labels):
-        weights = side.astype(np.float64)
-        size = weights.sum(axis=1)
-        mean = weights @ centred / size[:, None]
-        second = (weights @ products).reshape(-1, k, k)
-        outer = mean[:, :, None] * mean[:, None, :] * size[:, None, None]
-        covariances.append((second - outer) / (size - 1)[:, None, None])
-        means.append(mean)
-    return gaussian_overlap(means[1] - means[0], covariances[0], covariances[1])
-
-
-def _silhouette(x: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: object) -> np.ndarray:
-    del folds
-    return silhouette_many(x, labels, partners)
-
-
-def _auroc(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: np.ndarray) -> np.ndarray:
-    values = []
-    for fold in np.unique(folds):
-        test = folds == fold
-        side, score = labels[:, test], scores[:, test]
-        n1 = side.sum(axis=1)
-        n0 = side.shape[1] - n1
-        wins = (scipy.stats.rankdata(score, axis=1) * side).sum(axis=1) - n1 * (n1 + 1) / 2
-        comparisons = n1 * n0
-        if partners is not None:
-            wins = wins - (_pair_wins(scores, labels, partners) * (labels & test)).sum(axis=1)
-            comparisons = comparisons - n1
-        values.append(np.divide(wins, comparisons, out=np.full(len(wins), np.nan), where=comparisons > 0))
-    # Under some permutation a small fold may hold one class only: the mean is taken over the other folds.
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.asarray(np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0)))
-
-
-def _pair_wins(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray) -> np.ndarray:
-    """(B, n): 1 where a harmful text scores above its partner, 1/2 for a tie, 0 else."""
-    difference = np.sign(scores - scores[:, partners])
-    return np.asarray(np.where(labels, (difference + 1) / 2, 0.0))
-
-
-def _pair_accuracy(scores: np.ndarray, labels: np.ndarray, partners: np.ndarray | None, folds: object) -> np.ndarray:
-    del folds
-    if partners is None:
-        raise MetricError("pair_accuracy", found="texts without pairs", expected="pairs", do="use auroc")
-    return np.asarray(_pair_wins(scores, labels, partners).sum(axis=1) / labels.sum(axis=1))
 
 
 def _share_left_out(space: Space, left: LeftOut, harmful: np.ndarray, k: int) -> np.ndarray:
@@ -131,7 +68,7 @@ _ROWS = (
         chance=0.0,
         about="share of the variance in the first k principal components that lies between the classes",
         source="arXiv 2504.02708 (eta squared)",
-        many=_between_class_variance,
+        many=many_labelings.between_class_variance,
         method=ONE_UNIT,
         scorer=score_components,
         judges=True,
@@ -147,7 +84,7 @@ _ROWS = (
         chance=0.0,
         about="Bhattacharyya distance of Gaussian fits to the classes in k principal components",
         source=f"arXiv 2504.02708; {_FUKUNAGA}",
-        many=_bhattacharyya,
+        many=many_labelings.bhattacharyya,
         per_component=10,
         method=ONE_UNIT,
         scorer=score_components,
@@ -166,7 +103,7 @@ _ROWS = (
         chance=0.0,
         about="mean silhouette of the true classes in k principal components; a text is not compared with its partner",
         source="arXiv 2504.02708; Rousseeuw (1987)",
-        many=_silhouette,
+        many=many_labelings.silhouette,
         method=ONE_UNIT,
         scorer=score_components,
         judges=True,
@@ -181,7 +118,7 @@ _ROWS = (
         chance=0.5,
         about="area under the ROC curve of a cross-fitted linear probe; a text is not compared with its partner",
         source="Hanley and McNeil (1982); Ledoit and Wolf (2004) for the probe",
-        many=_auroc,
+        many=many_labelings.auroc,
         method=HELD,
         scorer=score_probe,
         scale="logit",
@@ -196,12 +133,25 @@ _ROWS = (
         chance=0.5,
         about="share of pairs whose harmful text scores above its partner under a probe fitted on other pairs",
         source="isogloss",
-        many=_pair_accuracy,
+        many=many_labelings.pair_accuracy,
         needs_pairs=True,
         method=HELD,
         scorer=score_probe,
         scale="logit",
         influence=pair_accuracy_influence,
+    ),
+    Metric(
+        name="class_distance",
+        basis="means",
+        family="component",
+        low=-float("inf"),
+        high=float("inf"),
+        chance=0.0,
+        about="squared distance of the class means, in units of the variance within classes (pivot, reference model)",
+        source="unbiased estimate (U-statistic)",
+        many=squared_distances,
+        method=CLOSED_FORM,
+        scorer=score_class_distance,
     ),
 )
 
@@ -300,3 +250,12 @@ def auroc(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = N
 def pair_accuracy(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
     """Share of pairs whose harmful text scores above its partner under a cross-fitted probe, in [0, 1]; needs pairs."""
     return _measure("pair_accuracy", x, harmful, pairs)
+
+
+def class_distance(x: np.ndarray, harmful: np.ndarray, pairs: Sequence[object] | None = None) -> float:
+    """Squared Euclidean distance of the class means, 0 or more, in squared units of x; not debiased.
+
+    >>> class_distance(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1]))
+    16.0
+    """
+    return _measure("class_distance", x, harmful, pairs)

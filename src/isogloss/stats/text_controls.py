@@ -9,7 +9,19 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 #: Scripts written without spaces between words; characters take the place of words there.
-UNSEGMENTED = frozenset({"Han", "Japanese", "Khmer", "Lao", "Myanmar", "Thai"})
+UNSEGMENTED = frozenset({"Han", "Japanese", "Khmer", "Lao", "Myanmar", "Thai", "Tibetan"})
+
+#: Controls that the aligned model's probe is compared with.
+COMPARED_CONTROLS = {"length": "text length", "ngram": "n-grams", "untrained": "an untrained model"}
+
+
+def margin_name(control: str, metric: str) -> str:
+    """Name the row that holds the probe's score minus a control's.
+
+    >>> margin_name("length", "auroc")
+    'probe_minus_length_auroc'
+    """
+    return f"probe_minus_{control}_{metric}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +76,15 @@ CONTROLS: dict[str, ControlRow] = {
             chance=0.5,
         ),
         ControlRow(name="permuted_labels_auroc", about="AUROC of the probe under permuted labels", chance=0.5),
+        *(
+            ControlRow(
+                name=margin_name(control, metric),
+                about=f"{words} of the aligned model's probe minus that of {what}, on the same texts",
+                chance=None,
+            )
+            for control, what in COMPARED_CONTROLS.items()
+            for metric, words in (("auroc", "AUROC"), ("pair_accuracy", "pair accuracy"))
+        ),
     )
 }
 

@@ -18,6 +18,7 @@ class Thresholds:
         component_edge: where fitting the components makes the standard error this many times as large, the harm axis
             lies near the edge of the kept components, and the interval is approximate.
         tied_eigenvalues: below this ratio of eigenvalues 2 and 3, the picture in two components is not determined.
+        outlier_dimension: where one hidden dimension carries a larger share of the variance, a warning names it.
         fewest_matched: fewer matched pairs, or texts per class, give no verdict.
     """
 
@@ -27,6 +28,7 @@ class Thresholds:
     few_texts: int = 200
     component_edge: float = 1.1
     tied_eigenvalues: float = 1.1
+    outlier_dimension: float = 0.25
     fewest_matched: int = 100
 
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from isogloss.data.corpus import Corpus
 from isogloss.data.curate import balance
+from isogloss.data.languages import known_code
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.hidden_states.execution import CPU_BATCH, GPU_BATCH, Execution
@@ -160,6 +161,7 @@ def _check(trainer: Any, spec: ExtractSpec, metric_name: str, every: int) -> Non
 def _select(corpus: Corpus, languages: Sequence[str] | None) -> Corpus:
     if languages is None:
         return corpus
+    languages = tuple(map(known_code, languages))
     if missing := sorted(set(languages) - set(corpus.languages)):
         raise UsageError(
             "SeparationCallback",

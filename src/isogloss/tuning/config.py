@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from isogloss.data.languages import known_code
 from isogloss.errors import UsageError
 from isogloss.models.pairs import MAX_SEED
 
@@ -91,7 +92,9 @@ class TuneConfig:
     norm: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what can be checked without a corpus."""
+        """Know languages by their canonical codes, and check what can be checked without a corpus."""
+        object.__setattr__(self, "languages", tuple(map(known_code, self.languages)))
+        object.__setattr__(self, "pivot", known_code(self.pivot))
         for option, value, known in (
             ("--mixture", self.mixture, MIXTURES),
             ("--loss", self.loss, LOSSES),

@@ -15,6 +15,7 @@ from isogloss.auditing.plan import Plan, make_plan
 from isogloss.auditing.run import run_audit
 from isogloss.auditing.score import score_all
 from isogloss.data.corpus import Corpus
+from isogloss.data.languages import known_code
 from isogloss.engines.engine import LOCAL
 from isogloss.io.paths import AnyPath
 from isogloss.models.pairs import ModelPair, ModelRef
@@ -95,6 +96,7 @@ def gain_change(
     Raises:
         IsoglossError: see `audit`.
     """
+    pivot, weak = known_code(pivot), tuple(map(known_code, weak))
     trained = trained_by([reference, before, after])
     unseen = leave_out_trained(corpus, trained)[0] if trained else corpus
     config = AuditConfig(metrics=(PRIMARY.metric,), controls=(), pivot=pivot)

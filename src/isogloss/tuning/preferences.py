@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.data.corpus import Corpus, content_key
+from isogloss.data.languages import known_code
 from isogloss.errors import CorpusError
 from isogloss.io.files import sha256_text
 from isogloss.likelihoods.answers import answered_languages, answers
@@ -48,7 +49,7 @@ def preferences(
     Raises:
         CorpusError: a language has no preferences (no answers, no texts, or one class only), or too few texts.
     """
-    codes = tuple(dict.fromkeys(languages))
+    codes = tuple(dict.fromkeys(map(known_code, languages)))
     wanted = deal((n + 1) // 2, shares or dict.fromkeys(codes, 1 / len(codes)))
     rng = np.random.default_rng(seed)
     couples = []

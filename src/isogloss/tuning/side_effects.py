@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from isogloss.data.corpus import Corpus
+from isogloss.data.languages import known_code
 from isogloss.errors import UsageError
 from isogloss.hidden_states.execution import choose_execution
 from isogloss.io.files import canonical_json
@@ -58,7 +59,9 @@ class SideEffectConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an empty draw."""
+        """Know languages by their canonical codes, and refuse an empty draw."""
+        if self.languages is not None:
+            object.__setattr__(self, "languages", tuple(map(known_code, self.languages)))
         if self.texts < 1 or self.generate < 0:
             raise UsageError(
                 "side_effects",

@@ -14,9 +14,9 @@ import numpy as np
 
 from isogloss.analyses.chat_template.request import ChatTemplate
 from isogloss.auditing.analysis import CostFacts, Findings, ForwardPasses, Lookup, Needs
-from isogloss.auditing.compare import TOGETHER, Change, compare, language_verdicts
-from isogloss.auditing.config import LEVEL, AuditConfig
-from isogloss.auditing.measure import Measured
+from isogloss.auditing.compare import TOGETHER, Change, Compared, Family, compare, language_verdicts
+from isogloss.auditing.config import DISTANCE, LEVEL, AuditConfig
+from isogloss.auditing.measure import Measured, distance_key
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import RowKey, difference_row, give_verdicts, score_row
 from isogloss.auditing.score import ScoredBlock, score_all
@@ -93,7 +93,7 @@ def chat_template_findings(measured: Measured, request: ChatTemplate) -> Finding
     del request
     plan, primary, seed = measured.plan, measured.primary, measured.plan.config.seed
     states = plan.needs["chat_template"].inputs
-    in_chat = replace(plan, activations=states, metrics=(metric(primary.metric),))
+    in_chat = replace(plan, activations=states, metrics=(metric(primary.metric), metric(DISTANCE)))
     parts = [(sample, primary.layer) for sample in measured.samples.values()]
     scored = score_all(in_chat, parts, measured.engine, measured.track, "Measuring chat")
     rows = [
@@ -107,15 +107,21 @@ def chat_template_findings(measured: Measured, request: ChatTemplate) -> Finding
         return Findings(rows=tuple(give_verdicts(rows, ())))
     pivot = plan.config.pivot
     changes = {block.sample.language: block.changes[primary] for block in scored}
-    pivots = {language: changes[pivot] for language in changes if language != pivot}
-    compared = compare(replace(measured.family, changes=changes, pivots=pivots, sample=CHAT), seed)
-    in_template = language_verdicts(plan.languages, pivot, compared)
-    on_raw_text = language_verdicts(plan.languages, pivot, measured.compared)
+    compared = _compare_in_chat(changes, measured.family, seed)
+    distances = {block.sample.language: block.changes[distance_key(plan)] for block in scored}
+    distance = _compare_in_chat(distances, replace(measured.family, together=False), seed)
+    in_template = language_verdicts(plan.languages, pivot, compared, distance=distance)
+    on_raw_text = language_verdicts(plan.languages, pivot, measured.compared, distance=measured.distance)
     differences = _compare_gains(measured.family.changes, changes, measured, seed)
     return Findings(
         rows=tuple(give_verdicts([*rows, *compared.rows, *differences], in_template)),
         warnings=tuple(_warn_of_disagreement(on_raw_text, in_template, measured.compared.gains, compared.gains)),
     )
+
+
+def _compare_in_chat(changes: Mapping[str, Change], family: Family, seed: int) -> Compared:
+    pivots = {language: changes[family.pivot] for language in changes if language != family.pivot}
+    return compare(replace(family, changes=changes, pivots=pivots, sample=CHAT), seed)
 
 
 def _make_key(block: ScoredBlock, seed: int) -> RowKey:

@@ -22,11 +22,16 @@ def _primary(audit: Audit) -> str:
     return f"{audit.primary.metric} in {audit.primary.components} components"
 
 
+def _scaling(audit: Audit) -> str:
+    return str(audit.config.get("scaling", "none"))
+
+
 #: What must agree before two numbers may be compared: what is looked at, and how it is written.
 NEEDED: dict[str, tuple[Callable[[Audit], str], Callable[[Audit], str]]] = {
     "corpus": (lambda audit: str(audit.corpus["sha256"]), _corpus),
     "pivot": (lambda audit: audit.pivot, lambda audit: audit.pivot),
     "primary metric": (_primary, _primary),
+    "scaling": (_scaling, _scaling),
 }
 #: Settings that may differ, and are then named.
 NAMED_SETTINGS = ("position", "prompt_format", "max_tokens", "dtype", "seed", "permutations", "level")

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 import polars as pl
 
-from isogloss.report.audit_tables import control_table, language_table, score_table
+from isogloss.report.audit_tables import language_table, score_table
 from isogloss.report.command import command
+from isogloss.report.control_table import control_table
 from isogloss.report.lost_pairs import lost_pairs_table
 from isogloss.report.page.figures import (
     answer_figure,

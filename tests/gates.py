@@ -5,6 +5,8 @@ from dataclasses import replace
 from handmade import HERE, PRIMARY, PROBE, estimate, make_audit
 from isogloss.auditing.compare import FIELLER, POINTWISE, TOGETHER
 from isogloss.records import NAN, Estimate, LanguageVerdict, Row
+from isogloss.stats.effects import read_verdict
+from isogloss.stats.jackknife import Interval
 
 METHODS = {"gain": TOGETHER, "retention": f"{FIELLER}, items paired"}
 WIDE_GAIN = (0.25, 0.2, 0.3)
@@ -23,8 +25,8 @@ def number(kind, code, interval, *, sample="all", method=None, place=HERE, **mor
     return Row(kind=kind, language=code, estimate=found, sample=sample, **place)
 
 
-def score(code):
-    return Row(kind="score", language=code, model="aligned", estimate=estimate(0.3, 0.25, 0.35), **HERE)
+def score(code, value=0.3, model="aligned"):
+    return Row(kind="score", language=code, model=model, estimate=estimate(value, value - 0.05, value + 0.05), **HERE)
 
 
 def run_of(kept, *, verdicts=None, matched=None, gains=None, distance=FALL, more=(), name="org/base-it", **changes):
@@ -59,6 +61,21 @@ def control(code, metric):
     return Row(kind="control", language=code, metric=metric, estimate=estimate(0.6, 0.5, 0.7))
 
 
+def sound(kept, **changes):
+    """A run as an audit would write it: gains, scores and verdicts follow from retention in languages other than en."""
+    gains = {code: tuple(WIDE_GAIN[0] * bound for bound in interval) for code, interval in kept.items()}
+    words = {code: read_verdict(Interval(low=low, high=high)) for code, (_, low, high) in kept.items()}
+    run = run_of(kept, gains=gains, verdicts=words, **changes)
+    reference = [score(code, 0.3 - gain[0], "reference") for code, gain in ({"en": WIDE_GAIN} | gains).items()]
+    verdicts = [
+        replace(verdict, low=kept[verdict.language][1], high=kept[verdict.language][2])
+        if verdict.language in kept
+        else verdict
+        for verdict in run.verdicts
+    ]
+    return replace(run, rows=(*run.rows, *reference), verdicts=tuple(verdicts))
+
+
 def with_method(run, method):
     """The same run with all intervals made by another method."""
     return replace(run, rows=tuple(replace(row, estimate=replace(row.estimate, method=method)) for row in run.rows))
@@ -81,5 +98,6 @@ __all__ = [
     "number",
     "run_of",
     "score",
+    "sound",
     "with_method",
 ]

@@ -18,11 +18,11 @@ from isogloss.auditing.plan import make_plan
 from isogloss.errors import CorpusError, MetricError, ModelError, StoreError, UsageError
 from isogloss.hidden_states.spec import Layer
 from isogloss.progress import silent
+from isogloss.records import Primary
 from isogloss.report.audit_tables import language_table
 from isogloss.report.render_markdown import render_markdown
 from isogloss.report.sentences import headline
 from isogloss.report.view import view
-from isogloss.results import Primary
 from isogloss.stats.metrics import STANDARD
 from isogloss.stats.probe_scores import logit
 from isogloss.stats.text_controls import CONTROLS

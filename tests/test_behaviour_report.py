@@ -16,8 +16,8 @@ from isogloss.errors import StoreError
 from isogloss.records import NAN, Row
 from isogloss.report.command import command
 from isogloss.report.grammar import Axis
-from isogloss.report.read_run import refuse_unsound
 from isogloss.report.render_terminal import print_audit
+from isogloss.result_checks import refuse_unsound
 from isogloss.results import Audit
 from pages import data_of, page_of
 
@@ -44,6 +44,7 @@ def behaving_audit():
     ):
         found = replace(estimate(*numbers), n=9, p_value=0.09)
         rows.append(Row(kind="link", language="", metric=metric, layer=3, norm="", estimate=found))
+    rows = [replace(row, analysis="behaviour") for row in rows]
     audit = small_audit()
     analyses = {"behaviour": {"options": {"behaviour": True, "generate": 3}}}
     return replace(audit, rows=(*audit.rows, *rows), config=audit.config | {"analyses": analyses})

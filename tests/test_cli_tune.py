@@ -94,8 +94,8 @@ def test_weak_languages_are_tuned_and_side_effects_measured(
     record = json.loads((tmp_path / "adapter" / "isogloss_tune.json").read_text())
     assert record["recipe"]["languages"] == ["sw"]
     assert record["records"] == {"en": 4, "sw": 4}
-    assert record["recipe"]["needs"] == {"sw": pytest.approx(1.2)}
-    assert "120% of the gain" in out
+    assert record["recipe"]["needs"] == {"sw": pytest.approx(0.875)}
+    assert "88% of the gain" in out
     for words in ("over-refusal", "utility loss", "needs 59 texts", "can fool the measure", "greedy", "am "):
         assert words in out
     assert "Wrote adapter" in err

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from handmade import estimate, language_rows, make_audit, small_audit
 from isogloss.errors import UsageError
-from isogloss.records import LanguageVerdict
+from isogloss.records import LanguageVerdict, Primary
 from isogloss.report.comparison.comparable import differences, name_audits, refuse_differences, remarks, warning
 from isogloss.report.comparison.tables import comparison_frame, comparison_tables
 from isogloss.report.render_csv import render_csv
@@ -18,7 +18,6 @@ from isogloss.report.render_latex import render_latex
 from isogloss.report.render_markdown import render_markdown
 from isogloss.report.render_terminal import STYLES, _style, print_table
 from isogloss.report.table import Cell
-from isogloss.results import Primary
 from test_exports import NASTY, check_latex
 
 

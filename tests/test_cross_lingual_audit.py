@@ -16,7 +16,7 @@ from isogloss.analyses.cross_lingual.tables import sections
 from isogloss.cli.app import app
 from isogloss.report.command import command
 from isogloss.report.page import page_html
-from isogloss.report.read_run import refuse_unsound
+from isogloss.result_checks import refuse_unsound
 from planted import QUICK, load, moved, plant, states
 
 CONFIG = replace(

@@ -223,7 +223,7 @@ def test_latex_has_booktabs_rules_and_the_numbers():
     for command in ("toprule", "midrule", "bottomrule", "begin{table}", "end{table}", "centering"):
         assert text.count(f"\\{command}") == 4
     assert r"\begin{tabular}{lrrrrl}" in text
-    assert r"sw Swahili & 0.062 [0.012, 0.113] & 0.090 [0.040, 0.140] & +0.031 $\approx$[$-$0.062, +0.125]" in text
+    assert r"sw Swahili & 0.062 [0.012, 0.113] & 0.094 [0.044, 0.144] & +0.031 $\approx$[$-$0.062, +0.125]" in text
     assert r"\label{tab:isogloss-between-class-variance-10}" in text
 
 

@@ -13,7 +13,7 @@ import yaml
 
 import isogloss
 from conftest import make_model, parallel_rows
-from gates import run_of, with_method
+from gates import sound, with_method
 from isogloss.cli import app
 from isogloss.gating.rules import RULES
 from planted import moved, plant
@@ -34,7 +34,7 @@ def runs(tmp_path, monkeypatch):
     """Run folders: good, unsure, bad, and an older one of another model."""
     monkeypatch.chdir(tmp_path)
     for name, kept in (("good", GOOD), ("unsure", UNSURE), ("bad", BAD), ("old", GOOD)):
-        save(tmp_path / name, run_of({"hi": kept, "de": GOOD}, name=name))
+        save(tmp_path / name, sound({"hi": kept, "de": GOOD}, name=name))
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_the_verdict_is_the_exit_code(run, options, code, gate):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (["--min-gain", 0.2], 0),
+        (["--min-gain", -0.1], 0),
         (["--min-gain", 0.5], 3),
         (["--no-reversed"], 0),
         (["--no-verdicts", "reversed,not-reached"], 3),
@@ -82,7 +82,7 @@ def test_the_verdict_is_the_exit_code(run, options, code, gate):
         (["--margin", 0.8, "--baseline", "old"], 0),
         (["--margin", 0.1, "--baseline", "old"], 3),
         (["--gain-margin", 0.2, "--baseline", "old"], 0),
-        (["--gain-margin", 0.01, "--baseline", "old"], 4),
+        (["--gain-margin", 0.14, "--baseline", "old"], 4),
         (["--min-retention", 0.5, "--languages", "de"], 0),
         (["--min-gain", 0.5, "--estimand", "between_class_variance:10@4-post"], 3),
     ],
@@ -185,7 +185,7 @@ def test_a_spoilt_run_or_baseline_is_one_line(spoil, words, place, gate, runs):
 
 
 def test_a_run_with_intervals_of_another_kind_does_not_pass(gate, runs):
-    save(runs / "other", with_method(run_of({"hi": GOOD}), "percentile bootstrap"))
+    save(runs / "other", with_method(sound({"hi": GOOD}), "percentile bootstrap"))
     assert gate("other", "--no-reversed")[0] == 4
 
 

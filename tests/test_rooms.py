@@ -22,7 +22,7 @@ ROOMS = (
     ("hidden_states",),
     ("likelihoods",),
     ("stats",),
-    ("records", "results"),
+    ("records", "record_checks", "result_checks", "results"),
     ("report",),
     ("gating",),
     ("auditing",),
@@ -38,7 +38,9 @@ VALUES = {"errors", "warnings", "progress", "text", "io", "data", "stats", "reco
 ONLY = {
     "stats": {"errors", "stats"},
     "records": {"records"},
-    "results": {"errors", "io", "warnings", "stats", "records", "results"},
+    "results": {"errors", "io", "warnings", "stats", "records", "result_checks", "results"},
+    "record_checks": {"stats", "records"},
+    "result_checks": {"errors", "warnings", "stats", "records", "record_checks"},
     "report": VALUES | {"report"},
     "gating": VALUES | {"report", "gating"},
 }

@@ -18,7 +18,7 @@ from isogloss.models.trained_texts import leave_out_trained, mark_trained, train
 from isogloss.models.tuning_record import TrainedTexts, trained_texts
 from isogloss.report.command import command
 from isogloss.report.lost_pairs import audited_texts
-from isogloss.report.read_run import refuse_unsound
+from isogloss.result_checks import refuse_unsound
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from isogloss.analyses.ablation.request import Ablation as Ablation
     from isogloss.analyses.audit import METRICS as METRICS
     from isogloss.analyses.audit import audit as audit
+    from isogloss.analyses.audit_states import audit_states as audit_states
     from isogloss.analyses.behaviour.request import Behaviour as Behaviour
     from isogloss.analyses.chat_template.request import ChatTemplate as ChatTemplate
     from isogloss.analyses.cross_lingual.request import CrossLingual as CrossLingual
@@ -71,6 +72,7 @@ _HOMES = {
     "SeparationCallback": "isogloss.tuning.callback",
     "TuneConfig": "isogloss.tuning.config",
     "audit": "isogloss.analyses.audit",
+    "audit_states": "isogloss.analyses.audit_states",
     "estimate_needs": "isogloss.recipes.needs",
     "extract": "isogloss.hidden_states.fill",
     "gain_change": "isogloss.tuning.gain_change",

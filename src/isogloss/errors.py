@@ -5,21 +5,51 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
+from isogloss.text import sanitize
+
+#: Most characters of a message; what was found is cut first, because it may come from a file of anybody.
+LONGEST = 600
+#: The part of a message that is cut keeps at least so many characters.
+FEWEST = 80
+
 
 class IsoglossError(Exception):
     """Base of all errors that a user can correct.
 
-    The message is one line: what failed, what was found, what was expected, what to do.
+    The message is one line of at most 600 characters: what failed, what was found, what was expected, what to do.
+    Control characters are spelt out.
     """
 
     def __init__(self, what: str, *, found: str, expected: str, do: str) -> None:
         """Compose the message from its four parts."""
         self.what, self.found, self.expected, self.do = what, found, expected, do
-        super().__init__(" ".join(f"{what}: found {found}; expected {expected}; {do}.".split()))
+        super().__init__(_compose(what, found, expected, do))
 
     def __reduce__(self) -> tuple[Callable[..., IsoglossError], tuple[object, ...]]:
         """Let worker processes send the error to the driver."""
         return _rebuild, (type(self), self.what, self.found, self.expected, self.do)
+
+
+def _compose(what: str, found: str, expected: str, do: str) -> str:
+    parts = [sanitize(" ".join(part.split())) for part in (what, found, expected, do)]
+    for i in (1, 2, 0, 3):
+        excess = sum(map(len, parts)) + len(": found ; expected ; .") - LONGEST
+        if excess > 0:
+            parts[i] = _shorten(parts[i], max(FEWEST, len(parts[i]) - excess))
+    what, found, expected, do = parts
+    return f"{what}: found {found}; expected {expected}; {do}."
+
+
+def _shorten(text: str, length: int) -> str:
+    """Cut the middle out of a text, so that its beginning and its end remain.
+
+    >>> _shorten("abcdefghij", 7)
+    'abc…hij'
+    """
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 2
+    return f"{text[: length - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _rebuild(kind: type[IsoglossError], what: str, found: str, expected: str, do: str) -> IsoglossError:

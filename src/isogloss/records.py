@@ -116,6 +116,15 @@ class LanguageVerdict:
         _share_nan(self, _floats(LanguageVerdict))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Primary:
+    """The estimand that verdicts come from, fixed before the run; `layer` is a name such as "18-post" or "12"."""
+
+    metric: str
+    components: int
+    layer: str
+
+
 RecordT = TypeVar("RecordT", Estimate, Row, LanguageVerdict)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,22 +11,14 @@ from typing import Any
 import polars as pl
 
 from isogloss.errors import StoreError
-from isogloss.io.files import canonical_json, sha256_text, write_atomic
+from isogloss.io.files import canonical_json, parse_json, sha256_text, write_atomic
 from isogloss.io.paths import AnyPath, parse_path, read_if_there
-from isogloss.records import Estimate, LanguageVerdict, Row, read_record
+from isogloss.records import Estimate, LanguageVerdict, Primary, Row, read_record
+from isogloss.result_checks import refuse_unsound
 from isogloss.stats.thresholds import THRESHOLDS, Thresholds
 from isogloss.warnings import CodedWarning
 
 VERSION = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Primary:
-    """The estimand that verdicts come from, fixed before the run; `layer` is a name such as "18-post" or "12"."""
-
-    metric: str
-    components: int
-    layer: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,14 +163,14 @@ class Audit:
 
     @classmethod
     def from_json(cls, text: str) -> Audit:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, exactly; `load` also checks that numbers and verdicts fit each other.
 
         Raises:
             StoreError: the text is not an audit in a format version that this isogloss reads.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise StoreError("audit.json", found=str(error), expected="JSON", do="run the audit again") from error
         version = data.pop("version", None) if isinstance(data, dict) else None
         if version != VERSION:
@@ -191,7 +182,7 @@ class Audit:
             )
         try:
             return cls._from_dict(data)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             fault = f"a missing or strange field ({error})"
             raise StoreError("audit.json", found=fault, expected="a whole audit", do="run the audit again") from error
 
@@ -219,15 +210,22 @@ class Audit:
 
     @classmethod
     def load(cls, folder: AnyPath | str) -> Audit:
-        """Read audit.json from a run folder.
+        """Read audit.json from a run folder of anybody, and check it (see `refuse_unsound`).
 
         Raises:
-            StoreError: the file is missing or cannot be read.
+            StoreError: the file is missing, cannot be read, or is not what an audit writes.
         """
         path = parse_path(folder) / "audit.json"
-        if (raw := read_if_there(path)) is None:
+        try:
+            raw = read_if_there(path)
+            text = None if raw is None else raw.decode("utf-8")
+        except (OSError, ValueError) as error:  # ValueError: of the path or of UTF-8
+            raise StoreError(f"run {folder}", found=str(error), expected="audit.json", do="check the path") from error
+        if text is None:
             raise StoreError(f"run {folder}", found="no audit.json", expected="a run folder", do="check the path")
-        return cls.from_json(raw.decode("utf-8"))
+        audit = cls.from_json(text)
+        refuse_unsound(audit)
+        return audit
 
 
 def _table_schema() -> dict[str, type[pl.DataType]]:

@@ -171,6 +171,7 @@ class Analysis:
         tables: the tables of its sections, for the column dictionary.
         cost: the forward passes that it adds to `isogloss plan`.
         frames: names of the files that it writes into the run folder.
+        reads_texts: whether it reads the texts themselves, beside hidden states and labels.
     """
 
     request: type[Request]
@@ -183,6 +184,7 @@ class Analysis:
     tables: tuple[TableKind, ...] = ()
     cost: Callable[[CostFacts, Any], Sequence[ForwardPasses]] = cost_nothing
     frames: tuple[str, ...] = ()
+    reads_texts: bool = False
 
     @property
     def name(self) -> str:

@@ -105,7 +105,9 @@ def _warn_of_quantisation(plan: Plan) -> list[CodedWarning]:
     roles_by_cause: dict[str, list[str]] = {}
     for role in plan.roles:
         ref = plan.activations[role].checkpoint.ref
-        if plan.config.spec.quantize:
+        if ref.loaded is not None and ref.loaded.quantized:
+            roles_by_cause.setdefault("quantised weights in memory", []).append(role)
+        elif plan.config.spec.quantize:
             roles_by_cause.setdefault(plan.config.spec.quantize, []).append(role)
         elif ref.base.endswith(".gguf") or ref.base.startswith(EMBEDDED):
             roles_by_cause.setdefault("dequantised from a GGUF file", []).append(role)

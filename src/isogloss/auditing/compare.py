@@ -167,7 +167,6 @@ def _add_sensitivity(row: Row, gap_jackknife: Jackknife | None, pivot_gain: Jack
 
 PIVOT = "pivot"
 #: The metric that has to confirm a reversal.
-DISTANCE = "class_distance"
 #: Why a negative gain in a share of variance is not yet a reversal.
 GREW = "separation fell, but the distance between the classes did not: the spread of all texts grew"
 

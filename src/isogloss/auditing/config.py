@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,14 +12,19 @@ from isogloss.data.corpus import Corpus
 from isogloss.data.languages import known_code
 from isogloss.errors import CorpusError, MetricError, UsageError, unknown
 from isogloss.hidden_states.spec import ExtractSpec
-from isogloss.results import Primary
+from isogloss.models.pairs import MAX_SEED
+from isogloss.records import Primary
 from isogloss.stats.metric import Metric
 from isogloss.stats.metrics import METRICS, STANDARD, metric
 from isogloss.stats.scaling import SCALINGS
 
+#: Metric without whose fall no language counts as reversed.
+DISTANCE = "class_distance"
 COMPONENTS = (2, 10)
 LEVEL = 0.95
 PRIMARY = Primary(metric="between_class_variance", components=10, layer="")
+#: A number of components, as it is written everywhere.
+NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 #: Fewer permutations give no usable null.
 MIN_PERMUTATIONS = 20
 #: Controls that need additional forward passes; all are computed by default.
@@ -89,7 +95,7 @@ def parse_primary(text: str) -> Primary:
     """
     score, _, layer = text.partition("@")
     name, _, components = score.partition(":")
-    if components and not components.isdecimal():
+    if (":" in score and not NUMBER.fullmatch(components)) or not name or ("@" in text and not layer):
         raise UsageError(
             "--primary", found=repr(text), expected="metric, metric:components or metric:components@layer", do="correct"
         )
@@ -99,6 +105,17 @@ def parse_primary(text: str) -> Primary:
 def known_metrics(analyses: Sequence[Analysis]) -> dict[str, Metric]:
     """Return the metrics of the core and of analyses by name."""
     return METRICS | {row.name: row for analysis in analyses for row in analysis.metrics}
+
+
+def metric_rows(config: AuditConfig, requested: Sequence[Analysis], analyses: Sequence[Analysis]) -> list[Metric]:
+    """Return the metrics to compute, the primary one first.
+
+    Raises:
+        MetricError: a name is unknown.
+    """
+    added = [row.name for analysis in requested for row in analysis.metrics]
+    names = dict.fromkeys((config.primary.metric, "auroc", DISTANCE, *config.metrics, *added))
+    return [metric(name, known_metrics(analyses)) for name in names]
 
 
 def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:
@@ -123,6 +140,10 @@ def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysi
     if config.scaling not in SCALINGS:
         raise unknown(UsageError, "scaling", config.scaling, SCALINGS, "--scaling")
     _check_primary(config.primary, known_metrics(analyses))
+    if not 0 <= config.seed <= MAX_SEED:
+        raise UsageError(
+            "--seed", found=str(config.seed), expected=f"a whole number from 0 to {MAX_SEED}", do="choose another"
+        )
     if config.permutations < MIN_PERMUTATIONS:
         raise UsageError(
             "--permutations", found=str(config.permutations), expected=f"at least {MIN_PERMUTATIONS}", do="ask for more"
@@ -132,6 +153,22 @@ def check_config(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysi
             "--controls", found=min(unknown_controls), expected=f"any of {', '.join(MODEL_CONTROLS)}", do="correct it"
         )
     _check_requests(config, corpus, analyses)
+
+
+def check_components(primary: Primary, sample: Corpus) -> None:
+    """Refuse more components than the texts of a language span: no score and no verdict could be computed.
+
+    Raises:
+        UsageError: see above.
+    """
+    texts = int(sample.frame.group_by("language").len()["len"].min())  # type: ignore[arg-type]  # a corpus has texts
+    if primary.components >= texts:
+        raise UsageError(
+            "--primary",
+            found=f"{primary.components} components for {texts} texts a language",
+            expected=f"fewer components than texts, such as {PRIMARY.components}",
+            do="ask for fewer components",
+        )
 
 
 def _check_requests(config: AuditConfig, corpus: Corpus, analyses: Sequence[Analysis]) -> None:

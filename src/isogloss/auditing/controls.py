@@ -34,11 +34,12 @@ def control_rows(plan: Plan, sample: Sample) -> list[Row]:
     """Compute all requested controls of a language; models are scored at the primary layer."""
     probes = [METRICS["auroc"], *([METRICS["pair_accuracy"]] if sample.partners is not None else [])]
     n, seed = sample.draws.per_class, plan.config.seed
+    known = plan.given is None  # the texts themselves
     lengths = length_scores(sample.texts)
-    scores = {
-        "length": fixed_scores(lengths, sample.draws, probes),
-        "ngram": probe_scores(kernel_probe(ngram_gram(sample.texts)), sample.draws, probes),
-    }
+    scores: dict[str, Sequence[Score]] = {}
+    if known:
+        scores["length"] = fixed_scores(lengths, sample.draws, probes)
+        scores["ngram"] = probe_scores(kernel_probe(ngram_gram(sample.texts)), sample.draws, probes)
     if "untrained" in plan.activations:
         scores["untrained"] = _score_states(plan, "untrained", sample, probes)
     aligned = _score_states(plan, "aligned", sample, probes)
@@ -48,14 +49,15 @@ def control_rows(plan: Plan, sample: Sample) -> list[Row]:
             estimates[f"{control}_{score.metric}"] = score_estimate(score, n, seed)
             estimates[margin_name(control, score.metric)] = _compare(control, probe, score, n=n, seed=seed)
     estimates["permuted_labels_auroc"] = _summarise_null(aligned[0], n=n, seed=seed)
-    if sample.partners is not None:
+    if known and sample.partners is not None:
         estimates["edit_rate"] = _estimate_median(edit_rates(sample), seed)
-    counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
-    estimates["tokens_per_character"] = _estimate_ratio(counts, lengths, sample.draws.unit_of_row, n=n, seed=seed)
+    if known:
+        counts = plan.activations["aligned"].token_counts(sample.language)[sample.rows]
+        estimates["tokens_per_character"] = _estimate_ratio(counts, lengths, sample.draws.unit_of_row, n=n, seed=seed)
     if plan.likelihoods:
         bits, characters = plan.likelihoods.bits(sample.language), plan.likelihoods.characters(sample.language)
         estimates["bits_per_character"] = _estimate_ratio(
-            bits, characters, np.arange(len(bits)), n=len(bits), seed=seed
+            bits, characters, np.arange(len(bits)), n=len(bits), seed=plan.config.seed
         )
     return [
         Row(kind="control", language=sample.language, metric=name, estimate=estimates[name])

@@ -13,7 +13,8 @@ import polars as pl
 from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
 from isogloss.auditing.audit_warnings import audit_warnings
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
-from isogloss.auditing.compare import DISTANCE, Change, Compared, Family, ScoreKey, compare, language_verdicts
+from isogloss.auditing.compare import Change, Compared, Family, ScoreKey, compare, language_verdicts
+from isogloss.auditing.config import DISTANCE
 from isogloss.auditing.controls import control_rows_of_language
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
@@ -292,7 +293,7 @@ def _record_models(plan: Plan) -> dict[str, object]:
         name = Path(base).name if Path(base).exists() else base
         record[role] = {
             "name": name + _name_adapter(checkpoint),
-            "given": _pin_reference(checkpoint),
+            "given": _pin_reference(checkpoint) if plan.given is None else None,
             "revision": checkpoint.revision,
             **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,
@@ -310,7 +311,7 @@ def _name_adapter(checkpoint: Checkpoint) -> str:
 def _pin_reference(checkpoint: Checkpoint) -> str | None:
     """Write a model as a command line takes it, pinned to the revision that was read; None for a local path."""
     ref = checkpoint.ref
-    if any(Path(name).exists() for name in (ref.base, ref.adapter) if name):
+    if ref.loaded is not None or any(Path(name).exists() for name in (ref.base, ref.adapter) if name):
         return None
     adapter = ref.adapter
     if adapter and checkpoint.adapter_revision:

@@ -9,8 +9,16 @@ from typing import Any
 import polars as pl
 
 from isogloss.auditing.analysis import Analysis, Lookup, Needs
-from isogloss.auditing.compare import DISTANCE
-from isogloss.auditing.config import BITS_TEXTS, COMPONENTS, LEVEL, PRIMARY, AuditConfig, check_config, known_metrics
+from isogloss.auditing.config import (
+    BITS_TEXTS,
+    COMPONENTS,
+    LEVEL,
+    PRIMARY,
+    AuditConfig,
+    check_components,
+    check_config,
+    metric_rows,
+)
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
@@ -22,9 +30,9 @@ from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.progress import Track
-from isogloss.results import Identity, Primary
+from isogloss.records import Primary
+from isogloss.results import Identity
 from isogloss.stats.metric import Metric
-from isogloss.stats.metrics import metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +53,7 @@ class Plan:
         quarantined: ids of texts that were left out because a model gives no finite numbers for them, for their
             partners or for their translations.
         requested_sha256: hash of the corpus before texts were quarantined; empty if none were.
+        given: settings of the extraction where the caller gave hidden states, whose texts are not known; else None.
     """
 
     config: AuditConfig
@@ -58,6 +67,7 @@ class Plan:
     left_out: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     requested_sha256: str = ""
+    given: Mapping[str, Any] | None = None
 
     @property
     def corpus_sha256(self) -> str:
@@ -139,7 +149,7 @@ class Plan:
         """Settings as audit.json holds them."""
         config = self.config
         return {
-            **config.spec.settings,
+            **(config.spec.settings if self.given is None else self.given),
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
@@ -216,9 +226,7 @@ def make_plan(
         IsoglossError: see `check_config`, `draw_sample`, `locate`, and the needs of each analysis.
     """
     requested = tuple(analysis for analysis in analyses if config.request(analysis.request) is not None)
-    added = [row.name for analysis in requested for row in analysis.metrics]
-    names = dict.fromkeys((config.primary.metric, "auroc", DISTANCE, *config.metrics, *added))
-    rows = [metric(name, known_metrics(analyses)) for name in names]
+    rows = metric_rows(config, requested, analyses)
     check_config(config, corpus, analyses)
     sample, left_out = draw_sample(
         pair,
@@ -228,14 +236,15 @@ def make_plan(
         per_class=config.per_class,
         seed=config.seed,
     )
+    check_components(config.primary, sample)
     models = {"reference": pair.reference, "aligned": pair.aligned}
     if "untrained" in config.controls:
         base = pair.reference or pair.aligned
-        models["untrained"] = ModelRef(base=base.base, revision=base.revision, random_seed=config.seed)
+        models["untrained"] = replace(base, adapter=None, random_seed=config.seed)
     activations = locate(
         {role: ref for role, ref in models.items() if ref}, sample, config.spec, store=store, track=track
     )
-    _check_pair(activations)
+    check_pair(activations)
     plan = Plan(
         config=config,
         corpus=sample,
@@ -269,7 +278,12 @@ def with_follow_ups(plan: Plan) -> Plan:
     return replace(plan, needs={**plan.needs, **following}) if following else plan
 
 
-def _check_pair(activations: dict[str, Activations]) -> None:
+def check_pair(activations: Mapping[str, Activations]) -> None:
+    """Refuse a pair of the same weights.
+
+    Raises:
+        ModelError: see above.
+    """
     before, after = activations.get("reference"), activations["aligned"]
     if before is not None and before.checkpoint.sha256 == after.checkpoint.sha256:
         raise ModelError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +30,7 @@ from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.store import default_store, in_use
 from isogloss.io.paths import AnyPath, names, parse_path
 from isogloss.likelihoods.fill import fill_bits
+from isogloss.models.devices import check_device
 from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track, silent
 from isogloss.results import Audit, folder_in
@@ -67,6 +69,8 @@ def run_audit(
         IsoglossError: as in `audit`.
     """
     started = time.time()
+    if device is not None and (engine or EngineConfig()).engine == "local":
+        check_device(device)
     root = _resolve_store(store)
     plan = make_plan(pair, corpus, config or AuditConfig(), root, track, analyses=analyses)
     folder = parse_path(out) if out else folder_in(parse_path(runs), plan.identity) if runs else None
@@ -82,7 +86,9 @@ def run_audit(
         computed = 0
         plan = with_follow_ups(plan)
         if plan.missing:
-            execution = _settle_execution(recorded, plan.config, device, workers)
+            references = [states.checkpoint.ref for states in plan.states]
+            held = next((ref.loaded.device for ref in references if ref.loaded), None)
+            execution = _settle_execution(recorded, plan.config, device, workers, held)
             if folder:
                 record_execution(folder, plan.identity, execution)
             plan, computed = _fill_store(plan, execution, workers, root, track)
@@ -163,15 +169,22 @@ def _fill_store(plan: Plan, execution: Execution, engine: Engine, root: AnyPath,
     return plan, computed
 
 
-def _settle_execution(recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine) -> Execution:
-    """Continue as the interrupted run in this folder began, or choose for the machine that runs the models."""
+def _settle_execution(
+    recorded: Execution | None, config: AuditConfig, device: str | None, engine: Engine, held: str | None
+) -> Execution:
+    """Continue as the interrupted run in this folder began, or choose for the machine that runs the models.
+
+    `held` is the device of models that are in memory already; None where there are none.
+    """
     if recorded is None:
-        return engine.call(
+        execution = engine.call(
             choose_execution,
             dtype=config.spec.dtype,
             precision=config.spec.precision,
-            device=device or engine.device,
+            device=held or device or engine.device,
         )
+        # Packed weights would take the place of those of the caller's model.
+        return replace(execution, kernel="plain") if held else execution
     if device not in {None, recorded.device}:
         raise UsageError(
             "--device",

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from isogloss.cli.options import console, deliver, path_option, refuse_unwritable, run_argument, split
+from isogloss.cli.options import console, deliver, path_option, refuse_unwritable, run_argument
 from isogloss.errors import UsageError, unknown
 from isogloss.gating.rules import RULES, read_rules
 from isogloss.io.paths import AnyPath
@@ -117,7 +117,7 @@ def _write(judgement: Judgement, output: GateOutput, location: str) -> None:
 
 def _read_list(text: str | None) -> tuple[str, ...] | None:
     """Read a list. An empty list stays, so that it is refused: a rule must not be dropped unnoticed."""
-    return None if text is None else split(text) or ()
+    return None if text is None else tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 def _uri(path: AnyPath) -> str:

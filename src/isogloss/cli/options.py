@@ -33,9 +33,23 @@ StoreOption = Annotated[AnyPath | None, path_option("Cache of hidden states. Def
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: a GPU if available.")]
 
 
-def split(text: str | None) -> tuple[str, ...] | None:
-    """Read a list such as en,hi,am."""
-    return tuple(item.strip() for item in text.split(",") if item.strip()) if text else None
+def split(text: str | None, option: str) -> tuple[str, ...] | None:
+    """Read a list such as en,hi,am; None stays None.
+
+    Raises:
+        UsageError: the list is empty.
+
+    >>> split("en, hi", "--languages")
+    ('en', 'hi')
+    """
+    if text is None:
+        return None
+    items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if not items:
+        raise UsageError(
+            option, found="an empty list", expected="a list such as a,b", do="name one, or drop the option"
+        )
+    return items
 
 
 def show(rows: Iterable[dict[str, str]]) -> None:

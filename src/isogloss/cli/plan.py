@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from isogloss.cli.options import in_bytes, show
 from isogloss.cli.settings import with_settings
+from isogloss.errors import UsageError
 from isogloss.recipes.settings import make_settings
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def plan(
 
     All numbers are estimates: no weights are loaded, and the network is not used.
     """
+    if not math.isfinite(flops):
+        raise UsageError("--flops", found=str(flops), expected="a finite number", do="correct it")
     from isogloss.recipes.needs import TOKENS_PER_TEXT, estimate_needs  # noqa: PLC0415 - imports torch
     from isogloss.recipes.recipe import read_recipe, single  # noqa: PLC0415
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from isogloss.cli.options import split
 from isogloss.engines.config import EngineConfig
+from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelRef
 from isogloss.recipes.settings import SETTINGS, Setting
 
@@ -83,9 +85,16 @@ def _make_engine_option(row: Field[Any]) -> inspect.Parameter:
 
 
 def _parse_value(row: Setting, value: Any) -> Any:  # noqa: ANN401 - of the kind of the setting
-    """Turn a value that typer read into one that `Settings` takes; None if it was not given."""
+    """Turn a value that typer read into one that `Settings` takes; None if it was not given.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    texts = value if isinstance(value, list) else [value]
+    if any(isinstance(text, str | Path) and not str(text).strip() for text in texts):
+        raise UsageError(row.option, found="an empty text", expected="a value", do="give one, or drop the option")
     if row.kind is not tuple:
         return value
     if row.name in REPEATED:
         return tuple(value)
-    return () if value == NONE else split(value)
+    return () if value == NONE else split(value, row.option)

@@ -44,7 +44,7 @@ def side_effects(
     import isogloss  # noqa: PLC0415 - keeps `isogloss --help` fast
     from isogloss.models.pairs import ModelPair, ModelRef  # noqa: PLC0415
 
-    codes = split(languages)
+    codes = split(languages, "--languages")
     held_out = isogloss.load_corpus(corpus or ["mini"], languages=codes, **read_corpus_options(given))
     pair = ModelPair(
         name="own", reference=ModelRef.parse(reference), aligned=ModelRef.parse(aligned), source="command line"

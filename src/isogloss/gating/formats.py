@@ -18,6 +18,7 @@ from isogloss.gating.judgement import (
     Judgement,
     Policy,
     count_findings,
+    counts_as_pass,
     format_finding,
     format_found,
     format_language,
@@ -138,17 +139,21 @@ def to_junit(judgement: Judgement, *, location: str, inconclusive: Policy) -> st
     A fail is a <failure>. An inconclusive finding is an <error>: JUnit's element for a test without an outcome, which
     readers count as not passed. Where inconclusive counts as pass, it is <skipped>.
     """
-    skips = count_findings(judgement, INCONCLUSIVE) if inconclusive == "pass" else 0
+    skipped = [
+        finding
+        for finding in judgement.findings
+        if inconclusive == "pass" and finding.verdict == INCONCLUSIVE and counts_as_pass(finding)
+    ]
     counts = {
         "tests": str(len(judgement.findings)),
         "failures": str(count_findings(judgement, FAIL)),
-        "errors": str(count_findings(judgement, INCONCLUSIVE) - skips),
-        "skipped": str(skips),
+        "errors": str(count_findings(judgement, INCONCLUSIVE) - len(skipped)),
+        "skipped": str(len(skipped)),
     }
     root = ET.Element("testsuites", {"name": "isogloss gate"} | {k: v for k, v in counts.items() if k != "skipped"})
     suite = ET.SubElement(root, "testsuite", {"name": f"isogloss gate: {sanitize(judgement.run.corpus)}"} | counts)
     for finding in judgement.findings:
-        _case(suite, finding, "skipped" if inconclusive == "pass" else "error")
+        _case(suite, finding, "skipped" if finding in skipped else "error")
     ET.SubElement(suite, "system-out").text = "\n".join([summary_sentence(judgement), *notes(judgement)])
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

@@ -91,10 +91,22 @@ class Judgement:
         return next(verdict for verdict in VERDICTS if count_findings(self, verdict))
 
     def exit_code(self, inconclusive: Policy = "separate") -> int:
-        """Return 0 for pass, 3 for fail and 4 for inconclusive, unless inconclusive counts as one of the others."""
+        """Return 0 for pass, 3 for fail and 4 for inconclusive, unless inconclusive counts as one of the others.
+
+        A finding whose number is missing never counts as a pass.
+        """
         verdict = self.verdict
-        counted: dict[Policy, GateVerdict] = {"fail": FAIL, "pass": PASS}
-        return EXIT[counted.get(inconclusive, verdict) if verdict == INCONCLUSIVE else verdict]
+        if verdict != INCONCLUSIVE or inconclusive == "separate":
+            return EXIT[verdict]
+        if inconclusive == "fail":
+            return EXIT[FAIL]
+        return EXIT[PASS if all(counts_as_pass(finding) for finding in self.findings) else INCONCLUSIVE]
+
+
+def counts_as_pass(finding: Finding) -> bool:
+    """Whether a finding passes under the policy "pass": it is a pass, or inconclusive although its number is known."""
+    missing = RULES[finding.rule].quantity != "" and math.isnan(finding.value)
+    return finding.verdict == PASS or (finding.verdict == INCONCLUSIVE and not missing)
 
 
 def count_findings(judgement: Judgement, verdict: GateVerdict) -> int:

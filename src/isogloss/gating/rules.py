@@ -203,7 +203,7 @@ def rules_from(content: Mapping[str, object], where: str = "rules") -> Rules:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         found = (str(error).splitlines() or [repr(error)])[0]
         raise UsageError(f"rules {path}", found=found, expected="a TOML file", do="correct the file") from error
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from isogloss.errors import StoreError, UsageError
 from isogloss.hidden_states.spec import Precision
+from isogloss.models.devices import check_device
 
 #: plain is torch's own product; onednn has its weights laid out for the processor beforehand; those with -bf16 multiply
 #: bfloat16 numbers in hardware, for `--precision fast` only.
@@ -110,9 +111,14 @@ def choose_execution(*, dtype: str, precision: Precision, device: str | None = N
     """Choose how to run on this machine: a GPU if there is one; oneDNN's weight layout on x86 processors for float32.
 
     torch is imported here.
+
+    Raises:
+        UsageError: see `check_device`.
     """
     import torch  # noqa: PLC0415 - an audit that finds all states stored never needs it
 
+    if device is not None:
+        check_device(device)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if torch.device(device).type != "cpu":
         kernel: Kernel = "plain-bf16" if precision == "fast" else "plain"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -19,6 +20,10 @@ PRECISIONS = ("exact", "fast")
 QUANTIZED = ("bnb-8bit", "bnb-4bit", "torchao-int8")
 
 
+#: Limits of the token limit: fewer leave nothing of a text, more is beyond every model.
+FEWEST_TOKENS, MOST_TOKENS = 8, 10_000_000
+#: A number of a layer, as it is written everywhere.
+NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 #: Settings that are left out of the hash where they are not used.
 LATER = ("quantize", "chat_template")
 
@@ -103,13 +108,15 @@ class ExtractSpec:
                 expected="--prompt-format chat",
                 do="add it: without a template the last token is that of the text",
             )
-        if self.max_tokens < 2 or not self.layers:  # noqa: PLR2004 - BOS and a token
+        if not FEWEST_TOKENS <= self.max_tokens <= MOST_TOKENS:
             raise UsageError(
-                "extraction",
-                found=f"{self.max_tokens} tokens, layers {self.layers}",
-                expected="at least 2 tokens and a layer",
-                do="ask for more",
+                "--max-tokens",
+                found=str(self.max_tokens),
+                expected=f"{FEWEST_TOKENS} to {MOST_TOKENS}: of fewer, nothing of a text would be left",
+                do="choose another limit",
             )
+        if not self.layers:
+            raise UsageError("--layers", found="none", expected="a layer at least", do="name one")
 
     def resolve(self, depth: int) -> tuple[Layer, ...]:
         """Turn layer names into layers of a model with `depth` blocks, in order and without repeats.
@@ -156,9 +163,10 @@ def _resolve(name: str, depth: int) -> list[Layer]:
         return [named[name]]
     if name == "all":
         return [*(Layer(index, "") for index in range(depth)), *named.values()]
-    if name.isdecimal() and int(name) < depth:
-        return [Layer(int(name), "")]
-    if name.isdecimal() and int(name) == depth:
+    number = int(name) if NUMBER.fullmatch(name) else depth + 1
+    if number < depth:
+        return [Layer(number, "")]
+    if number == depth:
         return [named["final-pre"]]
     raise MetricError(
         "--layers",

@@ -74,6 +74,36 @@ def canonical_json(value: Any, *, indent: int | None = None) -> str:  # noqa: AN
     return json.dumps(_null_if_nan(value), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
+def parse_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Read JSON from a file of anybody.
+
+    Raises:
+        ValueError: it is not JSON; it is nested too deeply; it holds NaN, an infinity or a number that is too long; or
+            an object has a key twice, so that readers would not agree on its value.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a key of an object twice")
+    return table
+
+
+def _refuse_constant(name: str) -> Any:  # noqa: ANN401 - it never returns
+    raise ValueError(f"{name}, which JSON does not have")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError("a number that is too large")
+    return number
+
+
 @contextmanager
 def saving(path: AnyPath, option: str) -> Iterator[None]:
     """Turn the errors of writes in this block into one line that names the file.

@@ -80,7 +80,9 @@ def fetch(ref: ModelRef) -> Checkpoint:
         ModelError: there is no such folder, file or hub model, or it has no safetensors weights.
     """
     folder, gguf, revision = None, None, None
-    if ref.base.startswith(EMBEDDED):
+    if ref.loaded is not None:
+        base_sha256 = ref.loaded.sha256
+    elif ref.base.startswith(EMBEDDED):
         base_sha256 = _embedded_row(ref.base)[0]
     elif ref.base.endswith(".gguf"):
         gguf = _gguf_file(Path(ref.base))

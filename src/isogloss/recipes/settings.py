@@ -85,7 +85,7 @@ class Settings:
         "exact", "exact, or fast (linear layers in bfloat16; the drift is measured and recorded)."
     )
     quantize: str | None = _setting(None, "Quantise the weights: bnb-8bit, bnb-4bit or torchao-int8.")
-    max_tokens: int = _setting(512, "Token limit; longer texts are truncated at the end.", 2)
+    max_tokens: int = _setting(512, "Token limit; longer texts are truncated at the end.", 8)
     metrics: tuple[str, ...] | None = _setting(
         None, "Metrics to compute: see `isogloss metrics`. Default: all but published ones."
     )
@@ -179,6 +179,9 @@ TEXTS = ("corpus", "column")
 READING = ("column", "harmful", "label", "wide", "no_header", "encoding_errors", "incomplete_pairs")
 READING_OPTIONS = {name: SETTINGS[name] for name in READING}
 
+#: Lists that may be empty.
+EMPTY = ("controls",)
+
 #: Kind -> how messages name a value of it.
 KINDS = {
     str: "a text",
@@ -219,6 +222,8 @@ def read_value(name: str, value: object, where: str) -> Any:  # noqa: ANN401 - o
     }
     if not fits[row.kind]:
         raise UsageError(f"{where}: {name}", found=repr(value), expected=KINDS[row.kind], do="correct it")
+    if row.name not in EMPTY and (value == [] or (isinstance(value, str | list) and "" in [value, *value])):
+        raise UsageError(f"{where}: {name}", found=repr(value), expected=KINDS[row.kind], do="fill it, or drop the key")
     if row.least is not None and isinstance(value, int) and value < row.least:
         raise UsageError(f"{where}: {name}", found=str(value), expected=f"at least {row.least}", do="correct it")
     return value if row.kind is ModelRef else row.kind(value)

@@ -28,8 +28,11 @@ def command(audit: Audit) -> str:
     """Write the `isogloss audit` command that repeats an audit.
 
     What the audit does not hold (where a local file was, for it holds no path) is said in comment lines before the
-    command, which is one line that a POSIX shell reads: whatever a name holds stays one word.
+    command, which is one line that a POSIX shell reads: whatever a name holds stays one word. Hidden states that the
+    caller gave have no command.
     """
+    if audit.config.get("position") == "unknown":
+        return "# These hidden states were given to isogloss.audit_states in Python, so no command repeats the audit."
     words, remarks = ["isogloss", "audit"], list[str]()
     for part in (_models(audit, remarks), _corpus(audit, remarks), _settings(audit, remarks)):
         for option, value in part:

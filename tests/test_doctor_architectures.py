@@ -30,6 +30,7 @@ def examine(architecture, folder, monkeypatch):
     return {result.check: result for result in doctor(ModelRef(base=str(folder)), device="cpu")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda row: row.name)
 def test_doctor_is_right_about(architecture, tiny_folder, monkeypatch):
     results = examine(architecture, tiny_folder, monkeypatch)

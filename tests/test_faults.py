@@ -54,6 +54,7 @@ def files(folder):
 # Kills
 
 
+@pytest.mark.slow
 def test_killed_audits_go_on_and_give_the_same_bytes(tmp_path):
     make_adapter(make_model(tmp_path / "base", seed=0, depth=2), tmp_path / "adapter", seed=3)
     rows = "\n".join(json.dumps(row) for row in parallel_rows(n=20))

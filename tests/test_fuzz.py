@@ -207,6 +207,7 @@ def assert_plain(error):
     assert SECRET not in message, message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRITERS)
 def test_t18_corpora_are_read_or_refused_in_one_line(kind, tmp_path):
     path = tmp_path / f"corpus.{kind}"
@@ -264,6 +265,7 @@ PLACES = {"plain": (PLAIN, list(places(PLAIN))), "small": (SMALL, list(places(SM
 JSON_STRANGE = [value for value in STRANGE if value == value]  # noqa: PLR0124 - NaN is no JSON
 
 
+@pytest.mark.slow
 def test_t18_run_folders_are_read_or_refused_in_one_line(tmp_path):
     points(POINTS).with_columns(pc1=0.5, pc2=None, fold=0).write_parquet(tmp_path / "points.parquet")
     sound = (tmp_path / "points.parquet").read_bytes()
@@ -316,6 +318,7 @@ corpus = 'mini'
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reader", "content"), [(read_rules, RULES), (read_recipe, RECIPE)])
 def test_t18_rules_and_recipes_are_read_or_refused_in_one_line(reader, content, tmp_path):
     @FUZZ

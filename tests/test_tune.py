@@ -135,6 +135,7 @@ def test_nothing_that_is_held_out_is_trained_on(quick, tmp_path):
     assert "sha256" in record["split"]["rule"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["dpo", "kto", "sft"])
 def test_an_interrupted_training_goes_on_to_the_same_bytes(loss, quick, tmp_path):
     settings = {"loss": loss, "steps": 6, "save_every": 2, "gradient_accumulation": 2, "batch_size": 2}
@@ -255,6 +256,7 @@ def test_a_training_goes_on_from_an_adapter_and_keeps_its_texts(quick, base):
     assert changed(base, second) > 0
 
 
+@pytest.mark.slow
 def test_a_continued_training_goes_on_to_the_same_bytes(quick, base):
     start = ModelRef(base=base.base, adapter=str(quick("first")))
     settings = {"start": start, "save_every": 2, "seed": 1}
@@ -264,6 +266,7 @@ def test_a_continued_training_goes_on_to_the_same_bytes(quick, base):
     assert files(quick("cut", **settings)) == files(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["dpo", "kto"])
 def test_margins_are_measured_from_the_base_or_from_the_start(loss, quick, base):
     start = ModelRef(base=base.base, adapter=str(quick("first", steps=12)))

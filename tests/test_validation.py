@@ -37,6 +37,7 @@ def verdicts(name, runs, **how):
 # What the package claims
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
@@ -72,6 +73,7 @@ def with_se(factor):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_a_wrong_standard_error_fails(monkeypatch, factor):
     monkeypatch.setattr(cells, "component_scores", with_se(factor))
@@ -194,6 +196,7 @@ def test_every_cell_has_a_line_in_the_page():
     assert all(cell.about in page for cell in CELLS.values())
 
 
+@pytest.mark.slow
 def test_real_texts_with_permuted_labels(shared_data):
     real = grid(shared_data)
     name = "real permuted labels"

@@ -123,7 +123,7 @@ def _make_result(check: str, description: str, *, ok: bool) -> CheckResult:
 
 def _check_architecture(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
     model = subject.model
-    width = model.decoder.get_input_embeddings().embedding_dim  # type: ignore[operator]
+    width = model.decoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator, union-attr]
     description = (
         f"{type(model.causal).__name__}, {model.depth} blocks of width {width}, context {model.context or 'unnamed'}, "
         f"{subject.dtype} on {model.device}, weights {checkpoint.sha256[:12]}"

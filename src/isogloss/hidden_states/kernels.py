@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.spec import Precision
+from isogloss.models.adapters import modules_of_adapters
 from isogloss.models.load import LoadedModel
 
 #: Activations of transformers that oneDNN can apply to a product before it is written, with its name and algorithm.
@@ -46,7 +47,10 @@ def fast_linears(model: LoadedModel, execution: Execution, precision: Precision 
     fused = execution.shortcuts and execution.kernel == "onednn" and precision == "exact"
     with contextlib.ExitStack() as stack:
         # Quantised layers stay as they are: those of bitsandbytes are of a class of their own, torchao's weights are.
+        of_adapters = modules_of_adapters(model)
         for module in model.blocks.modules():
+            if module in of_adapters:
+                continue
             if type(module) is torch.nn.Linear and type(module.weight.data) is torch.Tensor:
                 stack.enter_context(_replaced(module, execution, precision))
         for module in model.blocks.modules():

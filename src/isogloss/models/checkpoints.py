@@ -14,6 +14,7 @@ from typing import TypeVar
 from isogloss.errors import ModelError
 from isogloss.io.files import cache_root, sha256_file, sha256_text
 from isogloss.io.hub import Snapshot, download
+from isogloss.models.adapter_kinds import read_adapter_config
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 from isogloss.models.tuning_record import read_tune_record
 
@@ -207,7 +208,7 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
     A hub adapter is `org/name` or `org/name@revision`.
 
     Raises:
-        ModelError: there is none, or it has no safetensors.
+        ModelError: there is none, it has no safetensors, or it is of a kind that is not read.
     """
     revision = None
     if adapter.startswith(EMBEDDED):
@@ -226,6 +227,7 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
         )
+    read_adapter_config(folder, adapter)
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
             f"adapter {adapter}",

@@ -83,7 +83,7 @@ def adapted(base, folder):
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_M10_every_kind_equals_peft_merged_and_unmerged(kind, tiny_folder, tmp_path):
+def test_m10_every_kind_equals_peft_merged_and_unmerged(kind, tiny_folder, tmp_path):
     folder = save(READ[kind], tiny_folder, tmp_path / "adapter")
     expected, before = oracle(adapted(tiny_folder, folder)), oracle(plain_model(tiny_folder))
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(expected, before, strict=True))
@@ -98,7 +98,7 @@ def test_M10_every_kind_equals_peft_merged_and_unmerged(kind, tiny_folder, tmp_p
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_M10_unmerged_in_the_models_precision(kind, tiny_folder, tmp_path, monkeypatch):
+def test_m10_unmerged_in_the_models_precision(kind, tiny_folder, tmp_path, monkeypatch):
     folder = save(READ[kind], tiny_folder, tmp_path / "adapter")
     checkpoint = fetch(ModelRef(base=str(tiny_folder), adapter=str(folder)))
     model = load_model(checkpoint, device="cpu")
@@ -111,7 +111,7 @@ def test_M10_unmerged_in_the_models_precision(kind, tiny_folder, tmp_path, monke
 
 
 @pytest.mark.parametrize("kind", ["LoRA on embeddings", "LoRA on the head", "LoRA on tied embeddings"])
-def test_M01_tied_weights_are_never_merged_onto(kind, tiny_folder, tmp_path):
+def test_m01_tied_weights_are_never_merged_onto(kind, tiny_folder, tmp_path):
     folder = save(READ[kind], tiny_folder, tmp_path / "adapter")
     checkpoint = fetch(ModelRef(base=str(tiny_folder), adapter=str(folder)))
     model = load_model(checkpoint, device="cpu")
@@ -125,14 +125,14 @@ def test_M01_tied_weights_are_never_merged_onto(kind, tiny_folder, tmp_path):
 @pytest.mark.parametrize(
     "kind", ["LoRA on embeddings", "DoRA", "LoRA from PiSSA", "modules_to_save: embeddings", "VeRA"]
 )
-def test_M01_doctor_reads_the_adapter(kind, tiny_folder, tmp_path):
+def test_m01_doctor_reads_the_adapter(kind, tiny_folder, tmp_path):
     folder = save(READ[kind], tiny_folder, tmp_path / "adapter")
     results = doctor(ModelRef(base=str(tiny_folder), adapter=str(folder)), device="cpu")
     assert not [result for result in results if result.verdict == "failed"]
 
 
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_M11_prompt_learning_is_one_clear_line(kind, tiny_folder, tmp_path):
+def test_m11_prompt_learning_is_one_clear_line(kind, tiny_folder, tmp_path):
     folder = save_adapter(plain_model(tiny_folder), PROMPTS[kind](), tmp_path / "adapter")
     with pytest.raises(ModelError, match="prompt-learning adapters do not change weights and are not read") as error:
         fetch(ModelRef(base=str(tiny_folder), adapter=str(folder)))
@@ -155,7 +155,7 @@ def test_M11_prompt_learning_is_one_clear_line(kind, tiny_folder, tmp_path):
         ({"peft_type": ["LORA"]}, "no peft_type"),
     ],
 )
-def test_M11_other_kinds_that_are_not_read_say_why(change, words, tiny_folder, adapter_folder, tmp_path):
+def test_m11_other_kinds_that_are_not_read_say_why(change, words, tiny_folder, adapter_folder, tmp_path):
     folder = shutil.copytree(adapter_folder, tmp_path / "adapter")
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -164,7 +164,7 @@ def test_M11_other_kinds_that_are_not_read_say_why(change, words, tiny_folder, a
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "null", "[" * 100_000, "\udcff"])
-def test_M11_a_broken_configuration_is_one_line(content, tiny_folder, adapter_folder, tmp_path):
+def test_m11_a_broken_configuration_is_one_line(content, tiny_folder, adapter_folder, tmp_path):
     folder = shutil.copytree(adapter_folder, tmp_path / "adapter")
     (folder / "adapter_config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ModelError, match="adapter") as error:
@@ -172,7 +172,7 @@ def test_M11_a_broken_configuration_is_one_line(content, tiny_folder, adapter_fo
     assert len(str(error.value)) <= 600
 
 
-def test_M10_a_kind_that_peft_does_not_know_is_not_called_another_base(tiny_folder, adapter_folder, tmp_path):
+def test_m10_a_kind_that_peft_does_not_know_is_not_called_another_base(tiny_folder, adapter_folder, tmp_path):
     folder = shutil.copytree(adapter_folder, tmp_path / "adapter")
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"peft_type": "BONE"}))
@@ -183,7 +183,7 @@ def test_M10_a_kind_that_peft_does_not_know_is_not_called_another_base(tiny_fold
 
 
 @pytest.mark.parametrize("depth", [2, 6])
-def test_M10_an_adapter_of_another_depth_is_another_base(depth, tiny_folder, tmp_path):
+def test_m10_an_adapter_of_another_depth_is_another_base(depth, tiny_folder, tmp_path):
     other = make_model(tmp_path / "other", seed=0, depth=depth)
     folder = save(READ["DoRA"], other, tmp_path / "adapter")
     checkpoint = fetch(ModelRef(base=str(tiny_folder), adapter=str(folder)))
@@ -193,7 +193,7 @@ def test_M10_an_adapter_of_another_depth_is_another_base(depth, tiny_folder, tmp
     assert_equal(model, oracle(plain_model(tiny_folder)))
 
 
-def test_M10_adapters_of_several_kinds_take_turns_on_one_model(tiny_folder, tmp_path):
+def test_m10_adapters_of_several_kinds_take_turns_on_one_model(tiny_folder, tmp_path):
     folders = {
         kind: save(READ[kind], tiny_folder, tmp_path / str(i))
         for i, kind in enumerate(["VeRA", "LoRA", "LoRA from PiSSA", "IA3", "modules_to_save: both"])
@@ -204,7 +204,7 @@ def test_M10_adapters_of_several_kinds_take_turns_on_one_model(tiny_folder, tmp_
             assert_equal(model, oracle(adapted(tiny_folder, folders[kind])))
 
 
-def test_M10_trained_biases_are_taken_off_again(tmp_path):
+def test_m10_trained_biases_are_taken_off_again(tmp_path):
     base = tmp_path / "base"
     from transformers import Qwen2Config, Qwen2ForCausalLM
 

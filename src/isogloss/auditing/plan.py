@@ -139,6 +139,7 @@ class Plan:
         config = self.config
         return {
             **config.spec.settings,
+            **(rendering.record if (rendering := self.activations["aligned"].rendering) else {}),
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),

@@ -16,6 +16,7 @@ from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, read_about
 from isogloss.io.files import canonical_json, sha256_text
 from isogloss.io.paths import AnyPath, parse_path
+from isogloss.models.chat_rendering import ChatRendering, chat_rendering
 from isogloss.models.checkpoints import Checkpoint, fetch
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelRef
@@ -49,6 +50,8 @@ class Activations:
     layers: tuple[Layer, ...]
     entries: Mapping[str, Entry]
     edit: ModelEdit | None = None
+    rendering: ChatRendering | None = None
+    """The chat template with its arguments and date; None for raw text."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -100,6 +103,30 @@ class Activations:
             if "tokenizer" in about
         }
 
+    def prompt_end(self) -> tuple[tuple[str, ...], str | None]:
+        """Return the last tokens of the prompts, and what opens a thought that they are inside of; empty for raw text.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        names = [layer.name for layer in self.layers]
+        for entry in self.entries.values():
+            for about in read_about(entry, names):
+                if "prompt_end" in about:
+                    return tuple(about["prompt_end"]), about["open_thought"]
+        return (), None
+
+    def control_texts(self, language: str) -> int:
+        """Count the texts that spell a control token, which was read as plain text.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        entry = self.entries[language]
+        names = [layer.name for layer in self.layers]
+        spelt = {key for about in read_about(entry, names) for key in about.get("control_tokens", ())}
+        return sum(key in spelt for key in entry.texts)
+
     def computed_how(self) -> list[dict[str, Any]]:
         """List how the states were computed, as their manifests say, each way once, with the largest drift of each.
 
@@ -148,6 +175,25 @@ def _largest(drift: Mapping[str, Any]) -> float:
     return float("inf") if drift["max"] is None else float(drift["max"])
 
 
+def rendering_of(checkpoints: Mapping[str, Checkpoint], spec: ExtractSpec) -> ChatRendering | None:
+    """Find the chat template that all models are given, that of "aligned" unless the spec has one; None for raw text.
+
+    Raises:
+        ModelError, UsageError: see `chat_rendering`.
+    """
+    if spec.prompt_format == "raw":
+        return None
+    return chat_rendering(checkpoints["aligned"], spec.chat_template, spec.arguments)
+
+
+def prompts_key(checkpoint: Checkpoint, checkpoints: Mapping[str, Checkpoint], rendering: ChatRendering | None) -> str:
+    """Name what decides the prompts of a model, beside the settings; empty for raw text in the base's own tokens."""
+    if rendering is not None:
+        return f"+{checkpoints['aligned'].tokenizer_sha256}+{rendering.sha256}"
+    changed = checkpoint.tokenizer_sha256 != checkpoint.base_sha256
+    return f"+{checkpoint.tokenizer_sha256}" if changed else ""
+
+
 def locate(
     models: Mapping[str, ModelRef],
     corpus: Corpus,
@@ -176,10 +222,7 @@ def locate(
         found = ", ".join(f"{depth} blocks in the {role} model" for role, depth in depths.items())
         raise ModelError("model pair", found=found, expected="the same architecture", do="check the pair")
     layers = spec.resolve(next(iter(depths.values())))
-    # With chat templates both models get the aligned model's, so the states depend on it, unless one is given.
-    lent = spec.prompt_format == "chat" and spec.chat_template is None
-    template = f"+{checkpoints['aligned'].base_sha256}" if lent else ""
-    settings_sha256 = sha256_text(spec.sha256 + template)
+    rendering = rendering_of(checkpoints, spec)
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Activations(
@@ -187,11 +230,12 @@ def locate(
             corpus=corpus,
             spec=spec,
             layers=layers,
+            rendering=rendering,
             entries={
                 code: Entry(
                     root=parse_path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    settings_sha256=settings_sha256,
+                    settings_sha256=sha256_text(spec.sha256 + prompts_key(checkpoint, checkpoints, rendering)),
                     language=code,
                     texts=texts[code],
                     about={"model": str(checkpoint.ref), "settings": spec.settings},

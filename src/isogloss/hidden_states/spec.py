@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from isogloss.errors import MetricError, UsageError
 from isogloss.io.files import canonical_json, sha256_text
+from isogloss.models.chat_rendering import parse_arguments
 
 #: How a vector is taken from the tokens that a model is given.
 Position = Literal["last", "mean", "last_instruction_token"]
@@ -20,7 +22,7 @@ QUANTIZED = ("bnb-8bit", "bnb-4bit", "torchao-int8")
 
 
 #: Settings that are left out of the hash where they are not used.
-LATER = ("quantize", "chat_template")
+LATER = ("quantize", "chat_template", "template_args")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class ExtractSpec:
         precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
         quantize: round the weights of linear layers to fewer bits, by bitsandbytes or torchao; None leaves them.
         chat_template: a Jinja template for the chat prompt format; None uses the aligned model's own.
+        template_args: arguments of the chat template, such as `("enable_thinking=false",)` with JSON values; a mapping
+            such as `{"enable_thinking": False}` is brought into this form.
     """
 
     layers: tuple[str, ...] = ("final",)
@@ -73,9 +77,11 @@ class ExtractSpec:
     precision: Precision = "exact"
     quantize: str | None = None
     chat_template: str | None = None
+    template_args: tuple[str, ...] | Mapping[str, Any] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
+        object.__setattr__(self, "template_args", parse_arguments(self.template_args))
         for option, value, known in (
             ("position", self.position, POSITIONS),
             ("prompt_format", self.prompt_format, PROMPT_FORMATS),
@@ -102,6 +108,13 @@ class ExtractSpec:
                 found="--prompt-format raw",
                 expected="--prompt-format chat",
                 do="add it: without a template the last token is that of the text",
+            )
+        if self.prompt_format == "raw" and self.template_args:
+            raise UsageError(
+                "--template-arg",
+                found="--prompt-format raw",
+                expected="--prompt-format chat or --compare-chat",
+                do="add it: raw text has no template",
             )
         if self.max_tokens < 2 or not self.layers:  # noqa: PLR2004 - BOS and a token
             raise UsageError(
@@ -132,12 +145,18 @@ class ExtractSpec:
         settings = {name: value for name, value in asdict(self).items() if name != "layers"}
         if self.chat_template is not None:
             settings["chat_template"] = sha256_text(self.chat_template)
-        return {name: value for name, value in settings.items() if name not in LATER or value is not None}
+        settings["template_args"] = list(self.template_args)
+        return {name: value for name, value in settings.items() if name not in LATER or value not in (None, [])}
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of the chat template in canonical form."""
+        return tuple(self.template_args)
 
     @property
     def prompts(self) -> tuple[object, ...]:
         """What decides the tokens that a model is given: specs that agree in this share their forward passes."""
-        return self.prompt_format, self.chat_template, self.max_tokens
+        return self.prompt_format, self.chat_template, self.arguments, self.max_tokens
 
     @property
     def rounded(self) -> bool:

@@ -50,7 +50,7 @@ def read_adapter_config(folder: Path, name: str) -> dict[str, Any]:
             name, f"a broken adapter_config.json ({type(error).__name__})", "JSON", "copy it again"
         ) from error
     kind = config.get("peft_type") if isinstance(config, dict) else None
-    if not isinstance(kind, str):
+    if not isinstance(config, dict) or not isinstance(kind, str):
         raise _refuse(name, "no peft_type in adapter_config.json", "a PEFT adapter", "save it again with peft")
     _check_kind(config, kind.upper(), name)
     return config

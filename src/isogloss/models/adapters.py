@@ -18,7 +18,7 @@ from isogloss.models.adapter_kinds import read_adapter_config
 from isogloss.models.architecture import embedding_modules
 from isogloss.models.base_state import BaseState, resize_vocabulary, shared_parameters
 from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.load import LoadedModel, quiet_transformers
+from isogloss.models.load import LoadedModel, load_tokenizer, quiet_transformers
 
 #: What peft and transformers raise where an adapter and a model do not go together.
 FAULTS = (
@@ -48,7 +48,7 @@ TOKENS = 16
 
 @contextlib.contextmanager
 def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[LoadedModel]:
-    """Run the block with the checkpoint's adapter attached and active; without one, leave the model as it is.
+    """Run the block with the checkpoint's adapter and tokenizer; without an adapter, leave the model as it is.
 
     Afterwards the model is what it was, except for rounding in the layers that the adapter was merged into.
 
@@ -59,11 +59,14 @@ def use_checkpoint(model: LoadedModel, checkpoint: Checkpoint) -> Iterator[Loade
         yield model
         return
     before = _attach(model, checkpoint.adapter_folder, checkpoint)
+    tokenizer = model.tokenizer
     try:
+        if checkpoint.tokenizer_sha256 != checkpoint.base_sha256:
+            model.tokenizer = load_tokenizer(checkpoint)
         with _merged(model) if merges(model) and _kind(model) in MERGED else contextlib.nullcontext():
             yield model
     finally:
-        model.peft = None
+        model.peft, model.tokenizer = None, tokenizer
         before.restore()
 
 

@@ -20,6 +20,9 @@ from isogloss.models.tuning_record import read_tune_record
 
 #: Files to download from the hub: safetensors and JSON, never pickles or code.
 PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+#: Files that hold a vocabulary; an adapter with one of them, and their settings, brings its own tokenizer.
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+TOKENIZER_SETTINGS = "tokenizer_config.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 #: Embedded models: name -> (sha256 of the GGUF, the package that carries it, the same model on the hub).
@@ -66,6 +69,26 @@ class Checkpoint:
         """
         seed = self.ref.random_seed
         return self.base_sha256 if seed is None else sha256_text(f"{self.base_sha256}{RANDOM}{seed}")
+
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """The adapter's folder if the adapter brings its own tokenizer, else None: the base's tokenizer is used."""
+        folder = self.adapter_folder
+        if folder is None or not (folder / TOKENIZER_SETTINGS).is_file():
+            return None
+        return folder if any((folder / name).is_file() for name in VOCABULARIES) else None
+
+    @property
+    def template_file(self) -> Path | None:
+        """The adapter's chat template, if it brings one without a tokenizer of its own."""
+        path = self.adapter_folder / "chat_template.jinja" if self.adapter_folder else None
+        return path if path is not None and path.is_file() and self.tokenizer_folder is None else None
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Hash of what texts and prompts are tokenised with: that of the base, and of the adapter if it changes it."""
+        changed = self.tokenizer_folder or self.template_file
+        return sha256_text(f"{self.base_sha256}+{self.adapter_sha256}") if changed else self.base_sha256
 
     @property
     def sha256(self) -> str:

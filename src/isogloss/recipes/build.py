@@ -12,6 +12,7 @@ from isogloss.auditing.config import PRIMARY, AuditConfig, parse_primary
 from isogloss.data.corpus import Corpus
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
+from isogloss.models.chat_rendering import parse_arguments
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
 from isogloss.recipes.settings import Setting, Settings, columns, option_name, request_rows
 from isogloss.stats.metrics import STANDARD
@@ -82,7 +83,9 @@ def config_of(settings: Settings, *, workers: int | None = None, cache_states: s
         metrics=STANDARD if settings.metrics is None else settings.metrics,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         controls=settings.controls,
-        analyses=requests_of(settings, {"chat_template": template}),
+        analyses=requests_of(
+            settings, {"chat_template": template, "template_args": parse_arguments(settings.template_arg)}
+        ),
         per_class=settings.per_class,
         pivot=settings.pivot,
         seed=settings.seed,
@@ -117,9 +120,9 @@ def requests_of(settings: Settings, shared: Mapping[str, Any]) -> tuple[Any, ...
         chosen_requests.append(kind(**options, **{name: value for name, value in shared.items() if name in names}))
     for name, value in shared.items():
         used = settings.prompt_format == "chat" or any(hasattr(request, name) for request in chosen_requests)
-        if value is not None and not used:
+        if value and not used:
             raise UsageError(
-                option_name(name),
+                option_name(name.removesuffix("s")),
                 found="--prompt-format raw",
                 expected="--prompt-format chat or --compare-chat",
                 do="add it: without a template the last token is that of the text",
@@ -157,6 +160,7 @@ def spec_of(settings: Settings, template: str | None) -> ExtractSpec:
         precision=settings.precision,  # type: ignore[arg-type]
         quantize=settings.quantize,
         chat_template=template if prompt_format == "chat" else None,
+        template_args=settings.template_arg if prompt_format == "chat" else (),
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING, PeftConfig, PeftModel
 from peft import __version__ as peft_version
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors import SafetensorError, safe_open
 
 from isogloss.errors import ModelError
@@ -181,7 +182,17 @@ def _load_adapter(model: LoadedModel, folder: Path) -> list[str]:
     result = model.peft.load_adapter(str(folder), adapter_name=name, torch_device=str(device), key_mapping=mapping)
     model.peft.eval()
     model.peft.requires_grad_(requires_grad=False)
-    return sorted({*result.unexpected_keys, *_missing(model, set(result.missing_keys))})
+    return sorted({*_unexpected(model, result.unexpected_keys), *_missing(model, set(result.missing_keys))})
+
+
+def _unexpected(model: LoadedModel, names: list[str]) -> list[str]:
+    """Keep the tensors that fit nothing. Of a module that is saved whole peft writes copies, and reads one of them."""
+    whole = tuple(
+        f"{PREFIX}{name}."
+        for name, module in model.causal.named_modules()
+        if isinstance(module, AuxiliaryTrainingWrapper)
+    )
+    return [name for name in names if not name.startswith(whole)]
 
 
 def _missing(model: LoadedModel, names: set[str]) -> list[str]:

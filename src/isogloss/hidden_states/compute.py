@@ -123,7 +123,7 @@ def compute_unit(
     name, wanted = unit.job.name, wanted_of(unit)
     execution = replace(ready.execution, token_budget=ready.execution.token_budget >> unit.halvings)
     check_context(prompts.ids, model.context, name)
-    check_vocabulary(prompts.ids, model.vocabulary, name)
+    check_vocabulary(prompts.ids, model.tokenizer, model.vocabulary, name)
     plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
     states = hidden_states(model, plan, wanted, execution=execution, bos=prompts.bos, advance=advance)
     whole = np.ones(len(unit.texts), dtype=bool)

@@ -222,7 +222,7 @@ def read_with_head(
     )
     rows = list(prompts.ids)
     check_context(rows, model.context, job.name)
-    check_vocabulary(rows, model.vocabulary, job.name)
+    check_vocabulary(rows, model.tokenizer, model.vocabulary, job.name)
     if job.what == "bits":
         bits = text_bits(model, rows, execution=execution, advance=advance)
         return {"bits": bits, "characters": scored_characters(tokenizer, texts, prompts, job.max_tokens)}

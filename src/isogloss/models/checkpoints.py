@@ -6,7 +6,7 @@ into the user's cache, under its sha256. `cached_folder` and `cached_data` look 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +17,12 @@ from isogloss.io.hub import Snapshot, download
 from isogloss.models.adapter_kinds import read_adapter_config
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 from isogloss.models.tuning_record import read_tune_record
+from isogloss.models.weight_files import ADAPTER, OTHER_LAYOUTS, SINGLE, indexed_files, weight_files
 
-#: Files to download from the hub: safetensors and JSON, never pickles or code.
-PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+#: What decides a model besides its weights: configuration, tokenizer and templates; never pickles or code.
+PATTERNS = ("*.json", "*.model", "*.txt", "*.jinja")
+#: Folders of a repository hold other copies of the weights, checkpoints of the training and the like.
+FOLDERS = "*/*"
 #: Files that hold a vocabulary; an adapter with one of them, and their settings, brings its own tokenizer.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 TOKENIZER_SETTINGS = "tokenizer_config.json"
@@ -144,13 +147,16 @@ def converted_folder(gguf_sha256: str) -> Path:
 
 
 def folder_sha256(folder: Path) -> str:
-    """Hash of all safetensors and tokenizer files and of the configuration in a folder, by name and content.
+    """Hash of the weights, the tokenizer files and the configuration in a folder, by name and content.
 
-    Files in the hub's cache that are named by their sha256 (every large one) are not read again.
+    Other copies of the weights do not count: what is in a folder of the hub's cache depends on who filled it. Files
+    there that are named by their sha256 (every large one) are not read again.
     """
     lines = []
+    weights = weight_files(folder)
     for path in sorted(folder.iterdir()):
-        if not any(path.match(pattern) for pattern in PATTERNS) or path.name == "generation_config.json":
+        described = any(path.match(pattern) for pattern in PATTERNS) and path.name != "generation_config.json"
+        if not described and path.name not in weights:
             continue
         blob = path.resolve().name
         named_by_hash = path.is_symlink() and len(blob) == 64 and not set(blob) - set("0123456789abcdef")  # noqa: PLR2004
@@ -164,7 +170,7 @@ def check_model_folder(folder: Path) -> None:
         raise ModelError(
             f"model {folder}", found="no config.json", expected="a transformers model folder", do="check the path"
         )
-    if any(folder.glob("*.safetensors")):
+    if any((folder / name).is_file() for name in weight_files(folder)):
         return
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
@@ -245,7 +251,7 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
         folder = Path(adapter)
     else:
         name, _, wanted = adapter.partition("@")
-        folder, revision = _download(name, wanted or None)
+        folder, revision = _download(name, wanted or None, adapter=True)
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
@@ -261,9 +267,34 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
     return folder, revision
 
 
-def _download(name: str, revision: str | None) -> Snapshot:
-    forms = "a folder, a hub id, a .gguf file or embedded/gemma-3-270m"
-    return download(name, revision, kind="model", patterns=PATTERNS, fault=ModelError, forms=forms)
+def _download(name: str, revision: str | None, *, adapter: bool = False) -> Snapshot:
+    """Download a model or adapter: first what describes it, then the weights that its index names.
+
+    A repository may hold its weights several times: in another layout, in pickles, as GGUF, or step by step.
+    """
+
+    def get(
+        revision: str | None, patterns: Sequence[str], without: Sequence[str] = (), *, begun: bool = True
+    ) -> Snapshot:
+        forms = "a folder, a hub id, a .gguf file or embedded/gemma-3-270m"
+        return download(
+            name,
+            revision,
+            kind="model",
+            patterns=patterns,
+            without=(FOLDERS, *without),
+            fault=ModelError,
+            forms=forms,
+            begun=begun,
+        )
+
+    described = get(revision, PATTERNS, begun=False)
+    weights = [ADAPTER] if adapter else indexed_files(described.folder) or [SINGLE]
+    # The configuration is there already; the client complains of patterns that match nothing.
+    snapshot = get(described.revision, ["*config.json", *weights])
+    if not adapter and not any((snapshot.folder / weight).is_file() for weight in weights):
+        return get(described.revision, ["*config.json", "*.safetensors"], OTHER_LAYOUTS)
+    return snapshot
 
 
 def cached_folder(repo: str, revision: str | None) -> Path | None:

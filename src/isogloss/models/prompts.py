@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -139,18 +140,26 @@ def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     return sha256_text(canonical_json(tokenizer(list(SAMPLES), add_special_tokens=True)["input_ids"]))
 
 
-def check_vocabulary(rows: Sequence[tuple[int, ...]], size: int, name: str) -> None:
-    """Refuse token ids that a model has no embedding for, such as tokens that only the other model's adapter added.
+@functools.lru_cache(maxsize=4)
+def _count_known(tokenizer: PreTrainedTokenizerBase) -> int:
+    return 1 + int(max(tokenizer.get_vocab().values()))
+
+
+def check_vocabulary(
+    rows: Sequence[tuple[int, ...]], tokenizer: PreTrainedTokenizerBase, embeddings: int, name: str
+) -> None:
+    """Refuse tokens that a model was never trained on, such as those that only the other model's template has.
 
     Args:
         rows: token ids, one row or more.
-        size: rows of the model's embeddings.
+        tokenizer: that of the model.
+        embeddings: rows of the model's embeddings; some have more than there are tokens.
         name: the model, for the message.
 
     Raises:
         ModelError: a token id is too large.
     """
-    largest = max(map(max, rows))
+    largest, size = max(map(max, rows)), min(_count_known(tokenizer), embeddings)
     if largest >= size:
         raise ModelError(
             f"model {name}",

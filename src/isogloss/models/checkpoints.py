@@ -6,23 +6,19 @@ into the user's cache, under its sha256. `cached_folder` and `cached_data` look 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from isogloss.errors import ModelError
 from isogloss.io.files import cache_root, sha256_file, sha256_text
-from isogloss.io.hub import Snapshot, download
 from isogloss.models.adapter_kinds import read_adapter_config
+from isogloss.models.downloads import download_model
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 from isogloss.models.tuning_record import read_tune_record
-from isogloss.models.weight_files import ADAPTER, OTHER_LAYOUTS, SINGLE, indexed_files, weight_files
+from isogloss.models.weight_files import DESCRIBING, weight_files
 
-#: What decides a model besides its weights: configuration, tokenizer and templates; never pickles or code.
-PATTERNS = ("*.json", "*.model", "*.txt", "*.jinja")
-#: Folders of a repository hold other copies of the weights, checkpoints of the training and the like.
-FOLDERS = "*/*"
 #: Files that hold a vocabulary; an adapter with one of them, and their settings, brings its own tokenizer.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 TOKENIZER_SETTINGS = "tokenizer_config.json"
@@ -116,7 +112,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         if Path(ref.base).is_dir():
             folder = Path(ref.base)
         else:
-            folder, revision = _download(ref.base, ref.revision)
+            folder, revision = download_model(ref.base, ref.revision)
         check_model_folder(folder)
         base_sha256 = folder_sha256(folder)
     adapter, adapter_revision = adapter_folder(ref.adapter) if ref.adapter else (None, None)
@@ -155,7 +151,7 @@ def folder_sha256(folder: Path) -> str:
     lines = []
     weights = weight_files(folder)
     for path in sorted(folder.iterdir()):
-        described = any(path.match(pattern) for pattern in PATTERNS) and path.name != "generation_config.json"
+        described = any(path.match(pattern) for pattern in DESCRIBING) and path.name != "generation_config.json"
         if not described and path.name not in weights:
             continue
         blob = path.resolve().name
@@ -251,7 +247,7 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
         folder = Path(adapter)
     else:
         name, _, wanted = adapter.partition("@")
-        folder, revision = _download(name, wanted or None, adapter=True)
+        folder, revision = download_model(name, wanted or None, adapter=True)
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
@@ -265,36 +261,6 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
             do="save the adapter again with a current peft",
         )
     return folder, revision
-
-
-def _download(name: str, revision: str | None, *, adapter: bool = False) -> Snapshot:
-    """Download a model or adapter: first what describes it, then the weights that its index names.
-
-    A repository may hold its weights several times: in another layout, in pickles, as GGUF, or step by step.
-    """
-
-    def get(
-        revision: str | None, patterns: Sequence[str], without: Sequence[str] = (), *, begun: bool = True
-    ) -> Snapshot:
-        forms = "a folder, a hub id, a .gguf file or embedded/gemma-3-270m"
-        return download(
-            name,
-            revision,
-            kind="model",
-            patterns=patterns,
-            without=(FOLDERS, *without),
-            fault=ModelError,
-            forms=forms,
-            begun=begun,
-        )
-
-    described = get(revision, PATTERNS, begun=False)
-    weights = [ADAPTER] if adapter else indexed_files(described.folder) or [SINGLE]
-    # The configuration is there already; the client complains of patterns that match nothing.
-    snapshot = get(described.revision, ["*config.json", *weights])
-    if not adapter and not any((snapshot.folder / weight).is_file() for weight in weights):
-        return get(described.revision, ["*config.json", "*.safetensors"], OTHER_LAYOUTS)
-    return snapshot
 
 
 def cached_folder(repo: str, revision: str | None) -> Path | None:

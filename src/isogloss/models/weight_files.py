@@ -8,6 +8,8 @@ from pathlib import Path
 
 from isogloss.errors import ModelError
 
+#: Files that decide a model besides its weights: configuration, tokenizer and templates; never pickles or code.
+DESCRIBING = ("*.json", "*.model", "*.txt", "*.jinja")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"

@@ -322,8 +322,10 @@ def test_m05_an_audit_says_whose_tokenizer_it_used(tiny_folder, grown, tmp_path)
         audited(pair, tmp_path, ExtractSpec(prompt_format="chat"), out="chat")
 
 
-def test_m05_a_template_without_a_tokenizer_is_the_adapters(tiny_folder, adapter_folder, tmp_path):
-    folder = with_template(adapter_folder, tmp_path / "adapter", THINKING)
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer_config.json"])
+def test_m05_a_template_without_a_tokenizer_is_the_adapters(name, tiny_folder, adapter_folder, tmp_path):
+    folder = shutil.copytree(adapter_folder, tmp_path / "adapter")
+    (folder / name).write_text(THINKING if name.endswith("jinja") else json.dumps({"chat_template": THINKING}))
     checkpoint = fetch(ModelRef(base=str(tiny_folder), adapter=str(folder)))
     assert load_tokenizer(checkpoint).chat_template == THINKING
     assert load_tokenizer(fetch(ModelRef(base=str(tiny_folder)))).chat_template is None

@@ -155,6 +155,13 @@ def _attach(model: LoadedModel, folder: Path, checkpoint: Checkpoint) -> BaseSta
         _check_forward(model, checkpoint)
     except FAULTS as error:
         _detach(model, before)
+        if isinstance(error, SafetensorError):
+            raise ModelError(
+                f"adapter {checkpoint.ref.adapter}",
+                found=f"a broken adapter_model.safetensors ({_first_line(error)})",
+                expected="a whole safetensors file",
+                do="copy or download the adapter again",
+            ) from error
         if any(words in str(error) for words in MISFITS):
             raise _other_base(checkpoint, _first_line(error)) from error
         raise _unreadable(checkpoint, _first_line(error)) from error

@@ -6,6 +6,7 @@ into the user's cache, under its sha256. `cached_folder` and `cached_data` look 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from isogloss.models.weight_files import DESCRIBING, weight_files
 #: Files that hold a vocabulary; an adapter with one of them, and their settings, brings its own tokenizer.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 TOKENIZER_SETTINGS = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 #: Embedded models: name -> (sha256 of the GGUF, the package that carries it, the same model on the hub).
@@ -47,6 +49,7 @@ class Checkpoint:
     `base_sha256` names the files that were found: models that agree in it have the same tokenizer and architecture, and
     the same weights too, unless the model is untrained: no file holds its weights.
     `trained_on` is the hash of the base that the adapter was trained on, where `isogloss tune` wrote it down.
+    `brings` is what the adapter replaces beside weights: "tokenizer", with its template; "template"; or nothing.
     """
 
     ref: ModelRef
@@ -58,6 +61,7 @@ class Checkpoint:
     revision: str | None = None
     adapter_revision: str | None = None
     trained_on: str | None = None
+    brings: str = ""
 
     @property
     def weights_sha256(self) -> str:
@@ -72,16 +76,15 @@ class Checkpoint:
     @property
     def tokenizer_folder(self) -> Path | None:
         """The adapter's folder if the adapter brings its own tokenizer, else None: the base's tokenizer is used."""
-        folder = self.adapter_folder
-        if folder is None or not (folder / TOKENIZER_SETTINGS).is_file():
-            return None
-        return folder if any((folder / name).is_file() for name in VOCABULARIES) else None
+        return self.adapter_folder if self.brings == "tokenizer" else None
 
     @property
     def template_file(self) -> Path | None:
-        """The adapter's chat template, if it brings one without a tokenizer of its own."""
-        path = self.adapter_folder / "chat_template.jinja" if self.adapter_folder else None
-        return path if path is not None and path.is_file() and self.tokenizer_folder is None else None
+        """The file with the adapter's chat template, if it brings one without a tokenizer of its own."""
+        if self.adapter_folder is None or self.brings != "template":
+            return None
+        path = self.adapter_folder / TEMPLATE
+        return path if path.is_file() else self.adapter_folder / TOKENIZER_SETTINGS
 
     @property
     def tokenizer_sha256(self) -> str:
@@ -126,7 +129,32 @@ def fetch(ref: ModelRef) -> Checkpoint:
         revision=revision,
         adapter_revision=adapter_revision,
         trained_on=read_tune_record(adapter).get("base_sha256") if adapter else None,
+        brings=_brings(adapter) if adapter else "",
     )
+
+
+def _brings(adapter: Path) -> str:
+    """Name what an adapter's folder replaces beside weights."""
+    if (adapter / TOKENIZER_SETTINGS).is_file() and any((adapter / name).is_file() for name in VOCABULARIES):
+        return "tokenizer"
+    return "template" if (adapter / TEMPLATE).is_file() or read_template(adapter / TOKENIZER_SETTINGS) else ""
+
+
+def read_template(path: Path) -> str | None:
+    """Read a chat template from a Jinja file, or from the settings of a tokenizer; None if there is none."""
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text("utf-8")
+        template = text if path.name == TEMPLATE else json.loads(text).get("chat_template")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path.parent.name}/{path.name}",
+            found=f"a broken file ({type(error).__name__})",
+            expected="a chat template in UTF-8, or the settings of a tokenizer in JSON",
+            do="copy the adapter again",
+        ) from error
+    return template if isinstance(template, str) else None
 
 
 def group_by_weights(checkpoints: Mapping[Key, Checkpoint]) -> list[list[Key]]:

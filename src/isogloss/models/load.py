@@ -24,7 +24,7 @@ from isogloss.errors import ModelError
 from isogloss.io.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
 from isogloss.io.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
-from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf
+from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf, read_template
 from isogloss.models.precision import device_map, quantization_config
 from isogloss.progress import Track, silent
 
@@ -305,7 +305,7 @@ def _read_tokenizer(
     config = {} if base is None or (folder / "config.json").is_file() else {"config": read_config(base)}
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **config)
     if template is not None:
-        tokenizer.chat_template = template.read_text("utf-8")
+        tokenizer.chat_template = read_template(template)
     return tokenizer
 
 

@@ -282,7 +282,8 @@ def test_a_model_that_another_node_has_not_got_is_one_line(home, connected, tmp_
 
     monkeypatch.setattr(checkpoints, "folder_sha256", lambda folder: "0" * 64)
     with pytest.raises(
-        ModelError, match=r"on node .*: found files with the hash \w{12}; expected the files of the driver, 000000000000"
+        ModelError,
+        match=r"on node .*: found files with the hash \w{12}; expected the files of the driver, 000000000000",
     ):
         audit(home, store=tmp_path, ray=True)
 

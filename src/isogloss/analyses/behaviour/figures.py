@@ -121,11 +121,11 @@ def place_labels(rows: Sequence[Mapping[str, Any]], x_axis: Axis, y_axis: Axis) 
 
 def _shifts(pairs: pl.DataFrame, language: Named) -> dict[str, list[Any]]:
     """The shifts of a language's pairs, with four digits: the picture needs no more."""
-    own = pairs.filter(pl.col("language") == language.code)
-    x = own["latent_aligned"] - own["latent_reference"]
-    y = own["behaviour_aligned"] - own["behaviour_reference"]
+    shown = pairs.filter(pl.col("language") == language.code)
+    x = shown["latent_aligned"] - shown["latent_reference"]
+    y = shown["behaviour_aligned"] - shown["behaviour_reference"]
     return {
-        "pair": [sanitize(str(pair)) for pair in own["pair_id"]],
+        "pair": [sanitize(str(pair)) for pair in shown["pair_id"]],
         "x": [_short(value) for value in x],
         "y": [_short(value) for value in y],
     }

@@ -179,5 +179,5 @@ def layers_chart(audit: Audit) -> dict[str, Any]:
 
 
 def _by_depth(audit: Audit) -> list[Row]:
-    found = audit.find(kind="meaning", metric="meaning_minus_language")
-    return sorted(found, key=lambda row: (row.layer or 0, row.norm == "post"))
+    rows = audit.find(kind="meaning", metric="meaning_minus_language")
+    return sorted(rows, key=lambda row: (row.layer or 0, row.norm == "post"))

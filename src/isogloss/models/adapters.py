@@ -159,7 +159,7 @@ def _attach(model: LoadedModel, folder: Path, checkpoint: Checkpoint) -> BaseSta
             raise ModelError(
                 f"adapter {checkpoint.ref.adapter}",
                 found=f"a broken adapter_model.safetensors ({_first_line(error)})",
-                expected="a whole safetensors file",
+                expected="an adapter trained on this base model, whole",
                 do="copy or download the adapter again",
             ) from error
         if any(words in str(error) for words in MISFITS):

@@ -1,7 +1,7 @@
 """Control tokens that stand in a text as words: read as plain text, while those of a template stay what they are.
 
 A text such as `<eos> Sure` would end its own turn. Texts without such words are not touched: their tokens are those of
-the tokenizer. For the others a twin of the tokenizer is made, in which every control token has another spelling that no
+the tokenizer. For the others a copy of the tokenizer is made, in which every control token has another spelling that no
 text contains. Its ids are the same, so a template that is written in the new spelling keeps its control tokens, and in
 a text the usual spelling is made of ordinary tokens.
 """
@@ -70,10 +70,10 @@ class ControlTokens:
         """Turn texts into token ids with their offsets; only the new spelling is a control token.
 
         Raises:
-            ModelError: the tokenizer makes a control token of plain text, or has no twin.
+            ModelError: the tokenizer makes a control token of plain text, or has no such copy.
         """
         if self._tokenizer.is_fast:
-            rows = _twin(self._tokenizer, tuple(self._tokens), mark).encode_batch(
+            rows = _respelt_copy(self._tokenizer, tuple(self._tokens), mark).encode_batch(
                 list(texts), add_special_tokens=add_special_tokens
             )
             return [(list(row.ids), list(row.offsets)) for row in rows]
@@ -99,17 +99,17 @@ def free_mark(texts: Sequence[str]) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _twin(tokenizer: PreTrainedTokenizerBase, contents: tuple[str, ...], mark: str) -> Tokenizer:
+def _respelt_copy(tokenizer: PreTrainedTokenizerBase, contents: tuple[str, ...], mark: str) -> Tokenizer:
     """Copy a fast tokenizer with its control tokens spelt between marks."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     names = {content: f"{mark}{content}{mark}" for content in contents}
     for token in state["added_tokens"]:
         token["content"] = names.get(token["content"], token["content"])
     _rename(state["model"], names)
-    twin = Tokenizer.from_str(json.dumps(state))
-    twin.no_truncation()
-    twin.no_padding()
-    return twin
+    respelt = Tokenizer.from_str(json.dumps(state))
+    respelt.no_truncation()
+    respelt.no_padding()
+    return respelt
 
 
 def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:

@@ -22,14 +22,14 @@ from isogloss.hidden_states.activations import locate
 from isogloss.hidden_states.fill import fill
 from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.likelihoods.cached import locate_answers
-from isogloss.models import chat_rendering
+from isogloss.models import template_settings
 from isogloss.models.adapters import use_checkpoint
 from isogloss.models.chat_prompts import prompt_end
-from isogloss.models.chat_rendering import dated, open_thought, parse_arguments
 from isogloss.models.checkpoints import fetch
 from isogloss.models.load import added_tokens, load_model, load_tokenizer
 from isogloss.models.pairs import ModelPair, ModelRef
 from isogloss.models.prompts import encode
+from isogloss.models.template_settings import dated, open_thought, parse_arguments
 from isogloss.recipes.build import config_of
 from isogloss.recipes.settings import make_settings
 from running import PLAIN, run
@@ -87,16 +87,16 @@ def test_m03_every_way_to_ask_for_the_date_is_answered_as_strftime_does(wanted):
     tokenizer = make_tokenizer()
     template = dated(f"{{{{ strftime_now('{wanted}') }}}}{{{{ messages[0]['content'] }}}}")
     found = tokenizer.apply_chat_template([{"role": "user", "content": "|"}], chat_template=template, tokenize=False)
-    assert found == chat_rendering.TEMPLATE_DATE.strftime(wanted) + "|"
+    assert found == template_settings.TEMPLATE_DATE.strftime(wanted) + "|"
 
 
 def test_m03_the_date_is_recorded_and_in_the_keys_of_the_store(tiny_folder, other_folder, tmp_path, monkeypatch):
     aligned = with_template(other_folder, tmp_path / "aligned", DATED)
     pair, spec = pair_of(tiny_folder, aligned), ExtractSpec(prompt_format="chat")
     audit = audited(pair, tmp_path, spec)
-    assert audit.config["rendering"]["date"] == "2026-01-01"
+    assert audit.config["template_settings"]["date"] == "2026-01-01"
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["identity"]["config"]["rendering"] == audit.config["rendering"]
+    assert record["identity"]["config"]["template_settings"] == audit.config["template_settings"]
     assert "date given to the template 2026-01-01" in (tmp_path / "run" / "report.html").read_text("utf-8")
     corpus = isogloss.load_corpus(tmp_path / "pairs.jsonl")
     refs = {"reference": pair.reference, "aligned": pair.aligned}
@@ -110,7 +110,7 @@ def test_m03_the_date_is_recorded_and_in_the_keys_of_the_store(tiny_folder, othe
     today = keys()
     assert keys() == today
     others = [keys(template_args=('date_string="x"',)), keys(chat_template=DATED + " ")]
-    monkeypatch.setattr(chat_rendering, "TEMPLATE_DATE", chat_rendering.TEMPLATE_DATE + dt.timedelta(days=1))
+    monkeypatch.setattr(template_settings, "TEMPLATE_DATE", template_settings.TEMPLATE_DATE + dt.timedelta(days=1))
     others.append(keys())
     for other in others:
         assert not set(other) & set(today)

@@ -56,7 +56,7 @@ def _warn_of_prompts(plan: Plan) -> list[CodedWarning]:
         for role in plan.roles
         if (added := count_added_tokens(plan.activations[role].checkpoint))
     ]
-    thoughts = [states.prompt_end()[1] for states in plan.states if states.rendering is not None]
+    thoughts = [states.prompt_end()[1] for states in plan.states if states.template_settings is not None]
     if opening := next(filter(None, thoughts), None):
         warnings.append(CodedWarning(code="M012", detail=f"opened by {opening}"))
     return warnings

@@ -139,7 +139,9 @@ class Plan:
         config = self.config
         return {
             **config.spec.settings,
-            **(rendering.record if (rendering := self.activations["aligned"].rendering) else {}),
+            **(
+                template_settings.record if (template_settings := self.activations["aligned"].template_settings) else {}
+            ),
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),

@@ -16,10 +16,10 @@ from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read, read_about
 from isogloss.io.files import canonical_json, sha256_text
 from isogloss.io.paths import AnyPath, parse_path
-from isogloss.models.chat_rendering import ChatRendering, chat_rendering
 from isogloss.models.checkpoints import Checkpoint, fetch
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelRef
+from isogloss.models.template_settings import TemplateSettings, find_template_settings
 from isogloss.progress import Track, silent
 
 #: What is kept beside the states of each text: its number of tokens (BOS left out), and whether it lost its end.
@@ -50,7 +50,7 @@ class Activations:
     layers: tuple[Layer, ...]
     entries: Mapping[str, Entry]
     edit: ModelEdit | None = None
-    rendering: ChatRendering | None = None
+    template_settings: TemplateSettings | None = None
     """The chat template with its arguments and date; None for raw text."""
 
     @property
@@ -175,21 +175,23 @@ def _largest(drift: Mapping[str, Any]) -> float:
     return float("inf") if drift["max"] is None else float(drift["max"])
 
 
-def rendering_of(checkpoints: Mapping[str, Checkpoint], spec: ExtractSpec) -> ChatRendering | None:
+def template_settings_of(checkpoints: Mapping[str, Checkpoint], spec: ExtractSpec) -> TemplateSettings | None:
     """Find the chat template that all models are given, that of "aligned" unless the spec has one; None for raw text.
 
     Raises:
-        ModelError, UsageError: see `chat_rendering`.
+        ModelError, UsageError: see `find_template_settings`.
     """
     if spec.prompt_format == "raw":
         return None
-    return chat_rendering(checkpoints["aligned"], spec.chat_template, spec.arguments)
+    return find_template_settings(checkpoints["aligned"], spec.chat_template, spec.arguments)
 
 
-def prompts_key(checkpoint: Checkpoint, checkpoints: Mapping[str, Checkpoint], rendering: ChatRendering | None) -> str:
+def prompts_key(
+    checkpoint: Checkpoint, checkpoints: Mapping[str, Checkpoint], template_settings: TemplateSettings | None
+) -> str:
     """Name what decides the prompts of a model, beside the settings; empty for raw text in the base's own tokens."""
-    if rendering is not None:
-        return f"+{checkpoints['aligned'].tokenizer_sha256}+{rendering.sha256}"
+    if template_settings is not None:
+        return f"+{checkpoints['aligned'].tokenizer_sha256}+{template_settings.sha256}"
     changed = checkpoint.tokenizer_sha256 != checkpoint.base_sha256
     return f"+{checkpoint.tokenizer_sha256}" if changed else ""
 
@@ -222,7 +224,7 @@ def locate(
         found = ", ".join(f"{depth} blocks in the {role} model" for role, depth in depths.items())
         raise ModelError("model pair", found=found, expected="the same architecture", do="check the pair")
     layers = spec.resolve(next(iter(depths.values())))
-    rendering = rendering_of(checkpoints, spec)
+    template_settings = template_settings_of(checkpoints, spec)
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Activations(
@@ -230,12 +232,12 @@ def locate(
             corpus=corpus,
             spec=spec,
             layers=layers,
-            rendering=rendering,
+            template_settings=template_settings,
             entries={
                 code: Entry(
                     root=parse_path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    settings_sha256=sha256_text(spec.sha256 + prompts_key(checkpoint, checkpoints, rendering)),
+                    settings_sha256=sha256_text(spec.sha256 + prompts_key(checkpoint, checkpoints, template_settings)),
                     language=code,
                     texts=texts[code],
                     about={"model": str(checkpoint.ref), "settings": spec.settings},

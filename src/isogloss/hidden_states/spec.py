@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from isogloss.errors import MetricError, UsageError
 from isogloss.io.files import canonical_json, sha256_text
-from isogloss.models.chat_rendering import parse_arguments
+from isogloss.models.template_settings import parse_arguments
 
 #: How a vector is taken from the tokens that a model is given.
 Position = Literal["last", "mean", "last_instruction_token"]

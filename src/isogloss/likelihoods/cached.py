@@ -14,7 +14,7 @@ import polars as pl
 
 from isogloss.data.corpus import Corpus
 from isogloss.engines.work_units import ModelEdit
-from isogloss.hidden_states.activations import prompts_key, rendering_of
+from isogloss.hidden_states.activations import prompts_key, template_settings_of
 from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read
@@ -243,9 +243,9 @@ def _locate(
     aligned = checkpoints["aligned"]
     # Layers, position and precision do not matter: likelihoods are always read exactly.
     decides = {name: value for name, value in spec.settings.items() if name not in {"position", "precision"}} | what
-    rendering = rendering_of(checkpoints, spec)
+    template_settings = template_settings_of(checkpoints, spec)
     decides_of = {
-        role: decides | ({"prompts": key} if (key := prompts_key(checkpoint, checkpoints, rendering)) else {})
+        role: decides | ({"prompts": key} if (key := prompts_key(checkpoint, checkpoints, template_settings)) else {})
         for role, checkpoint in checkpoints.items()
     }
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}

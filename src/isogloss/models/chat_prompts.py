@@ -10,8 +10,8 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from isogloss.errors import ModelError
-from isogloss.models.chat_rendering import SHOWN, argument_values, dated, open_thought, own_template
 from isogloss.models.control_tokens import ControlTokens, free_mark
+from isogloss.models.template_settings import SHOWN, argument_values, dated, open_thought, own_template
 
 #: Takes the place of the text, to find what a template puts around it.
 MARK = "isogloss"

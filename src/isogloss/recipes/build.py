@@ -12,8 +12,8 @@ from isogloss.auditing.config import PRIMARY, AuditConfig, parse_primary
 from isogloss.data.corpus import Corpus
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
-from isogloss.models.chat_rendering import parse_arguments
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
+from isogloss.models.template_settings import parse_arguments
 from isogloss.recipes.settings import Setting, Settings, columns, option_name, request_rows
 from isogloss.stats.metrics import STANDARD
 

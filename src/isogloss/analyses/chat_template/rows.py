@@ -78,8 +78,8 @@ def chat_template_needs(plan: Plan, request: ChatTemplate, source: Lookup) -> Ne
         store=source.cache,
         track=source.track,
     )
-    rendering = states["aligned"].rendering
-    record = rendering.record if rendering else {}
+    template_settings = states["aligned"].template_settings
+    record = template_settings.record if template_settings else {}
     return Needs(states={CHAT: states}, settings=spec.settings | record, inputs=states)
 
 

@@ -66,12 +66,12 @@ def _chat_prompts(audit: Audit, end: object) -> list[Fact]:
     if not isinstance(end, list):
         return []
     arguments = analysis_value(audit.config, "template_args") or audit.config.get("template_args") or []
-    rendering = analysis_value(audit.config, "rendering") or audit.config.get("rendering") or {}
+    template_settings = analysis_value(audit.config, "template_settings") or audit.config.get("template_settings") or {}
     lines = [f"the prompt ends in {' '.join(sanitize(repr(str(token))) for token in end)}"]
     if arguments:
         lines.append(f"template arguments {in_words(arguments)}")
-    if isinstance(rendering, Mapping) and rendering.get("date"):
-        lines.append(f"date given to the template {sanitize(str(rendering['date']))}")
+    if isinstance(template_settings, Mapping) and template_settings.get("date"):
+        lines.append(f"date given to the template {sanitize(str(template_settings['date']))}")
     return [Fact(term="Chat template", lines=tuple(lines))]
 
 

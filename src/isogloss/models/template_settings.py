@@ -56,7 +56,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatRendering:
+class TemplateSettings:
     """A chat template with all that decides what it writes around a text.
 
     Attributes:
@@ -77,7 +77,7 @@ class ChatRendering:
     @property
     def record(self) -> dict[str, object]:
         """What run.json and audit.json hold, beside the arguments, which stand among the settings."""
-        return {"rendering": {"sha256": self.sha256} | ({"date": self.date} if self.date else {})}
+        return {"template_settings": {"sha256": self.sha256} | ({"date": self.date} if self.date else {})}
 
 
 def parse_arguments(given: Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
@@ -133,8 +133,8 @@ def argument_values(arguments: Sequence[str]) -> dict[str, Any]:
     return {name: json.loads(value) for name, _, value in (text.partition("=") for text in arguments)}
 
 
-def chat_rendering(lender: Checkpoint, template: str | None, arguments: tuple[str, ...]) -> ChatRendering:
-    """Find the chat template that texts are put into, and what decides its rendering. No weights are loaded.
+def find_template_settings(lender: Checkpoint, template: str | None, arguments: tuple[str, ...]) -> TemplateSettings:
+    """Find the chat template that texts are put into, and its settings. No weights are loaded.
 
     Args:
         lender: the checkpoint whose template is used.
@@ -155,7 +155,7 @@ def chat_rendering(lender: Checkpoint, template: str | None, arguments: tuple[st
                 known = set(re.findall(r"[A-Za-z_]\w*(?= is (?:not )?defined)", template)) - RESERVED
                 raise unknown(UsageError, "argument of the chat template", name, known or {"none"}, "--template-arg")
     asks = template is not None and ASKS_FOR_DATE in template
-    return ChatRendering(
+    return TemplateSettings(
         template=template, arguments=arguments, date=TEMPLATE_DATE.date().isoformat() if asks else None
     )
 

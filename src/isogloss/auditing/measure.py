@@ -296,10 +296,9 @@ def _record_prompts(plan: Plan, role: str, checkpoint: Checkpoint) -> dict[str, 
     record: dict[str, object] = {}
     if checkpoint.tokenizer_folder is not None:
         record["tokenizer"] = {"from": "adapter", "added_tokens": count_added_tokens(checkpoint)}
-    if role == "aligned" and (
-        end := next((states.prompt_end()[0] for states in plan.states if states.template_settings), ())
-    ):
-        record["prompt_end"] = list(end)
+    ends = [states.prompt_end()[0] for states in plan.states if states.template_settings]
+    if role == "aligned" and ends:
+        record["prompt_end"] = list(ends[0])
     return record
 
 

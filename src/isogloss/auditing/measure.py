@@ -297,9 +297,7 @@ def _record_prompts(plan: Plan, role: str, checkpoint: Checkpoint) -> dict[str, 
     if checkpoint.tokenizer_folder is not None:
         record["tokenizer"] = {"from": "adapter", "added_tokens": count_added_tokens(checkpoint)}
     ends = [states.prompt_end()[0] for states in plan.states if states.template_settings]
-    if role == "aligned" and ends:
-        record["prompt_end"] = list(ends[0])
-    return record
+    return record | ({"prompt_end": list(ends[0])} if role == "aligned" and ends else {})
 
 
 def _name_adapter(checkpoint: Checkpoint) -> str:

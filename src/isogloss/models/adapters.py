@@ -79,7 +79,7 @@ def merges(model: LoadedModel) -> bool:
 
 def modules_of_adapters(model: LoadedModel) -> set[torch.nn.Module]:
     """Return the modules inside layers whose adapter is active and not merged: it may read their weights."""
-    if model.peft is None:
+    if getattr(model, "peft", None) is None:
         return set()
     layers = (layer for layer in _layers(model) if not (layer.merged or layer.disable_adapters))
     return {module for layer in layers for module in layer.modules()}

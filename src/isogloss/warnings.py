@@ -185,6 +185,22 @@ WARNINGS: dict[str, WarningKind] = {
         "The model knows these texts, so part of a gain may be memory. Judge it on held-out texts.",
         "measured",
     ),
+    "M011": WarningKind(
+        "some texts spell control tokens of the model, which were read as plain text",
+        "As control tokens they could end a turn or begin another, and mark one of the classes.",
+        "measured",
+    ),
+    "M012": WarningKind(
+        "prompts in the chat template end inside an open thought",
+        "The last token and the likelihoods of answers belong to the thought, not to the answer. Close it with a "
+        "template argument, such as --template-arg enable_thinking=false.",
+        "measured",
+    ),
+    "M013": WarningKind(
+        "an adapter brings its own tokenizer, which has tokens that the base has not",
+        "The aligned model is read in the adapter's tokens, the reference in its own.",
+        "measured",
+    ),
     "A001": WarningKind(
         "an analysis failed, and its rows are missing",
         "All other numbers stand. Report the error, or run the audit without this analysis.",

@@ -102,6 +102,7 @@ def _list_specs(config: AuditConfig) -> list[ExtractSpec]:
     chat = config.request(ChatTemplate)
     formats = {"raw"} | ({"chat"} if chat or config.spec.prompt_format == "chat" else set())
     template = chat.chat_template if chat else config.spec.chat_template
+    arguments = chat.template_args if chat else config.spec.arguments
     return [
         replace(
             config.spec,
@@ -109,6 +110,7 @@ def _list_specs(config: AuditConfig) -> list[ExtractSpec]:
             prompt_format=prompt_format,  # type: ignore[arg-type]  # a key of POSITIONS
             position=position,  # type: ignore[arg-type]
             chat_template=template if prompt_format == "chat" else None,
+            template_args=arguments if prompt_format == "chat" else (),
         )
         for prompt_format, positions in POSITIONS.items()
         if prompt_format in formats

@@ -27,6 +27,7 @@ def audit_warnings(
     warnings = [*plan.corpus.warnings, *warnings_of_models(plan.activations[role].checkpoint for role in plan.roles)]
     warnings += _warn_of_different_models(plan)
     warnings += _warn_of_quantisation(plan)
+    warnings += _warn_of_prompts(plan)
     spec = plan.config.spec
     if spec.rounded:
         code = "M004" if spec.precision == "fast" else "M007"
@@ -35,6 +36,9 @@ def audit_warnings(
         if cut := plan.activations["aligned"].cut(language):
             detail = f"{cut} texts at {spec.max_tokens} tokens"
             warnings.append(CodedWarning(code="M001", detail=detail, language=language))
+        if spelt := plan.activations["aligned"].control_texts(language):
+            detail = f"{spelt} texts; they were read as plain text"
+            warnings.append(CodedWarning(code="M011", detail=detail, language=language))
         warnings += warnings_of_controls(language, _select_primary_layer(plan, rows, language))
     warnings += _warn_of_ties(plan, scored)
     warnings += _warn_of_outlier_dimensions(plan, scored)
@@ -48,6 +52,28 @@ def audit_warnings(
     if "reference" not in plan.activations:
         warnings.append(CodedWarning(code="M002", detail="scores of the aligned model only"))
     return warnings
+
+
+def _warn_of_prompts(plan: Plan) -> list[CodedWarning]:
+    """Warn of an adapter's tokenizer that adds tokens, and of prompts that end inside of a thought."""
+    warnings = [
+        CodedWarning(code="M013", detail=f"{role}: {added} added tokens")
+        for role in plan.roles
+        if (added := count_added_tokens(plan.activations[role].checkpoint))
+    ]
+    thoughts = [states.prompt_end()[1] for states in plan.states if states.template_settings is not None]
+    if opening := next(filter(None, thoughts), None):
+        warnings.append(CodedWarning(code="M012", detail=f"opened by {opening}"))
+    return warnings
+
+
+def count_added_tokens(checkpoint: Checkpoint) -> int:
+    """Count the tokens that an adapter's own tokenizer adds to the base's; 0 if it brings none."""
+    if checkpoint.tokenizer_folder is None:
+        return 0
+    from isogloss.models.load import added_tokens  # noqa: PLC0415 - imports torch, and few adapters bring a tokenizer
+
+    return added_tokens(checkpoint) or 0
 
 
 def _select_primary_layer(plan: Plan, rows: Sequence[Row], language: str) -> list[Row]:

@@ -21,8 +21,9 @@ from isogloss.hidden_states.self_check import TOLERANCE, sample_rows, settle
 from isogloss.hidden_states.spec import ExtractSpec, Layer
 from isogloss.likelihoods.lm_head import check_head
 from isogloss.models.adapters import use_checkpoint
+from isogloss.models.chat_prompts import prompt_end
 from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.load import LoadedModel, load_model
+from isogloss.models.load import LoadedModel, added_tokens, load_model
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import SAMPLES, Prompts, encode
 from isogloss.progress import Track, silent
@@ -112,6 +113,9 @@ def doctor(
             advance(1)
     if checkpoint.adapter_folder is not None:
         results.append(_check_adapter(subject, checkpoint))
+    if (added := added_tokens(checkpoint)) is not None:
+        found = f"the adapter's own, {added} tokens more than the base's"
+        results.append(CheckResult(check="tokenizer", verdict="note" if added else "ok", found=found))
     return results
 
 
@@ -138,7 +142,7 @@ def _make_result(check: str, description: str, *, ok: bool) -> CheckResult:
 
 def _check_architecture(subject: Subject, checkpoint: Checkpoint) -> CheckResult:
     model = subject.model
-    width = model.decoder.get_input_embeddings().embedding_dim  # type: ignore[operator]
+    width = model.decoder.get_input_embeddings().weight.shape[1]  # type: ignore[operator]
     description = (
         f"{type(model.causal).__name__}, {model.depth} blocks of width {width}{_describe_kinds(model)}, "
         f"context {model.context or 'unnamed'}, {subject.dtype} on {model.device}, weights {checkpoint.sha256[:12]}"
@@ -197,6 +201,11 @@ def _check_chat_template(subject: Subject) -> CheckResult:
     row, end = prompts.ids[0], prompts.text_ends[0]
     tokens = {"last_instruction_token": row[:end], "last_prompt_token": row}
     description = ", ".join(f"{name} {_show_last_token(subject.model, ids)}" for name, ids in tokens.items())
+    shown, thought = prompt_end(tokenizer)
+    description += f", the prompt ends in {' '.join(map(repr, shown))}"
+    if thought and not doubled:
+        description += f", inside a thought that {thought} opens: see --template-arg"
+        return CheckResult(check="chat template", verdict="note", found=description)
     return _make_result("chat template", f"{description}{', a double BOS' if doubled else ''}", ok=not doubled)
 
 

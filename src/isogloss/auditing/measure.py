@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
-from isogloss.auditing.audit_warnings import audit_warnings
+from isogloss.auditing.audit_warnings import audit_warnings, count_added_tokens
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
 from isogloss.auditing.compare import Change, Compared, Family, ScoreKey, compare, language_verdicts
 from isogloss.auditing.config import DISTANCE
@@ -297,8 +297,18 @@ def _record_models(plan: Plan) -> dict[str, object]:
             "revision": checkpoint.revision,
             **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
             "sha256": checkpoint.sha256,
+            **_record_prompts(plan, role, checkpoint),
         } | ({"drift": plan.activations[role].drift()} if plan.config.spec.rounded and role in plan.roles else {})
     return record
+
+
+def _record_prompts(plan: Plan, role: str, checkpoint: Checkpoint) -> dict[str, object]:
+    """Record what differs from the base's raw text: the adapter's tokenizer, and the end of prompts in a template."""
+    record: dict[str, object] = {}
+    if checkpoint.tokenizer_folder is not None:
+        record["tokenizer"] = {"from": "adapter", "added_tokens": count_added_tokens(checkpoint)}
+    ends = [states.prompt_end()[0] for states in plan.states if states.template_settings]
+    return record | ({"prompt_end": list(ends[0])} if role == "aligned" and ends else {})
 
 
 def _name_adapter(checkpoint: Checkpoint) -> str:

@@ -150,6 +150,7 @@ class Plan:
         config = self.config
         return {
             **(config.spec.settings if self.given is None else self.given),
+            **_record_template(self.activations["aligned"]),
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
@@ -185,6 +186,11 @@ class Plan:
             models={role: checkpoint.sha256 for role, checkpoint in self.checkpoints.items()},
             config=self.settings,
         )
+
+
+def _record_template(aligned: Activations) -> dict[str, Any]:
+    """Return the settings of the chat template as audit.json holds them; none on raw text."""
+    return dict(aligned.template_settings.record) if aligned.template_settings else {}
 
 
 def request_options(request: Any) -> dict[str, Any]:  # noqa: ANN401 - any request

@@ -72,6 +72,7 @@ def models() -> None:
             "pair": row.name,
             "reference": str(row.reference or "none published"),
             "aligned": str(row.aligned),
+            "checked": row.checked,
             "source": row.source,
         }
         for row in MODEL_PAIRS.values()

@@ -17,7 +17,7 @@ from isogloss.models.pairs import ModelRef
 from isogloss.recipes.settings import SETTINGS, Setting
 
 #: Lists whose option is repeated for each item, because file names may hold commas.
-REPEATED = ("aligned", "corpus", "column", "harmful")
+REPEATED = ("aligned", "corpus", "column", "harmful", "template_arg")
 #: An empty list on the command line.
 NONE = "none"
 

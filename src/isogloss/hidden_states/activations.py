@@ -19,6 +19,7 @@ from isogloss.io.paths import AnyPath, parse_path
 from isogloss.models.checkpoints import Checkpoint, fetch
 from isogloss.models.depth import read_depth
 from isogloss.models.pairs import ModelRef
+from isogloss.models.template_settings import TemplateSettings, find_template_settings
 from isogloss.progress import Track, silent
 
 #: What is kept beside the states of each text: its number of tokens (BOS left out), and whether it lost its end.
@@ -49,6 +50,8 @@ class Activations:
     layers: tuple[Layer, ...]
     entries: Mapping[str, Entry]
     edit: ModelEdit | None = None
+    template_settings: TemplateSettings | None = None
+    """The chat template with its arguments and date; None for raw text."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -100,6 +103,30 @@ class Activations:
             if "tokenizer" in about
         }
 
+    def prompt_end(self) -> tuple[tuple[str, ...], str | None]:
+        """Return the last tokens of the prompts, and what opens a thought that they are inside of; empty for raw text.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        names = [layer.name for layer in self.layers]
+        for entry in self.entries.values():
+            for about in read_about(entry, names):
+                if "prompt_end" in about:
+                    return tuple(about["prompt_end"]), about["open_thought"]
+        return (), None
+
+    def control_texts(self, language: str) -> int:
+        """Count the texts that spell a control token, which was read as plain text.
+
+        Raises:
+            StoreError: a file of the store is missing or broken.
+        """
+        entry = self.entries[language]
+        names = [layer.name for layer in self.layers]
+        spelt = {key for about in read_about(entry, names) for key in about.get("control_tokens", ())}
+        return sum(key in spelt for key in entry.texts)
+
     def computed_how(self) -> list[dict[str, Any]]:
         """List how the states were computed, as their manifests say, each way once, with the largest drift of each.
 
@@ -148,6 +175,27 @@ def _largest(drift: Mapping[str, Any]) -> float:
     return float("inf") if drift["max"] is None else float(drift["max"])
 
 
+def template_settings_of(checkpoints: Mapping[str, Checkpoint], spec: ExtractSpec) -> TemplateSettings | None:
+    """Find the chat template that all models are given, that of "aligned" unless the spec has one; None for raw text.
+
+    Raises:
+        ModelError, UsageError: see `find_template_settings`.
+    """
+    if spec.prompt_format == "raw":
+        return None
+    return find_template_settings(checkpoints["aligned"], spec.chat_template, spec.arguments)
+
+
+def prompts_key(
+    checkpoint: Checkpoint, checkpoints: Mapping[str, Checkpoint], template_settings: TemplateSettings | None
+) -> str:
+    """Name what decides the prompts of a model, beside the settings; empty for raw text in the base's own tokens."""
+    if template_settings is not None:
+        return f"+{checkpoints['aligned'].tokenizer_sha256}+{template_settings.sha256}"
+    changed = checkpoint.tokenizer_sha256 != checkpoint.base_sha256
+    return f"+{checkpoint.tokenizer_sha256}" if changed else ""
+
+
 def locate(
     models: Mapping[str, ModelRef],
     corpus: Corpus,
@@ -176,10 +224,7 @@ def locate(
         found = ", ".join(f"{depth} blocks in the {role} model" for role, depth in depths.items())
         raise ModelError("model pair", found=found, expected="the same architecture", do="check the pair")
     layers = spec.resolve(next(iter(depths.values())))
-    # With chat templates both models get the aligned model's, so the states depend on it, unless one is given.
-    lent = spec.prompt_format == "chat" and spec.chat_template is None
-    template = f"+{checkpoints['aligned'].base_sha256}" if lent else ""
-    settings_sha256 = sha256_text(spec.sha256 + template)
+    template_settings = template_settings_of(checkpoints, spec)
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Activations(
@@ -187,11 +232,12 @@ def locate(
             corpus=corpus,
             spec=spec,
             layers=layers,
+            template_settings=template_settings,
             entries={
                 code: Entry(
                     root=parse_path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    settings_sha256=settings_sha256,
+                    settings_sha256=sha256_text(spec.sha256 + prompts_key(checkpoint, checkpoints, template_settings)),
                     language=code,
                     texts=texts[code],
                     about={"model": str(checkpoint.ref), "settings": spec.settings},

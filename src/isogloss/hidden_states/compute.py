@@ -23,11 +23,13 @@ from isogloss.hidden_states.execution import Execution, check_execution
 from isogloss.hidden_states.extract import broken_rows, check_states, hidden_states, plan_rows
 from isogloss.hidden_states.kernels import fast_linears, usual_linears
 from isogloss.hidden_states.self_check import sample_rows, settle, settle_beginning
+from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.store import write
 from isogloss.hidden_states.units import StatesJob, StatesUnit, units_of, wanted_of
+from isogloss.models.chat_prompts import prompt_end
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer
-from isogloss.models.prompts import Prompts, check_context, encode, fingerprint
+from isogloss.models.prompts import Prompts, check_context, check_vocabulary, encode, fingerprint
 from isogloss.progress import Track
 
 
@@ -101,10 +103,19 @@ def prepare(model: LoadedModel, job: StatesJob) -> Iterator[Ready]:
         "drift": asdict(drift),
         "versions": {"torch": torch.__version__},
         "tokenizer": tokenizer_fingerprint(job),
+        **_describe_prompt(job),
     }
     with fast_linears(model, execution, job.spec.precision):
         notes = [f"{job.name} is run without {off}" for off in execution.off]
         yield Ready(execution=execution, about=about, beginnings={beginning: execution}, notes=notes)
+
+
+def _describe_prompt(job: StatesJob) -> dict[str, Any]:
+    """Return the end of the prompts in the chat template, for the manifest."""
+    if job.spec.prompt_format == "raw":
+        return {}
+    tokens, thought = prompt_end(_tokenizer(job.lender), job.spec.chat_template, job.spec.arguments)
+    return {"prompt_end": list(tokens), "open_thought": thought}
 
 
 def encode_unit(unit: StatesUnit) -> Prompts:
@@ -125,6 +136,7 @@ def compute_unit(
     name, wanted = unit.job.name, wanted_of(unit)
     execution = replace(ready.execution, token_budget=ready.execution.token_budget >> unit.halvings)
     check_context(prompts.ids, model.context, name)
+    check_vocabulary(prompts.ids, model.tokenizer, model.vocabulary, name)
     plan = plan_rows(prompts.ids, execution, wanted.keys(), text_ends=prompts.text_ends)
     if plan.prefix:
         checked = _check_beginning(model, ready, unit.job, prompts, plan)
@@ -149,11 +161,14 @@ def compute_unit(
         "cut": np.array(prompts.cut),
     }
     how = execution.to_dict() | {"threads": torch.get_num_threads()}
+    # Named in the manifest, so that texts without control tokens have the files that they always had.
+    spelt = [text_key(text) for text, control in zip(unit.texts, prompts.controls, strict=True) if control]
+    about = {**ready.about, "execution": how} | ({"control_tokens": spelt} if spelt else {})
     rows = np.flatnonzero(whole).tolist()
     for output in unit.outputs if rows else ():
         arrays = {layer.name: state for layer, state in states[output.position].items()} | counts
         kept = {array: arrays[array][whole] for array in output.names}
-        write(output.entry, rows, kept, about={**ready.about, "execution": how})
+        write(output.entry, rows, kept, about=about)
     notes = tuple(ready.notes)
     ready.notes.clear()
     return Done(number=unit.number, broken=broken, notes=notes)
@@ -184,9 +199,16 @@ def encode_texts(job: StatesJob, texts: Sequence[str], language: str) -> Prompts
     if spec.prompt_format == "raw":
         return encode(tokenizer, texts, max_tokens=spec.max_tokens)
     lender = _tokenizer(job.lender)
-    if job.tokenizer.base_sha256 != job.lender.base_sha256:
+    if job.tokenizer.tokenizer_sha256 != job.lender.tokenizer_sha256:
         _same_tokens(job, texts, language)
-    return encode(lender, texts, prompt_format="chat", max_tokens=spec.max_tokens, template=spec.chat_template)
+    return encode(
+        lender,
+        texts,
+        prompt_format="chat",
+        max_tokens=spec.max_tokens,
+        template=spec.chat_template,
+        arguments=spec.arguments,
+    )
 
 
 def _same_tokens(job: StatesJob, texts: Sequence[str], language: str) -> None:

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.spec import Precision
+from isogloss.models.adapters import modules_of_adapters
 from isogloss.models.load import LoadedModel
 
 #: Activations of transformers that oneDNN can apply to a product before it is written, with its name and algorithm.
@@ -51,10 +52,12 @@ def fast_linears(model: LoadedModel, execution: Execution, precision: Precision 
     owners = Counter(id(parameter) for module in model.blocks.modules() for parameter in _parameters(module))
     with contextlib.ExitStack() as stack:
         # Quantised layers stay as they are: those of bitsandbytes are of a class of their own, torchao's weights are.
-        # So do layers that another library has given a forward pass of its own.
+        # So do layers that another library has given a forward pass of its own, and layers with an active adapter.
+        of_adapters = modules_of_adapters(model)
         for module in model.blocks.modules():
             if (
                 type(module) is torch.nn.Linear
+                and module not in of_adapters
                 and "forward" not in vars(module)
                 and type(module.weight.data) is torch.Tensor
                 and owners[id(module.weight)] == 1

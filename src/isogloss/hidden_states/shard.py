@@ -11,6 +11,7 @@ XXH3; sha256 would take longer than a GPU takes to compute the states.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -63,9 +64,16 @@ class Shard:
         return self.manifest.with_suffix(ARRAYS)
 
 
+#: How control tokens are spelt: <eos>, [INST], >>TITLE<<.
+CONTROL = re.compile(r"<[^<>\s]{1,64}>|\[/?[A-Z_]{2,32}\]|>>[A-Z_]+<<")
+
+
 def text_key(text: str) -> str:
-    """Name a text in the store, by its content alone: 32 hex digits."""
-    return sha256_text(text)[:32]
+    """Name a text in the store, by its content alone: 32 hex digits.
+
+    Texts that may spell a control token have another name than in stores of earlier versions, which read it as one.
+    """
+    return sha256_text(f"plain {text}" if CONTROL.search(text) else text)[:32]
 
 
 def write_shard(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from isogloss.errors import MetricError, UsageError
 from isogloss.io.files import canonical_json, sha256_text
+from isogloss.models.template_settings import parse_arguments
 
 #: How a vector is taken from the tokens that a model is given.
 Position = Literal["last", "mean", "last_instruction_token"]
@@ -25,7 +27,7 @@ FEWEST_TOKENS, MOST_TOKENS = 8, 10_000_000
 #: A number of a layer, as it is written everywhere.
 NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 #: Settings that are left out of the hash where they are not used.
-LATER = ("quantize", "chat_template")
+LATER = ("quantize", "chat_template", "template_args")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class ExtractSpec:
         precision: "exact", or "fast": float32 with inputs and weights of linear layers rounded to bfloat16.
         quantize: round the weights of linear layers to fewer bits, by bitsandbytes or torchao; None leaves them.
         chat_template: a Jinja template for the chat prompt format; None uses the aligned model's own.
+        template_args: arguments of the chat template, such as `("enable_thinking=false",)` with JSON values; a mapping
+            such as `{"enable_thinking": False}` is brought into this form.
     """
 
     layers: tuple[str, ...] = ("final",)
@@ -78,9 +82,11 @@ class ExtractSpec:
     precision: Precision = "exact"
     quantize: str | None = None
     chat_template: str | None = None
+    template_args: tuple[str, ...] | Mapping[str, Any] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
+        object.__setattr__(self, "template_args", parse_arguments(self.template_args))
         for option, value, known in (
             ("position", self.position, POSITIONS),
             ("prompt_format", self.prompt_format, PROMPT_FORMATS),
@@ -107,6 +113,13 @@ class ExtractSpec:
                 found="--prompt-format raw",
                 expected="--prompt-format chat",
                 do="add it: without a template the last token is that of the text",
+            )
+        if self.prompt_format == "raw" and self.template_args:
+            raise UsageError(
+                "--template-arg",
+                found="--prompt-format raw",
+                expected="--prompt-format chat or --compare-chat",
+                do="add it: raw text has no template",
             )
         if not FEWEST_TOKENS <= self.max_tokens <= MOST_TOKENS:
             raise UsageError(
@@ -139,12 +152,18 @@ class ExtractSpec:
         settings = {name: value for name, value in asdict(self).items() if name != "layers"}
         if self.chat_template is not None:
             settings["chat_template"] = sha256_text(self.chat_template)
-        return {name: value for name, value in settings.items() if name not in LATER or value is not None}
+        settings["template_args"] = list(self.template_args)
+        return {name: value for name, value in settings.items() if name not in LATER or value not in (None, [])}
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of the chat template in canonical form."""
+        return tuple(self.template_args)
 
     @property
     def prompts(self) -> tuple[object, ...]:
         """What decides the tokens that a model is given: specs that agree in this share their forward passes."""
-        return self.prompt_format, self.chat_template, self.max_tokens
+        return self.prompt_format, self.chat_template, self.arguments, self.max_tokens
 
     @property
     def rounded(self) -> bool:

@@ -63,8 +63,8 @@ class StatesUnit(Unit):
     def tokens_key(self) -> Hashable:
         """Models that share a tokenizer, and with chat prompts the template, are given the same tokens."""
         job = self.job
-        lender = job.lender.base_sha256 if job.spec.prompt_format == "chat" else ""
-        return job.spec.prompts, job.tokenizer.base_sha256, lender, self.texts
+        lender = job.lender.tokenizer_sha256 if job.spec.prompt_format == "chat" else ""
+        return job.spec.prompts, job.tokenizer.tokenizer_sha256, lender, self.texts
 
 
 def sample_texts(texts: Sequence[str]) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def units_of(
             edit=first.edit,
             spec=first.spec,
             execution=execution,
-            tokenizer=tokenizers[first.checkpoint.base_sha256],
+            tokenizer=tokenizers[first.checkpoint.tokenizer_sha256],
             lender=located[0]["aligned"].checkpoint,
             everything=_union((wanted.spec.position, wanted.layers) for wanted in task),
             sample=sample,
@@ -142,10 +142,10 @@ def _checkpoints(tasks: Iterable[Sequence[Activations]]) -> list[Checkpoint]:
 
 
 def _tokenizers(models: Mapping[str, Activations]) -> dict[str, Checkpoint]:
-    """One checkpoint for each base, that of "aligned" first: an untrained model has the tokenizer of its base."""
+    """One checkpoint for each tokenizer, "aligned" first: an untrained model has the tokenizer of its base."""
     checkpoints: dict[str, Checkpoint] = {}
     for activations in (models["aligned"], *models.values()):
-        checkpoints.setdefault(activations.checkpoint.base_sha256, activations.checkpoint)
+        checkpoints.setdefault(activations.checkpoint.tokenizer_sha256, activations.checkpoint)
     return checkpoints
 
 

@@ -37,8 +37,10 @@ def download(
     *,
     kind: Literal["model", "dataset"],
     patterns: Sequence[str],
+    without: Sequence[str] = (),
     fault: type[IsoglossError],
     forms: str,
+    begun: bool = False,
 ) -> Snapshot:
     """Find the files of a repository in the hub's cache, or download what is missing.
 
@@ -46,9 +48,11 @@ def download(
         repo: organisation/name.
         revision: branch, tag or commit; None is main.
         kind: of repository.
-        patterns: which files are wanted.
+        patterns: which files are wanted; an asterisk stands for any characters, folders included.
+        without: which of these are not.
         fault: the kind of error to raise.
         forms: what a name may be, for the message that there is no such repository.
+        begun: whether other files of the same commit are here already.
 
     Raises:
         IsoglossError: of kind `fault`: it is missing, gated, has no such revision, cannot be reached, or was not
@@ -58,10 +62,20 @@ def download(
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
     try:
-        folder = Path(snapshot_download(repo, repo_type=kind, revision=revision, allow_patterns=list(patterns)))
+        folder = Path(
+            snapshot_download(
+                repo,
+                repo_type=kind,
+                revision=revision,
+                allow_patterns=list(patterns),
+                ignore_patterns=list(without) or None,
+            )
+        )
     except client_errors() as error:
         explained = (
-            _refused(error, f"{ADDRESSES[kind]}{repo}", revision, forms) or _unfinished(error) or _unreachable(error)
+            _refused(error, f"{ADDRESSES[kind]}{repo}", revision, forms)
+            or _unfinished(error, begun=begun)
+            or _unreachable(error)
         )
         named = f"{NOUNS[kind]} {repo}"
         raise fault(named, **explained) from error
@@ -98,7 +112,7 @@ def _refused(error: Exception, address: str, revision: str | None, forms: str) -
     return None
 
 
-def _unfinished(error: Exception) -> dict[str, str] | None:
+def _unfinished(error: Exception, *, begun: bool) -> dict[str, str] | None:
     """Explain an unfinished download: found, expected, do; None if it is something else."""
     from huggingface_hub import errors  # noqa: PLC0415
 
@@ -114,7 +128,8 @@ def _unfinished(error: Exception) -> dict[str, str] | None:
             "expected": "room for the download",
             "do": "free some space there, or set HF_HOME to a folder on another disk; then run the same command again",
         }
-    if isinstance(error, errors.IncompleteSnapshotError):
+    lost = begun and isinstance(error, errors.LocalEntryNotFoundError) and _status(error) is None
+    if isinstance(error, errors.IncompleteSnapshotError) or lost:
         return {
             "found": "a download that was never finished, and no connection to the hub",
             "expected": "a whole copy in the cache",

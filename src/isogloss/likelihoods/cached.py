@@ -14,6 +14,7 @@ import polars as pl
 
 from isogloss.data.corpus import Corpus
 from isogloss.engines.work_units import ModelEdit
+from isogloss.hidden_states.activations import prompts_key, template_settings_of
 from isogloss.hidden_states.shard import text_key
 from isogloss.hidden_states.spec import ExtractSpec
 from isogloss.hidden_states.store import Entry, Gap, default_store, gaps, read
@@ -96,6 +97,10 @@ def locate_bits(
     """
     settings = {"what": "likelihood", "prompt_format": "raw", "max_tokens": max_tokens, "dtype": dtype}
     settings |= {"quantize": quantize} if quantize else {}
+    settings_of = {
+        role: settings | ({"prompts": key} if (key := prompts_key(checkpoint, checkpoints, None)) else {})
+        for role, checkpoint in checkpoints.items()
+    }
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Likelihoods(
@@ -108,10 +113,10 @@ def locate_bits(
                 code: Entry(
                     root=parse_path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    settings_sha256=sha256_text(canonical_json(settings)),
+                    settings_sha256=sha256_text(canonical_json(settings_of[role])),
                     language=code,
                     texts=texts[code],
-                    about={"model": str(checkpoint.ref), "settings": settings},
+                    about={"model": str(checkpoint.ref), "settings": settings_of[role]},
                 )
                 for code in corpus.languages
             },
@@ -238,8 +243,11 @@ def _locate(
     aligned = checkpoints["aligned"]
     # Layers, position and precision do not matter: likelihoods are always read exactly.
     decides = {name: value for name, value in spec.settings.items() if name not in {"position", "precision"}} | what
-    if spec.prompt_format == "chat" and spec.chat_template is None:
-        decides["template_of"] = aligned.base_sha256
+    template_settings = template_settings_of(checkpoints, spec)
+    decides_of = {
+        role: decides | ({"prompts": key} if (key := prompts_key(checkpoint, checkpoints, template_settings)) else {})
+        for role, checkpoint in checkpoints.items()
+    }
     texts = {code: tuple(map(text_key, corpus.part(code)["text"])) for code in corpus.languages}
     return {
         role: Answers(
@@ -252,10 +260,10 @@ def _locate(
                 code: Entry(
                     root=parse_path(store) if store else default_store(),
                     model_sha256=checkpoint.sha256,
-                    settings_sha256=sha256_text(canonical_json({**decides, "answers": hashes[code]})),
+                    settings_sha256=sha256_text(canonical_json({**decides_of[role], "answers": hashes[code]})),
                     language=code,
                     texts=texts[code],
-                    about={"model": str(checkpoint.ref), "settings": {**decides, "answers": hashes[code]}},
+                    about={"model": str(checkpoint.ref), "settings": {**decides_of[role], "answers": hashes[code]}},
                 )
                 for code in corpus.languages
             },

@@ -26,7 +26,7 @@ from isogloss.likelihoods.packed_answers import answer_ids, answer_likelihoods
 from isogloss.likelihoods.refusal_detector import is_refusal
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.load import LoadedModel, load_model, load_tokenizer
-from isogloss.models.prompts import Prompts, check_context, encode
+from isogloss.models.prompts import Prompts, check_context, check_vocabulary, encode
 from isogloss.progress import Track
 
 #: What is read with an LM head: the bits of the texts, the likelihoods of answers, or the model's own greedy answers.
@@ -46,6 +46,7 @@ class HeadJob(Job):
     prompter: Checkpoint
     prompt_format: Literal["raw", "chat"]
     template: str | None
+    arguments: tuple[str, ...]
     max_tokens: int
     dtype: str
     quantize: str | None
@@ -120,6 +121,7 @@ def _job(wanted: Likelihoods | Answers, execution: Execution, *, go_on: bool) ->
             prompter=wanted.checkpoint,
             prompt_format="raw",
             template=None,
+            arguments=(),
             max_tokens=wanted.max_tokens,
             dtype=wanted.dtype,
             quantize=wanted.quantize,
@@ -135,6 +137,7 @@ def _job(wanted: Likelihoods | Answers, execution: Execution, *, go_on: bool) ->
         prompter=wanted.prompter,
         prompt_format=wanted.spec.prompt_format,
         template=wanted.spec.chat_template,
+        arguments=wanted.spec.arguments,
         max_tokens=wanted.spec.max_tokens,
         dtype=wanted.spec.dtype,
         quantize=wanted.spec.quantize,
@@ -169,7 +172,14 @@ def prepare(model: LoadedModel, job: HeadJob) -> Iterator[ReadyHead]:
 
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, job: HeadJob, texts: Sequence[str]) -> Prompts:
     """Turn texts into the token ids that a job's model is given."""
-    return encode(tokenizer, texts, prompt_format=job.prompt_format, max_tokens=job.max_tokens, template=job.template)
+    return encode(
+        tokenizer,
+        texts,
+        prompt_format=job.prompt_format,
+        max_tokens=job.max_tokens,
+        template=job.template,
+        arguments=job.arguments,
+    )
 
 
 def no_tokens(unit: HeadUnit) -> tuple[()]:
@@ -245,6 +255,7 @@ def read_with_head(
     prompts = encode_prompts(tokenizer, job, texts)
     rows = list(prompts.ids)
     check_context(rows, model.context, job.name)
+    check_vocabulary(rows, model.tokenizer, model.vocabulary, job.name)
     if job.what == "bits":
         bits = text_bits(model, rows, execution=execution, advance=advance)
         return {"bits": bits, "characters": scored_characters(tokenizer, texts, prompts, job.max_tokens)}

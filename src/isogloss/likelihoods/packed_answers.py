@@ -22,9 +22,9 @@ from isogloss.hidden_states.batching import plan_batches
 from isogloss.hidden_states.execution import Execution
 from isogloss.hidden_states.forward import UNSUPPORTED
 from isogloss.likelihoods.lm_head import head_nats, target_nats, text_bits
+from isogloss.models.chat_prompts import MARK
 from isogloss.models.load import LoadedModel
 from isogloss.models.masks import layer_masks
-from isogloss.models.prompts import MARK
 
 #: Most that a packed log-likelihood may differ from a plain one: nats, and as a share. bfloat16 rounds to a 256th.
 ABSOLUTE, RELATIVE = 1e-3, {torch.float32: 1e-4, torch.bfloat16: 0.02}

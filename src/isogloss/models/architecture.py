@@ -133,3 +133,9 @@ def check_complete(missing: set[str], name: str) -> None:
             expected="a whole causal language model",
             do="copy all of its safetensors files, or give the model that the folder was made from",
         )
+
+
+def embedding_modules(causal: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Name -> the input embeddings and, if there is one, the LM head."""
+    wanted = {id(module) for module in (causal.get_input_embeddings(), causal.get_output_embeddings())}
+    return {name: module for name, module in causal.named_modules() if id(module) in wanted}

@@ -6,6 +6,7 @@ into the user's cache, under its sha256. `cached_folder` and `cached_data` look 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,16 @@ from typing import TypeVar
 
 from isogloss.errors import ModelError
 from isogloss.io.files import cache_root, sha256_file, sha256_text
-from isogloss.io.hub import Snapshot, download
+from isogloss.models.adapter_kinds import read_adapter_config
+from isogloss.models.downloads import download_model
 from isogloss.models.pairs import EMBEDDED, RANDOM, ModelRef
 from isogloss.models.tuning_record import read_tune_record
+from isogloss.models.weight_files import DESCRIBING, weight_files
 
-#: Files to download from the hub: safetensors and JSON, never pickles or code.
-PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+#: Files that hold a vocabulary; an adapter with one of them, and their settings, brings its own tokenizer.
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+TOKENIZER_SETTINGS = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 #: Embedded models: name -> (sha256 of the GGUF, the package that carries it, the same model on the hub).
@@ -44,6 +49,7 @@ class Checkpoint:
     `base_sha256` names the files that were found: models that agree in it have the same tokenizer and architecture, and
     the same weights too, unless the model is untrained: no file holds its weights.
     `trained_on` is the hash of the base that the adapter was trained on, where `isogloss tune` wrote it down.
+    `brings` is what the adapter replaces beside weights: "tokenizer", with its template; "template"; or nothing.
     """
 
     ref: ModelRef
@@ -55,6 +61,7 @@ class Checkpoint:
     revision: str | None = None
     adapter_revision: str | None = None
     trained_on: str | None = None
+    brings: str = ""
 
     @property
     def weights_sha256(self) -> str:
@@ -65,6 +72,25 @@ class Checkpoint:
         """
         seed = self.ref.random_seed
         return self.base_sha256 if seed is None else sha256_text(f"{self.base_sha256}{RANDOM}{seed}")
+
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """The adapter's folder if the adapter brings its own tokenizer, else None: the base's tokenizer is used."""
+        return self.adapter_folder if self.brings == "tokenizer" else None
+
+    @property
+    def template_file(self) -> Path | None:
+        """The file with the adapter's chat template, if it brings one without a tokenizer of its own."""
+        if self.adapter_folder is None or self.brings != "template":
+            return None
+        path = self.adapter_folder / TEMPLATE
+        return path if path.is_file() else self.adapter_folder / TOKENIZER_SETTINGS
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Hash of what texts and prompts are tokenised with: that of the base, and of the adapter if it changes it."""
+        changed = self.tokenizer_folder or self.template_file
+        return sha256_text(f"{self.base_sha256}+{self.adapter_sha256}") if changed else self.base_sha256
 
     @property
     def sha256(self) -> str:
@@ -91,7 +117,7 @@ def fetch(ref: ModelRef) -> Checkpoint:
         if Path(ref.base).is_dir():
             folder = Path(ref.base)
         else:
-            folder, revision = _download(ref.base, ref.revision)
+            folder, revision = download_model(ref.base, ref.revision)
         check_model_folder(folder)
         base_sha256 = folder_sha256(folder)
     adapter, adapter_revision = adapter_folder(ref.adapter) if ref.adapter else (None, None)
@@ -105,7 +131,32 @@ def fetch(ref: ModelRef) -> Checkpoint:
         revision=revision,
         adapter_revision=adapter_revision,
         trained_on=read_tune_record(adapter).get("base_sha256") if adapter else None,
+        brings=_brings(adapter) if adapter else "",
     )
+
+
+def _brings(adapter: Path) -> str:
+    """Name what an adapter's folder replaces beside weights."""
+    if (adapter / TOKENIZER_SETTINGS).is_file() and any((adapter / name).is_file() for name in VOCABULARIES):
+        return "tokenizer"
+    return "template" if (adapter / TEMPLATE).is_file() or read_template(adapter / TOKENIZER_SETTINGS) else ""
+
+
+def read_template(path: Path) -> str | None:
+    """Read a chat template from a Jinja file, or from the settings of a tokenizer; None if there is none."""
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text("utf-8")
+        template = text if path.name == TEMPLATE else json.loads(text).get("chat_template")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path.parent.name}/{path.name}",
+            found=f"a broken file ({type(error).__name__})",
+            expected="a chat template in UTF-8, or the settings of a tokenizer in JSON",
+            do="copy the adapter again",
+        ) from error
+    return template if isinstance(template, str) else None
 
 
 def group_by_weights(checkpoints: Mapping[Key, Checkpoint]) -> list[list[Key]]:
@@ -122,13 +173,16 @@ def converted_folder(gguf_sha256: str) -> Path:
 
 
 def folder_sha256(folder: Path) -> str:
-    """Hash of all safetensors and tokenizer files and of the configuration in a folder, by name and content.
+    """Hash of the weights, the tokenizer files and the configuration in a folder, by name and content.
 
-    Files in the hub's cache that are named by their sha256 (every large one) are not read again.
+    Other copies of the weights do not count: what is in a folder of the hub's cache depends on who filled it. Files
+    there that are named by their sha256 (every large one) are not read again.
     """
     lines = []
+    weights = weight_files(folder)
     for path in sorted(folder.iterdir()):
-        if not any(path.match(pattern) for pattern in PATTERNS) or path.name == "generation_config.json":
+        described = any(path.match(pattern) for pattern in DESCRIBING) and path.name != "generation_config.json"
+        if not described and path.name not in weights:
             continue
         blob = path.resolve().name
         named_by_hash = path.is_symlink() and len(blob) == 64 and not set(blob) - set("0123456789abcdef")  # noqa: PLR2004
@@ -142,7 +196,7 @@ def check_model_folder(folder: Path) -> None:
         raise ModelError(
             f"model {folder}", found="no config.json", expected="a transformers model folder", do="check the path"
         )
-    if any(folder.glob("*.safetensors")):
+    if any((folder / name).is_file() for name in weight_files(folder)):
         return
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
@@ -209,7 +263,7 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
     A hub adapter is `org/name` or `org/name@revision`.
 
     Raises:
-        ModelError: there is none, or it has no safetensors.
+        ModelError: there is none, it has no safetensors, or it is of a kind that is not read.
     """
     revision = None
     if adapter.startswith(EMBEDDED):
@@ -223,11 +277,12 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
         folder = Path(adapter)
     else:
         name, _, wanted = adapter.partition("@")
-        folder, revision = _download(name, wanted or None)
+        folder, revision = download_model(name, wanted or None, adapter=True)
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"adapter {adapter}", found="no adapter_config.json", expected="a PEFT adapter folder", do="check the path"
         )
+    read_adapter_config(folder, adapter)
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
             f"adapter {adapter}",
@@ -236,11 +291,6 @@ def adapter_folder(adapter: str) -> tuple[Path, str | None]:
             do="save the adapter again with a current peft",
         )
     return folder, revision
-
-
-def _download(name: str, revision: str | None) -> Snapshot:
-    forms = "a folder, a hub id, a .gguf file or embedded/gemma-3-270m"
-    return download(name, revision, kind="model", patterns=PATTERNS, fault=ModelError, forms=forms)
 
 
 def cached_folder(repo: str, revision: str | None) -> Path | None:

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from isogloss.errors import ModelError
 from isogloss.io.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
 from isogloss.io.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
-from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf
+from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf, read_template
 from isogloss.models.devices import check_device
 from isogloss.models.precision import device_map, quantization_config
 from isogloss.progress import Track, silent
@@ -52,6 +52,12 @@ class LoadedModel:
     def depth(self) -> int:
         """Number of transformer blocks."""
         return len(self.blocks)
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embeddings; every token id is smaller."""
+        rows: int = self.decoder.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+        return rows
 
     @property
     def context(self) -> int | None:
@@ -279,7 +285,7 @@ def _unknown_model(checkpoint: Checkpoint, error: Exception) -> ModelError:
 
 
 def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a checkpoint.
+    """Load the tokenizer of a checkpoint: the adapter's, if it brings one, with the adapter's chat template.
 
     Raises:
         ModelError: there is none that transformers knows.
@@ -290,16 +296,48 @@ def load_tokenizer(checkpoint: Checkpoint, track: Track = silent) -> PreTrainedT
     folder = local_folder(checkpoint, track)
     try:
         with quiet_transformers():
-            return _read_tokenizer(folder, checkpoint.base_sha256)
+            return _tokenizer_of(checkpoint, folder)
     except (OSError, ValueError, KeyError) as error:
         raise _unknown_model(checkpoint, error) from error
 
 
-@functools.lru_cache(maxsize=2)
-def _read_tokenizer(folder: Path, sha256: str) -> PreTrainedTokenizerBase:
-    """Read a tokenizer once a process: a large vocabulary takes longer than the weights of a small model."""
-    del sha256  # part of the key: files in the folder may have changed
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+def added_tokens(checkpoint: Checkpoint) -> int | None:
+    """Count the tokens that an adapter's own tokenizer has and the base's has not; None if it brings none.
+
+    Raises:
+        ModelError: see `load_tokenizer`.
+    """
+    if checkpoint.tokenizer_folder is None:
+        return None
+    base = load_tokenizer(replace(checkpoint, adapter_folder=None, adapter_sha256=None))
+    return len(load_tokenizer(checkpoint).get_vocab().keys() - base.get_vocab().keys())
+
+
+def _tokenizer_of(checkpoint: Checkpoint, folder: Path) -> PreTrainedTokenizerBase:
+    own = checkpoint.tokenizer_folder
+    if own is not None:
+        return _read_tokenizer(own, checkpoint.tokenizer_sha256, base=folder)
+    return _read_tokenizer(folder, checkpoint.tokenizer_sha256, template=checkpoint.template_file)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_tokenizer(
+    folder: Path, sha256: str, *, base: Path | None = None, template: Path | None = None
+) -> PreTrainedTokenizerBase:
+    """Read a tokenizer once a process: a large vocabulary takes longer than the weights of a small model.
+
+    Args:
+        folder: of the tokenizer.
+        sha256: part of the key: files in the folder may have changed.
+        base: the folder with the configuration of the model, where that of the tokenizer has none.
+        template: a file with another chat template.
+    """
+    del sha256
+    config = {} if base is None or (folder / "config.json").is_file() else {"config": read_config(base)}
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **config)
+    if template is not None:
+        tokenizer.chat_template = read_template(template)
+    return tokenizer
 
 
 def model_depth(checkpoint: Checkpoint, track: Track = silent) -> int:

@@ -99,23 +99,44 @@ def _cut_at_plus(text: str) -> tuple[str, str, str]:
     return (text, "", "") if cut < 0 else (text[:cut], "+", text[cut + 1 :])
 
 
+#: Of a pair whose names nobody could look up on the hub when the row was written.
+UNVERIFIED = "unverified"
+#: Of a pair that ships with isogloss.
+SHIPPED = "ships with isogloss"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelPair:
-    """A reference model and its aligned descendant. `reference` is None where none was published."""
+    """A reference model and its aligned descendant.
+
+    Attributes:
+        name: of the pair.
+        reference: the model before alignment; None where none was published.
+        aligned: the model after alignment.
+        source: who made the pair, or names it.
+        checked: the day on which both names were found on the hub, or "unverified".
+    """
 
     name: str
     reference: ModelRef | None
     aligned: ModelRef
     source: str
+    checked: str = UNVERIFIED
 
 
-def _pair(name: str, reference: str | None, aligned: str, source: str) -> ModelPair:
+def _pair(name: str, reference: str | None, aligned: str, source: str, *, checked: str = UNVERIFIED) -> ModelPair:
     return ModelPair(
         name=name,
         reference=ModelRef.parse(reference) if reference else None,
         aligned=ModelRef.parse(aligned),
         source=source,
+        checked=checked,
     )
+
+
+def _tuned(name: str, reference: str, aligned: str, by: str) -> ModelPair:
+    """Make the row of a base model and the instruct model that its makers trained from it."""
+    return _pair(name, reference, aligned, f"{by}: the base model, and the model that its makers tuned from it")
 
 
 _PAPER = "arXiv 2504.02708 names the model; which reference checkpoint it used is not known, this is the base model"
@@ -125,12 +146,14 @@ _ROWS = (
         "embedded/gemma-3-270m",
         "embedded/gemma-3-270m+embedded/english-dpo",
         "isogloss: Gemma 3 270M base, and an adapter trained by `isogloss tune` on English only",
+        checked=SHIPPED,
     ),
     _pair(
         "gemma-3-270m-mixed",
         "embedded/gemma-3-270m",
         "embedded/gemma-3-270m+embedded/mixed-dpo",
         "isogloss: the adapter of `embedded`, tuned further on English and eight languages that it had not reached",
+        checked=SHIPPED,
     ),
     _pair("llama-2-7b", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-chat-hf", _PAPER),
     _pair("llama-3.1-8b", "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct", _PAPER),
@@ -156,6 +179,39 @@ _ROWS = (
         "HuggingFaceH4/mistral-7b-sft-beta",
         "HuggingFaceH4/zephyr-7b-beta",
         "arXiv 2310.16944: the reference is after SFT and before DPO, as the paper defines it",
+    ),
+    *(
+        _tuned(f"qwen-3.5-{size.lower()}", f"Qwen/Qwen3.5-{size}-Base", f"Qwen/Qwen3.5-{size}", "Qwen")
+        for size in ("0.8B", "2B", "4B", "9B")
+    ),
+    _tuned("gemma-3-1b", "google/gemma-3-1b-pt", "google/gemma-3-1b-it", "Google"),
+    *(
+        _tuned(f"gemma-4-{size.lower()}", f"google/gemma-4-{size}", f"google/gemma-4-{size}-it", "Google")
+        for size in ("E2B", "E4B", "12B", "31B")
+    ),
+    _tuned("tiny-aya", "CohereLabs/tiny-aya-base", "CohereLabs/tiny-aya-global", "Cohere Labs, 70 languages"),
+    _tuned("apertus-8b", "swiss-ai/Apertus-8B-2509", "swiss-ai/Apertus-8B-Instruct-2509", "Swiss AI Initiative"),
+    _tuned("llama-3.2-1b", "meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B-Instruct", "Meta"),
+    _tuned("smollm3", "HuggingFaceTB/SmolLM3-3B-Base", "HuggingFaceTB/SmolLM3-3B", "Hugging Face"),
+    _tuned("eurollm-1.7b", "utter-project/EuroLLM-1.7B", "utter-project/EuroLLM-1.7B-Instruct", "UTTER"),
+    _tuned("eurollm-9b", "utter-project/EuroLLM-9B", "utter-project/EuroLLM-9B-Instruct", "UTTER"),
+    _pair(
+        "bloom-1b7-detox",
+        "bigscience/bloom-1b7",
+        "bigscience/bloom-1b7+BatsResearch/bloom-1b7-detox",
+        "arXiv 2406.16235: DPO on English toxicity pairs only, as an adapter",
+    ),
+    _pair(
+        "gemma-3-12b-heretic",
+        "google/gemma-3-12b-it",
+        "p-e-w/gemma-3-12b-it-heretic",
+        "github.com/p-e-w/heretic: refusals removed from the aligned model, which is the reference here",
+    ),
+    _pair(
+        "gemma-3-12b-abliterated",
+        "google/gemma-3-12b-it",
+        "huihui-ai/gemma-3-12b-it-abliterated",
+        "named in github.com/p-e-w/heretic: refusals removed from the aligned model, which is the reference here",
     ),
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from isogloss.errors import missing_extra
+from isogloss.models.weight_files import weight_files
 
 #: Share of a GPU's free memory that weights may take; activations and the allocator need the rest.
 ROOM = 0.85
@@ -59,7 +60,7 @@ def device_map(folder: Path, where: torch.device, *, quantized: bool) -> str | d
     """
     if where.type == "cuda" and where.index is None:
         free = torch.cuda.mem_get_info(where)[0]
-        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        size = sum((folder / name).stat().st_size for name in weight_files(folder) if (folder / name).is_file())
         if size > ROOM * free and not quantized:
             return "auto"
     return {"": str(where)} if quantized else None

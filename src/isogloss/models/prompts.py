@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from isogloss.errors import ModelError
 from isogloss.io.files import canonical_json, sha256_text
+from isogloss.models.chat_prompts import MARK, PromptRow, chat_rows, fill_template, inseparable
+from isogloss.models.control_tokens import ControlTokens, free_mark
 
 PromptFormat = Literal["raw", "chat"]
 
 #: Texts that a tokenizer is given at a time: it holds far more of each text than its ids.
 AT_A_TIME = 1024
-#: Takes the place of the text, to find what a template puts around it.
-MARK = "isogloss"
 #: Two tokenizers that agree on these count as the same: scripts, spaces, digits, accents, an emoji, a line break.
 SAMPLES = (
     "The quick brown fox, 12345 times.",
@@ -43,6 +43,8 @@ class Prompts:
     """Which texts exceeded the limit and lost their end."""
     bos: bool
     """Whether rows begin with a BOS token."""
+    controls: tuple[bool, ...] = ()
+    """Which texts spell a control token, and were read as plain text; empty if nobody looked."""
 
 
 def encode(
@@ -52,12 +54,14 @@ def encode(
     prompt_format: PromptFormat = "raw",
     max_tokens: int = 512,
     template: str | None = None,
+    arguments: Sequence[str] = (),
 ) -> Prompts:
     """Turn texts into token ids.
 
     Rows have exactly one BOS token if the tokenizer adds one by itself or the chat template writes one, and none
     otherwise. An EOS token that the tokenizer appends is left out: the last token is that of the text or, with a chat
-    template, that of the generation prompt. A text that is too long loses its end; the template stays whole.
+    template, that of the generation prompt. A text that is too long loses its end; the template stays whole. Control
+    tokens that a text spells are read as plain text.
 
     Args:
         tokenizer: a fast tokenizer if `prompt_format` is "chat".
@@ -65,21 +69,25 @@ def encode(
         prompt_format: "raw", or "chat": the text as a user turn, with a generation prompt after it.
         max_tokens: most tokens of a row.
         template: a Jinja chat template; None uses the tokenizer's own.
+        arguments: those of the template, in canonical form (`parse_arguments`).
 
     Raises:
         ModelError: there is no chat template or it fails, or a text has no token.
     """
-    rows = []
+    rows: list[PromptRow] = []
+    chat = fill_template(tokenizer, template, arguments) if prompt_format == "chat" else None
+    controls = ControlTokens(tokenizer, chat.text if chat else None)
     for start in range(0, len(texts), AT_A_TIME):
         some = list(texts[start : start + AT_A_TIME])
-        rows += _chat_rows(tokenizer, some, template) if prompt_format == "chat" else _raw_rows(tokenizer, some)
+        rows += chat_rows(chat, some, controls) if chat else _raw_rows(tokenizer, some, controls)
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     ids, text_ends, cut = [], [], []
-    for tokens, after in rows:
+    for row in rows:
+        tokens, after = row.ids, row.after
         while bos is not None and tokens[:2] == [bos, bos]:
-            tokens = tokens[1:]  # noqa: PLW2901
+            tokens = tokens[1:]
         if prompt_format == "raw" and len(tokens) > 1 and tokens[-1] == eos:
-            tokens = tokens[:-1]  # noqa: PLW2901
+            tokens = tokens[:-1]
         if len(tokens) - (tokens[:1] == [bos]) < 1:
             raise ModelError(
                 "a text of the corpus", found="no token", expected="at least one token", do="remove the text"
@@ -92,6 +100,7 @@ def encode(
         text_ends=tuple(text_ends),
         cut=tuple(cut),
         bos=bool(ids) and bos is not None and ids[0][0] == bos,
+        controls=tuple(row.control for row in rows),
     )
 
 
@@ -109,60 +118,55 @@ def _shorten(tokens: list[int], after: int, limit: int) -> tuple[int, ...]:
     return (*tokens[: limit - after], *tokens[len(tokens) - after :])
 
 
-def _raw_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[list[int], int]]:
+def _raw_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], controls: ControlTokens) -> list[PromptRow]:
     """Token ids of each text; nothing comes after it."""
-    return [(list(row), 0) for row in tokenizer(texts, add_special_tokens=True)["input_ids"]]
-
-
-def _chat_rows(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], template: str | None
-) -> list[tuple[list[int], int]]:
-    """Token ids of each text in the template, and how many of them come after the text."""
-    if template is None and tokenizer.chat_template is None:
-        raise ModelError(
-            "--prompt-format chat",
-            found="a tokenizer without a chat template",
-            expected="a chat template",
-            do="give one with --chat-template FILE, or use --prompt-format raw",
-        )
-    before, mark, after = _render(tokenizer, MARK, template).rpartition(MARK)
-    if not mark:
-        raise _template_error("it leaves the text out")
-    prompts = [_render(tokenizer, text, template) for text in texts]
-    if not all(prompt.startswith(before) and prompt.endswith(after) for prompt in prompts):
-        raise _template_error("what it puts around a text changes with the text")
-    # The template writes its BOS itself.
-    encoded = tokenizer(prompts, add_special_tokens=False, return_offsets_mapping=True)
-    rows = []
-    for prompt, tokens, offsets in zip(prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        stop = len(prompt) - len(after)
-        inside = max((i + 1 for i, (start, _) in enumerate(offsets) if start < stop), default=0)
-        rows.append((list(tokens), len(tokens) - inside))
-    return rows
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, text: str, template: str | None) -> str:
-    messages = [{"role": "user", "content": text}]
-    try:
-        return str(
-            tokenizer.apply_chat_template(messages, chat_template=template, add_generation_prompt=True, tokenize=False)
-        )
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        raise _template_error((str(error).splitlines() or [repr(error)])[0]) from error
-
-
-def _template_error(found: str) -> ModelError:
-    return ModelError(
-        "the chat template",
-        found=found,
-        expected="a template for one user turn with a text as its content",
-        do="give another with --chat-template FILE, or use --prompt-format raw",
-    )
+    rows = [list(row) for row in tokenizer([MARK, *texts], add_special_tokens=True)["input_ids"]]
+    added = controls.count(rows.pop(0))
+    spelt = [i for i, text in enumerate(texts) if controls.count(rows[i]) > added or controls.names_unknown(text)]
+    if spelt:
+        some = [texts[i] for i in spelt]
+        plain = [list(row) for row in tokenizer(some, add_special_tokens=True, split_special_tokens=True)["input_ids"]]
+        if any(controls.count(row) > added for row in plain):
+            plain = [ids for ids, _ in controls.encode(some, free_mark(some), add_special_tokens=True)]
+        for i, row in zip(spelt, plain, strict=True):
+            rows[i] = row
+            if controls.count(row) > added:
+                raise inseparable()
+    return [PromptRow(row, 0, i in set(spelt)) for i, row in enumerate(rows)]
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash how a tokenizer reads texts of many scripts; a model and its descendants have equal hashes."""
     return sha256_text(canonical_json(tokenizer(list(SAMPLES), add_special_tokens=True)["input_ids"]))
+
+
+@functools.lru_cache(maxsize=4)
+def _count_known(tokenizer: PreTrainedTokenizerBase) -> int:
+    return 1 + int(max(tokenizer.get_vocab().values()))
+
+
+def check_vocabulary(
+    rows: Sequence[tuple[int, ...]], tokenizer: PreTrainedTokenizerBase, embeddings: int, name: str
+) -> None:
+    """Refuse tokens that a model was never trained on, such as those that only the other model's template has.
+
+    Args:
+        rows: token ids, one row or more.
+        tokenizer: that of the model.
+        embeddings: rows of the model's embeddings; some have more than there are tokens.
+        name: the model, for the message.
+
+    Raises:
+        ModelError: a token id is too large.
+    """
+    largest, size = max(map(max, rows)), min(_count_known(tokenizer), embeddings)
+    if largest >= size:
+        raise ModelError(
+            f"model {name}",
+            found=f"token {largest} in a prompt",
+            expected=f"one of its {size} tokens",
+            do="use --prompt-format raw, or a --chat-template without added tokens",
+        )
 
 
 def check_context(rows: Sequence[tuple[int, ...]], context: int | None, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from transformers import CONFIG_MAPPING
 
 from isogloss.models.architecture import auto_class, find_decoder, read_config
 from isogloss.models.load import quiet_transformers
+from isogloss.models.weight_files import weight_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +59,12 @@ def _count(config: Any, name: str) -> Size:  # noqa: ANN401 - transformers is un
 
 
 def saved_size(folder: Path) -> int | None:
-    """Bytes of the weights in a folder, None if some are missing; the index, if there is one, names the files."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        named: set[str] = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-        files = [folder / name for name in sorted(named)]
-    else:
-        files = sorted(folder.glob("*.safetensors"))
+    """Bytes of the weights in a folder, None if some are missing; other copies of them do not count.
+
+    Raises:
+        ModelError: see `weight_files`.
+    """
+    files = [folder / name for name in weight_files(folder)]
     if not files or not all(path.is_file() for path in files):
         return None
     return sum((path.stat().st_size for path in files), start=0)

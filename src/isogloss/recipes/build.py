@@ -14,6 +14,7 @@ from isogloss.data.curate import Conflicts
 from isogloss.data.load import load_corpus
 from isogloss.errors import UsageError
 from isogloss.models.pairs import ModelPair, ModelRef, model_pair
+from isogloss.models.template_settings import parse_arguments
 from isogloss.recipes.settings import (
     Setting,
     Settings,
@@ -100,7 +101,9 @@ def config_of(settings: Settings, *, workers: int | None = None, cache_states: s
         scaling=settings.scaling,
         primary=parse_primary(settings.primary) if settings.primary else PRIMARY,
         controls=settings.controls,
-        analyses=requests_of(settings, {"chat_template": template}),
+        analyses=requests_of(
+            settings, {"chat_template": template, "template_args": parse_arguments(settings.template_arg)}
+        ),
         per_class=settings.per_class,
         pivot=settings.pivot,
         seed=settings.seed,
@@ -135,9 +138,9 @@ def requests_of(settings: Settings, shared: Mapping[str, Any]) -> tuple[Any, ...
         chosen_requests.append(kind(**options, **{name: value for name, value in shared.items() if name in names}))
     for name, value in shared.items():
         used = settings.prompt_format == "chat" or any(hasattr(request, name) for request in chosen_requests)
-        if value is not None and not used:
+        if value and not used:
             raise UsageError(
-                option_name(name),
+                option_name(name.removesuffix("s")),
                 found="--prompt-format raw",
                 expected="--prompt-format chat or --compare-chat",
                 do="add it: without a template the last token is that of the text",
@@ -175,6 +178,7 @@ def spec_of(settings: Settings, template: str | None) -> ExtractSpec:
         precision=settings.precision,  # type: ignore[arg-type]
         quantize=settings.quantize,
         chat_template=template if prompt_format == "chat" else None,
+        template_args=settings.template_arg if prompt_format == "chat" else (),
     )
 
 

@@ -15,6 +15,7 @@ from isogloss.models.checkpoints import EMBEDDED_MODELS, cached_data, cached_fol
 from isogloss.models.pairs import EMBEDDED, ModelRef
 from isogloss.models.published_models import PUBLISHED, Published
 from isogloss.models.size import Size, saved_size, size_of_folder, size_of_numbers
+from isogloss.models.weight_files import indexed_size
 from isogloss.recipes.build import corpus_of
 from isogloss.recipes.settings import Settings
 
@@ -95,7 +96,7 @@ def _describe_hub_model(ref: ModelRef) -> ModelFacts:
         return ModelFacts(
             model=str(ref),
             size=size,
-            download=0 if complete else _estimate_download(size, row),
+            download=0 if complete else indexed_size(folder) or _estimate_download(size, row),
             here="yes" if complete else "in part",
             licence="" if complete else licence,
             source=fault or "its configuration in the hub's cache",

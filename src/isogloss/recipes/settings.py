@@ -26,8 +26,8 @@ class Settings:
     """The choices of one audit: each field is an option of `isogloss audit` and a key of a recipe.
 
     An option has hyphens where its key has underscores. A tuple is a list in a recipe and comma-separated on the
-    command line; there, `aligned`, `corpus`, `column` and `harmful` are repeated for each item. None means "not set".
-    `options` holds the keys that analyses add (see `make_settings`).
+    command line; there, `aligned`, `corpus`, `column`, `harmful` and `template_arg` are repeated for each item. None
+    means "not set". `options` holds the keys that analyses add (see `make_settings`).
     """
 
     pair: str | None = _setting(None, "Known model pair: see `isogloss models`. Default: embedded.")
@@ -79,6 +79,9 @@ class Settings:
     )
     chat_template: Path | None = _setting(  # noqa: RUF009 - a field, as all others
         None, "Jinja file to use instead of the aligned model's chat template."
+    )
+    template_arg: tuple[str, ...] = _setting(
+        (), "Argument of the chat template with a JSON value, such as enable_thinking=false; may be repeated."
     )
     dtype: str = _setting("float32", "Number format of weights and computation: float32 or bfloat16.")
     precision: str = _setting(

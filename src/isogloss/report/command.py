@@ -128,6 +128,8 @@ def _reading(config: Mapping[str, Any], options: Mapping[str, Any], remarks: lis
             remarks.append(f"--{_option(name)} is not recorded")
         elif value is not None:
             yield f"--{_option(name)}", str(value)
+    for argument in analysis_value(config, "template_args") or config.get("template_args") or ():
+        yield "--template-arg", str(argument)
     for name in FILES:
         if digest := analysis_value(config, name) or config.get(name):
             remarks.append(f"--{_option(name)} was a file: put your path (its content has sha256 {digest})")

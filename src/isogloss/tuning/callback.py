@@ -243,7 +243,12 @@ def _states(
     frames = {code: corpus.part(code) for code in corpus.languages}
     texts = [text for frame in frames.values() for text in frame["text"]]
     prompts = encode(
-        tokenizer, texts, prompt_format=spec.prompt_format, max_tokens=spec.max_tokens, template=spec.chat_template
+        tokenizer,
+        texts,
+        prompt_format=spec.prompt_format,
+        max_tokens=spec.max_tokens,
+        template=spec.chat_template,
+        arguments=spec.arguments,
     )
     (layer,) = spec.resolve(loaded.depth)
     plan = plan_rows(prompts.ids, execution, [spec.position], text_ends=prompts.text_ends)

@@ -16,6 +16,7 @@ class ChatTemplate:
         chat_position: read-out in the template: last_prompt_token, last_instruction_token or mean; None takes the mean
             where raw text is read so, else the last token of the prompt.
         chat_template: a Jinja template in place of the aligned model's own; None takes that.
+        template_args: arguments of the template, as in `ExtractSpec`.
     """
 
     name: ClassVar[str] = "chat_template"
@@ -26,3 +27,4 @@ class ChatTemplate:
         None, "With --compare-chat: last_prompt_token, last_instruction_token or mean. Default: as --position."
     )
     chat_template: str | None = None
+    template_args: tuple[str, ...] = ()

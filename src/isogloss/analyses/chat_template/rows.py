@@ -43,6 +43,7 @@ def chat_spec(request: ChatTemplate, raw: ExtractSpec) -> ExtractSpec:
         prompt_format="chat",
         position=cast("Literal['last', 'mean', 'last_instruction_token']", position),
         chat_template=request.chat_template,
+        template_args=request.template_args,
     )
 
 
@@ -77,7 +78,9 @@ def chat_template_needs(plan: Plan, request: ChatTemplate, source: Lookup) -> Ne
         store=source.cache,
         track=source.track,
     )
-    return Needs(states={CHAT: states}, settings=spec.settings, inputs=states)
+    template_settings = states["aligned"].template_settings
+    record = template_settings.record if template_settings else {}
+    return Needs(states={CHAT: states}, settings=spec.settings | record, inputs=states)
 
 
 def chat_template_cost(facts: CostFacts, request: ChatTemplate) -> list[ForwardPasses]:

@@ -34,7 +34,7 @@ NEEDED: dict[str, tuple[Callable[[Audit], str], Callable[[Audit], str]]] = {
     "scaling": (_scaling, _scaling),
 }
 #: Settings that may differ, and are then named.
-NAMED_SETTINGS = ("position", "prompt_format", "max_tokens", "dtype", "seed", "permutations", "level")
+NAMED_SETTINGS = ("position", "prompt_format", "template_args", "max_tokens", "dtype", "seed", "permutations", "level")
 
 
 def name_audits(folders: Sequence[AnyPath], audits: Sequence[Audit]) -> list[tuple[str, Audit]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isogloss.report.recorded_settings import analysis_settings, setting
+from isogloss.report.recorded_settings import analysis_settings, analysis_value, in_words, setting
 from isogloss.report.sentences import verdicts_from
 from isogloss.report.view import MODELS
 from isogloss.results import Audit
@@ -42,11 +42,13 @@ def provenance(audit: Audit, run: Mapping[str, Any]) -> list[Fact]:
             length,
         )
     )
+    end = (audit.models.get("aligned") or {}).get("prompt_end")
     others = [role for role in audit.models if role not in MODELS and audit.models[role]]
     facts = [_model(audit, role) for role in (*MODELS, *others)]
     facts += [
         _corpus(audit.corpus),
         Fact(term="Read-out", lines=(read_out,)),
+        *_chat_prompts(audit, end),
         Fact(term="Verdicts from", lines=(verdicts_from(audit) + changed,)),
         Fact(term="Seed and permutations", lines=(f"{setting(audit, 'seed')}, {setting(audit, 'permutations')}",)),
         Fact(term="Analyses", lines=_analyses(audit)),
@@ -57,6 +59,20 @@ def provenance(audit: Audit, run: Mapping[str, Any]) -> list[Fact]:
         host = run.get("host")
         facts.append(Fact(term="Machine", lines=(_joined(host) if isinstance(host, Mapping) else NOT_STATED,)))
     return facts
+
+
+def _chat_prompts(audit: Audit, end: object) -> list[Fact]:
+    """Describe the prompts in a chat template: the last tokens, arguments and date; nothing for raw text alone."""
+    if not isinstance(end, list):
+        return []
+    arguments = analysis_value(audit.config, "template_args") or audit.config.get("template_args") or []
+    template_settings = analysis_value(audit.config, "template_settings") or audit.config.get("template_settings") or {}
+    lines = [f"the prompt ends in {' '.join(sanitize(repr(str(token))) for token in end)}"]
+    if arguments:
+        lines.append(f"template arguments {in_words(arguments)}")
+    if isinstance(template_settings, Mapping) and template_settings.get("date"):
+        lines.append(f"date given to the template {sanitize(str(template_settings['date']))}")
+    return [Fact(term="Chat template", lines=tuple(lines))]
 
 
 def _analyses(audit: Audit) -> tuple[str, ...]:

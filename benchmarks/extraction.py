@@ -29,7 +29,8 @@ import torch
 
 from isogloss.data.load import load_corpus
 from isogloss.models.checkpoints import fetch
-from isogloss.models.load import load_model, load_tokenizer, local_folder
+from isogloss.models.conversion import local_folder
+from isogloss.models.load import load_model, load_tokenizer
 from isogloss.models.pairs import ModelRef
 from isogloss.models.prompts import encode
 from matrix_peak import flops_per_token, matrix_peak

@@ -13,7 +13,7 @@ from isogloss.analyses.audit import ANALYSES, METRICS
 from isogloss.analyses.registry import ANALYSES as NAMES
 from isogloss.analyses.registry import requests
 from isogloss.auditing.analysis import Analysis, Findings, ForwardPasses, Needs, sections_of
-from isogloss.auditing.plan import request_options
+from isogloss.auditing.record_settings import request_options
 from isogloss.auditing.request import option
 from isogloss.auditing.run import run_audit
 from isogloss.errors import ModelError, UsageError

@@ -23,8 +23,9 @@ from isogloss.likelihoods.lm_head import check_head, text_bits
 from isogloss.likelihoods.packed_answers import answer_likelihoods
 from isogloss.models.adapters import merges, use_checkpoint
 from isogloss.models.checkpoints import fetch
-from isogloss.models.load import load_model, quiet_transformers
+from isogloss.models.load import load_model
 from isogloss.models.pairs import ModelRef
+from isogloss.models.quiet import quiet_transformers
 from running import OURS, PLAIN, run
 
 ROWS = [(1, 5, 6, 40, 250, 17, 9, 60), (1, 250, 7), (1, *range(20, 60)), (1, 5, 6, 40, 250, 30)]

@@ -24,8 +24,9 @@ from isogloss.models.checkpoints import (
     folder_sha256,
     group_by_weights,
 )
+from isogloss.models.conversion import local_folder
 from isogloss.models.depth import read_depth
-from isogloss.models.load import load_model, local_folder
+from isogloss.models.load import load_model
 from isogloss.models.pairs import MODEL_PAIRS, ModelRef, model_pair
 
 
@@ -240,7 +241,7 @@ def test_a_converted_gguf_is_not_converted_again(tiny_folder, tmp_path, monkeypa
     fake.write_bytes(b"GGUF stands for a file that was converted before")
     checkpoint = fetch(ModelRef(base=str(fake)))
     shutil.copytree(tiny_folder, converted_folder(checkpoint.base_sha256))
-    monkeypatch.setattr("isogloss.models.load._convert", _fail)
+    monkeypatch.setattr("isogloss.models.conversion._convert", _fail)
     assert load_model(checkpoint, device="cpu").depth == 4
 
 
@@ -262,7 +263,7 @@ def test_two_that_need_a_gguf_file_convert_it_once(tiny_folder, tmp_path, monkey
         both.wait()
         return local_folder(checkpoint)
 
-    monkeypatch.setattr("isogloss.models.load._convert", convert)
+    monkeypatch.setattr("isogloss.models.conversion._convert", convert)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(need, range(2))
     assert len(begun) == 1

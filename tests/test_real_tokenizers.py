@@ -12,8 +12,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from isogloss.errors import ModelError
-from isogloss.models.load import quiet_transformers
 from isogloss.models.prompts import encode, fingerprint
+from isogloss.models.quiet import quiet_transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = (

@@ -192,7 +192,7 @@ def test_an_audit_without_reference_names_only_the_aligned_model():
 
 
 def test_the_audit_records_where_a_model_was_unless_that_is_a_path(tiny_folder):
-    from isogloss.auditing.measure import _pin_reference
+    from isogloss.auditing.record import _pin_reference
     from isogloss.models.checkpoints import Checkpoint
     from isogloss.models.pairs import ModelRef
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from isogloss.auditing.analysis import ANALYSIS_FAULTS, Analysis, Findings
-from isogloss.auditing.audit_warnings import audit_warnings, count_added_tokens
+from isogloss.auditing.audit_warnings import audit_warnings
 from isogloss.auditing.cache_policy import kept_arrays, kept_file
 from isogloss.auditing.compare import Change, Compared, Family, ScoreKey, compare, language_verdicts
 from isogloss.auditing.config import DISTANCE
 from isogloss.auditing.controls import control_rows_of_language
 from isogloss.auditing.plan import Plan
 from isogloss.auditing.points import write_points
+from isogloss.auditing.record import library_versions, record_corpus, record_models
 from isogloss.auditing.rows import RowKey, give_verdicts, score_row
 from isogloss.auditing.sample import Sample, take_sample
 from isogloss.auditing.score import ScoredBlock, map_side_by_side, score_blocks
 from isogloss.engines.engine import LOCAL, Engine
 from isogloss.errors import IsoglossError
 from isogloss.hidden_states.spec import Layer
-from isogloss.models.checkpoints import Checkpoint
 from isogloss.progress import Track
 from isogloss.records import LanguageVerdict, Row
 from isogloss.results import Audit
@@ -32,8 +31,6 @@ from isogloss.stats.effects import false_discovery, max_p
 from isogloss.stats.metric import Score
 from isogloss.stats.thresholds import THRESHOLDS
 from isogloss.warnings import CodedWarning
-
-LIBRARIES = ("isogloss", "numpy", "scikit-learn", "scipy", "torch", "transformers", "peft")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +116,8 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
     rows = _join_rows(audit_rows, [row for rows in controls for row in rows], findings, verdicts, primary)
     warnings = audit_warnings(plan, rows, verdicts, scored)
     audit = Audit(
-        corpus=_record_corpus(plan),
-        models=_record_models(plan),
+        corpus=record_corpus(plan),
+        models=record_models(plan),
         config=plan.settings,
         versions=library_versions(),
         pivot=plan.config.pivot,
@@ -132,11 +129,6 @@ def measure(plan: Plan, track: Track, engine: Engine = LOCAL, *, points: Path | 
     )
     frames = {name: frame for result in findings.values() for name, frame in result.frames.items()}
     return Measurement(audit=audit, frames=frames, kept=kept_file(plan, kept) if kept else None)
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that a result may depend on."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 def primary_key(plan: Plan) -> ScoreKey:
@@ -269,61 +261,3 @@ def _correct_exploration(rows: Sequence[Row], primary: ScoreKey) -> list[Row]:
 
 def _score_key(row: Row) -> ScoreKey:
     return ScoreKey(Layer(row.layer or 0, row.norm), row.metric, row.components)
-
-
-def _record_corpus(plan: Plan) -> dict[str, object]:
-    corpus = plan.corpus
-    lists = {"left_out": plan.left_out, "quarantined": plan.quarantined}
-    return {
-        "name": corpus.name,
-        "sha256": plan.corpus_sha256,
-        "revision": corpus.revision,
-        "licence": corpus.licence,
-        "paired": corpus.paired,
-        "parallel": corpus.parallel,
-        "texts": len(corpus),
-    } | {name: list(ids) for name, ids in lists.items() if ids}
-
-
-def _record_models(plan: Plan) -> dict[str, object]:
-    record: dict[str, object] = {"reference": None}
-    for role, checkpoint in plan.checkpoints.items():
-        # A local path is not a name: the hash identifies the model.
-        base = checkpoint.ref.base
-        name = Path(base).name if Path(base).exists() else base
-        record[role] = {
-            "name": name + _name_adapter(checkpoint),
-            "given": _pin_reference(checkpoint) if plan.given is None else None,
-            "revision": checkpoint.revision,
-            **({"adapter_revision": checkpoint.adapter_revision} if checkpoint.adapter_revision else {}),
-            "sha256": checkpoint.sha256,
-            **_record_prompts(plan, role, checkpoint),
-        } | ({"drift": plan.activations[role].drift()} if plan.config.spec.rounded and role in plan.roles else {})
-    return record
-
-
-def _record_prompts(plan: Plan, role: str, checkpoint: Checkpoint) -> dict[str, object]:
-    """Record what differs from the base's raw text: the adapter's tokenizer, and the end of prompts in a template."""
-    record: dict[str, object] = {}
-    if checkpoint.tokenizer_folder is not None:
-        record["tokenizer"] = {"from": "adapter", "added_tokens": count_added_tokens(checkpoint)}
-    ends = [states.prompt_end()[0] for states in plan.states if states.template_settings]
-    return record | ({"prompt_end": list(ends[0])} if role == "aligned" and ends else {})
-
-
-def _name_adapter(checkpoint: Checkpoint) -> str:
-    if checkpoint.ref.adapter is None:
-        return ""
-    name = Path(checkpoint.ref.adapter).name
-    return "+" + (name.partition("@")[0] if checkpoint.adapter_revision else name)
-
-
-def _pin_reference(checkpoint: Checkpoint) -> str | None:
-    """Write a model as a command line takes it, pinned to the revision that was read; None for a local path."""
-    ref = checkpoint.ref
-    if ref.loaded is not None or any(Path(name).exists() for name in (ref.base, ref.adapter) if name):
-        return None
-    adapter = ref.adapter
-    if adapter and checkpoint.adapter_revision:
-        adapter = f"{adapter.partition('@')[0]}@{checkpoint.adapter_revision}"
-    return str(replace(ref, revision=checkpoint.revision or ref.revision, adapter=adapter))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -20,6 +20,7 @@ from isogloss.auditing.config import (
     metric_rows,
 )
 from isogloss.auditing.draw_sample import draw_sample
+from isogloss.auditing.record_settings import record_template, request_options
 from isogloss.data.corpus import Corpus
 from isogloss.errors import ModelError, UsageError
 from isogloss.hidden_states.activations import Activations, locate
@@ -28,7 +29,7 @@ from isogloss.io.paths import AnyPath
 from isogloss.likelihoods.cached import Answers, Likelihoods, locate_bits
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.depth import read_depth
-from isogloss.models.pairs import ModelPair, ModelRef
+from isogloss.models.pairs import ModelPair
 from isogloss.progress import Track
 from isogloss.records import Primary
 from isogloss.results import Identity
@@ -150,7 +151,7 @@ class Plan:
         config = self.config
         return {
             **(config.spec.settings if self.given is None else self.given),
-            **_record_template(self.activations["aligned"]),
+            **record_template(self.activations["aligned"]),
             "layers": [layer.name for layer in self.layers],
             "metrics": [row.name for row in self.metrics],
             "components": list(self.components),
@@ -186,27 +187,6 @@ class Plan:
             models={role: checkpoint.sha256 for role, checkpoint in self.checkpoints.items()},
             config=self.settings,
         )
-
-
-def _record_template(aligned: Activations) -> dict[str, Any]:
-    """Return the settings of the chat template as audit.json holds them; none on raw text."""
-    return dict(aligned.template_settings.record) if aligned.template_settings else {}
-
-
-def request_options(request: Any) -> dict[str, Any]:  # noqa: ANN401 - any request
-    """Write a request as options: key -> true, a number, a text, a list of texts, or the role of a model.
-
-    Defaults are left out. `isogloss report` writes the command that repeats an audit from these options.
-    """
-    options: dict[str, Any] = {}
-    names = [column.name for column in fields(request)]
-    if request.switch not in names:
-        options[request.switch] = True
-    for column in fields(request):
-        value = getattr(request, column.name)
-        if value != column.default and "about" in column.metadata:
-            options[column.name] = {"model": column.name} if isinstance(value, ModelRef) else value
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
 def make_plan(

@@ -17,9 +17,10 @@ from typing import Any
 from isogloss.auditing.analysis import Analysis
 from isogloss.auditing.cache_policy import KEPT, thin
 from isogloss.auditing.config import AuditConfig
-from isogloss.auditing.measure import library_versions, measure
+from isogloss.auditing.measure import measure
 from isogloss.auditing.plan import Plan, make_plan, with_follow_ups
 from isogloss.auditing.quarantine import quarantine
+from isogloss.auditing.record import library_versions
 from isogloss.auditing.run_folder import finished_run, open_run, record_execution, record_kept, write_run
 from isogloss.data.corpus import Corpus
 from isogloss.engines.config import EngineConfig

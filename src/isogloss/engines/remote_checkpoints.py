@@ -11,7 +11,7 @@ from isogloss.errors import ModelError
 from isogloss.io.files import cache_root
 from isogloss.io.locks import locked
 from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.load import local_folder
+from isogloss.models.conversion import local_folder
 from isogloss.models.pairs import ModelRef
 from isogloss.progress import silent
 

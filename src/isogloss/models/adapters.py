@@ -19,7 +19,8 @@ from isogloss.models.adapter_kinds import read_adapter_config
 from isogloss.models.architecture import embedding_modules
 from isogloss.models.base_state import BaseState, resize_vocabulary, shared_parameters
 from isogloss.models.checkpoints import Checkpoint
-from isogloss.models.load import LoadedModel, load_tokenizer, quiet_transformers
+from isogloss.models.load import LoadedModel, load_tokenizer
+from isogloss.models.quiet import quiet_transformers
 
 #: What peft and transformers raise where an adapter and a model do not go together.
 FAULTS = (

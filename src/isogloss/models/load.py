@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import struct
-import tempfile
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import gguf as gguf_library
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
-from tqdm.auto import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from isogloss.errors import ModelError
-from isogloss.io.files import CACHE_VARIABLE, UNFINISHED, saving, staged_folder
-from isogloss.io.locks import locked
 from isogloss.models.architecture import auto_class, check_complete, find_decoder, read_config, remote_code
-from isogloss.models.checkpoints import Checkpoint, converted_folder, embedded_gguf, read_template
+from isogloss.models.checkpoints import Checkpoint, read_template
+from isogloss.models.conversion import local_folder
 from isogloss.models.devices import check_device
 from isogloss.models.precision import device_map, quantization_config
+from isogloss.models.quiet import quiet_transformers
 from isogloss.progress import Track, silent
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -64,81 +56,6 @@ class LoadedModel:
         """Most tokens that the configuration says the model was made for; None if it names no limit."""
         limit = getattr(self.causal.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
         return limit if isinstance(limit, int) else None
-
-
-def local_folder(checkpoint: Checkpoint, track: Track = silent) -> Path:
-    """Return the folder to load a checkpoint from; a GGUF file is converted to safetensors the first time."""
-    if checkpoint.folder is not None:
-        return checkpoint.folder
-    target = converted_folder(checkpoint.base_sha256)
-    if not (target / "config.json").is_file():
-        with saving(target, CACHE_VARIABLE), locked(target.parent, wait=track):
-            if not (target / "config.json").is_file():  # another process may have converted it
-                _convert(checkpoint, target, track)
-    return target
-
-
-def _convert(checkpoint: Checkpoint, target: Path, track: Track) -> None:
-    """Write the dequantised weights and the tokenizer of a GGUF file as a transformers folder (float32)."""
-    # transformers would read the file and its 262,144 tokens again for tokenizer, configuration and weights.
-    reader = functools.cache(gguf_library.GGUFReader)
-    with (
-        track("Converting the GGUF file (first run only)", 4) as advance,
-        quiet_transformers(),
-        replaced_attribute(gguf_library, "GGUFReader", reader),
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=".gguf.", suffix=UNFINISHED) as passing,
-    ):
-        gguf = checkpoint.gguf or embedded_gguf(checkpoint.ref, Path(passing))
-        advance(1)
-        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(**source)
-            advance(1)
-            config = GgufConfig(dequantize=True)
-            model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=config)
-        except (ValueError, KeyError, IndexError, OSError, struct.error) as error:
-            raise ModelError(
-                f"model {gguf}",
-                found=(str(error).splitlines() or [repr(error)])[0],
-                expected="a GGUF file of an architecture that transformers can convert",
-                do="give the safetensors checkpoint instead",
-            ) from error
-        advance(1)
-        with staged_folder(target) as scratch:
-            model.save_pretrained(scratch)
-            tokenizer.save_pretrained(scratch)
-        advance(1)
-
-
-@contextlib.contextmanager
-def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:  # noqa: ANN401 - a module or class
-    """Within the block, give an attribute of another library's module or class another value."""
-    usual = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, usual)
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence progress bars and advice of transformers and datasets within the block; our errors say what matters."""
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        silent_bars = functools.partialmethod(tqdm.__init__, disable=True)
-        with warnings.catch_warnings(), replaced_attribute(tqdm, "__init__", silent_bars):
-            warnings.simplefilter(
-                "ignore", FutureWarning
-            )  # between transformers and peft, and nothing that a user can change
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def load_model(

@@ -11,7 +11,7 @@ import torch
 from transformers import CONFIG_MAPPING
 
 from isogloss.models.architecture import auto_class, find_decoder, read_config
-from isogloss.models.load import quiet_transformers
+from isogloss.models.quiet import quiet_transformers
 from isogloss.models.weight_files import weight_files
 
 

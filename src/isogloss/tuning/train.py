@@ -20,8 +20,9 @@ from isogloss.errors import CorpusError, StoreError
 from isogloss.io.files import canonical_json, remove, saving, sha256_text
 from isogloss.io.locks import locked
 from isogloss.models.checkpoints import Checkpoint, fetch
-from isogloss.models.load import LoadedModel, load_model, load_tokenizer, quiet_transformers
+from isogloss.models.load import LoadedModel, load_model, load_tokenizer
 from isogloss.models.pairs import ModelRef
+from isogloss.models.quiet import quiet_transformers
 from isogloss.progress import Track, silent
 from isogloss.tuning.adapter_folder import TrainingResult, set_norm, write_adapter
 from isogloss.tuning.config import TuneConfig, record_shares

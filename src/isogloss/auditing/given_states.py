@@ -16,12 +16,12 @@ import polars as pl
 
 from isogloss.auditing.analysis import Analysis, Needs, need_nothing
 from isogloss.auditing.config import AuditConfig, check_components, check_config, metric_rows
-from isogloss.auditing.plan import Plan, check_pair
+from isogloss.auditing.plan import Plan
 from isogloss.data.corpus import SCHEMA, Corpus
 from isogloss.data.curate import balance
 from isogloss.data.languages import language
 from isogloss.errors import CorpusError, ModelError, UsageError
-from isogloss.hidden_states.activations import Activations, LayerStates
+from isogloss.hidden_states.activations import Activations, LayerStates, check_pair
 from isogloss.hidden_states.spec import Layer
 from isogloss.models.checkpoints import Checkpoint
 from isogloss.models.pairs import ModelRef

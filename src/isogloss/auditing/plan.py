@@ -22,8 +22,8 @@ from isogloss.auditing.config import (
 from isogloss.auditing.draw_sample import draw_sample
 from isogloss.auditing.record_settings import record_template, request_options
 from isogloss.data.corpus import Corpus
-from isogloss.errors import ModelError, UsageError
-from isogloss.hidden_states.activations import Activations, locate
+from isogloss.errors import UsageError
+from isogloss.hidden_states.activations import Activations, check_pair, locate
 from isogloss.hidden_states.spec import Layer
 from isogloss.io.paths import AnyPath
 from isogloss.likelihoods.cached import Answers, Likelihoods, locate_bits
@@ -262,22 +262,6 @@ def with_follow_ups(plan: Plan) -> Plan:
         if (needs := analysis.follow(plan, request, plan.needs[analysis.name])) is not None
     }
     return replace(plan, needs={**plan.needs, **following}) if following else plan
-
-
-def check_pair(activations: Mapping[str, Activations]) -> None:
-    """Refuse a pair of the same weights.
-
-    Raises:
-        ModelError: see above.
-    """
-    before, after = activations.get("reference"), activations["aligned"]
-    if before is not None and before.checkpoint.sha256 == after.checkpoint.sha256:
-        raise ModelError(
-            "model pair",
-            found=f"the same weights as reference ({before.checkpoint.ref}) and aligned ({after.checkpoint.ref})",
-            expected="a model and its descendant",
-            do="correct --reference or --aligned, or leave --reference out",
-        )
 
 
 def likelihoods_of(

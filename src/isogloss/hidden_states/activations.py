@@ -247,3 +247,19 @@ def locate(
         )
         for role, checkpoint in checkpoints.items()
     }
+
+
+def check_pair(activations: Mapping[str, Activations]) -> None:
+    """Refuse a pair of the same weights.
+
+    Raises:
+        ModelError: see above.
+    """
+    before, after = activations.get("reference"), activations["aligned"]
+    if before is not None and before.checkpoint.sha256 == after.checkpoint.sha256:
+        raise ModelError(
+            "model pair",
+            found=f"the same weights as reference ({before.checkpoint.ref}) and aligned ({after.checkpoint.ref})",
+            expected="a model and its descendant",
+            do="correct --reference or --aligned, or leave --reference out",
+        )

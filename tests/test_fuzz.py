@@ -238,10 +238,9 @@ KINDS = {
 
 
 #: Kinds of columns that the file readers do not refuse in one line yet.
-UNREAD = {"duration": pytest.mark.xfail(reason="the readers of files cast it without a check", strict=False)}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=UNREAD.get(kind, ())) for kind in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("column", ["text", "label", "language", "item_id", "other"])
 def test_t18_parquet_columns_of_any_kind(kind, column, tmp_path):
     rows = labelled()[:40]

@@ -237,9 +237,6 @@ KINDS = {
 }
 
 
-#: Kinds of columns that the file readers do not refuse in one line yet.
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("column", ["text", "label", "language", "item_id", "other"])
 def test_t18_parquet_columns_of_any_kind(kind, column, tmp_path):

@@ -202,7 +202,7 @@ def test_a_verdict_that_depends_on_the_prompt_format_is_warned_of(refs, tmp_path
     from isogloss.auditing import score as score_language
 
     def planted(item):
-        plan, sample, _ = item
+        plan, sample, *_ = item
         rng = np.random.default_rng(0)
         chat = plan.activations["aligned"].spec.prompt_format == "chat"
         blocks = {}

@@ -387,7 +387,11 @@ def test_fitting_moves_a_score_that_hangs_by_a_tenth():
 def test_a_block_has_the_scores_of_both_kinds_and_the_projection():
     x, draws = block(15, 30, paired=True)
     found = score_block(x, draws, [METRICS[name] for name in STANDARD], (1, 2))
-    order = [(name, k) for name in NAMES for k in (1, 2)] + [("auroc", None), ("pair_accuracy", None)]
+    order = [(name, k) for name in NAMES for k in (1, 2)] + [
+        ("auroc", None),
+        ("pair_accuracy", None),
+        ("class_distance", None),
+    ]
     assert [(one.metric, one.components) for one in found.scores] == order
     assert found.projection.scores == pytest.approx(pca(x, 2).scores, abs=1e-9)
     only = score_block(x, draws, [METRICS["silhouette"]], (2,))

@@ -25,7 +25,7 @@ POLICIES = ("separate", "fail", "pass")
 def judgement():
     """One of all: de passes, hi is inconclusive, am fails and has a warning, sw has no number."""
     kept = {"de": (0.6, 0.5, 0.7), "hi": (0.5, 0.4, 0.6), "am": (0.1, -0.1, 0.2), "sw": None}
-    controls = [control(code, "ngram_auroc") for code in ("en", *kept)]
+    controls = [control(code, "probe_minus_ngram_auroc") for code in ("en", *kept)]
     return isogloss.gate(
         run_of(kept, more=controls, warnings=(CodedWarning(code="S003", detail="x", language="am"),)), REQUIRED
     )

@@ -86,7 +86,7 @@ def test_defaults_and_named_models_make_the_same_settings(monkeypatch):
         dtype="float32",
         precision="exact",
         max_tokens=512,
-        metrics=["between_class_variance", "auroc", "bhattacharyya", "silhouette", "pair_accuracy"],
+        metrics=["between_class_variance", "auroc", "bhattacharyya", "silhouette", "pair_accuracy", "class_distance"],
         components=[2, 10],
         primary_changed=False,
         per_class=None,

@@ -129,8 +129,8 @@ def test_files_of_single_languages_keep_their_common_items(tmp_path):
     assert isogloss.load_corpus(files).parallel
 
 
-def test_one_token_is_not_enough():
-    with pytest.raises(UsageError, match="at least 2 tokens"):
+def test_so_few_tokens_that_nothing_of_a_text_is_left_are_refused():
+    with pytest.raises(UsageError, match="found 1; expected 8 to"):
         isogloss.ExtractSpec(max_tokens=1)
 
 

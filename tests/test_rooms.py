@@ -14,7 +14,7 @@ SOURCE = Path(isogloss.__file__).parent
 
 #: From top to bottom; data flows down this list.
 ROOMS = (
-    ("errors", "warnings", "progress", "text"),
+    ("errors", "warning_kinds", "warnings", "progress", "text"),
     ("io",),
     ("data",),
     ("models",),
@@ -33,7 +33,7 @@ ROOMS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
-VALUES = {"errors", "warnings", "progress", "text", "io", "data", "stats", "records", "results"}
+VALUES = {"errors", "warning_kinds", "warnings", "progress", "text", "io", "data", "stats", "records", "results"}
 #: What a room may import from isogloss at all, where that is less than everything above it.
 ONLY = {
     "stats": {"errors", "stats"},

@@ -186,7 +186,7 @@ def warnings_of_verdicts(verdicts: Sequence[LanguageVerdict]) -> list[CodedWarni
         for verdict in verdicts
         if verdict.reason == GREW
     ]
-    if any(verdict.verdict == "inconclusive" and math.isnan(verdict.low) for verdict in verdicts):
+    if any(verdict.verdict == "inconclusive" and verdict.reason and math.isnan(verdict.low) for verdict in verdicts):
         warnings.append(CodedWarning(code="S006", detail="every verdict is inconclusive"))
     return warnings
 

@@ -148,7 +148,10 @@ def _name(language: Named, names: NameStyle) -> str:
 def _pivot_unclear(others: Sequence[Named]) -> bool:
     """True where a verdict is inconclusive without an interval: then the pivot's gain is not clear of zero."""
     verdicts = (language.verdict for language in others)
-    return any(verdict and verdict.verdict == "inconclusive" and math.isnan(verdict.low) for verdict in verdicts)
+    return any(
+        verdict and verdict.verdict == "inconclusive" and verdict.reason and math.isnan(verdict.low)
+        for verdict in verdicts
+    )
 
 
 def rests_on(view: View) -> str:

@@ -39,7 +39,8 @@ from isogloss.report.table import Section, Table
 from isogloss.report.view import MODELS, Named, View, view
 from isogloss.results import Audit
 from isogloss.text import sanitize
-from isogloss.warnings import WARNINGS, SectionKey
+from isogloss.warning_kinds import SectionKey
+from isogloss.warnings import WARNINGS
 
 #: Columns of LOST_PAIRS on the page, where each language has a table of its own.
 LOST_COLUMNS = ("pair", "pivot_margin", "reference_margin", "aligned_margin", "loss")

@@ -165,7 +165,7 @@ def test_the_table_says_every_finding_and_one_sentence(judgement):
     assert table.notes[0] == (
         "Fail: min_retention in am; no_warnings in am. Inconclusive: min_retention in hi, sw; no_reversed in am, sw."
     )
-    assert "at most 5%" in " ".join(table.notes)
+    assert "is 5%" in " ".join(table.notes)
     assert summary_sentence(passing()) == "Pass: the rule is met."
 
 

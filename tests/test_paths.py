@@ -445,7 +445,7 @@ def test_every_command_that_reads_a_run_reads_a_remote_one(here, monkeypatch, ca
         "report {} --format md": "| Language |",
         "report {}": "",
         f"compare {{}} {here} --format csv": "en",
-        "gate {} --no-warnings C006 --inconclusive pass": "pass",
+        "gate {} --no-warnings C002 --inconclusive pass": "pass",
         "report {} --format csv --out {}/table.csv": "",
     }.items():
         monkeypatch.setattr(sys, "argv", ["isogloss", *command.format(*[folder / "out"] * 2).split()])

@@ -83,6 +83,7 @@ def adapted(base, folder):
     return peft.PeftModel.from_pretrained(plain_model(base), str(folder)).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READ)
 def test_m10_every_kind_equals_peft_merged_and_unmerged(kind, tiny_folder, tmp_path):
     folder = save(READ[kind], tiny_folder, tmp_path / "adapter")

@@ -174,6 +174,7 @@ def leaves(data, path=()):
         yield from leaves(value, (*path, key))
 
 
+@pytest.mark.slow
 def test_m06_no_mutation_of_a_run_is_a_traceback_or_a_pass(tmp_path):
     rng = random.Random(0)
     findings = isogloss.gate(read(tmp_path, PLAIN), RULES).findings
@@ -393,6 +394,7 @@ def test_t18_a_reader_that_leaves_is_no_fault(tmp_path):
     assert ended.stderr == b""
 
 
+@pytest.mark.slow
 def test_t18_a_missing_or_unwritable_tmpdir_is_one_line_or_none(tmp_path, tiny_folder, parallel_file):
     options = ["--aligned", tiny_folder, "--corpus", parallel_file, "--controls", "none", "--permutations", 100]
     ended = run("audit", *options, "--store", tmp_path / "s", cwd=tmp_path, TMPDIR=str(tmp_path / "missing"))

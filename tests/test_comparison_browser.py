@@ -99,6 +99,7 @@ def test_the_heat_map_downloads(opened, seven, kind):
         assert {(row["retention"], row["low"], row["verdict"]) for row in rows[7:8]} == {("0.25", "0.125", "lagging")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1920, "light"), (1920, "dark")])
 def test_nothing_overflows_and_axe_finds_nothing_serious(opened, seven, width, scheme):
     one = opened(seven, width=width, scheme=scheme)

@@ -444,6 +444,7 @@ def violations(one):
     return one.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width", "name"), [("light", 360, "few"), ("dark", 1280, "few_layered")])
 def test_axe_finds_nothing_serious(opened, request, scheme, width, name):
     one = opened(request.getfixturevalue(name), scheme=scheme, width=width)

@@ -37,15 +37,15 @@ def _check_copies(frame: pl.DataFrame) -> Iterator[CodedWarning]:
     )
     shared = rows.filter(pl.col("languages") > 1)
     for code in sorted(sizes):
-        here = shared.filter(pl.col("language") == code)
-        if here.height <= SHARE * sizes[code]:
+        copies = shared.filter(pl.col("language") == code)
+        if copies.height <= SHARE * sizes[code]:
             continue
-        others = shared.filter((pl.col("language") != code) & pl.col("key").is_in(here["key"].implode()))
+        others = shared.filter((pl.col("language") != code) & pl.col("key").is_in(copies["key"].implode()))
         counts = others.unique(["language", "key"]).group_by("language").len()
         times = counts.sort(["len", "language"], descending=[True, False])
         named = ", ".join(times["language"].head(MOST_NAMED))
         more = f" and {times.height - MOST_NAMED} more" if times.height > MOST_NAMED else ""
-        detail = f"{here.height} of {sizes[code]} texts, in {named}{more}"
+        detail = f"{copies.height} of {sizes[code]} texts, in {named}{more}"
         yield CodedWarning(code="L002", detail=detail, language=code)
 
 

@@ -94,11 +94,11 @@ def compare(expected: States, tried: States, *, rounded: bool) -> Drift:
     if not usable.any():
         return Drift(mean=np.nan, max=np.nan, min_cosine=np.nan, texts=0)
     moved, cosines = [], []
-    for states, own in ((a[usable], b[usable]) for a, b in zip(tried, expected, strict=True)):
-        length = np.linalg.norm(own, axis=-1)
+    for states, reference in ((a[usable], b[usable]) for a, b in zip(tried, expected, strict=True)):
+        length = np.linalg.norm(reference, axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):  # what was tried may be infinite, or zeros only
-            moved.append(np.linalg.norm(states - own, axis=-1) / length)
-            cosines.append((own * states).sum(axis=-1) / (length * np.linalg.norm(states, axis=-1)))
+            moved.append(np.linalg.norm(states - reference, axis=-1) / length)
+            cosines.append((reference * states).sum(axis=-1) / (length * np.linalg.norm(states, axis=-1)))
     distances = np.concatenate(moved)
     distances = np.where(np.isfinite(distances), distances, np.inf)
     return Drift(

@@ -231,9 +231,9 @@ def added_tokens(checkpoint: Checkpoint) -> int | None:
 
 
 def _tokenizer_of(checkpoint: Checkpoint, folder: Path) -> PreTrainedTokenizerBase:
-    own = checkpoint.tokenizer_folder
-    if own is not None:
-        return _read_tokenizer(own, checkpoint.tokenizer_sha256, base=folder)
+    adapter_folder = checkpoint.tokenizer_folder
+    if adapter_folder is not None:
+        return _read_tokenizer(adapter_folder, checkpoint.tokenizer_sha256, base=folder)
     return _read_tokenizer(folder, checkpoint.tokenizer_sha256, template=checkpoint.template_file)
 
 
